@@ -1,0 +1,139 @@
+package bucket
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// hour is the length of a row in nanoseconds. Frozen: stored keys depend on it.
+const hour = int64(time.Hour)
+
+// Row names one tenant's entries of one hour.
+type Row struct {
+	Tenant string
+	Hour   int64 // hours since the Unix epoch, rounded down, so negative before 1970
+}
+
+// RowAt returns the row that holds the instant t, in Unix nanoseconds.
+func RowAt(tenant string, t int64) Row {
+	return Row{Tenant: tenant, Hour: floor(t, hour)}
+}
+
+// Rows returns the rows that [from, to) touches, in order; none when
+// to ≤ from. Instants are Unix nanoseconds.
+func Rows(tenant string, from, to int64) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		if to <= from {
+			return
+		}
+		last := floor(to-1, hour)
+		for h := floor(from, hour); h <= last; h++ {
+			if !yield(Row{tenant, h}) {
+				return
+			}
+		}
+	}
+}
+
+// Start returns the first instant of the row in Unix nanoseconds. The row
+// that holds the smallest int64 starts there.
+func (r Row) Start() int64 {
+	if r.Hour <= math.MinInt64/hour-1 {
+		return math.MinInt64
+	}
+	return r.Hour * hour
+}
+
+// End returns the first instant after the row in Unix nanoseconds. The row
+// that holds the greatest int64 ends there, and so does not hold it.
+func (r Row) End() int64 {
+	if r.Hour >= math.MaxInt64/hour {
+		return math.MaxInt64
+	}
+	return (r.Hour + 1) * hour
+}
+
+// Key returns the row's key in the stores, "<tenant>-<hour>".
+func (r Row) Key() string {
+	return r.Tenant + "-" + strconv.FormatInt(r.Hour, 10)
+}
+
+// BlobKey returns the key of the row's blob of instant t, in Unix nanoseconds:
+// the MD5 of the row's key in lower-case hex, a slash, and t in decimal. The
+// hash spreads a tenant's hours over the object store's partitions.
+func (r Row) BlobKey(t int64) string {
+	sum := md5.Sum([]byte(r.Key()))
+	key := make([]byte, 0, 2*md5.Size+1+20)
+	key = hex.AppendEncode(key, sum[:])
+	key = append(key, '/')
+	return string(strconv.AppendInt(key, t, 10))
+}
+
+// ParseRow returns the row of which key is the key and that holds the instant
+// t, in Unix nanoseconds. It needs t because tenants may hold hyphens: "a--5"
+// is the key of hour −5 of tenant "a", and of hour 5 of tenant "a-".
+func ParseRow(key string, t int64) (Row, error) {
+	row := RowAt("", t)
+	tenant, ok := strings.CutSuffix(key, row.Key())
+	if !ok {
+		return Row{}, fmt.Errorf("row key %.80q: does not end in %q, the hour of instant %d", key, row.Key(), t)
+	}
+	row.Tenant = tenant
+	return row, nil
+}
+
+// ParseBlobKey returns the instant in a blob's key, in Unix nanoseconds. The
+// row cannot be had back from its hash.
+func ParseBlobKey(key string) (t int64, err error) {
+	sum, instant, ok := strings.Cut(key, "/")
+	if !ok || len(sum) != 2*md5.Size || strings.Trim(sum, "0123456789abcdef") != "" {
+		return 0, fmt.Errorf("blob key %.80q: does not start with 32 hex digits and a slash", key)
+	}
+	t, err = strconv.ParseInt(instant, 10, 64)
+	if err != nil || strconv.FormatInt(t, 10) != instant {
+		return 0, fmt.Errorf("blob key %.80q: does not end in an instant in Unix nanoseconds", key)
+	}
+	return t, nil
+}
+
+// CheckTenant returns an error unless tenant is an id that every store and
+// broker can hold apart from others: empty, or 1 to 64 of the ASCII letters,
+// digits and "-_.".
+func CheckTenant(tenant string) error {
+	if len(tenant) > 64 {
+		return &TenantError{tenant, "longer than 64 bytes"}
+	}
+	for i := range len(tenant) {
+		if !tenantByte(tenant[i]) {
+			return &TenantError{tenant, "holds characters other than letters, digits and -_."}
+		}
+	}
+	return nil
+}
+
+func tenantByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '_' || c == '.'
+}
+
+// TenantError says that a tenant id is not one that CheckTenant lets through.
+type TenantError struct{ Tenant, Reason string }
+
+func (e *TenantError) Error() string {
+	return fmt.Sprintf("tenant id %.80q: %s", e.Tenant, e.Reason)
+}
+
+// floor returns the greatest n with n·unit ≤ t, also for t before the epoch.
+func floor(t, unit int64) int64 {
+	n := t / unit
+	if t%unit < 0 {
+		n--
+	}
+	return n
+}

@@ -1,0 +1,40 @@
+package tiered
+
+import (
+	"context"
+	"io/fs"
+)
+
+// ErrExists is returned by an authority's Put when the key is taken. It is
+// fs.ErrExist, so that drivers that import nothing of ours can return it too;
+// compare with errors.Is.
+var ErrExists = fs.ErrExist
+
+// Tier is one place that blobs are read from and written to. A blob under a
+// key never changes. A tier is safe for any number of goroutines, keeps no
+// reference to what it is given, and returns bytes that are the caller's;
+// tiertest.Run checks all that is said here.
+type Tier interface {
+	// Get returns the blobs of the keys that the tier holds; a key it does
+	// not hold is absent from the map and is no error. With an error the map
+	// holds what was found all the same.
+	Get(ctx context.Context, keys []string) (map[string][]byte, error)
+
+	// Put stores a blob. An authority does not overwrite: on a key that is
+	// taken it changes nothing and returns ErrExists; a cache may do either.
+	// When Put returns nil, every Get from an authority that starts later
+	// finds the blob, until retention removes it. When it returns another
+	// error than ErrExists the blob may or may not be stored.
+	Put(ctx context.Context, key string, blob []byte) error
+}
+
+// Codec turns values into blobs and back. It is safe for any number of
+// goroutines.
+type Codec[T any] interface {
+	// Encode returns the blob of v, which is the caller's.
+	Encode(v T) ([]byte, error)
+	// Decode returns the value of a blob. It keeps no reference to the blob.
+	// Any bytes may come: it returns an error, and never panics, and takes
+	// memory in proportion to the blob's length or a limit of its own.
+	Decode(blob []byte) (T, error)
+}
