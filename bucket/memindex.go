@@ -1,0 +1,71 @@
+package bucket
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// MemIndex is an Index in memory, for tests and for collectors that need not
+// outlive their process. The zero value is empty and ready; a MemIndex must
+// not be copied.
+//
+// Put costs a binary search, and a move of the row's younger entries when e is
+// not the youngest; Query costs two binary searches and the copy it returns.
+// Reading a row that has no entries leaves nothing behind.
+type MemIndex struct {
+	mu   sync.RWMutex    // guards rows and the slices in it
+	rows map[Row][]Entry // ascending by Time; no row is empty
+}
+
+var _ Index = (*MemIndex)(nil)
+
+// NewMemIndex returns an empty index.
+func NewMemIndex() *MemIndex { return new(MemIndex) }
+
+// Put implements Index. It refuses an entry of which the instant lies outside
+// the row, because no question about that instant would ever find it.
+func (x *MemIndex) Put(ctx context.Context, row Row, e Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if RowAt(row.Tenant, e.Time) != row {
+		return fmt.Errorf("instant %d is not in hour %d", e.Time, row.Hour)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entries := x.rows[row]
+	i, taken := search(entries, e.Time)
+	if taken {
+		return ErrExists
+	}
+	if x.rows == nil {
+		x.rows = make(map[Row][]Entry)
+	}
+	x.rows[row] = slices.Insert(entries, i, e)
+	return nil
+}
+
+// Query implements Index.
+func (x *MemIndex) Query(ctx context.Context, row Row, from, to int64) ([]Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	entries := x.rows[row]
+	first, _ := search(entries, from)
+	end, _ := search(entries, to)
+	if end <= first {
+		return nil, nil
+	}
+	return slices.Clone(entries[first:end]), nil
+}
+
+// search returns the place of the instant t among entries in ascending order
+// of Time, and whether one of them has it.
+func search(entries []Entry, t int64) (place int, taken bool) {
+	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
+}
