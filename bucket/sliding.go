@@ -1,0 +1,121 @@
+package bucket
+
+// sliding keeps the merge of a queue of ticks: pushing a tick or dropping the
+// oldest costs a constant number of merges in the worst case, and the merge
+// of all of them at most one, whatever the length and although a merge has no
+// inverse.
+//
+// The algorithm is DABA Lite: Tangwongsan, Hirzel and Schneider, "In-order
+// sliding-window aggregation in worst-case constant time", The VLDB Journal
+// 30 (2021). The queue is cut by six positions, front ≤ left ≤ right ≤
+// accum ≤ back ≤ end, into parts that hold
+//
+//	[front, left)   the merge of the tick up to back
+//	[left, right)   the merge of the tick up to right
+//	[right, accum)  the tick alone
+//	[accum, back)   the merge of the tick up to back
+//	[back, end)     the tick alone
+//
+// so that the tick at front always holds the merge up to back, and tail that
+// of the rest. Each push and pop moves left and accum one step on; when left
+// has reached back, both halves are of equal length and the parts are cut
+// anew.
+type sliding[T any] struct {
+	merge                                Merge[T]
+	cells                                []cell[T] // a ring: position p is at p modulo the length
+	front, left, right, accum, back, end int
+
+	middle cell[T] // the merge of [right, back)
+	tail   cell[T] // the merge of [back, end)
+}
+
+// cell is the merge of some ticks, or why they cannot be merged. Empty, it is
+// the merge of none.
+type cell[T any] struct {
+	value T
+	full  bool
+	err   error
+}
+
+func newSliding[T any](merge Merge[T]) *sliding[T] {
+	return &sliding[T]{merge: merge, cells: make([]cell[T], 8)}
+}
+
+func (s *sliding[T]) len() int { return s.end - s.front }
+
+func (s *sliding[T]) at(position int) *cell[T] { return &s.cells[position%len(s.cells)] }
+
+// push adds the newest tick and costs at most three merges.
+func (s *sliding[T]) push(c cell[T]) {
+	if s.len() == len(s.cells) {
+		s.grow()
+	}
+	*s.at(s.end) = c
+	s.tail = join(s.merge, s.tail, c)
+	s.end++
+	s.step()
+}
+
+// pop drops the oldest tick and costs at most two merges. The queue must not
+// be empty.
+func (s *sliding[T]) pop() {
+	*s.at(s.front) = cell[T]{}
+	s.front++
+	s.step()
+}
+
+// grow doubles the ring.
+func (s *sliding[T]) grow() {
+	cells := make([]cell[T], 2*len(s.cells))
+	for p := s.front; p < s.end; p++ {
+		cells[p%len(cells)] = *s.at(p)
+	}
+	s.cells = cells
+}
+
+// halves returns two parts whose merge is the merge of the queue.
+func (s *sliding[T]) halves() (front, tail cell[T]) {
+	if s.front != s.back {
+		front = *s.at(s.front)
+	}
+	return front, s.tail
+}
+
+// step restores the invariant after one push or pop.
+func (s *sliding[T]) step() {
+	if s.front == s.back { // at most one tick is left, and it holds its own merge
+		s.left, s.right, s.accum, s.back = s.end, s.end, s.end, s.end
+		s.middle, s.tail = cell[T]{}, cell[T]{}
+		return
+	}
+	if s.left == s.back {
+		s.left, s.accum, s.back = s.front, s.end, s.end
+		s.middle, s.tail = s.tail, cell[T]{}
+	}
+	if s.left == s.right {
+		s.left, s.right, s.accum = s.left+1, s.right+1, s.accum+1
+		return
+	}
+	*s.at(s.left) = join(s.merge, *s.at(s.left), s.middle)
+	s.left++
+	s.accum--
+	if s.accum+1 != s.back {
+		*s.at(s.accum) = join(s.merge, *s.at(s.accum), *s.at(s.accum + 1))
+	}
+}
+
+// join merges two cells. A cell that cannot be merged spoils those that it is
+// part of until it leaves the queue.
+func join[T any](merge Merge[T], a, b cell[T]) cell[T] {
+	switch {
+	case a.err != nil || !b.full && b.err == nil:
+		return a
+	case b.err != nil || !a.full:
+		return b
+	}
+	v, err := merge([]T{a.value, b.value})
+	if err != nil {
+		return cell[T]{err: err}
+	}
+	return cell[T]{value: v, full: true}
+}

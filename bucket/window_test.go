@@ -1,0 +1,186 @@
+package bucket
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// bag is a multiset of numbers: a value that is lost or merged twice shows.
+type bag []int
+
+// mergeBags counts its calls and refuses to merge two poisoned values, the
+// negative ones.
+func mergeBags(calls *int) Merge[bag] {
+	return func(parts []bag) (bag, error) {
+		*calls += len(parts) - 1
+		merged := slices.Concat(parts...)
+		slices.Sort(merged)
+		if len(merged) > 1 && merged[1] < 0 {
+			return nil, errPoison
+		}
+		return merged, nil
+	}
+}
+
+var errPoison = errors.New("two poisoned values")
+
+// TestWindowIsItsTicks compares a window with the plain list of its ticks,
+// and checks the price of each operation.
+func TestWindowIsItsTicks(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ticks := rapid.IntRange(0, 40).Draw(t, "ticks")
+		calls := 0
+		w, err := NewWindow(ticks, mergeBags(&calls))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := windowModel{ticks: ticks, sealed: make([]bag, ticks)}
+		for i := range rapid.IntRange(0, 300).Draw(t, "operations") {
+			calls = 0
+			switch rapid.SampledFrom([]string{"add", "add", "seal", "seal", "ask"}).Draw(t, "operation") {
+			case "add":
+				m.add(i)
+				if err := w.Add(bag{i}); err != nil || calls > 1 {
+					t.Fatalf("add: %v, %d merges", err, calls)
+				}
+			case "seal":
+				want := m.seal()
+				got, ok := w.Seal()
+				if !slices.Equal(got, want) || ok != (want != nil) || calls > 5 {
+					t.Fatalf("seal: got %v %v, want %v; %d merges", got, ok, want, calls)
+				}
+			}
+			calls = 0
+			got, err := w.Value()
+			if err != nil || !slices.Equal(got, m.value()) || calls > 2 {
+				t.Fatalf("got %v %v, want %v; %d merges", got, err, m.value(), calls)
+			}
+			if w.Empty() != (len(m.value()) == 0) {
+				t.Fatalf("empty: %v with %v", w.Empty(), m.value())
+			}
+		}
+	})
+}
+
+// windowModel is a window as a list: oldest tick first.
+type windowModel struct {
+	ticks   int
+	sealed  []bag
+	current bag
+}
+
+func (m *windowModel) add(i int) { m.current = append(m.current, i) }
+
+func (m *windowModel) seal() (ended bag) {
+	ended, m.current = m.current, nil
+	m.sealed = append(m.sealed, ended)[1:]
+	return ended
+}
+
+func (m *windowModel) value() bag {
+	all := append(slices.Concat(m.sealed...), m.current...)
+	slices.Sort(all)
+	return all
+}
+
+// TestWindowPrice holds at any length: a question after a change costs at
+// most two merges, and the same question again none.
+func TestWindowPrice(t *testing.T) {
+	t.Parallel()
+	for _, ticks := range []int{1, 5, 100, 10_000} {
+		t.Run(fmt.Sprint(ticks), func(t *testing.T) {
+			t.Parallel()
+			calls := 0
+			// The value counts, so that its size does not grow with the window.
+			w, err := NewWindow(ticks, func(parts []int) (int, error) {
+				calls += len(parts) - 1
+				return sum(parts), nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3*ticks + 7 {
+				checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
+				checkPrice(t, &calls, 2, func() { checkCount(t, w, min(i, ticks)+1) })
+				checkPrice(t, &calls, 0, func() { checkCount(t, w, min(i, ticks)+1) })
+				checkPrice(t, &calls, 5, func() { w.Seal() })
+			}
+		})
+	}
+}
+
+func sum(parts []int) (n int) {
+	for _, p := range parts {
+		n += p
+	}
+	return n
+}
+
+func checkPrice(t *testing.T, calls *int, limit int, f func()) {
+	t.Helper()
+	*calls = 0
+	f()
+	if *calls > limit {
+		t.Fatalf("took %d merges, want at most %d", *calls, limit)
+	}
+}
+
+func checkCount(t *testing.T, w *Window[int], want int) {
+	t.Helper()
+	if got, err := w.Value(); err != nil || got != want {
+		t.Fatalf("got %d %v, want %d", got, err, want)
+	}
+}
+
+func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	w, err := NewWindow(2, mergeBags(&calls))
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(w.Add(bag{-1}))
+	if err := w.Add(bag{-2}); !errors.Is(err, errPoison) {
+		t.Fatalf("got %v, want the merge's error", err)
+	}
+	if v, ok := w.Seal(); !ok || !slices.Equal(v, bag{-1}) {
+		t.Fatalf("a refused value changed the tick: %v %v", v, ok)
+	}
+	must(w.Add(bag{-2}))
+	if _, err := w.Value(); !errors.Is(err, errPoison) {
+		t.Fatalf("got %v, want the merge's error while both are in the window", err)
+	}
+	if v, ok := w.Seal(); !ok || !slices.Equal(v, bag{-2}) {
+		t.Fatalf("a tick that does not merge with others is still a tick: %v %v", v, ok)
+	}
+	must(w.Add(bag{7}))
+	w.Seal() // drops −1
+	v, err := w.Value()
+	if err != nil || !slices.Equal(v, bag{-2, 7}) {
+		t.Fatalf("got %v %v once the poison has left the window", v, err)
+	}
+}
+
+func TestWindowRefusesOptions(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	for _, ticks := range []int{-1, maxTicks + 1} {
+		if _, err := NewWindow(ticks, mergeBags(&calls)); err == nil {
+			t.Errorf("%d ticks: no error", ticks)
+		}
+	}
+	if _, err := NewWindow[bag](1, nil); err == nil {
+		t.Error("no merge function: no error")
+	}
+}
