@@ -1,0 +1,82 @@
+package tiered
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+)
+
+// MemTier is a tier in memory, for examples, tests and small programs. The
+// zero value is an empty authority. It is not bounded and nothing leaves it
+// but by Delete; for a bounded cache in memory a Store has its own. A MemTier
+// must not be copied and may be used by any number of goroutines.
+type MemTier struct {
+	// Overwrite makes Put replace the blob of a taken key, as caches do. It
+	// must be set before the first use.
+	Overwrite bool
+
+	mu    sync.RWMutex
+	blobs map[string][]byte
+	bytes int64
+}
+
+// Get returns copies of the blobs of the keys that the tier holds.
+func (m *MemTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	found := make(map[string][]byte, len(keys))
+	for _, key := range keys {
+		if blob, ok := m.blobs[key]; ok {
+			found[key] = append(make([]byte, 0, len(blob)), blob...)
+		}
+	}
+	return found, nil
+}
+
+// Put stores a copy of blob. On a taken key it returns ErrExists, unless the
+// tier overwrites.
+func (m *MemTier) Put(ctx context.Context, key string, blob []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, taken := m.blobs[key]
+	if taken && !m.Overwrite {
+		return fmt.Errorf("key %q: %w", key, ErrExists)
+	}
+	if m.blobs == nil {
+		m.blobs = make(map[string][]byte)
+	}
+	m.blobs[key] = bytes.Clone(blob)
+	m.bytes += int64(len(blob)) - int64(len(old))
+	return nil
+}
+
+// Delete removes the blobs of keys, as retention does.
+func (m *MemTier) Delete(keys ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range keys {
+		m.bytes -= int64(len(m.blobs[key]))
+		delete(m.blobs, key)
+	}
+}
+
+// Len returns the number of blobs.
+func (m *MemTier) Len() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.blobs)
+}
+
+// Bytes returns the length of all blobs, keys and overhead not counted.
+func (m *MemTier) Bytes() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.bytes
+}
