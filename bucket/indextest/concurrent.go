@@ -1,0 +1,124 @@
+package indextest
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// testOneWins lets many put different keys on the same instants at once.
+func testOneWins(t *testing.T, x bucket.Index) {
+	const instants, rivals = 12, 16
+	row := rowOf("race")
+	var won [instants][]string
+	for i := range won {
+		won[i] = race(t, x, row, row.Start()+int64(i), rivals)
+	}
+	for i, e := range query(t, x, row, row.Start(), row.End()) {
+		if len(won[i]) == 1 && e.Key != won[i][0] {
+			t.Errorf("instant %d holds the key %q, but the put of %q was acknowledged", e.Time, e.Key, won[i][0])
+		}
+	}
+}
+
+// race returns the keys of which the put was acknowledged; one is right.
+func race(t *testing.T, x bucket.Index, row bucket.Row, instant int64, rivals int) (won []string) {
+	var mu sync.Mutex
+	var start, done sync.WaitGroup
+	start.Add(1)
+	for r := range rivals {
+		done.Go(func() {
+			start.Wait()
+			e := bucket.Entry{Time: instant, Key: "rival/" + strconv.Itoa(r)}
+			err := x.Put(t.Context(), row, e)
+			if err != nil && !errors.Is(err, bucket.ErrExists) {
+				t.Errorf("put of %d by rival %d: got error %v, want none or ErrExists", instant, r, err)
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				won = append(won, e.Key)
+			}
+		})
+	}
+	start.Done()
+	done.Wait()
+	if len(won) != 1 {
+		t.Errorf("instant %d: the puts of %d rivals were acknowledged, want exactly 1: %v", instant, len(won), won)
+	}
+	return won
+}
+
+// testReadersWriters checks, while a row is written, that a query finds every
+// entry that was acknowledged before it began, in order, and nothing twice.
+func testReadersWriters(t *testing.T, x bucket.Index) {
+	const writers, each = 4, 50
+	row := rowOf("busy")
+	var acknowledged [writers]atomic.Int64
+	instant := func(writer, n int) int64 { return row.Start() + int64(n*writers+writer)*int64(time.Second) }
+
+	var writing, reading sync.WaitGroup
+	var finished atomic.Bool
+	for w := range writers {
+		writing.Go(func() {
+			for n := range each {
+				if err := x.Put(t.Context(), row, entryAt(row, instant(w, n))); err != nil {
+					t.Errorf("put by writer %d: %v", w, err)
+					return
+				}
+				acknowledged[w].Add(1)
+			}
+		})
+	}
+	for range 3 {
+		reading.Go(func() {
+			for !finished.Load() && !t.Failed() {
+				var before [writers]int64
+				for w := range before {
+					before[w] = acknowledged[w].Load()
+				}
+				got, err := x.Query(t.Context(), row, math.MinInt64, math.MaxInt64)
+				if err != nil {
+					t.Errorf("query while others put: %v", err)
+					return
+				}
+				for w, n := range before {
+					checkSeen(t, got, func(n int) int64 { return instant(w, n) }, int(n))
+				}
+				time.Sleep(time.Millisecond) // lets a slow store breathe
+			}
+		})
+	}
+	writing.Wait()
+	finished.Store(true)
+	reading.Wait()
+	if got := query(t, x, row, row.Start(), row.End()); len(got) != writers*each {
+		t.Errorf("%d entries after all puts, want %d", len(got), writers*each)
+	}
+}
+
+// checkSeen fails unless got ascends and holds the first n instants.
+func checkSeen(t *testing.T, got []bucket.Entry, instant func(n int) int64, n int) {
+	if !slices.IsSortedFunc(got, byTime) {
+		t.Error("entries out of order while others put")
+	}
+	for i := range n {
+		found := 0
+		for _, e := range got {
+			if e.Time == instant(i) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("instant %d was acknowledged before the query, which found it %d times", instant(i), found)
+			return
+		}
+	}
+}
