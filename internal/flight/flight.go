@@ -46,20 +46,21 @@ type Fetch[K comparable, V any] func(ctx context.Context, keys []K) []Result[V]
 
 // Do returns the result of each of keys, which must be unique, by index.
 // The keys that nobody fetches at the moment go to fetch in one call, for the
-// others Do waits. It returns an error only when ctx ends first.
+// others Do waits. That a key does not exist it believes only of a fetch that
+// began after Do did, so whoever stored a key finds it. It returns an error
+// only when ctx ends first; the results of the keys that were not reached by
+// then have that error as well.
 func (g *Group[K, V]) Do(ctx context.Context, keys []K, fetch Fetch[K, V]) ([]Result[V], error) {
 	results := make([]Result[V], len(keys))
 	open := make([]int, len(keys))
 	for i := range open {
 		open[i] = i
 	}
-	for len(open) > 0 {
+	for round := 0; len(open) > 0; round++ {
 		mine, theirs := g.claim(keys, open)
 		g.lead(ctx, keys, mine, results, fetch)
-		var err error
-		if open, err = follow(ctx, theirs, results); err != nil {
-			return nil, err
-		}
+		// What others fetch in the first round began before this call.
+		open = follow(ctx, theirs, results, round == 0)
 	}
 	return results, ctx.Err()
 }
@@ -118,20 +119,32 @@ func (g *Group[K, V]) land(left bool, keys []K, mine []int, results []Result[V])
 	}
 }
 
-// follow waits for the keys that others fetch and returns those whose caller
-// gave up, to be tried again.
-func follow[V any](ctx context.Context, theirs []awaited[V], results []Result[V]) (again []int, err error) {
+// follow waits for the keys that others fetch. It returns those to be tried
+// again: whose caller gave up and, when the flights are older than the
+// question, who were not found.
+func follow[V any](ctx context.Context, theirs []awaited[V], results []Result[V], older bool) (again []int) {
 	for _, w := range theirs {
-		select {
-		case <-w.call.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if w.call.left {
+		r, left := w.call.wait(ctx)
+		if left || older && !r.Found && r.Err == nil {
 			again = append(again, w.index)
 			continue
 		}
-		results[w.index] = w.call.result
+		results[w.index] = r
 	}
-	return again, nil
+	return again
+}
+
+// wait returns the call's result, or the error of a context that ends first.
+func (c *call[V]) wait(ctx context.Context) (r Result[V], left bool) {
+	select {
+	case <-c.done:
+		return c.result, c.left
+	default:
+	}
+	select {
+	case <-c.done:
+		return c.result, c.left
+	case <-ctx.Done():
+		return Result[V]{Err: ctx.Err()}, false
+	}
 }

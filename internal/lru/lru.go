@@ -6,7 +6,9 @@ package lru
 import (
 	"errors"
 	"hash/maphash"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -17,29 +19,30 @@ type Options struct {
 	// TTL is how long a value stays after it was added; 0 means until it is
 	// evicted. Reading does not prolong it.
 	TTL time.Duration
-	// Shards is how many parts, each with its own lock and an equal share of
-	// the bytes, the cache is split into. Default 16, at most 1024. A value
-	// heavier than its shard's share is not kept.
+	// Shards is how many parts, each with its own lock and its own order of
+	// use, the cache is split into. Default 16, at most 1024. The parts share
+	// one budget of bytes; a value is kept as long as it fits that.
 	Shards int
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
 
-// Cache keeps the values used last, up to a total weight in bytes.
-// It is safe for any number of goroutines. A nil Cache is empty and keeps
-// nothing.
+// Cache keeps the values used last, up to a total weight in bytes: exactly
+// those with one shard; with several, which values go is exact within each
+// shard only. It is safe for any number of goroutines. A nil Cache is empty
+// and keeps nothing.
 type Cache[K comparable, V any] struct {
 	seed   maphash.Seed
 	shards []shard[K, V]
-	share  int64
+	max    int64
+	weight atomic.Int64 // of all shards; above max only while an Add evicts
 	ttl    time.Duration
 	now    func() time.Time
 }
 
 type shard[K comparable, V any] struct {
-	mu     sync.Mutex
-	list   *simplelru.LRU[K, item[V]]
-	weight int64
+	mu   sync.Mutex
+	list *simplelru.LRU[K, item[V]]
 }
 
 type item[V any] struct {
@@ -69,19 +72,16 @@ func New[K comparable, V any](maxBytes int64, opts *Options) (*Cache[K, V], erro
 		return nil, errors.New("lru: the time to live must not be negative")
 	}
 	c := &Cache[K, V]{seed: maphash.MakeSeed(), shards: make([]shard[K, V], o.Shards),
-		share: maxBytes / int64(o.Shards), ttl: o.TTL, now: o.Now}
+		max: maxBytes, ttl: o.TTL, now: o.Now}
 	for i := range c.shards {
-		if err := c.shards[i].init(); err != nil {
+		// A list's own bound is a count, and is set out of reach.
+		list, err := simplelru.NewLRU(math.MaxInt, func(_ K, it item[V]) { c.weight.Add(-it.weight) })
+		if err != nil {
 			return nil, err
 		}
+		c.shards[i].list = list
 	}
 	return c, nil
-}
-
-// init makes the list, whose own bound is a count and so is set out of reach.
-func (s *shard[K, V]) init() (err error) {
-	s.list, err = simplelru.NewLRU(int(^uint(0)>>1), func(_ K, it item[V]) { s.weight -= it.weight })
-	return err
 }
 
 // Get returns the value of key and makes it the one used last. It allocates
@@ -105,7 +105,8 @@ func (c *Cache[K, V]) Get(key K) (v V, ok bool) {
 }
 
 // Add keeps a value of the given weight in bytes, in place of the one the key
-// had, and evicts those used longest ago until the shard's share is kept.
+// had, and evicts those used longest ago until all fit. A value that is
+// heavier than the whole cache is not kept; a weight below 1 counts as 1.
 func (c *Cache[K, V]) Add(key K, v V, weight int64) {
 	if c == nil {
 		return
@@ -114,16 +115,40 @@ func (c *Cache[K, V]) Add(key K, v V, weight int64) {
 	if c.ttl > 0 {
 		it.expires = c.now().Add(c.ttl)
 	}
-	s := c.shard(key)
+	home := c.home(key)
+	c.put(&c.shards[home], key, it)
+	// The shard that grew gives first, down to the value just added; then the
+	// others, in the order that follows it.
+	for n := range c.shards {
+		if c.weight.Load() <= c.max {
+			return
+		}
+		c.evict(&c.shards[(home+n)%len(c.shards)], n == 0)
+	}
+}
+
+// put adds an item to its shard, unless it cannot fit.
+func (c *Cache[K, V]) put(s *shard[K, V], key K, it item[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list.Remove(key)
-	if it.weight > c.share {
+	if it.weight > c.max {
 		return
 	}
 	s.list.Add(key, it)
-	s.weight += it.weight
-	for s.weight > c.share {
+	c.weight.Add(it.weight)
+}
+
+// evict drops a shard's oldest items until the cache fits its budget, or none
+// is left but, where one is to be spared, the newest.
+func (c *Cache[K, V]) evict(s *shard[K, V], spare bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	least := 0
+	if spare {
+		least = 1
+	}
+	for c.weight.Load() > c.max && s.list.Len() > least {
 		s.list.RemoveOldest()
 	}
 }
@@ -142,28 +167,29 @@ func (c *Cache[K, V]) Remove(key K) {
 // Len returns the number of values kept, those that have expired but were not
 // read since among them.
 func (c *Cache[K, V]) Len() (n int) {
-	c.each(func(s *shard[K, V]) { n += s.list.Len() })
-	return n
-}
-
-// Bytes returns the weight of the values kept.
-func (c *Cache[K, V]) Bytes() (n int64) {
-	c.each(func(s *shard[K, V]) { n += s.weight })
-	return n
-}
-
-func (c *Cache[K, V]) each(f func(*shard[K, V])) {
 	if c == nil {
-		return
+		return 0
 	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		f(s)
+		n += s.list.Len()
 		s.mu.Unlock()
 	}
+	return n
 }
 
-func (c *Cache[K, V]) shard(key K) *shard[K, V] {
-	return &c.shards[maphash.Comparable(c.seed, key)%uint64(len(c.shards))]
+// Bytes returns the weight of the values kept.
+func (c *Cache[K, V]) Bytes() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.weight.Load()
+}
+
+func (c *Cache[K, V]) shard(key K) *shard[K, V] { return &c.shards[c.home(key)] }
+
+// home returns the number of the key's shard.
+func (c *Cache[K, V]) home(key K) int {
+	return int(maphash.Comparable(c.seed, key) % uint64(len(c.shards)))
 }

@@ -1,0 +1,95 @@
+package tiered
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrClosed is returned by a Store's Get, One and Put after Close was called.
+var ErrClosed = errors.New("tiered: the store is closed")
+
+// TierError says that a tier failed. Only the authority's failures are
+// returned; those of caches are counted.
+type TierError struct {
+	Tier string   // its name
+	Op   string   // "get" or "put"
+	Keys []string // the keys of the caller's that it concerns
+	Err  error    // what the tier returned
+}
+
+func (e *TierError) Error() string {
+	return fmt.Sprintf("tiered: %s %s: %s: %v", e.Tier, e.Op, list(e.Keys), e.Err)
+}
+
+func (e *TierError) Unwrap() error { return e.Err }
+
+// CorruptError says that the authority's bytes of a key do not decode.
+type CorruptError struct {
+	Key  string
+	Tier string
+	Err  error // what the codec returned
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("tiered: %s holds a corrupt blob under %q: %v", e.Tier, e.Key, e.Err)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// list names the first few keys.
+func list(keys []string) string {
+	const most = 5
+	var b strings.Builder
+	for i, key := range keys[:min(len(keys), most)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", key)
+	}
+	if len(keys) > most {
+		fmt.Fprintf(&b, " and %d more", len(keys)-most)
+	}
+	return b.String()
+}
+
+// failures collects the errors of one call's keys: those of one cause become
+// one error that names its keys.
+type failures struct {
+	errs   []error
+	groups map[error]*TierError
+}
+
+func (f *failures) add(key string, err error) {
+	if _, ok := err.(*CorruptError); ok {
+		f.errs = append(f.errs, err)
+		return
+	}
+	group := f.groups[err]
+	if group == nil {
+		group = f.open(err)
+	}
+	group.Keys = append(group.Keys, key)
+}
+
+// open begins a group. An error that is no tier's is a context's, or a
+// flight's that came to nothing.
+func (f *failures) open(err error) *TierError {
+	group := &TierError{Tier: "store", Op: opGet, Err: err}
+	if te, ok := err.(*TierError); ok {
+		group.Tier, group.Op, group.Err = te.Tier, te.Op, te.Err
+	}
+	if f.groups == nil {
+		f.groups = make(map[error]*TierError)
+	}
+	f.groups[err] = group
+	f.errs = append(f.errs, group)
+	return group
+}
+
+func (f *failures) join() error {
+	if len(f.errs) == 1 {
+		return f.errs[0]
+	}
+	return errors.Join(f.errs...)
+}

@@ -1,0 +1,191 @@
+package tiered
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What a tier is asked to do, and how it may go wrong, as metrics call it.
+const (
+	opGet = "get"
+	opPut = "put"
+
+	kindFailed  = "failed"
+	kindCorrupt = "corrupt"
+	kindTimeout = "timeout"
+
+	resultStored  = "stored"
+	resultExists  = "exists"
+	resultFailed  = "failed"
+	resultDropped = "dropped"
+)
+
+// metrics of a store. The names of the first two are Scope's.
+type metrics struct {
+	memoryRequests prometheus.Counter
+	memoryHits     prometheus.Counter
+	memoryBytes    *memoryBytes
+
+	requests   *prometheus.CounterVec   // tier
+	hits       *prometheus.CounterVec   // tier
+	misses     *prometheus.CounterVec   // tier
+	errors     *prometheus.CounterVec   // tier, kind
+	writeBacks *prometheus.CounterVec   // tier, result
+	duration   *prometheus.HistogramVec // tier, op
+}
+
+// newMetrics makes the metrics, or takes those that another store registered.
+func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
+	r := registrar{reg: reg, namespace: namespace}
+	m := &metrics{
+		memoryRequests: r.counter("in_process_cache_requests_total", "Keys looked up in memory."),
+		memoryHits:     r.counter("in_process_cache_hits_total", "Keys found in memory."),
+		memoryBytes:    register(&r, newMemoryBytes(namespace)),
+		requests:       r.counters("tier_requests_total", "Keys that a tier was asked for.", "tier"),
+		hits:           r.counters("tier_hits_total", "Blobs that a tier found.", "tier"),
+		misses:         r.counters("tier_misses_total", "Keys that a tier did not find, without an error.", "tier"),
+		errors:         r.counters("tier_errors_total", "Operations that failed or timed out, and blobs that were corrupt.", "tier", "kind"),
+		writeBacks:     r.counters("tier_write_backs_total", "Blobs for a cache that were stored, existed, failed, or were dropped because too many waited.", "tier", "result"),
+		duration: register(&r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "tier_duration_seconds", Help: "How long a tier's operations took.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15), // to 8 s
+		}, []string{"tier", "op"})),
+	}
+	return m, r.err
+}
+
+// registrar registers metrics until the first error.
+type registrar struct {
+	reg       prometheus.Registerer
+	namespace string
+	err       error
+}
+
+func (r *registrar) counter(name, help string) prometheus.Counter {
+	return register(r, prometheus.NewCounter(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}))
+}
+
+func (r *registrar) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}, labels))
+}
+
+// register returns the collector to use: c, or its twin that was there first.
+func register[C prometheus.Collector](r *registrar, c C) C {
+	if r.reg == nil || r.err != nil {
+		return c
+	}
+	err := r.reg.Register(c)
+	if twin, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if first, ok := twin.ExistingCollector.(C); ok {
+			return first
+		}
+	}
+	if err != nil {
+		r.err = fmt.Errorf("tiered: register metrics: %w", err)
+	}
+	return c
+}
+
+// memoryBytes is a gauge of what the memory of all its stores holds.
+type memoryBytes struct {
+	desc *prometheus.Desc
+
+	mu     sync.Mutex
+	caches map[int]func() int64
+	next   int
+}
+
+func newMemoryBytes(namespace string) *memoryBytes {
+	name := prometheus.BuildFQName(namespace, "", "in_process_cache_bytes")
+	return &memoryBytes{
+		desc:   prometheus.NewDesc(name, "Weight of the values kept in memory.", nil, nil),
+		caches: make(map[int]func() int64),
+	}
+}
+
+// add counts a cache in until remove is called.
+func (m *memoryBytes) add(bytes func() int64) (remove func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.next
+	m.next++
+	m.caches[id] = bytes
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.caches, id)
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *memoryBytes) Describe(descs chan<- *prometheus.Desc) { descs <- m.desc }
+
+// Collect implements prometheus.Collector.
+func (m *memoryBytes) Collect(values chan<- prometheus.Metric) {
+	values <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(m.sum()))
+}
+
+func (m *memoryBytes) sum() (n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, bytes := range m.caches {
+		n += bytes()
+	}
+	return n
+}
+
+// tierMetrics are one tier's.
+type tierMetrics struct {
+	requests, hits, misses   prometheus.Counter
+	failed, corrupt, timeout prometheus.Counter
+	getSeconds, putSeconds   prometheus.Observer
+}
+
+func (m *metrics) tier(name string) tierMetrics {
+	return tierMetrics{
+		requests:   m.requests.WithLabelValues(name),
+		hits:       m.hits.WithLabelValues(name),
+		misses:     m.misses.WithLabelValues(name),
+		failed:     m.errors.WithLabelValues(name, kindFailed),
+		corrupt:    m.errors.WithLabelValues(name, kindCorrupt),
+		timeout:    m.errors.WithLabelValues(name, kindTimeout),
+		getSeconds: m.duration.WithLabelValues(name, opGet),
+		putSeconds: m.duration.WithLabelValues(name, opPut),
+	}
+}
+
+// fault counts an operation's error. That a key is taken is none, and neither
+// is that the caller gave up.
+func (t *tierMetrics) fault(caller context.Context, err error) {
+	switch {
+	case err == nil, errors.Is(err, ErrExists), caller.Err() == context.Canceled:
+	case isTimeout(err):
+		t.timeout.Inc()
+	default:
+		t.failed.Inc()
+	}
+}
+
+// isTimeout knows a context's deadline and those of connections.
+func isTimeout(err error) bool {
+	late, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && late.Timeout()
+}
+
+// gets counts what a tier answered when it was asked for n keys.
+func (t *tierMetrics) gets(n, found int, err error, took time.Duration) {
+	t.getSeconds.Observe(took.Seconds())
+	t.requests.Add(float64(n))
+	t.hits.Add(float64(found))
+	if err == nil {
+		t.misses.Add(float64(n - found))
+	}
+}
