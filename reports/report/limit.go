@@ -1,0 +1,39 @@
+package report
+
+// DropTopologiesOver removes the nodes of every topology that holds more than
+// limit for each host in the report (limit alone, where the report names no
+// host), so that one runaway probe cannot fill a collector. It returns the
+// names of the topologies it emptied, in the order of [Kind]. Their templates
+// and controls stay, as in Scope. A limit below 1 is none.
+//
+// r is not modified. When nothing is over the limit the result is r itself.
+func DropTopologiesOver(r *Report, limit int) (*Report, []string) {
+	if limit < 1 {
+		return r, nil
+	}
+	var names []string
+	out := r
+	for k := range r.Topologies {
+		if !overLimit(r, Kind(k), limit) {
+			continue
+		}
+		if out == r {
+			out = copyOf(r)
+		}
+		out.Topologies[k].Nodes = nil
+		names = append(names, Kind(k).Name())
+	}
+	return out, names
+}
+
+// overLimit tells whether a topology holds more than limit nodes a host.
+func overLimit(r *Report, k Kind, limit int) bool {
+	hosts := max(1, len(r.Topologies[Host].Nodes))
+	return (len(r.Topologies[k].Nodes)-1)/hosts >= limit // as nodes > limit·hosts, without overflow
+}
+
+// copyOf returns a report whose fields may be replaced without touching r.
+func copyOf(r *Report) *Report {
+	out := *r
+	return &out
+}

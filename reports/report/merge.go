@@ -1,0 +1,151 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/murmur3"
+)
+
+// MergeStats says what a merge did.
+type MergeStats struct {
+	// Conflicts is how many nodes of the result stand beside one of the same
+	// ID and another effective topology: two probes, or two versions of one,
+	// disagree about what the node is. Copies that a part already held apart
+	// count too, so how merges are nested does not change the figure.
+	// Children are not counted.
+	Conflicts int
+}
+
+// Merge merges reports as Scope does: it starts from [New] and takes over what
+// each part holds. Without parts that is the result. A nil part is an error.
+//
+// What is merged how:
+//   - TS: the earliest that is not zero. Window, Sampling: sums. Shortcut: false.
+//   - ID: the hash of the parts' IDs in their order, as Scope names a merge.
+//   - DNS, LegacyDNS: by address, each list the union.
+//   - Shape, tag, label (with its plural), each topology: the kind's default
+//     or, where it has none, the greatest that is not empty.
+//   - Table templates: by key, the greatest of each text, the longest columns
+//     and fixed rows.
+//   - Nodes, and children of nodes: by ID and effective topology; copies that
+//     disagree about the topology are kept apart, see [MergeStats.Conflicts].
+//   - Sets and parents of a node: by key, each the union. Adjacency: the union.
+//   - Metrics of a node: by key, the samples of all, the least Min and the
+//     greatest Max. A metric without samples says nothing about the scale of
+//     one that has some.
+//   - active_controls of host nodes: the union of the lists, at the newest
+//     time.
+//   - Everything else: by key, and one of the entries is taken whole.
+//
+// # Order of the parts
+//
+// But for the ID, the result depends neither on the order of the parts nor on
+// how merges are nested: what Scope decides by order is decided by value here.
+// Of several entries under one key the one is taken that is the greatest by
+//   - Latest: timestamp, then value.
+//   - Sample: value; NaN is the least.
+//   - Metadata and metric templates: priority, then the fields in the order in
+//     which their type declares them.
+//   - Controls, plugins: the fields in the order in which their type declares
+//     them.
+//   - Columns and fixed rows of a table template: length, then the entries one
+//     by one, field by field.
+//
+// Texts compare bytewise. Times are instants: the zone does not count.
+//
+// # Sharing and cost
+//
+// Parts are not modified, and the result shares with them all that is equal:
+// lists, whole nodes and whole lists of nodes. So the parts, and the result,
+// must not be modified any more; any number of merges may read them at once.
+// The cost is O(n log k) for n nodes (each with its values) in k parts; what
+// is allocated follows what the parts disagree about.
+//
+// Children nested deeper than 64 are an error when copies of them must be
+// merged; decoding refuses them anyway.
+func Merge(parts []*Report) (*Report, error) {
+	r, _, err := MergeWithStats(parts)
+	return r, err
+}
+
+// MergeWithStats is [Merge], and says what it did.
+func MergeWithStats(parts []*Report) (*Report, MergeStats, error) {
+	for i, p := range parts {
+		if p == nil {
+			return nil, MergeStats{}, fmt.Errorf("merge reports: part %d of %d is nil", i+1, len(parts))
+		}
+	}
+	m := newMerger()
+	r := New()
+	mergeHeads(r, parts)
+	m.mergeShared(r, parts)
+	for k := range r.Topologies {
+		m.mergeTopology(&r.Topologies[k], Kind(k), parts)
+	}
+	if m.tooDeep {
+		return nil, MergeStats{}, errTooDeep
+	}
+	return r, m.stats, nil
+}
+
+// maxChildDepth is how deep children may be nested, as in decoding.
+const maxChildDepth = 64
+
+var errTooDeep = errors.New("merge reports: children of nodes are nested deeper than " + strconv.Itoa(maxChildDepth))
+
+// mergeHeads merges what is a single value in a report.
+func mergeHeads(r *Report, parts []*Report) {
+	for _, p := range parts {
+		r.TS = earliest(r.TS, p.TS)
+		r.Window += p.Window
+		r.Sampling.Count += p.Sampling.Count
+		r.Sampling.Total += p.Sampling.Total
+	}
+	r.ID = mergedID(parts)
+}
+
+// earliest returns the earlier of two times, of which zero ones are unknown.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// mergedID returns the ID of a merge: the first half of the 128-bit x64
+// murmur3 hash of the parts' IDs, in hex without leading zeros.
+func mergedID(parts []*Report) string {
+	h := murmur3.New64()
+	for _, p := range parts {
+		h.Write([]byte(p.ID)) // never fails, as every hash.Hash
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
+// mergeShared merges what the topologies of a report have in common.
+func (m *merger) mergeShared(r *Report, parts []*Report) {
+	r.DNS = m.mergeDNS(listsOf(parts, func(p *Report) []DNSRecord { return p.DNS }))
+	r.LegacyDNS = m.mergeDNS(listsOf(parts, func(p *Report) []DNSRecord { return p.LegacyDNS }))
+	plugins := zipper[PluginSpec]{order: orderPlugins, join: pick(preferPlugin)}
+	r.Plugins = plugins.mergeAll(listsOf(parts, func(p *Report) []PluginSpec { return p.Plugins }))
+}
+
+// mergeDNS merges lists of DNS records.
+func (m *merger) mergeDNS(lists [][]DNSRecord) []DNSRecord {
+	z := zipper[DNSRecord]{order: orderDNS, join: m.joinDNS}
+	return z.mergeAll(lists)
+}
+
+// listsOf returns one list of each part, leaving out empty ones.
+func listsOf[P, E any](parts []P, list func(P) []E) [][]E {
+	lists := make([][]E, 0, len(parts))
+	for _, p := range parts {
+		if l := list(p); len(l) > 0 {
+			lists = append(lists, l)
+		}
+	}
+	return lists
+}

@@ -1,0 +1,220 @@
+package report
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// fanIn is how many lists one pass of a zipper reads side by side. A pass
+// compares the heads of its lists one by one, so this bounds what an element
+// costs; more lists than this are merged in groups, and then the groups.
+const fanIn = 16
+
+// origins is a set of the lists of one pass: bit i stands for list i.
+type origins uint16
+
+// first returns the lowest member of a set that is not empty.
+func (o origins) first() int { return bits.TrailingZeros16(uint16(o)) }
+
+// allOf returns the set of the first n lists, n ≤ fanIn.
+func allOf(n int) origins { return origins(1<<n - 1) }
+
+// present returns the members of a group, whose other places are nil.
+func present[E any](group []*E) origins {
+	var in origins
+	for i, e := range group {
+		if e != nil {
+			in |= 1 << i
+		}
+	}
+	return in
+}
+
+// zipper merges sorted lists into one. It holds the scratch memory of a pass,
+// so it serves one pass at a time.
+type zipper[E any] struct {
+	// order compares by key. Every list is sorted by it.
+	order func(a, b *E) int
+	// join makes one element of those that share a key, at most one of each
+	// list: group[i] is list i's, or nil. It also tells which of them equal
+	// the result by meaning.
+	join func(group []*E) (E, origins)
+
+	heads [fanIn][]E
+	group [fanIn]*E
+	out   []E
+	made  slab[E]
+}
+
+// merge merges at most fanIn lists and tells which of them equal the result
+// by meaning. When any does, that list itself is the result; a new one is
+// made only where the result is news.
+func (z *zipper[E]) merge(lists [][]E) ([]E, origins) {
+	if list, same, ok := soleList(lists); ok {
+		return list, same
+	}
+	z.out = z.out[:0]
+	same := z.run(lists)
+	if same != 0 {
+		return lists[same.first()], same
+	}
+	return z.made.clone(z.out), 0
+}
+
+// run reads the lists to their ends, into z.out.
+func (z *zipper[E]) run(lists [][]E) origins {
+	copy(z.heads[:], lists)
+	same := allOf(len(lists))
+	for at := z.next(len(lists)); at != 0; at = z.next(len(lists)) {
+		e, equal := z.take(at, len(lists))
+		z.out = append(z.out, e)
+		same &= equal
+	}
+	return same
+}
+
+// next returns the lists whose heads share the least key; none at the end.
+func (z *zipper[E]) next(n int) origins {
+	var least *E
+	var at origins
+	for i := range z.heads[:n] {
+		if len(z.heads[i]) == 0 {
+			continue
+		}
+		head := &z.heads[i][0]
+		c := -1
+		if least != nil {
+			c = z.order(head, least)
+		}
+		switch {
+		case c < 0:
+			least, at = head, 1<<i
+		case c == 0:
+			at |= 1 << i
+		}
+	}
+	return at
+}
+
+// take removes the heads of the lists in at and joins them.
+func (z *zipper[E]) take(at origins, n int) (E, origins) {
+	if at&(at-1) == 0 {
+		i := at.first()
+		e := z.heads[i][0]
+		z.heads[i] = z.heads[i][1:]
+		return e, at
+	}
+	group := z.group[:n]
+	for i := range group {
+		group[i] = nil
+		if at&(1<<i) != 0 {
+			group[i] = &z.heads[i][0]
+			z.heads[i] = z.heads[i][1:]
+		}
+	}
+	return z.join(group)
+}
+
+// mergeAll merges any number of lists.
+func (z *zipper[E]) mergeAll(lists [][]E) []E {
+	if len(lists) > fanIn {
+		lists = slices.Clone(lists)
+	}
+	for len(lists) > fanIn {
+		groups := 0
+		for chunk := range slices.Chunk(lists, fanIn) {
+			lists[groups], _ = z.merge(chunk)
+			groups++
+		}
+		lists = lists[:groups]
+	}
+	list, _ := z.merge(lists)
+	return list
+}
+
+// soleList answers for lists of which at most one is not empty, or whose
+// contents are the same memory: those need no look at the elements.
+func soleList[E any](lists [][]E) (sole []E, same origins, ok bool) {
+	same = allOf(len(lists))
+	for i, list := range lists {
+		switch {
+		case len(list) == 0:
+			continue
+		case sole == nil:
+			sole = list
+		case !sameMemory(sole, list):
+			return nil, 0, false
+		}
+		same &^= 1 << i // counted again below
+	}
+	if sole != nil {
+		same ^= allOf(len(lists)) // the non-empty ones equal the result, the empty ones do not
+	}
+	return sole, same, true
+}
+
+// sameMemory tells whether two lists are one, without a look at the elements.
+func sameMemory[E any](a, b []E) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// pick joins a group by choosing one of it whole: the one that prefer, a total
+// order by meaning, puts last.
+func pick[E any](prefer func(a, b *E) int) func([]*E) (E, origins) {
+	return func(group []*E) (E, origins) {
+		var best *E
+		var same origins
+		for i, e := range group {
+			if e == nil {
+				continue
+			}
+			c := 1
+			if best != nil {
+				c = prefer(e, best)
+			}
+			switch {
+			case c > 0:
+				best, same = e, 1<<i
+			case c == 0:
+				same |= 1 << i
+			}
+		}
+		return *best, same
+	}
+}
+
+// slab cuts small lists from bigger allocations. One kept list keeps its whole
+// chunk, so chunks stay small: they start at a few elements and end at slabMax.
+type slab[E any] struct {
+	free []E
+	size int
+}
+
+const (
+	slabMin = 8
+	slabMax = 64
+)
+
+// clone returns a copy of list that nothing will append to.
+func (s *slab[E]) clone(list []E) []E {
+	if len(list) > slabMax/4 {
+		return slices.Clip(slices.Clone(list))
+	}
+	if cap(s.free)-len(s.free) < len(list) {
+		s.size = min(max(2*s.size, slabMin), slabMax)
+		s.free = make([]E, 0, max(s.size, len(list)))
+	}
+	at := len(s.free)
+	s.free = append(s.free, list...)
+	return s.free[at:len(s.free):len(s.free)]
+}
+
+// add returns a pointer to a copy of e.
+func (s *slab[E]) add(e E) *E {
+	if cap(s.free) == len(s.free) {
+		s.size = min(max(2*s.size, slabMin), slabMax)
+		s.free = make([]E, 0, s.size)
+	}
+	s.free = append(s.free, e)
+	return &s.free[len(s.free)-1]
+}

@@ -1,0 +1,223 @@
+package report
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+// merger holds the scratch memory of one merge. It is for one goroutine.
+type merger struct {
+	stats   MergeStats
+	tooDeep bool // children were nested deeper than maxChildDepth
+
+	controls        zipper[Control]
+	metadata        zipper[MetadataTemplate]
+	metricTemplates zipper[MetricTemplate]
+	tables          zipper[TableTemplate]
+
+	latest     zipper[Latest]
+	hostLatest zipper[Latest]
+	sets       zipper[StringSet]
+	strings    zipper[string]
+	metrics    zipper[Metric]
+	samples    zipper[Sample]
+
+	nodes []*Node
+	made  slab[Node]
+}
+
+func newMerger() *merger {
+	m := &merger{
+		controls:        zipper[Control]{order: orderControls, join: pick(preferControl)},
+		metadata:        zipper[MetadataTemplate]{order: orderMetadata, join: pick(preferMetadata)},
+		metricTemplates: zipper[MetricTemplate]{order: orderMetricTemplates, join: pick(preferMetricTemplate)},
+		tables:          zipper[TableTemplate]{order: orderTables, join: joinTables},
+
+		latest:     zipper[Latest]{order: orderLatest, join: pick(preferLatest)},
+		hostLatest: zipper[Latest]{order: orderLatest, join: joinHostLatest},
+		strings:    zipper[string]{order: orderStrings, join: pick(func(_, _ *string) int { return 0 })},
+		samples:    zipper[Sample]{order: orderSamples, join: pick(preferSample)},
+	}
+	m.sets = zipper[StringSet]{order: orderSets, join: m.joinSets}
+	m.metrics = zipper[Metric]{order: orderMetrics, join: m.joinMetrics}
+	return m
+}
+
+// node merges at most fanIn copies of a node that stands in the topology named
+// home; places of copies may be nil. It also tells which copies equal the
+// result by meaning; when any does, that copy itself is the result.
+func (m *merger) node(copies []*Node, home string, depth int) (*Node, origins) {
+	if one, same := soleNode(copies); one != nil {
+		return one, same
+	}
+	var n Node
+	same := nameNode(&n, copies)
+	same &= m.mergeValues(&n, copies, home)
+	same &= m.mergeChildren(&n, copies, home, depth)
+	if same != 0 {
+		return copies[same.first()], same
+	}
+	return m.made.add(n), 0
+}
+
+// soleNode returns the node that all copies are, if they are one.
+func soleNode(copies []*Node) (sole *Node, same origins) {
+	for i, n := range copies {
+		if n == nil {
+			continue
+		}
+		if sole != nil && sole != n {
+			return nil, 0
+		}
+		sole = n
+		same |= 1 << i
+	}
+	return sole, same
+}
+
+// nameNode gives n the identity of its copies, with a topology if one has it.
+func nameNode(n *Node, copies []*Node) origins {
+	for _, c := range copies {
+		if c != nil {
+			n.ID, n.Topology = c.ID, max(n.Topology, c.Topology)
+		}
+	}
+	var same origins
+	for i, c := range copies {
+		if c != nil && c.Topology == n.Topology {
+			same |= 1 << i
+		}
+	}
+	return same
+}
+
+// mergeValues merges all that copies hold but their children.
+func (m *merger) mergeValues(n *Node, copies []*Node, home string) origins {
+	latest := &m.latest
+	if n.EffectiveTopology(home) == Host.Name() {
+		latest = &m.hostLatest
+	}
+	var same [5]origins
+	n.Latest, same[0] = zipField(latest, copies, func(n *Node) []Latest { return n.Latest })
+	n.Sets, same[1] = zipField(&m.sets, copies, func(n *Node) []StringSet { return n.Sets })
+	n.Adjacency, same[2] = zipField(&m.strings, copies, func(n *Node) []string { return n.Adjacency })
+	n.Metrics, same[3] = zipField(&m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
+	n.Parents, same[4] = zipField(&m.sets, copies, func(n *Node) []StringSet { return n.Parents })
+	return same[0] & same[1] & same[2] & same[3] & same[4]
+}
+
+// zipField merges one list of each member of a group. Members that are nil
+// count as empty, and their place in the answer means nothing.
+func zipField[T, E any](z *zipper[E], group []*T, list func(*T) []E) ([]E, origins) {
+	var lists [fanIn][]E
+	for i, member := range group {
+		if member != nil {
+			lists[i] = list(member)
+		}
+	}
+	return z.merge(lists[:len(group)])
+}
+
+// mergeChildren merges the children of copies.
+func (m *merger) mergeChildren(n *Node, copies []*Node, home string, depth int) (same origins) {
+	if !slices.ContainsFunc(copies, hasChildren) {
+		return allOf(len(copies))
+	}
+	if depth == maxChildDepth {
+		m.tooDeep = true
+		return 0
+	}
+	z := zipper[*Node]{
+		order: func(a, b **Node) int { return compareNodes(*a, *b, home) },
+		join:  func(group []**Node) (*Node, origins) { return m.child(group, home, depth+1) },
+	}
+	n.Children, same = zipField(&z, copies, func(n *Node) []*Node { return n.Children })
+	return same
+}
+
+func hasChildren(n *Node) bool { return n != nil && len(n.Children) > 0 }
+
+// child merges copies of a child.
+func (m *merger) child(group []**Node, home string, depth int) (*Node, origins) {
+	var copies [fanIn]*Node
+	for i, c := range group {
+		if c != nil {
+			copies[i] = *c
+		}
+	}
+	return m.node(copies[:len(group)], home, depth)
+}
+
+// joinSets merges sets of one name.
+func (m *merger) joinSets(group []*StringSet) (StringSet, origins) {
+	in := present(group)
+	values, same := zipField(&m.strings, group, func(s *StringSet) []string { return s.Values })
+	return StringSet{Key: group[in.first()].Key, Values: values}, same & in
+}
+
+// joinDNS merges records of one address.
+func (m *merger) joinDNS(group []*DNSRecord) (DNSRecord, origins) {
+	in := present(group)
+	r := DNSRecord{Address: group[in.first()].Address}
+	var forward, reverse origins
+	r.Forward, forward = zipField(&m.strings, group, func(r *DNSRecord) []string { return r.Forward })
+	r.Reverse, reverse = zipField(&m.strings, group, func(r *DNSRecord) []string { return r.Reverse })
+	return r, in & forward & reverse
+}
+
+// joinMetrics merges metrics of one name.
+func (m *merger) joinMetrics(group []*Metric) (Metric, origins) {
+	in := present(group)
+	samples, same := zipField(&m.samples, group, func(m *Metric) []Sample { return m.Samples })
+	r := Metric{Key: group[in.first()].Key, Samples: samples, Min: math.Inf(1), Max: math.Inf(-1)}
+	for _, x := range group {
+		if x != nil && (len(x.Samples) > 0 || len(samples) == 0) {
+			r.Min, r.Max = math.Min(r.Min, x.Min), math.Max(r.Max, x.Max)
+		}
+	}
+	for i, x := range group {
+		if x != nil && (cmp.Compare(x.Min, r.Min) != 0 || cmp.Compare(x.Max, r.Max) != 0) {
+			same &^= 1 << i
+		}
+	}
+	return r, same & in
+}
+
+// activeControls is the latest value that lists, joined by semicolons, the
+// controls that a node offers.
+const activeControls = "active_controls"
+
+// joinHostLatest merges latest values of a host: several probes may run on
+// one, each with controls of its own.
+func joinHostLatest(group []*Latest) (Latest, origins) {
+	newest, same := pick(preferLatest)(group)
+	if newest.Key != activeControls || same == present(group) {
+		return newest, same
+	}
+	newest.Value = unionOfControls(group)
+	same = 0
+	for i, l := range group {
+		if l != nil && preferLatest(l, &newest) == 0 {
+			same |= 1 << i
+		}
+	}
+	return newest, same
+}
+
+// unionOfControls returns the names in all lists of a group, sorted.
+func unionOfControls(group []*Latest) string {
+	var names []string
+	for _, l := range group {
+		if l != nil {
+			names = append(names, strings.Split(l.Value, ";")...)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > 1 && names[0] == "" {
+		names = names[1:]
+	}
+	return strings.Join(names, ";")
+}

@@ -1,0 +1,91 @@
+package report_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+func host(id string, values ...report.Latest) *report.Node {
+	return &report.Node{ID: id, Topology: "host", Latest: values, Sets: []report.StringSet{{Key: "s", Values: []string{id}}},
+		Metrics: []report.Metric{{Key: "m", Samples: samples(1, 2), Min: 1, Max: 2}}, Children: []*report.Node{{ID: "c"}}}
+}
+
+func nodesOf(r *report.Report, k report.Kind) []*report.Node { return r.Topologies[k].Nodes }
+
+func TestMergeSharesNodesThatDoNotChange(t *testing.T) {
+	t.Parallel()
+	for _, equal := range []*report.Node{host("b", latest("k", 1, "v")), host("b", latest("k", 0, "older"))} {
+		a, b, c := host("a"), host("b", latest("k", 1, "v")), host("c")
+		got := nodesOf(merge(t, withNodes(report.Host, a, b), withNodes(report.Host, equal, c)), report.Host)
+		if len(got) != 3 || got[0] != a || got[2] != c {
+			t.Fatalf("nodes of one part are not shared")
+		}
+		if got[1] != b && (got[1] != equal || !reflect.DeepEqual(b, equal)) {
+			t.Errorf("a node that another copy adds nothing to is not shared")
+		}
+	}
+}
+
+func TestMergeSharesFieldsThatDoNotChange(t *testing.T) {
+	t.Parallel()
+	a, b := host("a", latest("k", 1, "v")), host("a", latest("k", 2, "v"))
+	a.Adjacency = []string{"x"}
+	got := nodesOf(merge(t, withNodes(report.Host, a), withNodes(report.Host, b)), report.Host)[0]
+	if &got.Adjacency[0] != &a.Adjacency[0] || &got.Latest[0] != &b.Latest[0] {
+		t.Error("the lists of the only copy that has the result are not shared")
+	}
+	if got.Children[0] != a.Children[0] && got.Children[0] != b.Children[0] {
+		t.Error("equal children are not shared")
+	}
+}
+
+func TestMergeSharesListsThatDoNotChange(t *testing.T) {
+	t.Parallel()
+	full := withNodes(report.Host, host("a", latest("k", 5, "v")), host("b"), host("c"))
+	top := &full.Topologies[report.Host]
+	top.Controls = []report.Control{{ID: "x"}, {ID: "y"}}
+	top.MetadataTemplates = []report.MetadataTemplate{{Key: "x"}}
+	top.TableTemplates = []report.TableTemplate{{Key: "x", Columns: []report.Column{{ID: "c"}}}}
+	full.DNS = []report.DNSRecord{{Address: "a", Forward: []string{"x", "y"}}}
+	full.Plugins = []report.PluginSpec{{ID: "p", Interfaces: []string{"i"}}}
+	delta := withNodes(report.Host, host("a", latest("k", 3, "older")))
+	delta.Topologies[report.Host].Controls = []report.Control{{ID: "y"}}
+	delta.Topologies[report.Host].TableTemplates = []report.TableTemplate{{Key: "x"}}
+	delta.DNS = []report.DNSRecord{{Address: "a", Forward: []string{"y"}}}
+	delta.Plugins = []report.PluginSpec{{ID: "p"}}
+
+	for _, parts := range [][]*report.Report{{full}, {full, delta}, {delta, full}, {report.New(), delta, full, full}} {
+		got := merge(t, parts...)
+		mine := got.Topologies[report.Host]
+		shared := []bool{
+			&mine.Nodes[0] == &top.Nodes[0], &mine.Controls[0] == &top.Controls[0],
+			&mine.MetadataTemplates[0] == &top.MetadataTemplates[0], &mine.TableTemplates[0] == &top.TableTemplates[0],
+			&got.DNS[0] == &full.DNS[0], &got.Plugins[0] == &full.Plugins[0],
+		}
+		if slices.Contains(shared, false) {
+			t.Errorf("of %d parts, shared are %v", len(parts), shared)
+		}
+	}
+}
+
+func TestMergedListsHaveNoRoomToAppendInto(t *testing.T) {
+	t.Parallel()
+	var a, b []*report.Node
+	for _, id := range []string{"a", "b", "c"} {
+		a = append(a, host(id, latest("k", 1, id)))
+		b = append(b, host(id, latest("l", 1, id)))
+	}
+	nodes := nodesOf(merge(t, withNodes(report.Host, a...), withNodes(report.Host, b...)), report.Host)
+	for _, n := range nodes {
+		_ = append(n.Latest, latest("z", 9, "z"))
+	}
+	for i, n := range nodes {
+		want := []report.Latest{latest("k", 1, a[i].ID), latest("l", 1, a[i].ID)}
+		if !slices.Equal(n.Latest, want) {
+			t.Errorf("latest of %s is %v, want %v", n.ID, n.Latest, want)
+		}
+	}
+}

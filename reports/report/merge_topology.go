@@ -1,0 +1,169 @@
+package report
+
+import (
+	"slices"
+	"strings"
+)
+
+// mergeTopology merges the topologies of one kind into t, which holds the
+// kind's defaults.
+func (m *merger) mergeTopology(t *Topology, k Kind, parts []*Report) {
+	tops := make([]*Topology, 0, len(parts))
+	for _, p := range parts {
+		if top := &p.Topologies[k]; !top.bare() {
+			tops = append(tops, top)
+		}
+	}
+	mergeLooks(t, tops)
+	t.Controls = m.controls.mergeAll(listsOf(tops, func(t *Topology) []Control { return t.Controls }))
+	t.MetadataTemplates = m.metadata.mergeAll(listsOf(tops, func(t *Topology) []MetadataTemplate { return t.MetadataTemplates }))
+	t.MetricTemplates = m.metricTemplates.mergeAll(listsOf(tops, func(t *Topology) []MetricTemplate { return t.MetricTemplates }))
+	t.TableTemplates = m.tables.mergeAll(listsOf(tops, func(t *Topology) []TableTemplate { return t.TableTemplates }))
+	t.Nodes = m.mergeNodes(listsOf(tops, func(t *Topology) []*Node { return t.Nodes }), k.Name())
+	m.stats.Conflicts += conflicts(t.Nodes)
+}
+
+// bare tells whether a topology has nothing but defaults to add to a merge.
+func (t *Topology) bare() bool {
+	return len(t.Nodes) == 0 && len(t.Controls) == 0 && len(t.MetadataTemplates) == 0 &&
+		len(t.MetricTemplates) == 0 && len(t.TableTemplates) == 0 &&
+		t.Shape == "" && t.Tag == "" && t.Label == "" && t.LabelPlural == ""
+}
+
+// mergeLooks gives t the greatest of each look that it has none of.
+func mergeLooks(t *Topology, tops []*Topology) {
+	shape, tag, label := t.Shape == "", t.Tag == "", t.Label == ""
+	for _, top := range tops {
+		if shape {
+			t.Shape = max(t.Shape, top.Shape)
+		}
+		if tag {
+			t.Tag = max(t.Tag, top.Tag)
+		}
+		if label && compareLabels(top, t) > 0 {
+			t.Label, t.LabelPlural = top.Label, top.LabelPlural
+		}
+	}
+}
+
+// compareLabels orders labels, then their plurals.
+func compareLabels(a, b *Topology) int {
+	if c := strings.Compare(a.Label, b.Label); c != 0 {
+		return c
+	}
+	return strings.Compare(a.LabelPlural, b.LabelPlural)
+}
+
+// mergeNodes merges sorted lists of nodes, none empty, that stand in the
+// topology named home.
+func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
+	if sole, _, ok := soleList(lists); ok {
+		return sole
+	}
+	out := m.joinRuns(m.interleave(lists, home), home)
+	for _, list := range lists {
+		if slices.Equal(list, out) {
+			return list
+		}
+	}
+	return slices.Clone(out)
+}
+
+// conflicts counts the nodes of a sorted list that stand beside another of
+// the same ID.
+func conflicts(nodes []*Node) int {
+	n := 0
+	for i := 1; i < len(nodes); i++ {
+		if nodes[i].ID == nodes[i-1].ID {
+			n++
+		}
+	}
+	return n
+}
+
+// interleave returns all nodes of the lists in order, in scratch memory.
+func (m *merger) interleave(lists [][]*Node, home string) []*Node {
+	n := 0
+	for _, list := range lists {
+		n += len(list)
+	}
+	m.nodes = slices.Grow(m.nodes[:0], 2*n)[:2*n]
+	interleave(m.nodes[:n], m.nodes[n:], lists, home)
+	return m.nodes[:n]
+}
+
+// interleave merges the lists into dst; tmp is as long as dst, and scratch.
+// Equal nodes keep the order of their lists.
+func interleave(dst, tmp []*Node, lists [][]*Node, home string) {
+	switch len(lists) {
+	case 1:
+		copy(dst, lists[0])
+		return
+	case 2:
+		mergeTwo(dst, lists[0], lists[1], home)
+		return
+	}
+	half, n := len(lists)/2, 0
+	for _, list := range lists[:half] {
+		n += len(list)
+	}
+	interleave(tmp[:n], dst[:n], lists[:half], home)
+	interleave(tmp[n:], dst[n:], lists[half:], home)
+	mergeTwo(dst, tmp[:n], tmp[n:], home)
+}
+
+// mergeTwo merges two lists, neither empty, into dst.
+func mergeTwo(dst, a, b []*Node, home string) {
+	if compareNodes(a[len(a)-1], b[0], home) <= 0 {
+		copy(dst[copy(dst, a):], b)
+		return
+	}
+	for i := range dst {
+		if len(b) == 0 || len(a) > 0 && compareNodes(a[0], b[0], home) <= 0 {
+			dst[i], a = a[0], a[1:]
+		} else {
+			dst[i], b = b[0], b[1:]
+		}
+	}
+}
+
+// compareNodes orders nodes that stand in the topology named home.
+func compareNodes(a, b *Node, home string) int {
+	if c := strings.Compare(a.ID, b.ID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.EffectiveTopology(home), b.EffectiveTopology(home))
+}
+
+// joinRuns replaces, in place, each run of copies by their merge.
+func (m *merger) joinRuns(all []*Node, home string) []*Node {
+	out := all[:0]
+	for len(all) > 0 {
+		n := runLength(all, home)
+		out = append(out, m.joinAll(all[:n], home))
+		all = all[n:]
+	}
+	return out
+}
+
+// runLength returns how many nodes at the start are copies of one.
+func runLength(nodes []*Node, home string) int {
+	n := 1
+	for n < len(nodes) && compareNodes(nodes[0], nodes[n], home) == 0 {
+		n++
+	}
+	return n
+}
+
+// joinAll merges the copies of a node, using their slice as scratch memory.
+func (m *merger) joinAll(copies []*Node, home string) *Node {
+	for len(copies) > 1 {
+		groups := 0
+		for chunk := range slices.Chunk(copies, fanIn) {
+			copies[groups], _ = m.node(chunk, home, 0)
+			groups++
+		}
+		copies = copies[:groups]
+	}
+	return copies[0]
+}

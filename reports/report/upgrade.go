@@ -1,0 +1,249 @@
+package report
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxDeployments bounds how many names of deployments an upgrade hands out to
+// pods: a hostile report of a few megabytes could ask for billions. A cluster
+// needs about one for each pod.
+const maxDeployments = 1 << 22
+
+var (
+	errUpgradeNil         = errors.New("upgrade report: it is nil")
+	errTooManyDeployments = errors.New("upgrade report: replica sets give its pods too many deployments as parents")
+)
+
+// Upgrade brings a report of an old probe to the form of Scope 1.13, as is
+// needed before it is merged:
+//   - A pod's replica sets among its parents are replaced by the deployments
+//     that those replica sets have as parents, when the report holds any
+//     replica set.
+//   - A report without namespaces gets one for each that a pod, service,
+//     deployment, daemon set, stateful set or cron job which is not deleted
+//     names. It is stamped with the newest time at which one of those named it
+//     (Scope stamps the current time, so that no two readers agree).
+//   - LegacyDNS joins DNS. If there is no DNS then, it is built from what the
+//     endpoints were called.
+//
+// r is not modified; what need not change is shared. When nothing needs doing,
+// the result is r itself: that takes one look at the Kubernetes nodes if there
+// are no namespaces, at the pods if there are replica sets, and at the
+// endpoints if there is no DNS. Upgrading twice is upgrading once.
+//
+// An error means that r is nil, or that its pods and replica sets multiply to
+// over four million names of deployments.
+func Upgrade(r *Report) (*Report, error) {
+	if r == nil {
+		return nil, errUpgradeNil
+	}
+	pods, err := upgradePods(r)
+	if err != nil {
+		return nil, err
+	}
+	namespaces, dns := missingNamespaces(r), upgradeDNS(r)
+	if pods == nil && namespaces == nil && dns == nil {
+		return r, nil
+	}
+	out := copyOf(r)
+	if pods != nil {
+		out.Topologies[Pod].Nodes = pods
+	}
+	if namespaces != nil {
+		out.Topologies[Namespace].Nodes = namespaces
+	}
+	if dns != nil {
+		out.DNS, out.LegacyDNS = dns, nil
+	}
+	return out, nil
+}
+
+// upgradePods returns the pods with deployments for replica sets, or nil when
+// they stay as they are.
+func upgradePods(r *Report) ([]*Node, error) {
+	if len(r.Topologies[ReplicaSet].Nodes) == 0 {
+		return nil, nil
+	}
+	left := maxDeployments
+	var pods []*Node
+	for i, pod := range r.Topologies[Pod].Nodes {
+		at, ok := findSet(pod.Parents, ReplicaSet.Name())
+		if !ok {
+			continue
+		}
+		deployments := deploymentsOf(r, pod.Parents[at].Values)
+		if left -= len(deployments); left < 0 {
+			return nil, errTooManyDeployments
+		}
+		if pods == nil {
+			pods = slices.Clone(r.Topologies[Pod].Nodes)
+		}
+		upgraded := *pod
+		upgraded.Parents = replaceSet(pod.Parents, at, Deployment.Name(), deployments)
+		pods[i] = &upgraded
+	}
+	return pods, nil
+}
+
+// deploymentsOf returns the deployments that replica sets have as parents, in
+// no order, but not many more than maxDeployments.
+func deploymentsOf(r *Report, replicaSets []string) []string {
+	var names []string
+	for _, id := range replicaSets {
+		for _, n := range nodesOf(r.Topologies[ReplicaSet].Nodes, id) {
+			if at, ok := findSet(n.Parents, Deployment.Name()); ok && len(names) <= maxDeployments {
+				names = append(names, n.Parents[at].Values...)
+			}
+		}
+	}
+	return names
+}
+
+// nodesOf returns the nodes of one ID: none, one, or the copies that are kept
+// apart.
+func nodesOf(nodes []*Node, id string) []*Node {
+	from, _ := slices.BinarySearchFunc(nodes, id, func(n *Node, id string) int { return strings.Compare(n.ID, id) })
+	to := from
+	for to < len(nodes) && nodes[to].ID == id {
+		to++
+	}
+	return nodes[from:to]
+}
+
+// findSet returns the place of the set of that name.
+func findSet(sets []StringSet, name string) (int, bool) {
+	return slices.BinarySearchFunc(sets, name, func(s StringSet, name string) int { return strings.Compare(s.Key, name) })
+}
+
+// replaceSet returns sets without the one at a place, and with values in the
+// set of that name.
+func replaceSet(sets []StringSet, at int, name string, values []string) []StringSet {
+	out := slices.Delete(slices.Clone(sets), at, at+1)
+	if len(values) == 0 {
+		return out
+	}
+	to, ok := findSet(out, name)
+	if ok {
+		values = append(values, out[to].Values...)
+	} else {
+		out = slices.Insert(out, to, StringSet{Key: name})
+	}
+	out[to].Values = sortedSet(values)
+	return out
+}
+
+// sortedSet sorts values in place and returns each once.
+func sortedSet(values []string) []string {
+	slices.Sort(values)
+	return slices.Clip(slices.Compact(values))
+}
+
+// namespaced lists the kinds whose nodes name the namespace they live in.
+var namespaced = []Kind{Pod, Service, Deployment, DaemonSet, StatefulSet, CronJob}
+
+// missingNamespaces returns nodes for the namespaces that a report names, or
+// nil when it has namespaces or names none.
+func missingNamespaces(r *Report) []*Node {
+	if len(r.Topologies[Namespace].Nodes) > 0 {
+		return nil
+	}
+	named := map[string]time.Time{}
+	for _, k := range namespaced {
+		for _, n := range r.Topologies[k].Nodes {
+			if l, ok := namespaceOf(n); ok {
+				stamp, seen := named[l.Value]
+				named[l.Value] = newest(stamp, l.Timestamp, seen)
+			}
+		}
+	}
+	var nodes []*Node
+	for name, stamp := range named {
+		nodes = append(nodes, &Node{
+			ID:     name + ";<namespace>",
+			Latest: []Latest{{Key: "kubernetes_name", Timestamp: stamp, Value: name}},
+		})
+	}
+	slices.SortFunc(nodes, func(a, b *Node) int { return strings.Compare(a.ID, b.ID) })
+	return nodes
+}
+
+// newest returns the later of two times, or b when there is no a.
+func newest(a, b time.Time, hasA bool) time.Time {
+	if hasA && b.Before(a) {
+		return a
+	}
+	return b
+}
+
+// namespaceOf returns the namespace that a node which is not deleted names.
+func namespaceOf(n *Node) (Latest, bool) {
+	if state, ok := findLatest(n, "kubernetes_state"); ok && state.Value == "deleted" {
+		return Latest{}, false
+	}
+	return findLatest(n, "kubernetes_namespace")
+}
+
+// findLatest returns the latest value of that key.
+func findLatest(n *Node, key string) (Latest, bool) {
+	at, ok := slices.BinarySearchFunc(n.Latest, key, func(l Latest, key string) int { return strings.Compare(l.Key, key) })
+	if !ok {
+		return Latest{}, false
+	}
+	return n.Latest[at], true
+}
+
+// upgradeDNS returns the DNS records that a report should have, or nil when it
+// has them, or has none to make them from.
+func upgradeDNS(r *Report) []DNSRecord {
+	switch {
+	case len(r.LegacyDNS) > 0:
+		m := newMerger()
+		return m.mergeDNS([][]DNSRecord{r.DNS, r.LegacyDNS})
+	case len(r.DNS) > 0:
+		return nil
+	}
+	records := map[string]*DNSRecord{}
+	for _, n := range r.Topologies[Endpoint].Nodes {
+		addEndpointNames(records, n)
+	}
+	var dns []DNSRecord
+	for _, address := range slices.Sorted(maps.Keys(records)) {
+		record := records[address]
+		record.Forward, record.Reverse = sortedSet(record.Forward), sortedSet(record.Reverse)
+		dns = append(dns, *record)
+	}
+	return dns
+}
+
+// addEndpointNames adds what an endpoint was called to its address's record.
+func addEndpointNames(records map[string]*DNSRecord, n *Node) {
+	forward, hasForward := findSet(n.Sets, "snooped_dns_names")
+	reverse, hasReverse := findSet(n.Sets, "reverse_dns_names")
+	address, ok := addressOf(n.ID)
+	if !ok || !hasForward && !hasReverse {
+		return
+	}
+	record := records[address]
+	if record == nil {
+		record = &DNSRecord{Address: address}
+		records[address] = record
+	}
+	if hasForward {
+		record.Forward = append(record.Forward, n.Sets[forward].Values...)
+	}
+	if hasReverse {
+		record.Reverse = append(record.Reverse, n.Sets[reverse].Values...)
+	}
+}
+
+// addressOf returns the address in an endpoint's ID, "scope;address;port"
+// with more parts after that in some probes.
+func addressOf(id string) (string, bool) {
+	_, rest, _ := strings.Cut(id, ";")
+	address, _, ok := strings.Cut(rest, ";")
+	return address, ok
+}
