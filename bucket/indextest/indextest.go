@@ -23,7 +23,7 @@ const patience = 2 * time.Minute
 
 // Run checks every promise of bucket.Index in parallel subtests. It calls open
 // once, which must return an empty index and may leave closing it to
-// t.Cleanup. It makes some 2 500 operations of which about a third wait for
+// t.Cleanup. It makes some 2 000 operations of which about a third wait for
 // each other, so that a store over HTTP with 5 ms a put takes a few seconds.
 // RunLarge checks rows that do not fit one page of a store.
 func Run(t *testing.T, open func(t *testing.T) bucket.Index) {

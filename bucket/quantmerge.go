@@ -1,0 +1,245 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/internal/flight"
+)
+
+// keyWeight is what a cached quantum weighs beside its value: its key, its
+// place in the cache's map and list.
+const keyWeight = 200
+
+// merge returns the merge of entries, which must be the tenant's entries of
+// [from, to) in ascending order, and of extra values that are not in the
+// index; the zero value of T when there are neither. Extra values are part of
+// this answer only, never of anything that is cached.
+func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []Entry, from, to int64, extra ...T) (v T, err error) {
+	defer q.metrics.took("merge", time.Now())
+	values, err := q.values(ctx, tenant, split(entries, from, to, int64(q.opts.Quantum)))
+	if err != nil {
+		return v, err
+	}
+	v, err = mergeParts(q.combine, append(values, extra...))
+	if err != nil {
+		return v, fmt.Errorf("merge of tenant %q from %s to %s: %w", tenant, instant(from), instant(to), err)
+	}
+	return v, nil
+}
+
+// values returns the merge of each segment: those of whole quanta from the cache,
+// all others by one fetch.
+func (q *Quantizer[T]) values(ctx context.Context, tenant string, segments []segment) ([]T, error) {
+	var (
+		values  = make([]T, len(segments), len(segments)+1)
+		settled = q.settled()
+		cold    coldSegments
+		scratch []byte
+	)
+	for i, s := range segments {
+		key := quantumKey{tenant: tenant, number: s.number}
+		key.print, scratch = fingerprintOf(s.entries, scratch)
+		keep := s.whole && s.to <= settled
+		if v, ok := q.lookUp(key, keep); ok {
+			values[i] = v
+			continue
+		}
+		cold.add(i, key, coldSegment{s, keep})
+	}
+	if len(cold.keys) == 0 {
+		return values, nil
+	}
+	return values, q.warm(ctx, tenant, &cold, values)
+}
+
+// settled returns the instant before which a quantum must have ended to be
+// looked up and cached.
+func (q *Quantizer[T]) settled() int64 {
+	if q.opts.Grace < 0 {
+		return math.MaxInt64
+	}
+	return q.opts.Now().Add(-q.opts.Grace).UnixNano()
+}
+
+// lookUp returns the cached merge of a segment that is worth caching.
+func (q *Quantizer[T]) lookUp(key quantumKey, keep bool) (v T, ok bool) {
+	if !keep || q.cache == nil {
+		return v, false
+	}
+	q.metrics.requests.Inc()
+	if v, ok = q.cache.Get(key); ok {
+		q.metrics.hits.Inc()
+	}
+	return v, ok
+}
+
+// landed returns a merge that another caller has cached since lookUp did not
+// find it.
+func (q *Quantizer[T]) landed(key quantumKey, keep bool) (v T, ok bool) {
+	if !keep {
+		return v, false
+	}
+	return q.cache.Get(key)
+}
+
+// coldSegments are the segments of a question that have to be fetched.
+type coldSegments struct {
+	places   []int // among the question's segments
+	keys     []quantumKey
+	segments map[quantumKey]coldSegment
+}
+
+type coldSegment struct {
+	segment
+	keep bool // worth caching
+}
+
+func (c *coldSegments) add(place int, key quantumKey, s coldSegment) {
+	if c.segments == nil {
+		c.segments = make(map[quantumKey]coldSegment)
+	}
+	c.places = append(c.places, place)
+	c.keys = append(c.keys, key)
+	c.segments[key] = s
+}
+
+// warm fills in the values of cold segments. Of those that nobody fetches at the
+// moment, edges too, it fetches the blobs in one call; for the others it waits.
+func (q *Quantizer[T]) warm(ctx context.Context, tenant string, cold *coldSegments, values []T) error {
+	results, err := q.flights.Do(ctx, cold.keys, func(ctx context.Context, keys []quantumKey) []flight.Result[T] {
+		return q.fetch(ctx, tenant, keys, cold.segments)
+	})
+	if err != nil {
+		return fmt.Errorf("blobs of tenant %q: %w", tenant, err)
+	}
+	errs := make([]error, len(results))
+	for i, r := range results {
+		values[cold.places[i]], errs[i] = r.Value, r.Err
+	}
+	return joinSegments(tenant, errs)
+}
+
+// fetch reads and merges the segments of keys, and caches the merges when there
+// was no error at all.
+func (q *Quantizer[T]) fetch(ctx context.Context, tenant string, keys []quantumKey, segments map[quantumKey]coldSegment) []flight.Result[T] {
+	results := make([]flight.Result[T], len(keys))
+	var open []int
+	for i, key := range keys {
+		if v, ok := q.landed(key, segments[key].keep); ok {
+			results[i] = flight.Result[T]{Value: v, Found: true}
+			continue
+		}
+		open = append(open, i)
+	}
+	if len(open) == 0 {
+		return results
+	}
+	blobs, failed := q.blobs.Get(ctx, blobKeys(keys, open, segments))
+	if failed != nil {
+		failed = fmt.Errorf("blobs of tenant %q: %w", tenant, failed)
+	}
+	inParallel(len(open), func(n int) {
+		i := open[n]
+		v, err := q.assemble(ctx, tenant, segments[keys[i]].segment, blobs, failed)
+		results[i] = flight.Result[T]{Value: v, Found: err == nil, Err: err}
+	})
+	if failed == nil && !slices.ContainsFunc(results, func(r flight.Result[T]) bool { return r.Err != nil }) {
+		inParallel(len(open), func(n int) {
+			q.keep(keys[open[n]], segments[keys[open[n]]], results[open[n]].Value)
+		})
+	}
+	return results
+}
+
+// blobKeys returns the keys of the blobs of the open segments, each once.
+func blobKeys(keys []quantumKey, open []int, segments map[quantumKey]coldSegment) []string {
+	var all []string
+	seen := make(map[string]struct{})
+	for _, i := range open {
+		for _, e := range segments[keys[i]].entries {
+			if _, ok := seen[e.Key]; ok {
+				continue
+			}
+			seen[e.Key] = struct{}{}
+			all = append(all, e.Key)
+		}
+	}
+	return all
+}
+
+// assemble merges a segment's values. When the fetch failed, a segment of which it
+// brought every value is as good as any.
+func (q *Quantizer[T]) assemble(ctx context.Context, tenant string, s segment, blobs map[string]T, failed error) (v T, err error) {
+	parts, missing := pick(s.entries, blobs)
+	switch {
+	case missing != nil && failed != nil:
+		return v, failed
+	case missing != nil:
+		return v, &MissingError{Tenant: tenant, Entries: missing}
+	case ctx.Err() != nil:
+		return v, ctx.Err()
+	}
+	if len(parts) > 1 {
+		q.metrics.merges.Inc()
+	}
+	if v, err = mergeParts(q.combine, parts); err != nil {
+		return v, fmt.Errorf("merge of tenant %q, %v: %w", tenant, s, err)
+	}
+	return v, nil
+}
+
+// pick returns the entries' values, and the entries that have none.
+func pick[T any](entries []Entry, blobs map[string]T) (parts []T, missing []Entry) {
+	parts = make([]T, 0, len(entries))
+	for _, e := range entries {
+		if v, ok := blobs[e.Key]; ok {
+			parts = append(parts, v)
+		} else {
+			missing = append(missing, e)
+		}
+	}
+	return parts, missing
+}
+
+// keep caches the merge of a segment that is worth it and can be weighed.
+func (q *Quantizer[T]) keep(key quantumKey, s coldSegment, v T) {
+	if !s.keep || q.cache == nil {
+		return
+	}
+	if size := q.opts.Size(v); size > 0 {
+		q.cache.Add(key, v, size+keyWeight)
+	}
+}
+
+// inParallel calls f with 0 to n-1, on as many goroutines as there are
+// processors, and returns when all calls have. A panic of f is the caller's.
+func inParallel(n int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() (err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("%v\n\n%s", r, debug.Stack())
+				}
+			}()
+			f(i)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		panic(err)
+	}
+}

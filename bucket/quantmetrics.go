@@ -1,0 +1,46 @@
+package bucket
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// quantMetrics count what a Quantizer does.
+type quantMetrics struct {
+	requests prometheus.Counter
+	hits     prometheus.Counter
+	merges   prometheus.Counter
+	duration *prometheus.HistogramVec // by step
+	entries  prometheus.Histogram
+}
+
+// newQuantMetrics registers the metrics; Quantizers that share a registry add
+// up.
+func newQuantMetrics(reg prometheus.Registerer, namespace string) (*quantMetrics, error) {
+	m := &quantMetrics{}
+	var errs [5]error
+	counter := func(name, help string) (prometheus.Counter, error) {
+		return metric.Register(reg, prometheus.NewCounter(
+			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
+	}
+	m.requests, errs[0] = counter("quantum_cache_requests_total", "Whole quanta looked up in the cache of merged quanta.")
+	m.hits, errs[1] = counter("quantum_cache_hits_total", "Whole quanta found in the cache of merged quanta.")
+	m.merges, errs[2] = counter("quantum_merges_total", "Merges of one quantum's values, or of those at an edge of a range.")
+	m.duration, errs[3] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "range_duration_seconds",
+		Help:    "Time of each step of answering a range: reading the index, then fetching and merging.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10)}, []string{"step"}))
+	m.entries, errs[4] = metric.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "range_entries", Help: "Entries that a range holds.",
+		Buckets: prometheus.ExponentialBuckets(1, 4, 10)}))
+	return m, errors.Join(errs[:]...)
+}
+
+// took notes how long a step took that began at since.
+func (m *quantMetrics) took(step string, since time.Time) {
+	m.duration.WithLabelValues(step).Observe(time.Since(since).Seconds())
+}

@@ -1,0 +1,125 @@
+package bucket
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// visit is told of a row's entries that are in the range, by several
+// goroutines at a time. Its error ends the reading.
+type visit func(row Row, entries []Entry) error
+
+// entries returns the tenant's entries of [from, to), in Unix nanoseconds and
+// ascending order; none when to ≤ from. The slice is the caller's.
+func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]Entry, error) {
+	defer q.metrics.took("index", time.Now())
+	var found gathered
+	err := q.readRows(ctx, tenant, from, to, func(row Row, entries []Entry) error {
+		if found.add(row, entries) > q.opts.MaxEntries {
+			return &TooManyError{Tenant: tenant, Limit: q.opts.MaxEntries}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	entries := found.inOrder()
+	q.metrics.entries.Observe(float64(len(entries)))
+	return entries, nil
+}
+
+// errFound ends the reading of rows for has.
+var errFound = errors.New("found")
+
+// has tells whether the tenant has entries in [from, to). One that was found
+// is an answer even when another row cannot be read.
+func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
+	defer q.metrics.took("index", time.Now())
+	var found atomic.Bool
+	err := q.readRows(ctx, tenant, from, to, func(_ Row, entries []Entry) error {
+		if len(entries) == 0 {
+			return nil
+		}
+		found.Store(true)
+		return errFound
+	})
+	if found.Load() {
+		return true, nil
+	}
+	return false, err
+}
+
+// readRows shows visit every row that [from, to) touches, some at a time, or
+// returns the first error.
+func (q *Quantizer[T]) readRows(ctx context.Context, tenant string, from, to int64, show visit) error {
+	if to <= from {
+		return nil
+	}
+	if row := RowAt(tenant, from); row == RowAt(tenant, to-1) {
+		return q.readRow(ctx, row, from, to, show)
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(q.opts.Rows)
+	for row := range Rows(tenant, from, to) {
+		if running.Err() != nil {
+			break
+		}
+		group.Go(func() error { return q.readRow(running, row, from, to, show) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // rows may have been left out
+}
+
+func (q *Quantizer[T]) readRow(ctx context.Context, row Row, from, to int64, show visit) error {
+	entries, err := q.index.Query(ctx, row, max(from, row.Start()), min(to, row.End()))
+	if err != nil {
+		return fmt.Errorf("index of tenant %q, hour from %s: %w", row.Tenant, instant(row.Start()), err)
+	}
+	return show(row, entries)
+}
+
+// gathered collects the entries of rows that come in any order.
+type gathered struct {
+	mu    sync.Mutex // guards what follows
+	rows  []rowEntries
+	count int
+}
+
+type rowEntries struct {
+	hour    int64
+	entries []Entry
+}
+
+// add takes a row's entries and returns how many there are of all rows.
+func (g *gathered) add(row Row, entries []Entry) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(entries) > 0 {
+		g.rows = append(g.rows, rowEntries{row.Hour, entries})
+		g.count += len(entries)
+	}
+	return g.count
+}
+
+// inOrder returns all entries, ascending, once nobody adds any more.
+func (g *gathered) inOrder() []Entry {
+	if len(g.rows) == 1 {
+		return g.rows[0].entries
+	}
+	slices.SortFunc(g.rows, func(a, b rowEntries) int { return cmp.Compare(a.hour, b.hour) })
+	all := make([]Entry, 0, g.count)
+	for _, r := range g.rows {
+		all = append(all, r.entries...)
+	}
+	return all
+}
