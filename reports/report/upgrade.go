@@ -2,7 +2,6 @@ package report
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -122,6 +121,9 @@ func findSet(sets []StringSet, name string) (int, bool) {
 // replaceSet returns sets without the one at a place, and with values in the
 // set of that name.
 func replaceSet(sets []StringSet, at int, name string, values []string) []StringSet {
+	if len(sets) == 1 && len(values) == 0 {
+		return nil
+	}
 	out := slices.Delete(slices.Clone(sets), at, at+1)
 	if len(values) == 0 {
 		return out
@@ -151,12 +153,11 @@ func missingNamespaces(r *Report) []*Node {
 	if len(r.Topologies[Namespace].Nodes) > 0 {
 		return nil
 	}
-	named := map[string]time.Time{}
+	var named map[string]time.Time
 	for _, k := range namespaced {
 		for _, n := range r.Topologies[k].Nodes {
 			if l, ok := namespaceOf(n); ok {
-				stamp, seen := named[l.Value]
-				named[l.Value] = newest(stamp, l.Timestamp, seen)
+				named = noteNewest(named, l)
 			}
 		}
 	}
@@ -171,12 +172,15 @@ func missingNamespaces(r *Report) []*Node {
 	return nodes
 }
 
-// newest returns the later of two times, or b when there is no a.
-func newest(a, b time.Time, hasA bool) time.Time {
-	if hasA && b.Before(a) {
-		return a
+// noteNewest notes the time of a value, unless a newer one is noted.
+func noteNewest(times map[string]time.Time, l Latest) map[string]time.Time {
+	if times == nil {
+		times = map[string]time.Time{}
 	}
-	return b
+	if t, seen := times[l.Value]; !seen || t.Before(l.Timestamp) {
+		times[l.Value] = l.Timestamp
+	}
+	return times
 }
 
 // namespaceOf returns the namespace that a node which is not deleted names.
@@ -206,38 +210,61 @@ func upgradeDNS(r *Report) []DNSRecord {
 	case len(r.DNS) > 0:
 		return nil
 	}
-	records := map[string]*DNSRecord{}
-	for _, n := range r.Topologies[Endpoint].Nodes {
-		addEndpointNames(records, n)
+	return dnsOfEndpoints(r.Topologies[Endpoint].Nodes)
+}
+
+// dnsOfEndpoints returns records of what endpoints were called.
+func dnsOfEndpoints(endpoints []*Node) []DNSRecord {
+	var named []DNSRecord
+	for _, n := range endpoints {
+		if r, ok := dnsOfEndpoint(n); ok {
+			named = append(named, r)
+		}
 	}
+	slices.SortStableFunc(named, func(a, b DNSRecord) int { return strings.Compare(a.Address, b.Address) })
 	var dns []DNSRecord
-	for _, address := range slices.Sorted(maps.Keys(records)) {
-		record := records[address]
-		record.Forward, record.Reverse = sortedSet(record.Forward), sortedSet(record.Reverse)
-		dns = append(dns, *record)
+	for len(named) > 0 {
+		n := 1
+		for n < len(named) && named[n].Address == named[0].Address {
+			n++
+		}
+		dns = append(dns, uniteDNS(named[:n]))
+		named = named[n:]
 	}
 	return dns
 }
 
-// addEndpointNames adds what an endpoint was called to its address's record.
-func addEndpointNames(records map[string]*DNSRecord, n *Node) {
+// dnsOfEndpoint returns what an endpoint was called, if its ID holds an address
+// and it has such a set, be it empty.
+func dnsOfEndpoint(n *Node) (DNSRecord, bool) {
 	forward, hasForward := findSet(n.Sets, "snooped_dns_names")
 	reverse, hasReverse := findSet(n.Sets, "reverse_dns_names")
+	if !hasForward && !hasReverse {
+		return DNSRecord{}, false
+	}
 	address, ok := addressOf(n.ID)
-	if !ok || !hasForward && !hasReverse {
-		return
-	}
-	record := records[address]
-	if record == nil {
-		record = &DNSRecord{Address: address}
-		records[address] = record
-	}
+	r := DNSRecord{Address: address}
 	if hasForward {
-		record.Forward = append(record.Forward, n.Sets[forward].Values...)
+		r.Forward = n.Sets[forward].Values
 	}
 	if hasReverse {
-		record.Reverse = append(record.Reverse, n.Sets[reverse].Values...)
+		r.Reverse = n.Sets[reverse].Values
 	}
+	return r, ok
+}
+
+// uniteDNS returns the union of records of one address.
+func uniteDNS(records []DNSRecord) DNSRecord {
+	if len(records) == 1 {
+		return records[0]
+	}
+	r := DNSRecord{Address: records[0].Address}
+	for _, other := range records {
+		r.Forward = append(r.Forward, other.Forward...)
+		r.Reverse = append(r.Reverse, other.Reverse...)
+	}
+	r.Forward, r.Reverse = sortedSet(r.Forward), sortedSet(r.Reverse)
+	return r
 }
 
 // addressOf returns the address in an endpoint's ID, "scope;address;port"
