@@ -98,8 +98,8 @@ func checkBatch(ctx context.Context, tier tiered.Tier) error {
 func checkInput(ctx context.Context, tier tiered.Tier) error {
 	key, blob := Key(), Blob(1000)
 	want := map[string][]byte{key: bytes.Clone(blob)}
-	if err := put(ctx, tier, key, blob); err != nil {
-		return err
+	if err := tier.Put(ctx, key, blob); err != nil {
+		return fmt.Errorf("Put: %w", err)
 	}
 	if !bytes.Equal(blob, want[key]) {
 		return fmt.Errorf("Put changed the bytes it was given")
@@ -125,6 +125,7 @@ func checkOutput(ctx context.Context, tier tiered.Tier) error {
 	rest := maps.Clone(got)
 	for key, blob := range got {
 		clear(append(blob, make([]byte, 64)...))
+		clear(blob)
 		delete(rest, key)
 		if err := within(rest, want); err != nil {
 			return fmt.Errorf("after the caller changed %q of the same batch: %w", key, err)

@@ -66,8 +66,9 @@ func putAll(ctx context.Context, tier tiered.Tier, blobs map[string][]byte) erro
 	return g.Wait()
 }
 
+// put puts a copy, so that a tier that keeps its input keeps none of a check's.
 func put(ctx context.Context, tier tiered.Tier, key string, blob []byte) error {
-	if err := tier.Put(ctx, key, blob); err != nil {
+	if err := tier.Put(ctx, key, bytes.Clone(blob)); err != nil {
 		return fmt.Errorf("Put(%q, %d bytes): %w", key, len(blob), err)
 	}
 	return nil

@@ -1,0 +1,175 @@
+package tiertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/tiered"
+)
+
+var errSample = errors.New("sample")
+
+// filled returns a faulty tier over four blobs, and their keys.
+func filled(t *testing.T) (*Faulty, map[string][]byte) {
+	t.Helper()
+	f := NewFaulty(new(tiered.MemTier), 1)
+	blobs := map[string][]byte{"a": []byte("aaaa"), "b": []byte("bb"), "c": []byte("c"), "empty": {}}
+	if err := putAll(t.Context(), f, blobs); err != nil {
+		t.Fatal(err)
+	}
+	return f, blobs
+}
+
+func TestFaultyWithoutFaultsConforms(t *testing.T) {
+	t.Parallel()
+	Run(t, func(*testing.T) tiered.Tier { return NewFaulty(new(tiered.MemTier), 1) })
+}
+
+func TestFaultErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		fault    Fault
+		get, put error
+		found    int
+	}{
+		{"nothing said", Fault{}, ErrInjected, ErrInjected, 0},
+		{"an error", Fault{Err: errSample}, errSample, errSample, 0},
+		{"gets alone", Fault{Op: Get}, ErrInjected, nil, 0},
+		{"puts alone", Fault{Op: Put}, nil, ErrInjected, 4},
+		{"in part", Fault{Op: Get, Partial: true}, ErrInjected, nil, 2},
+		{"another key", Fault{Match: func(key string) bool { return key == "z" }}, nil, nil, 4},
+		{"one of the keys", Fault{Match: func(key string) bool { return key == "a" }}, ErrInjected, nil, 0},
+		{"never", Fault{Chance: 1e-18}, nil, nil, 4},
+		{"spoiling leaves puts alone", Fault{Corrupt: true, Truncate: true}, nil, nil, 4},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f, blobs := filled(t)
+			f.Inject(tc.fault)
+			found, err := f.Get(t.Context(), keysOf(blobs))
+			if !errors.Is(err, tc.get) || len(found) != tc.found {
+				t.Errorf("Get found %d, %v; want %d, %v", len(found), err, tc.found, tc.get)
+			}
+			if err := f.Put(t.Context(), "new", nil); !errors.Is(err, tc.put) {
+				t.Errorf("Put returned %v, want %v", err, tc.put)
+			}
+			f.Heal()
+			if err := expect(t.Context(), f, keysOf(blobs), blobs); err != nil {
+				t.Errorf("healed: %v", err)
+			}
+		})
+	}
+}
+
+func TestFaultStored(t *testing.T) {
+	t.Parallel()
+	f := NewFaulty(new(tiered.MemTier), 1)
+	f.Inject(Fault{Op: Put, Stored: true})
+	if err := f.Put(t.Context(), "a", []byte("x")); !errors.Is(err, ErrInjected) {
+		t.Errorf("Put returned %v", err)
+	}
+	if err := expect(t.Context(), f, []string{"a"}, map[string][]byte{"a": []byte("x")}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFaultSpoils(t *testing.T) {
+	t.Parallel()
+	f, blobs := filled(t)
+	f.Inject(Fault{Corrupt: true, Match: func(key string) bool { return key != "b" }})
+	found, err := f.Get(t.Context(), keysOf(blobs))
+	if err != nil || !bytes.Equal(found["b"], blobs["b"]) {
+		t.Errorf("got %q, %v", found, err)
+	}
+	for _, key := range []string{"a", "c", "empty"} {
+		if bytes.Equal(found[key], blobs[key]) {
+			t.Errorf("the blob of %q is whole", key)
+		}
+	}
+	f.Heal()
+	f.Inject(Fault{Truncate: true, Stray: true})
+	found, _ = f.Get(t.Context(), keysOf(blobs))
+	if string(found["a"]) != "aa" || string(found["b"]) != "b" || len(found) != 6 {
+		t.Errorf("got %q, want halves and two strays", found)
+	}
+}
+
+func TestFaultTimes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		fault Fault
+		want  string // of six calls: x went wrong
+	}{
+		{Fault{Every: 3}, "..x..x"},
+		{Fault{Times: 2}, "xx...."},
+		{Fault{Every: 2, Times: 2}, ".x.x.."},
+		{Fault{Chance: 1}, "xxxxxx"},
+	} {
+		f := NewFaulty(new(tiered.MemTier), 1)
+		f.Inject(tc.fault)
+		if got := outcomes(t, f, 6); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.fault, got, tc.want)
+		}
+		if f.Calls(Get) != 6 || f.Keys(Get) != 6 || f.Faults(Get) != strings.Count(tc.want, "x") || f.Calls(Put) != 0 {
+			t.Errorf("%+v: %d calls of %d keys, %d faults", tc.fault, f.Calls(Get), f.Keys(Get), f.Faults(Get))
+		}
+	}
+}
+
+func outcomes(t *testing.T, f *Faulty, n int) (s string) {
+	for range n {
+		if _, err := f.Get(t.Context(), []string{"a"}); err != nil {
+			s += "x"
+			continue
+		}
+		s += "."
+	}
+	return s
+}
+
+func TestFaultChanceIsSeeded(t *testing.T) {
+	t.Parallel()
+	run := func(seed uint64) string {
+		f := NewFaulty(new(tiered.MemTier), seed)
+		f.Inject(Fault{Chance: 0.5})
+		return outcomes(t, f, 64)
+	}
+	first := run(1)
+	if first != run(1) || first == run(2) {
+		t.Error("the seed does not decide")
+	}
+	if n := strings.Count(first, "x"); n < 16 || n > 48 {
+		t.Errorf("%d of 64 went wrong, want about half", n)
+	}
+}
+
+func TestFaultWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := filled(t)
+		f.Inject(Fault{Delay: time.Second, Times: 2})
+		begin := time.Now()
+		if found, err := f.Get(t.Context(), []string{"a"}); err != nil || len(found) != 1 || time.Since(begin) != time.Second {
+			t.Errorf("delayed: %v, %v after %v", found, err, time.Since(begin))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := f.Put(ctx, "z", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("delayed beyond the context's end: %v", err)
+		}
+		f.Inject(Fault{Hang: true})
+		if _, err := f.Get(ctx, []string{"a"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("hung: %v", err)
+		}
+		time.AfterFunc(time.Hour, f.Heal)
+		if found, err := f.Get(t.Context(), []string{"a"}); err != nil || len(found) != 1 {
+			t.Errorf("released: %v, %v", found, err)
+		}
+	})
+}
