@@ -1,0 +1,185 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// sweepEvery is how often Run lets go of what has expired.
+const sweepEvery = 5 * time.Second
+
+// Collector takes reports of many tenants, stores them merged by tenant and
+// tick, and answers for the live window and any past one. Tenant ids are those
+// that [bucket.CheckTenant] lets through; others are a *bucket.TenantError.
+// Reports that it takes or returns are shared: nobody may change them. It is
+// safe for any number of goroutines.
+type Collector struct {
+	live      *bucket.Collector[*report.Report]
+	store     *tiered.Store[*report.Report]
+	shortcuts *shortcuts
+	waiters   waiters
+	metrics   *metrics
+	maxNodes  int
+	now       func() time.Time
+}
+
+// New returns a collector over an index and the tier that holds every blob.
+// It does nothing by itself: call Run to store what comes in, and Close in the
+// end.
+func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, error) {
+	if index == nil || authority == nil {
+		return nil, errors.New("reports: a collector needs an index and an authority tier")
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(o.Registerer, o.Namespace, o.TenantIdle, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	store, err := tiered.New(upgrading{report.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
+	if err != nil {
+		return nil, err
+	}
+	o.Live.Stored = m.countStored(o.Live.Stored)
+	live, err := bucket.NewCollector(index, store, m.merge, &o.Live)
+	if err != nil {
+		return nil, err
+	}
+	return &Collector{live: live, store: store, shortcuts: newShortcuts(live.Window()),
+		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
+}
+
+// upgrading is the stores' codec: what it decodes is upgraded, so that values
+// in caches are.
+type upgrading struct{ report.Codec }
+
+// Decode returns the upgraded report of a blob.
+func (c upgrading) Decode(blob []byte) (*report.Report, error) {
+	r, err := c.Codec.Decode(blob)
+	if err != nil {
+		return nil, err
+	}
+	return report.Upgrade(r)
+}
+
+// Origin is what is known about a report beside what it says.
+type Origin struct {
+	Probe string // the ID of the probe it came from; empty when unknown
+	Size  int    // bytes it took on its way here
+}
+
+// InvalidError says that a report was refused because of what it holds.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return "report refused: " + e.Err.Error() }
+
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// Add takes a report. A shortcut is shown in live answers for a while and
+// signals who waits; it is not stored. From any other the topologies over the
+// limit are dropped, it is upgraded, and merged into the tenant's current
+// tick.
+//
+// The error is an *InvalidError for a report that no collector should hold, or
+// one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
+// when too much waits to be stored, or bucket.ErrClosed. The report then
+// counts as received but is in no answer.
+func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
+	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
+		return err
+	}
+	if r == nil {
+		return &InvalidError{errors.New("it is nil")}
+	}
+	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
+	if err := report.Validate(r); err != nil {
+		return &InvalidError{err}
+	}
+	r, dropped := report.DropTopologiesOver(r, c.maxNodes)
+	c.metrics.countDropped(tenant, dropped)
+	upgraded, err := report.Upgrade(r)
+	if err != nil {
+		return &InvalidError{err}
+	}
+	return c.admit(tenant, upgraded, from.Probe)
+}
+
+// admit takes an upgraded report. What a regular one says is in the live
+// window before the shortcuts that it supersedes are gone.
+func (c *Collector) admit(tenant string, r *report.Report, probe string) error {
+	if r.Shortcut {
+		if !c.shortcuts.add(tenant, r, probe, c.now()) {
+			c.metrics.shortcutsLost.Inc()
+		}
+		c.waiters.signal(tenant)
+		return nil
+	}
+	if err := c.live.Add(tenant, r); err != nil {
+		return err
+	}
+	c.shortcuts.supersede(tenant, r, probe)
+	return nil
+}
+
+// WaitOn has a tenant's shortcuts signalled to a channel until UnWait. A
+// signal is sent without blocking: a channel without room misses it, so give
+// it a buffer of one.
+func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) { c.waiters.add(tenant, waiter) }
+
+// UnWait ends what WaitOn began. When it returns no further signal is sent.
+func (c *Collector) UnWait(tenant string, waiter chan<- struct{}) { c.waiters.remove(tenant, waiter) }
+
+// Run stores what comes in, tick by tick, until ctx ends or the collector is
+// closed; see [bucket.Collector.Run]. Call it once.
+func (c *Collector) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		defer cancel()
+		return c.live.Run(ctx)
+	})
+	c.sweep(ctx)
+	return g.Wait()
+}
+
+// sweep lets go of expired shortcuts and of the metrics of idle tenants.
+func (c *Collector) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			c.shortcuts.expire(c.now())
+			c.metrics.forgetIdle()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Flush stores all that was added so far and returns when it can be found. It
+// tries again what fails until ctx ends, and then returns a
+// *bucket.UndeliveredError.
+func (c *Collector) Flush(ctx context.Context) error { return c.live.Flush(ctx) }
+
+// Close stops Run, refuses further reports, and flushes like Flush. When it
+// returns nil nothing is left, and the collector answers no more questions;
+// otherwise it may be called again to try again. The authority and the index
+// stay open: they are the caller's.
+func (c *Collector) Close(ctx context.Context) error {
+	if err := c.live.Close(ctx); err != nil {
+		return fmt.Errorf("close collector: %w", err)
+	}
+	return c.store.Close(ctx)
+}

@@ -1,0 +1,54 @@
+// Package reports is a complete Weave Scope report collector: probes post
+// reports to it, it merges and stores them by tenant, and query services and
+// people read any live or past window back.
+//
+// [Collector] is [bucket.Collector] made Scope's: it drops runaway topologies,
+// upgrades what old probes say, shows shortcuts at once, and counts by tenant.
+// [Handler] is its HTTP surface. Both are what Weave Scope 1.13 has, so that
+// its probes and query services can talk to them, and more exact: a question
+// is answered in full or with an error.
+//
+// # Shortcuts
+//
+// A probe that saw something happen, such as a container that started, posts
+// a shortcut: a small report of that alone, seconds before the next regular
+// one. It is never stored. It signals who waits ([Collector.WaitOn]), and
+// live answers hold it until a report of the same probe has come that was
+// made no earlier, or until a window has passed. Which probe a report is of
+// is read off what the probe says of itself and off its nodes: the probe's ID
+// (the X-Scope-Probe-ID header, control_probe_id) and the hosts' node IDs
+// (host_node_id, parents, host nodes). What one tenant's shortcuts take is
+// bounded, the oldest go first; so is what all of them take, past which new
+// ones are signalled but not kept.
+//
+// # HTTP
+//
+//	POST /api/report     takes one report: msgpack or JSON, gzip'd or not
+//	GET  /api/report     the merge of a window, as msgpack or JSON
+//	GET  /api/probes     the probes heard of in the live window
+//	GET  /api            who answers here; probes read the id
+//	GET  /admin/summary  one line for each report stored in a window
+//	GET  /metrics        for Prometheus
+//	GET  /               a list of the above
+//
+// The window of GET /api/report and /admin/summary ends at the parameter
+// timestamp, or now: RFC 3339, or Unix time as [ParseTime] reads it. Our own
+// additions to Scope are window, a duration such as 90s or 2h, in place of the
+// collector's window, and start with end, two such times that bound the
+// question from start until just before end. GET /api/report also knows
+// hideCommandLineArguments and hideEnvironmentVariables, which leave out what
+// may be secret, and GET /api/probes knows sparse, which asks only whether
+// there are any.
+//
+// What is wrong with a request is said in one line of plain text:
+//
+//	400  the body, its content type, a parameter or the tenant's id
+//	401  no tenant, where a header must name one
+//	404  no such path; 405 no such method there
+//	408  the body did not come in time
+//	413  the body is too large, as sent or inflated
+//	415  a content coding other than gzip
+//	499  the client left; 504 the answer took too long
+//	500  the store failed or is damaged; the line names the blobs' keys
+//	503  the collector is full, busy or closing: try again after Retry-After
+package reports

@@ -1,0 +1,208 @@
+package reports
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// getReport answers with the merge of a window.
+func (h *Handler) getReport(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := h.tenant(r)
+	if err != nil {
+		return err
+	}
+	p, err := parseParams(r.URL.RawQuery, append(censorParams, spanParams...)...)
+	if err != nil {
+		return err
+	}
+	censor, err := p.censor()
+	if err != nil {
+		return err
+	}
+	q, err := p.question(h.opts.Now(), h.collector.Window())
+	if err != nil {
+		return err
+	}
+	rpt, err := h.collector.ask(r.Context(), tenant, q)
+	if err != nil {
+		return err
+	}
+	return h.sendReport(w, r, censor.of(rpt))
+}
+
+// ask answers a question.
+func (c *Collector) ask(ctx context.Context, tenant string, q question) (*report.Report, error) {
+	if q.ranged {
+		return c.Range(ctx, tenant, q.from, q.to)
+	}
+	return c.Report(ctx, tenant, q.at)
+}
+
+// sendReport sends a report as the client wants it.
+func (h *Handler) sendReport(w http.ResponseWriter, r *http.Request, rpt *report.Report) error {
+	media, encode := mediaJSON, report.AppendJSON
+	if wantsMsgpack(r.Header) {
+		media, encode = mediaMsgpack, report.AppendMsgpack
+	}
+	data, err := h.encode(r.Context(), rpt, encode)
+	if err != nil {
+		return err
+	}
+	w.Header().Add("Vary", "Accept")
+	return h.send(w, r, media, data)
+}
+
+// encode encodes a report, a limited number at a time.
+func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) ([]byte, error) {
+	if err := h.codings.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer h.codings.leave()
+	return f(nil, rpt)
+}
+
+// sendJSON sends a small value.
+func (h *Handler) sendJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return h.send(w, r, mediaJSON, data)
+}
+
+// probe is what GET /api/probes says about one.
+type probe struct {
+	ID       string    `json:"id"`
+	Hostname string    `json:"hostname"`
+	Version  string    `json:"version"`
+	LastSeen time.Time `json:"lastSeen"` // when it last told its version
+}
+
+// getProbes answers with the probes of the live window, or whether there are
+// any.
+func (h *Handler) getProbes(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := h.tenant(r)
+	if err != nil {
+		return err
+	}
+	p, err := parseParams(r.URL.RawQuery, "sparse")
+	if err != nil {
+		return err
+	}
+	sparse, err := p.flag("sparse")
+	if err != nil {
+		return err
+	}
+	if sparse {
+		has, err := h.collector.HasReports(r.Context(), tenant, h.opts.Now())
+		if err != nil {
+			return err
+		}
+		return h.sendJSON(w, r, has)
+	}
+	rpt, err := h.collector.Report(r.Context(), tenant, h.opts.Now())
+	if err != nil {
+		return err
+	}
+	return h.sendJSON(w, r, probes(rpt))
+}
+
+// probes returns the probes that a report's hosts name, by host.
+func probes(r *report.Report) []probe {
+	hosts := r.Topologies[report.Host].Nodes
+	found := make([]probe, 0, len(hosts))
+	for _, n := range hosts {
+		version := latest(n, "host_scope_version")
+		found = append(found, probe{ID: latest(n, "control_probe_id").Value,
+			Hostname: latest(n, "host_name").Value, Version: version.Value, LastSeen: version.Timestamp})
+	}
+	return found
+}
+
+// details is what GET /api says.
+type details struct {
+	ID           string          `json:"id"`
+	Version      string          `json:"version"`
+	Hostname     string          `json:"hostname"`
+	Plugins      []plugin        `json:"plugins,omitempty"`
+	Capabilities map[string]bool `json:"capabilities"`
+}
+
+type plugin struct {
+	ID          string   `json:"id"`
+	Label       string   `json:"label"`
+	Description string   `json:"description,omitempty"`
+	Interfaces  []string `json:"interfaces"`
+	APIVersion  string   `json:"api_version,omitempty"`
+	Status      string   `json:"status,omitempty"`
+}
+
+// getDetails answers with who answers here. A probe does not post before it has
+// read that, so it is answered also when the store fails, then without plugins.
+func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := h.tenant(r)
+	if err != nil {
+		return err
+	}
+	d := details{ID: h.opts.ID, Version: h.opts.Version, Hostname: h.opts.Hostname,
+		Capabilities: map[string]bool{"historic_reports": h.collector.HasHistoricReports()}}
+	rpt, err := h.collector.Report(r.Context(), tenant, h.opts.Now())
+	if err != nil {
+		h.opts.Logger.Warn("answered /api without plugins", "err", err)
+		return h.sendJSON(w, r, d)
+	}
+	for _, p := range rpt.Plugins {
+		d.Plugins = append(d.Plugins, plugin(p))
+	}
+	return h.sendJSON(w, r, d)
+}
+
+// getSummary answers with a line for each report stored in a window.
+func (h *Handler) getSummary(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := h.tenant(r)
+	if err != nil {
+		return err
+	}
+	p, err := parseParams(r.URL.RawQuery, spanParams...)
+	if err != nil {
+		return err
+	}
+	q, err := p.question(h.opts.Now(), h.collector.Window())
+	if err != nil {
+		return err
+	}
+	text, err := h.collector.summary(r.Context(), tenant, q.from, q.to)
+	if err != nil {
+		return err
+	}
+	head := fmt.Sprintf("reports stored from %s until %s: %d\n", stamp(q.from), stamp(q.to), strings.Count(text, "\n"))
+	return h.send(w, r, mediaText, append([]byte(head), text...))
+}
+
+// index is a page that lists what there is.
+const index = `<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>timeblob collector</title>
+<h1>timeblob collector</h1>
+<ul>
+<li><a href="/api/report">/api/report</a>: the merge of the live window; probes POST here
+<li><a href="/api/probes">/api/probes</a>: the probes heard of
+<li><a href="/api">/api</a>: who answers here
+<li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
+<li><a href="/metrics">/metrics</a>: for Prometheus
+</ul>
+<p>Add <code>?timestamp=2026-11-22T07:34:30Z</code> to the first and fourth for the window that ended then,
+<code>&amp;window=1m</code> for another length, or <code>?start=…&amp;end=…</code> for any range.
+</html>
+`
+
+func (h *Handler) getIndex(w http.ResponseWriter, r *http.Request) error {
+	return h.send(w, r, "text/html; charset=utf-8", []byte(index))
+}

@@ -1,0 +1,103 @@
+package reports
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// Options tune a Collector; nil or a zero field means the default.
+type Options struct {
+	// Live tunes ticks, window and flushing. Its Size and Past.Size are the
+	// package's own. Where its Registerer, Namespace, Now or Logger are not
+	// set, those below are used.
+	Live bucket.CollectorOptions[*report.Report]
+	// Store holds the caches between memory and authority, and tunes them.
+	// Its Size is the package's own. Where its Registerer, Namespace or Now
+	// are not set, those below are used.
+	Store tiered.Options[*report.Report]
+
+	// MaxTopologyNodes is how many nodes, for each host in a report, one of
+	// its topologies may hold; topologies with more are dropped from it and
+	// counted. Default 10 000, negative for no limit.
+	MaxTopologyNodes int
+	// MaxInflated bounds a stored blob when it is inflated, in bytes. A merged
+	// report that is larger cannot be stored, nor one be read. Default 1 GiB.
+	MaxInflated int64
+	// TenantIdle is how long the metrics of a tenant that sends nothing stay.
+	// Default 10 min.
+	TenantIdle time.Duration
+
+	// Registerer takes the metrics; nil for none. Namespace leads their
+	// names; default "scope", as in Scope's own collectors.
+	Registerer prometheus.Registerer
+	Namespace  string
+	// Logger is told of failed flushes. Default none.
+	Logger *slog.Logger
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// withDefaults returns a checked copy with every field of our own set.
+func (opts *Options) withDefaults() (Options, error) {
+	o := Options{}
+	if opts != nil {
+		o = *opts
+	}
+	orDefault(&o.MaxTopologyNodes, 10_000)
+	orDefault(&o.MaxInflated, 1<<30)
+	orDefault(&o.TenantIdle, 10*time.Minute)
+	orDefault(&o.Namespace, "scope")
+	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	switch {
+	case o.TenantIdle < 0:
+		return o, fmt.Errorf("reports: TenantIdle %v must not be negative", o.TenantIdle)
+	case o.MaxInflated < 0:
+		return o, errors.New("reports: MaxInflated must not be negative")
+	}
+	o.shareLive()
+	o.shareStore()
+	return o, nil
+}
+
+// shareLive gives the live collector what it was not given of its own.
+func (o *Options) shareLive() {
+	o.Live.Size, o.Live.Past.Size = report.Size, report.Size
+	orDefault(&o.Live.Namespace, o.Namespace)
+	orDefault(&o.Live.Logger, o.Logger)
+	if o.Live.Registerer == nil {
+		o.Live.Registerer = o.Registerer
+	}
+	if o.Live.Now == nil {
+		o.Live.Now = o.Now
+	}
+}
+
+// shareStore gives the store what it was not given of its own.
+func (o *Options) shareStore() {
+	o.Store.Size = report.Size
+	orDefault(&o.Store.Namespace, o.Namespace)
+	if o.Store.Registerer == nil {
+		o.Store.Registerer = o.Registerer
+	}
+	if o.Store.Now == nil {
+		o.Store.Now = o.Now
+	}
+}
+
+func orDefault[V comparable](field *V, value V) {
+	var zero V
+	if *field == zero {
+		*field = value
+	}
+}

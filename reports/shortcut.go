@@ -1,0 +1,180 @@
+package reports
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// What shortcuts may take in memory. A real one is a node or two, some kB.
+const (
+	maxShortcuts           = 64       // of a tenant
+	maxTenantShortcutBytes = 4 << 20  // of a tenant
+	maxShortcutBytes       = 64 << 20 // of all tenants
+)
+
+// shortcuts holds what shortcut reports said until it is superseded.
+type shortcuts struct {
+	window time.Duration
+
+	mu      sync.Mutex            // guards what follows
+	tenants map[string][]shortcut // oldest first; no list is empty
+	bytes   int64
+}
+
+// shortcut is one shortcut report while it is shown.
+type shortcut struct {
+	report  *report.Report
+	sources []string // of what is known, who made it; sorted
+	size    int64    // bytes
+	arrived time.Time
+}
+
+func newShortcuts(window time.Duration) *shortcuts {
+	return &shortcuts{window: window, tenants: make(map[string][]shortcut)}
+}
+
+// add holds a shortcut, in place of the tenant's oldest where it takes too
+// much; false when one of its size cannot be held.
+func (s *shortcuts) add(tenant string, r *report.Report, probe string, now time.Time) bool {
+	c := shortcut{report: r, sources: sources(r, probe), size: report.Size(r), arrived: now}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.size > maxTenantShortcutBytes {
+		return false
+	}
+	s.makeRoom(tenant, c.size)
+	if s.bytes+c.size > maxShortcutBytes {
+		return false
+	}
+	s.tenants[tenant] = append(s.tenants[tenant], c)
+	s.bytes += c.size
+	return true
+}
+
+// makeRoom drops a tenant's oldest shortcuts until one of size fits in. The
+// mutex is held.
+func (s *shortcuts) makeRoom(tenant string, size int64) {
+	held := s.tenants[tenant]
+	for _, c := range held {
+		size += c.size
+	}
+	for len(held) > 0 && (len(held) >= maxShortcuts || size > maxTenantShortcutBytes) {
+		size -= held[0].size
+		s.bytes -= held[0].size
+		held = slices.Delete(held, 0, 1)
+	}
+	s.set(tenant, held)
+}
+
+// held returns what a tenant's shortcuts say at the moment.
+func (s *shortcuts) held(tenant string, now time.Time) []*report.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var said []*report.Report
+	for _, c := range s.tenants[tenant] {
+		if !s.expired(c, now) {
+			said = append(said, c.report)
+		}
+	}
+	return said
+}
+
+// supersede drops the shortcuts that a regular report makes stale: those of
+// the same source that were not made after it.
+func (s *shortcuts) supersede(tenant string, r *report.Report, probe string) {
+	if !s.holds(tenant) {
+		return
+	}
+	from := sources(r, probe)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep(tenant, func(c shortcut) bool {
+		later := !r.TS.IsZero() && c.report.TS.After(r.TS)
+		return later || !overlap(c.sources, from)
+	})
+}
+
+func (s *shortcuts) holds(tenant string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tenants[tenant]) > 0
+}
+
+// expire drops the shortcuts of all tenants that a window has passed over.
+func (s *shortcuts) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for tenant := range s.tenants {
+		s.keep(tenant, func(c shortcut) bool { return !s.expired(c, now) })
+	}
+}
+
+func (s *shortcuts) expired(c shortcut, now time.Time) bool {
+	return now.Sub(c.arrived) >= s.window
+}
+
+// keep drops a tenant's shortcuts that stay does not hold for. The mutex is
+// held.
+func (s *shortcuts) keep(tenant string, stay func(shortcut) bool) {
+	left := slices.DeleteFunc(s.tenants[tenant], func(c shortcut) bool {
+		gone := !stay(c)
+		if gone {
+			s.bytes -= c.size
+		}
+		return gone
+	})
+	s.set(tenant, left)
+}
+
+// set replaces a tenant's list. The mutex is held.
+func (s *shortcuts) set(tenant string, held []shortcut) {
+	if len(held) == 0 {
+		delete(s.tenants, tenant)
+		return
+	}
+	s.tenants[tenant] = held
+}
+
+// overlap reports whether two sorted lists have a string in common.
+func overlap(a, b []string) bool {
+	for _, s := range a {
+		if _, ok := slices.BinarySearch(b, s); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// sources returns what a report says about who made it, and the probe that is
+// said to have: probes' IDs after "probe:", host nodes' IDs after "host:",
+// sorted.
+func sources(r *report.Report, probe string) []string {
+	found := make(map[string]struct{})
+	note := func(kind, id string) {
+		if id != "" {
+			found[kind+id] = struct{}{}
+		}
+	}
+	note("probe:", probe)
+	for _, n := range r.Topologies[report.Host].Nodes {
+		note("host:", n.ID)
+	}
+	for k := range r.Topologies {
+		for _, n := range r.Topologies[k].Nodes {
+			note("probe:", latest(n, "control_probe_id").Value)
+			note("host:", latest(n, "host_node_id").Value)
+			for _, host := range parents(n, report.Host) {
+				note("host:", host)
+			}
+		}
+	}
+	all := make([]string, 0, len(found))
+	for id := range found {
+		all = append(all, id)
+	}
+	slices.Sort(all)
+	return all
+}
