@@ -60,6 +60,10 @@ type Topology struct {
 // Node is one thing that a probe saw.
 type Node struct {
 	ID, Topology string
+	// Unnamed means that only the key that the node stands under tells its ID,
+	// as in the deltas that probes send; the merge of a node is named when one
+	// of its copies is. Children, and the node of the empty ID, are not Unnamed.
+	Unnamed bool
 
 	Sets      []StringSet // sorted by Key
 	Adjacency []string    // sorted, unique: the IDs of the nodes it talks to

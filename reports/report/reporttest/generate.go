@@ -22,7 +22,7 @@ func Report() *rapid.Generator[*report.Report] {
 
 // Node generates nodes as they may stand in a topology of the kind.
 func Node(kind report.Kind) *rapid.Generator[*report.Node] {
-	return rapid.Custom(func(t *rapid.T) *report.Node { return drawNode(t, kind, 2) })
+	return rapid.Custom(func(t *rapid.T) *report.Node { return drawNode(t, kind, 2, false) })
 }
 
 // Time generates instants, some of them equal, some a nanosecond apart, some
@@ -64,15 +64,15 @@ func drawTopology(t *rapid.T, k report.Kind, tp *report.Topology) {
 	if rapid.IntRange(0, 9).Draw(t, "look") == 0 {
 		tp.Shape, tp.Tag, tp.Label, tp.LabelPlural = text(t), text(t), text(t), text(t)
 	}
-	tp.Nodes = drawNodes(t, k, 2)
+	tp.Nodes = drawNodes(t, k, 2, false)
 	tp.Controls = keyed(t, "controls", drawControl, func(c report.Control) string { return c.ID })
 	tp.MetadataTemplates = keyed(t, "metadata", drawMetadataTemplate, func(m report.MetadataTemplate) string { return m.Key })
 	tp.MetricTemplates = keyed(t, "metric templates", drawMetricTemplate, func(m report.MetricTemplate) string { return m.Key })
 	tp.TableTemplates = keyed(t, "tables", drawTableTemplate, func(m report.TableTemplate) string { return m.Key })
 }
 
-func drawNodes(t *rapid.T, k report.Kind, depth int) []*report.Node {
-	draw := func(t *rapid.T) *report.Node { return drawNode(t, k, depth) }
+func drawNodes(t *rapid.T, k report.Kind, depth int, child bool) []*report.Node {
+	draw := func(t *rapid.T) *report.Node { return drawNode(t, k, depth, child) }
 	nodes := keyed(t, "nodes", draw, func(n *report.Node) string { return n.ID + "\x00" + n.EffectiveTopology(k.Name()) })
 	slices.SortFunc(nodes, func(a, b *report.Node) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.EffectiveTopology(k.Name()), b.EffectiveTopology(k.Name())))
@@ -80,18 +80,19 @@ func drawNodes(t *rapid.T, k report.Kind, depth int) []*report.Node {
 	return nodes
 }
 
-func drawNode(t *rapid.T, k report.Kind, depth int) *report.Node {
+func drawNode(t *rapid.T, k report.Kind, depth int, child bool) *report.Node {
 	n := &report.Node{ID: name(t), Topology: k.Name()}
 	if rapid.IntRange(0, 5).Draw(t, "odd topology") == 0 {
 		n.Topology = rapid.SampledFrom([]string{"", "host", "container", "z"}).Draw(t, "topology")
 	}
+	n.Unnamed = !child && rapid.IntRange(0, 3).Draw(t, "unnamed") == 0
 	n.Sets = drawSets(t, "sets")
 	n.Adjacency = names(t, "adjacency")
 	n.Latest = keyed(t, "latest", drawLatest, func(l report.Latest) string { return l.Key })
 	n.Metrics = keyed(t, "metrics", drawMetric, func(m report.Metric) string { return m.Key })
 	n.Parents = drawSets(t, "parents")
 	if depth > 0 && rapid.IntRange(0, 3).Draw(t, "has children") == 0 {
-		n.Children = drawNodes(t, k, depth-1)
+		n.Children = drawNodes(t, k, depth-1, true)
 	}
 	return n
 }

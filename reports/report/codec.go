@@ -1,0 +1,128 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// DefaultMaxBytes is what a report may have as msgpack unless a [Codec] says
+// otherwise: 64 MiB, some 80 times the report of a busy Kubernetes node.
+const DefaultMaxBytes = 64 << 20
+
+// A Codec encodes reports the way Scope stores them: gzip'd msgpack. The zero
+// value is ready to use, by any number of goroutines at once.
+type Codec struct {
+	// MaxBytes is how long the msgpack of a report may be, 0 for
+	// [DefaultMaxBytes]. Decode refuses what inflates to more, Encode what
+	// Decode would refuse, both with a [*TooLargeError].
+	MaxBytes int64
+}
+
+func (c Codec) limit() int64 {
+	if c.MaxBytes > 0 {
+		return c.MaxBytes
+	}
+	return DefaultMaxBytes
+}
+
+// Encode returns the report as a blob, see [AppendMsgpack].
+func (c Codec) Encode(r *Report) ([]byte, error) {
+	b := buffers.Get().(*buffer)
+	defer b.release()
+	plain, err := AppendMsgpack(b.plain[:0], r)
+	b.plain = plain
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(plain)) > c.limit():
+		return nil, fmt.Errorf("encode report: %w", &TooLargeError{What: "encoded report", Limit: c.limit()})
+	}
+	if err := deflate(&b.packed, plain); err != nil {
+		return nil, fmt.Errorf("encode report: %w", err)
+	}
+	return bytes.Clone(b.packed.Bytes()), nil
+}
+
+// Decode returns the report in a blob, see [DecodeMsgpack]. The report does not
+// keep the blob. The error is one of [ReadBody] or a [*SyntaxError].
+func (c Codec) Decode(blob []byte) (*Report, error) {
+	b := buffers.Get().(*buffer)
+	defer b.release()
+	plain, err := inflateBlob(b.plain[:0], blob, c.limit())
+	b.plain = plain
+	if err != nil {
+		return nil, fmt.Errorf("decode report: %w", err)
+	}
+	return DecodeMsgpack(plain)
+}
+
+// DecodeFile returns the report in a file by the ending of its name:
+// ".msgpack.gz", ".msgpack", ".json.gz" or ".json". MaxBytes bounds what the
+// file may hold, inflated. The errors are those of Decode.
+func (c Codec) DecodeFile(name string, data []byte) (*Report, error) {
+	inner, gzipped := strings.CutSuffix(name, ".gz")
+	decode, ok := decoderOf(inner)
+	if !ok {
+		return nil, fmt.Errorf("decode %s: the name must end in .msgpack.gz, .msgpack, .json.gz or .json", name)
+	}
+	plain, err := ReadBody(bytes.NewReader(data), gzipped, c.limit())
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", name, err)
+	}
+	r, err := decode(plain)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+func decoderOf(name string) (func([]byte) (*Report, error), bool) {
+	switch {
+	case strings.HasSuffix(name, ".msgpack"):
+		return DecodeMsgpack, true
+	case strings.HasSuffix(name, ".json"):
+		return DecodeJSON, true
+	}
+	return nil, false
+}
+
+// A buffer is what encoding and decoding need for a moment.
+type buffer struct {
+	plain  []byte
+	packed bytes.Buffer
+}
+
+// maxKept is how long a buffer may be to be used again.
+const maxKept = 4 << 20
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func (b *buffer) release() {
+	if cap(b.plain)+b.packed.Cap() <= maxKept {
+		b.packed.Reset()
+		buffers.Put(b)
+	}
+}
+
+// level is gzip's default, a little smaller and slower than what Scope uses.
+const level = 6
+
+var deflates = sync.Pool{New: func() any {
+	zw, _ := gzip.NewWriterLevel(io.Discard, level) // the level is valid
+	return zw
+}}
+
+func deflate(dst io.Writer, plain []byte) error {
+	zw := deflates.Get().(*gzip.Writer)
+	defer deflates.Put(zw)
+	zw.Reset(dst)
+	if _, err := zw.Write(plain); err != nil {
+		return err
+	}
+	return zw.Close()
+}

@@ -1,0 +1,253 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/reporttest"
+)
+
+// captured returns the files of all reports that were captured.
+func captured(t testing.TB) []string {
+	return append(goldentest.Files(t, "hosts/*/*.msgpack.gz"), goldentest.Files(t, "k8s-node/*.msgpack.gz")...)
+}
+
+func decodeFile(t testing.TB, file string) *report.Report {
+	t.Helper()
+	r, err := report.Codec{}.Decode(goldentest.Read(t, file))
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return r
+}
+
+func TestCorpusComesBackFromEveryFormat(t *testing.T) {
+	t.Parallel()
+	files := captured(t)
+	if len(files) != 66 {
+		t.Fatalf("%d reports, want 66", len(files))
+	}
+	for _, file := range append(files, goldentest.Files(t, "legacy/*.msgpack.gz")...) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			comesBack(t, decodeFile(t, file))
+		})
+	}
+}
+
+// comesBack checks that a report is the same after encoding and decoding.
+func comesBack(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, r *report.Report) {
+	t.Helper()
+	for name, trip := range map[string]func() (*report.Report, error){
+		"blob":    func() (*report.Report, error) { return throughBlob(r) },
+		"msgpack": func() (*report.Report, error) { return through(report.AppendMsgpack, report.DecodeMsgpack, r) },
+		"JSON":    func() (*report.Report, error) { return through(report.AppendJSON, report.DecodeJSON, r) },
+	} {
+		back, err := trip()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(back, r) {
+			t.Errorf("%s: got %s, want %s", name, text(back), text(r))
+		}
+	}
+}
+
+func throughBlob(r *report.Report) (*report.Report, error) {
+	blob, err := report.Codec{}.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	return report.Codec{}.Decode(blob)
+}
+
+func through(encode func([]byte, *report.Report) ([]byte, error), decode func([]byte) (*report.Report, error), r *report.Report) (*report.Report, error) {
+	data, err := encode([]byte("head"), r)
+	if err != nil {
+		return nil, err
+	}
+	return decode(bytes.TrimPrefix(data, []byte("head")))
+}
+
+func text(r *report.Report) string {
+	b, err := report.AppendJSON(nil, r)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func TestGeneratedReportsComeBackFromEveryFormat(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) { comesBack(t, reporttest.Report().Draw(t, "report")) })
+}
+
+// Zero values that decoding puts defaults in the place of must not be lost.
+func TestOddReportsComeBack(t *testing.T) {
+	t.Parallel()
+	endpoint := func(nodes ...*report.Node) *report.Report {
+		r := report.New()
+		r.Topologies[report.Endpoint].Nodes = nodes
+		return r
+	}
+	for name, r := range map[string]*report.Report{
+		"the zero report":          {},
+		"the empty report":         report.New(),
+		"a node without ID":        endpoint(&report.Node{}),
+		"copies":                   endpoint(&report.Node{ID: "a", Topology: "container"}, &report.Node{ID: "a"}, &report.Node{ID: "a", Topology: "host"}),
+		"copies, none at home":     endpoint(&report.Node{ID: "a", Topology: "container"}, &report.Node{ID: "a", Topology: "host"}),
+		"copies without ID":        endpoint(&report.Node{Topology: "container"}, &report.Node{}, &report.Node{Topology: "host"}),
+		"an ID like a copy's key":  endpoint(&report.Node{ID: "a"}, &report.Node{ID: "a", Topology: "host"}, &report.Node{ID: "a;copy=host"}),
+		"only an ID like a key":    endpoint(&report.Node{ID: "a;copy=host", Topology: "host"}),
+		"unnamed":                  endpoint(&report.Node{ID: "a", Unnamed: true}, &report.Node{ID: "b", Topology: "host", Unnamed: true}),
+		"unnamed copies":           endpoint(&report.Node{ID: "a"}, &report.Node{ID: "a", Topology: "host", Unnamed: true}),
+		"unnamed, like a key":      endpoint(&report.Node{ID: "a;copy=", Unnamed: true}, &report.Node{ID: "a;copy=host", Topology: "host", Unnamed: true}),
+		"an ID of strange bytes":   endpoint(&report.Node{ID: "\x00\"\\\n\u2028é;\U0001f600"}),
+		"children of one ID":       endpoint(&report.Node{ID: "a", Children: []*report.Node{{ID: "a"}, {ID: "a", Topology: "host"}}}),
+		"empty values":             endpoint(&report.Node{ID: "a", Sets: []report.StringSet{{Key: ""}}, Latest: []report.Latest{{}}, Metrics: []report.Metric{{}}, Adjacency: []string{""}}),
+		"templates without fields": {Topologies: [report.KindCount]report.Topology{report.Host: {TableTemplates: []report.TableTemplate{{}}, MetricTemplates: []report.MetricTemplate{{}}, MetadataTemplates: []report.MetadataTemplate{{}}, Controls: []report.Control{{}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			comesBack(t, r)
+		})
+	}
+}
+
+func TestJSONEqualsScope(t *testing.T) {
+	t.Parallel()
+	golden := goldentest.Files(t, "golden/hosts/db-1/*.json.gz")
+	for _, file := range golden {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			name := strings.Replace(filepath.Base(file), ".json.", ".msgpack.", 1)
+			equalsScope(t, decodeFile(t, goldentest.Path("hosts", "db-1", name)), file)
+		})
+	}
+}
+
+// equalsScope compares a report with Scope's JSON of it, both as it is written
+// and as it is read.
+func equalsScope(t *testing.T, r *report.Report, golden string) {
+	t.Helper()
+	want := goldentest.Inflate(t, golden)
+	goldentest.Equal(t, []byte(text(r)), want, nil)
+	back, err := report.DecodeJSON(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldentest.Equal(t, []byte(text(back)), want, nil)
+}
+
+func TestLegacyFormsEqualScope(t *testing.T) {
+	t.Parallel()
+	// Scope stamps counters with the time of decoding.
+	stamped := func(path []string) bool {
+		n := len(path)
+		return n > 2 && path[n-1] == "timestamp" && strings.HasPrefix(path[n-2], "count_")
+	}
+	for _, file := range goldentest.Files(t, "legacy/*.msgpack.gz") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			r := decodeFile(t, file)
+			want := goldentest.Inflate(t, strings.Replace(file, ".msgpack.", ".decoded.json.", 1))
+			goldentest.Equal(t, []byte(text(r)), want, stamped)
+		})
+	}
+}
+
+// Scope's own encoding of a map has no order; but for that, its bytes are ours.
+// Deltas come without the shapes and labels, which decoding adds.
+func TestBytesAreAsManyAsScopes(t *testing.T) {
+	t.Parallel()
+	const looks = 1202 // bytes for the shapes, tags and labels of all topologies
+	for _, file := range captured(t) {
+		scope := goldentest.Inflate(t, file)
+		ours, err := report.AppendMsgpack(nil, decodeFile(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(scope, []byte("shape")) {
+			ours = ours[looks:]
+		}
+		if len(ours) != len(scope) {
+			t.Errorf("%s: %d bytes, Scope wrote %d", filepath.Base(file), len(ours), len(scope))
+		}
+	}
+}
+
+func TestDecodeFileGoesByTheEnding(t *testing.T) {
+	t.Parallel()
+	want := decodeFile(t, goldentest.Files(t, "legacy/latest-controls.msgpack.gz")[0])
+	blob, err := report.Codec{}.Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := report.AppendMsgpack(nil, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"x.msgpack.gz": blob, "x.msgpack": plain, "a/b.json": []byte(text(want)), "x.json.gz": gzipped(t, []byte(text(want))),
+	} {
+		r, err := report.Codec{}.DecodeFile(name, data)
+		if err != nil || !reflect.DeepEqual(r, want) {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+		if _, err := (report.Codec{}).DecodeFile(name, data[:len(data)-2]); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: cut short: %v, want an error with its name", name, err)
+		}
+	}
+	for _, name := range []string{"x.txt", "x.gz", "msgpack", ""} {
+		if _, err := (report.Codec{}).DecodeFile(name, blob); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestUnmarshalJSONReplacesOrLeavesAlone(t *testing.T) {
+	t.Parallel()
+	r := &report.Report{ID: "before"}
+	if err := json.Unmarshal([]byte(`{"ID":1}`), r); err == nil || r.ID != "before" {
+		t.Errorf("ID %q, %v, want the old one and an error", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(`{"Window":3e9}`), r); err != nil || r.ID != "" || r.Window != 3e9 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEncodeRefusesWhatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	deep := &report.Node{ID: "leaf"}
+	for range 40 {
+		deep = &report.Node{ID: "n", Children: []*report.Node{deep}}
+	}
+	nested := report.New()
+	nested.Topologies[report.Host].Nodes = []*report.Node{deep}
+	late := &report.Report{TS: farFuture}
+	for name, r := range map[string]*report.Report{"nil": nil, "nested": nested, "the year 10000": late} {
+		if _, err := (report.Codec{}).Encode(r); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if _, err := report.AppendJSON(nil, r); err == nil {
+			t.Errorf("%s: no error from JSON", name)
+		}
+	}
+	isTooLarge(t, 100, func() error {
+		_, err := report.Codec{MaxBytes: 100}.Encode(report.New())
+		return err
+	})
+}

@@ -1,0 +1,203 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	// maxDepth is how deep maps and arrays may be nested. A node's metrics lie
+	// 8 deep, and each generation of children adds 2.
+	maxDepth = 64
+	// memoryFactor bounds what a decoded report may take: so many bytes of
+	// memory for a byte of msgpack, beyond memoryFree. Real reports take
+	// less than 2; only empty values under short keys come near.
+	memoryFactor = 32
+	memoryFree   = 64 << 10
+)
+
+// DecodeMsgpack reads a report from msgpack that is not compressed.
+//
+// It takes strings in the raw, str and bin formats, numbers of any width, nil
+// for any field, and skips fields it does not know. Sets and maps are sorted;
+// of equal keys the last counts. A node is named by its key in the map of nodes,
+// except that a copy that [AppendMsgpack] sets apart is restored. Old forms of
+// controls and counters become latest values; what counters lack in time is the
+// report's.
+//
+// The memory it allocates is bounded by 32 times the length of data, plus a
+// constant. The result does not keep data. An error is a [*SyntaxError].
+func DecodeMsgpack(data []byte) (*Report, error) {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	return d.decode(data)
+}
+
+// decoders keeps decoders for the strings that they have seen lately: the next
+// report shares its keys with the one before.
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// A decoder reads msgpack. The first failure is kept in err and empties in, so
+// that whatever is read after it is zero and reading comes to an end.
+type decoder struct {
+	in    []byte // what is left to read
+	depth int    // of the map or array that is being read
+	limit int64  // bytes that may be allocated
+	left  int64  // what remains of limit
+	home  string // name of the topology that is being read
+
+	err   error
+	trail []string // the path to where it failed, innermost first
+
+	counted []*Node // nodes with counters that lack a time
+
+	words   words
+	nodes   arena[Node]
+	latest  arena[Latest]
+	sets    arena[StringSet]
+	texts   arena[string]
+	metrics arena[Metric]
+	samples arena[Sample]
+}
+
+func (d *decoder) decode(data []byte) (*Report, error) {
+	limit := memoryFactor*int64(len(data)) + memoryFree
+	*d = decoder{in: data, limit: limit, left: limit, words: d.words}
+	defer func() { *d = decoder{words: d.words} }()
+	r := New()
+	d.report(r)
+	if d.err == nil && len(d.in) > 0 {
+		d.fail(ErrTrailing)
+	}
+	if d.err != nil {
+		return nil, d.failure()
+	}
+	d.stampCounters(r)
+	return r, nil
+}
+
+// fail notes the first failure.
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		d.err = err
+		d.in = nil
+	}
+}
+
+// malformed notes a failure for what a report must not hold.
+func (d *decoder) malformed(format string, args ...any) {
+	d.fail(fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...)))
+}
+
+// within notes a step of the path to what failed.
+func (d *decoder) within(format string, step any) {
+	d.trail = append(d.trail, fmt.Sprintf(format, step))
+}
+
+func (d *decoder) failure() error {
+	slices.Reverse(d.trail)
+	path := strings.TrimPrefix(strings.Join(d.trail, ""), ".")
+	return &SyntaxError{Path: path, Err: d.err}
+}
+
+// spend accounts for n elements of size bytes that are about to be allocated,
+// and returns how many of them may be: n or, after a failure, 0.
+func (d *decoder) spend(n int, size uintptr) int {
+	d.left -= int64(n) * int64(size)
+	if d.left < 0 {
+		d.fail(&TooLargeError{What: "decoded report", Limit: d.limit})
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) report(r *Report) {
+	if len(d.in) > 0 && d.null() {
+		d.malformed("nil is not a report")
+	}
+	for name := range d.fields {
+		if k, ok := kindOfWire[string(name)]; ok {
+			d.topology(&r.Topologies[k], k)
+			continue
+		}
+		d.reportField(r, name)
+	}
+}
+
+func (d *decoder) reportField(r *Report, name []byte) {
+	switch string(name) {
+	case "TS":
+		r.TS = d.time()
+	case "DNS":
+		r.DNS = d.dns()
+	case "nodes":
+		r.LegacyDNS = d.dns()
+	case "Sampling":
+		r.Sampling = d.sampling()
+	case "Window":
+		r.Window = d.duration()
+	case "Shortcut":
+		r.Shortcut = d.bool()
+	case "Plugins":
+		r.Plugins = ascending(list(d, nil, (*decoder).plugin), orderPlugins)
+	case "ID":
+		r.ID = d.text()
+	default:
+		d.skip()
+	}
+}
+
+func (d *decoder) sampling() (s Sampling) {
+	for name := range d.fields {
+		switch string(name) {
+		case "Count":
+			s.Count = d.unsigned()
+		case "Total":
+			s.Total = d.unsigned()
+		default:
+			d.skip()
+		}
+	}
+	return s
+}
+
+func (d *decoder) dns() []DNSRecord {
+	return keyed(d, nil, (*decoder).dnsRecord, orderDNS)
+}
+
+func (d *decoder) dnsRecord(address string, r *DNSRecord) {
+	r.Address = address
+	for name := range d.fields {
+		switch string(name) {
+		case "forward":
+			r.Forward = d.set()
+		case "reverse":
+			r.Reverse = d.set()
+		default:
+			d.skip()
+		}
+	}
+}
+
+func (d *decoder) plugin(p *PluginSpec) {
+	for name := range d.fields {
+		switch string(name) {
+		case "id":
+			p.ID = d.text()
+		case "label":
+			p.Label = d.text()
+		case "description":
+			p.Description = d.text()
+		case "interfaces":
+			p.Interfaces = d.list()
+		case "api_version":
+			p.APIVersion = d.text()
+		case "status":
+			p.Status = d.text()
+		default:
+			d.skip()
+		}
+	}
+}

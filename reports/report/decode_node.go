@@ -1,0 +1,238 @@
+package report
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+)
+
+// nodeMap reads the nodes of a topology.
+func (d *decoder) nodeMap() []*Node {
+	return d.nodeList(d.openMap(), func() *Node {
+		key := d.text()
+		if d.err != nil {
+			return nil
+		}
+		n := d.node()
+		if d.err != nil {
+			d.within("[%.64q]", key)
+			return nil
+		}
+		n.standUnder(key)
+		return n
+	})
+}
+
+// children reads the nodes within a node. They have no keys.
+func (d *decoder) children() []*Node {
+	i := -1
+	return d.nodeList(d.openList(), func() *Node {
+		i++
+		n := d.node()
+		if d.err != nil {
+			d.within("[%d]", i)
+		}
+		return n
+	})
+}
+
+// nodeList reads count nodes, and sorts them.
+func (d *decoder) nodeList(count int, one func() *Node) []*Node {
+	if count = d.spend(count, unsafe.Sizeof((*Node)(nil))); count == 0 {
+		d.depth--
+		return nil
+	}
+	nodes := make([]*Node, count)
+	for i := range nodes {
+		if nodes[i] = one(); d.err != nil {
+			return nil
+		}
+	}
+	d.depth--
+	home := d.home
+	return ascending(nodes, func(a, b **Node) int { return compareNodes(*a, *b, home) })
+}
+
+// node reads a node, and returns nil after a failure to get memory for it.
+func (d *decoder) node() *Node {
+	one := d.nodes.take(d, 1)
+	if one == nil {
+		return nil
+	}
+	n, old := &one[0], oldForms{}
+	for name := range d.fields {
+		d.nodeField(n, name, &old)
+	}
+	old.upgrade(d, n)
+	return n
+}
+
+func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
+	switch string(name) {
+	case "id":
+		n.ID = d.text()
+	case "topology":
+		n.Topology = d.text()
+	case "sets":
+		n.Sets = d.stringSets()
+	case "adjacency":
+		n.Adjacency = d.set()
+	case "latest":
+		n.Latest = keyed(d, &d.latest, (*decoder).latestEntry, orderLatest)
+	case "metrics":
+		n.Metrics = keyed(d, &d.metrics, (*decoder).metric, orderMetrics)
+	case "parents":
+		n.Parents = d.stringSets()
+	case "children":
+		n.Children = d.children()
+	case "latestControls":
+		old.controls = keyed(d, nil, (*decoder).oldControl, orderOldControls)
+	case "counters":
+		old.counters = keyed(d, nil, (*decoder).oldCounter, orderLatest)
+	default:
+		d.skip()
+	}
+}
+
+func (d *decoder) stringSets() []StringSet {
+	return keyed(d, &d.sets, (*decoder).stringSet, orderSets)
+}
+
+func (d *decoder) stringSet(key string, s *StringSet) { s.Key, s.Values = key, d.set() }
+
+func (d *decoder) latestEntry(key string, l *Latest) {
+	l.Key = key
+	for name := range d.fields {
+		switch string(name) {
+		case "timestamp":
+			l.Timestamp = d.time()
+		case "value":
+			l.Value = d.text()
+		default:
+			d.skip()
+		}
+	}
+}
+
+func (d *decoder) metric(key string, m *Metric) {
+	m.Key = key
+	for name := range d.fields {
+		switch string(name) {
+		case "samples":
+			m.Samples = ascending(list(d, &d.samples, (*decoder).sample), orderSamples)
+		case "min":
+			m.Min = d.float()
+		case "max":
+			m.Max = d.float()
+		default:
+			d.skip()
+		}
+	}
+}
+
+func (d *decoder) sample(s *Sample) {
+	for name := range d.fields {
+		switch string(name) {
+		case "date":
+			s.Date = d.time()
+		case "value":
+			s.Value = d.float()
+		default:
+			d.skip()
+		}
+	}
+}
+
+// oldForms holds what old probes say in other words.
+type oldForms struct {
+	controls []oldControl
+	counters []Latest // Timestamp is zero
+}
+
+// oldControl is a control of a node, which it had until a time if it is dead.
+type oldControl struct {
+	name string
+	time time.Time
+	dead bool
+}
+
+func orderOldControls(a, b *oldControl) int { return strings.Compare(a.name, b.name) }
+
+func (d *decoder) oldControl(name string, c *oldControl) {
+	c.name = name
+	for field := range d.fields {
+		switch string(field) {
+		case "timestamp":
+			c.time = d.time()
+		case "value":
+			c.dead = d.dead()
+		default:
+			d.skip()
+		}
+	}
+}
+
+func (d *decoder) dead() (dead bool) {
+	for field := range d.fields {
+		switch string(field) {
+		case "dead":
+			dead = d.bool()
+		default:
+			d.skip()
+		}
+	}
+	return dead
+}
+
+const counterPrefix = "count_"
+
+func (d *decoder) oldCounter(name string, l *Latest) {
+	l.Key, l.Value = counterPrefix+name, strconv.FormatInt(d.integer(), 10)
+}
+
+// upgrade adds the old forms to the latest values of n.
+func (o *oldForms) upgrade(d *decoder, n *Node) {
+	added := o.counters
+	if len(added) > 0 {
+		d.counted = append(d.counted, n)
+	}
+	if live, ok := liveControls(o.controls); ok {
+		added = append(added, live)
+	}
+	if len(added) > 0 {
+		n.Latest = ascending(slices.Concat(n.Latest, added), orderLatest)
+	}
+}
+
+// liveControls joins the names of the controls that are not dead, as of the
+// newest of them; false if there is none.
+func liveControls(controls []oldControl) (Latest, bool) {
+	var names []string
+	l := Latest{Key: "active_controls"}
+	for _, c := range controls {
+		if c.dead {
+			continue
+		}
+		names = append(names, c.name)
+		if c.time.After(l.Timestamp) {
+			l.Timestamp = c.time
+		}
+	}
+	l.Value = strings.Join(names, ";")
+	return l, len(names) > 0
+}
+
+// stampCounters gives the counters of old probes the time of the report: they
+// came without one.
+func (d *decoder) stampCounters(r *Report) {
+	for _, n := range d.counted {
+		for i := range n.Latest {
+			l := &n.Latest[i]
+			if l.Timestamp.IsZero() && strings.HasPrefix(l.Key, counterPrefix) {
+				l.Timestamp = r.TS
+			}
+		}
+	}
+}

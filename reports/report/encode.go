@@ -1,0 +1,233 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+)
+
+// AppendMsgpack appends the report as msgpack that is not compressed, and
+// returns the longer slice.
+//
+// The form is Scope's: fields in its order, strings in the raw format of the
+// old msgpack, times in Go's binary form, in UTC. Equal reports give equal
+// bytes. What differs from Scope: a topology whose shape, tag or label is not
+// set says so with an empty string, since leaving it out means the default; and
+// where nodes of one ID disagree about their topology, one stands under the ID
+// (the one of the topology it stands in or, if none is, the one whose topology
+// comes first), the others under "<id>;copy=<topology>".
+//
+// An error means that r is nil, or that nodes are nested deeper than a decoder
+// would read.
+func AppendMsgpack(dst []byte, r *Report) ([]byte, error) {
+	return appendReport(dst, r, false)
+}
+
+// An encoder writes a report as msgpack or as JSON.
+type encoder struct {
+	dst   []byte
+	json  bool
+	depth int // of the map or array that is being written
+	err   error
+}
+
+func appendReport(dst []byte, r *Report, json bool) ([]byte, error) {
+	if r == nil {
+		return dst, errors.New("encode report: it is nil")
+	}
+	e := encoder{dst: dst, json: json}
+	e.report(r)
+	if e.err != nil {
+		return dst, fmt.Errorf("encode report: %w", e.err)
+	}
+	return e.dst, nil
+}
+
+func (e *encoder) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *encoder) report(r *Report) {
+	o := e.object(true)
+	o.field("TS").time(r.TS)
+	for k := range r.Topologies {
+		o.field(Kind(k).Wire()).topology(&r.Topologies[k], Kind(k))
+	}
+	if len(r.DNS) > 0 {
+		o.field("DNS").dns(r.DNS)
+	}
+	if len(r.LegacyDNS) > 0 {
+		o.field("nodes").dns(r.LegacyDNS)
+	}
+	o.field("Sampling").sampling(r.Sampling)
+	o.field("Window").integer(int64(r.Window))
+	o.field("Shortcut").bool(r.Shortcut)
+	o.field("Plugins").plugins(r.Plugins)
+	o.field("ID").text(r.ID)
+	o.close()
+}
+
+func (e *encoder) sampling(s Sampling) {
+	o := e.object(false)
+	o.field("Count").unsigned(s.Count)
+	o.field("Total").unsigned(s.Total)
+	o.close()
+}
+
+func (e *encoder) dns(records []DNSRecord) {
+	e.openMap(len(records))
+	for i := range records {
+		r := &records[i]
+		e.key(r.Address)
+		o := e.object(false)
+		o.texts("forward", r.Forward)
+		o.texts("reverse", r.Reverse)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) plugins(plugins []PluginSpec) {
+	e.openList(len(plugins))
+	for i := range plugins {
+		e.element()
+		e.plugin(&plugins[i])
+	}
+	e.closeList()
+}
+
+func (e *encoder) plugin(p *PluginSpec) {
+	o := e.object(false)
+	o.optional("api_version", p.APIVersion)
+	o.optional("description", p.Description)
+	o.field("id").text(p.ID)
+	o.field("interfaces").list(p.Interfaces)
+	o.field("label").text(p.Label)
+	o.optional("status", p.Status)
+	o.close()
+}
+
+func (e *encoder) topology(t *Topology, k Kind) {
+	usual := k.Defaults()
+	o := e.object(false)
+	o.unless("shape", t.Shape, usual.Shape)
+	o.unless("tag", t.Tag, usual.Tag)
+	o.unless("label", t.Label, usual.Label)
+	o.unless("label_plural", t.LabelPlural, usual.LabelPlural)
+	if len(t.Nodes) > 0 {
+		o.field("nodes").nodeMap(t.Nodes, k.Name())
+	}
+	if len(t.Controls) > 0 {
+		o.field("controls").controls(t.Controls)
+	}
+	o.templates(t)
+	o.close()
+}
+
+func (o object) templates(t *Topology) {
+	if len(t.MetadataTemplates) > 0 {
+		o.field("metadata_templates").metadataTemplates(t.MetadataTemplates)
+	}
+	if len(t.MetricTemplates) > 0 {
+		o.field("metric_templates").metricTemplates(t.MetricTemplates)
+	}
+	if len(t.TableTemplates) > 0 {
+		o.field("table_templates").tableTemplates(t.TableTemplates)
+	}
+}
+
+func (e *encoder) controls(controls []Control) {
+	e.openMap(len(controls))
+	for i := range controls {
+		c := &controls[i]
+		e.key(c.ID)
+		o := e.object(false)
+		o.field("id").text(c.ID)
+		o.field("human").text(c.Human)
+		o.field("icon").text(c.Icon)
+		o.optional("confirmation", c.Confirmation)
+		o.field("rank").integer(int64(c.Rank))
+		o.optional("probeId", c.ProbeID)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) metadataTemplates(templates []MetadataTemplate) {
+	e.openMap(len(templates))
+	for i := range templates {
+		m := &templates[i]
+		e.key(m.Key)
+		o := e.object(false)
+		o.field("id").text(m.ID)
+		o.optional("label", m.Label)
+		if m.Truncate != 0 {
+			o.field("truncate").integer(int64(m.Truncate))
+		}
+		o.optional("dataType", m.DataType)
+		o.number("priority", m.Priority)
+		o.optional("from", m.From)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) metricTemplates(templates []MetricTemplate) {
+	e.openMap(len(templates))
+	for i := range templates {
+		m := &templates[i]
+		e.key(m.Key)
+		o := e.object(false)
+		o.field("id").text(m.ID)
+		o.optional("label", m.Label)
+		o.optional("format", m.Format)
+		o.optional("group", m.Group)
+		o.number("priority", m.Priority)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) tableTemplates(templates []TableTemplate) {
+	e.openMap(len(templates))
+	for i := range templates {
+		t := &templates[i]
+		e.key(t.Key)
+		o := e.object(false)
+		o.field("id").text(t.ID)
+		o.field("label").text(t.Label)
+		o.field("prefix").text(t.Prefix)
+		o.field("type").text(t.Type)
+		o.field("columns").columns(t.Columns)
+		o.field("fixedRows").fixedRows(t.FixedRows)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) columns(columns []Column) {
+	if len(columns) == 0 {
+		e.null()
+		return
+	}
+	e.openList(len(columns))
+	for i := range columns {
+		e.element()
+		o := e.object(false)
+		o.field("id").text(columns[i].ID)
+		o.field("label").text(columns[i].Label)
+		o.field("dataType").text(columns[i].DataType)
+		o.close()
+	}
+	e.closeList()
+}
+
+func (e *encoder) fixedRows(rows []FixedRow) {
+	e.openMap(len(rows))
+	for i := range rows {
+		e.key(rows[i].Key)
+		e.text(rows[i].Label)
+	}
+	e.closeMap()
+}

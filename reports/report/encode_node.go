@@ -1,0 +1,107 @@
+package report
+
+// nodeMap writes the nodes of the topology named home.
+func (e *encoder) nodeMap(nodes []*Node, home string) {
+	e.openMap(len(nodes))
+	for len(nodes) > 0 {
+		copies := sameID(nodes)
+		e.copies(nodes[:copies], home)
+		nodes = nodes[copies:]
+	}
+	e.closeMap()
+}
+
+// copies writes nodes of one ID.
+func (e *encoder) copies(nodes []*Node, home string) {
+	plain := plainCopy(nodes, home)
+	for i, n := range nodes {
+		e.key(n.keyOf(i == plain))
+		e.node(n)
+	}
+}
+
+func (e *encoder) children(nodes []*Node) {
+	if len(nodes) == 0 {
+		e.null()
+		return
+	}
+	e.openList(len(nodes))
+	for _, n := range nodes {
+		e.element()
+		e.node(n)
+	}
+	e.closeList()
+}
+
+func (e *encoder) node(n *Node) {
+	o := e.object(false)
+	if !n.Unnamed {
+		o.field("id").text(n.ID)
+	}
+	o.optional("topology", n.Topology)
+	o.field("sets").stringSets(n.Sets)
+	o.texts("adjacency", n.Adjacency)
+	if len(n.Latest) > 0 {
+		o.field("latest").latest(n.Latest)
+	}
+	if len(n.Metrics) > 0 {
+		o.field("metrics").metrics(n.Metrics)
+	}
+	o.field("parents").stringSets(n.Parents)
+	o.field("children").children(n.Children)
+	o.close()
+}
+
+func (e *encoder) stringSets(sets []StringSet) {
+	if len(sets) == 0 {
+		e.null()
+		return
+	}
+	e.openMap(len(sets))
+	for i := range sets {
+		e.key(sets[i].Key)
+		e.list(sets[i].Values)
+	}
+	e.closeMap()
+}
+
+func (e *encoder) latest(latest []Latest) {
+	e.openMap(len(latest))
+	for i := range latest {
+		l := &latest[i]
+		e.key(l.Key)
+		o := e.object(false)
+		o.field("timestamp").time(l.Timestamp)
+		o.field("value").text(l.Value)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) metrics(metrics []Metric) {
+	e.openMap(len(metrics))
+	for i := range metrics {
+		m := &metrics[i]
+		e.key(m.Key)
+		o := e.object(false)
+		if len(m.Samples) > 0 {
+			o.field("samples").samples(m.Samples)
+		}
+		o.field("min").float(m.Min)
+		o.field("max").float(m.Max)
+		o.close()
+	}
+	e.closeMap()
+}
+
+func (e *encoder) samples(samples []Sample) {
+	e.openList(len(samples))
+	for i := range samples {
+		e.element()
+		o := e.object(false)
+		o.field("date").time(samples[i].Date)
+		o.field("value").float(samples[i].Value)
+		o.close()
+	}
+	e.closeList()
+}

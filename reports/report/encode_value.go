@@ -1,0 +1,129 @@
+package report
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/tinylib/msgp/msgp"
+)
+
+// msgpack's headers of the string formats that old readers know, of nil, and
+// of a map whose length takes two bytes.
+const (
+	mpFixRaw = 0xa0
+	mpRaw16  = 0xda
+	mpRaw32  = 0xdb
+	mpNil    = 0xc0
+	mpFixMap = 0x80
+	mpMap16  = 0xde
+)
+
+// appendRaw appends a string in the old raw format.
+func appendRaw(dst []byte, s string) []byte {
+	switch n := len(s); {
+	case n < 32:
+		dst = append(dst, mpFixRaw|byte(n))
+	case n <= math.MaxUint16:
+		dst = append(dst, mpRaw16, byte(n>>8), byte(n))
+	default:
+		dst = binary.BigEndian.AppendUint32(append(dst, mpRaw32), uint32(n))
+	}
+	return append(dst, s...)
+}
+
+// appendBinaryTime appends Go's binary form of an instant in UTC, as a string.
+func appendBinaryTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, mpFixRaw|15, 1)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(t.Unix()-yearOne))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(t.Nanosecond()))
+	return append(dst, 0xff, 0xff)
+}
+
+// appendQuoted appends a string of JSON. Bytes that are not UTF-8 become
+// U+FFFD.
+func appendQuoted(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string can always be marshalled
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func (e *encoder) text(s string) {
+	if e.json {
+		e.dst = appendQuoted(e.dst, s)
+		return
+	}
+	e.dst = appendRaw(e.dst, s)
+}
+
+// time writes an instant. JSON has no form for one outside the years 0 to 9999.
+func (e *encoder) time(t time.Time) {
+	t = t.UTC()
+	if y := t.Year(); y < 0 || y > 9999 {
+		e.fail(fmt.Errorf("the year %d is outside of 0 to 9999", y))
+		return
+	}
+	if e.json {
+		e.dst = append(t.AppendFormat(append(e.dst, '"'), time.RFC3339Nano), '"')
+		return
+	}
+	e.dst = appendBinaryTime(e.dst, t)
+}
+
+// float writes a number. JSON has none for NaN and infinities: they become
+// null.
+func (e *encoder) float(f float64) {
+	switch {
+	case !e.json:
+		e.dst = msgp.AppendFloat64(e.dst, f)
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		e.null()
+	default:
+		e.dst = strconv.AppendFloat(e.dst, f, 'g', -1, 64)
+	}
+}
+
+// integer writes a number; like Scope, as an unsigned one where it can be.
+func (e *encoder) integer(n int64) {
+	switch {
+	case e.json:
+		e.dst = strconv.AppendInt(e.dst, n, 10)
+	case n < 0:
+		e.dst = msgp.AppendInt64(e.dst, n)
+	default:
+		e.dst = msgp.AppendUint64(e.dst, uint64(n))
+	}
+}
+
+func (e *encoder) unsigned(n uint64) {
+	if e.json {
+		e.dst = strconv.AppendUint(e.dst, n, 10)
+		return
+	}
+	e.dst = msgp.AppendUint64(e.dst, n)
+}
+
+func (e *encoder) bool(b bool) {
+	if e.json {
+		e.dst = strconv.AppendBool(e.dst, b)
+		return
+	}
+	e.dst = msgp.AppendBool(e.dst, b)
+}
+
+func (e *encoder) null() {
+	if e.json {
+		e.dst = append(e.dst, "null"...)
+		return
+	}
+	e.dst = append(e.dst, mpNil)
+}
