@@ -15,6 +15,13 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
+// A store has the shape that bucket asks of a place for blobs.
+var _ interface {
+	Get(ctx context.Context, keys []string) (map[string]string, error)
+	Encode(v string) ([]byte, error)
+	Put(ctx context.Context, key string, blob []byte) error
+} = (*tiered.Store[string])(nil)
+
 func TestNewChecksOptions(t *testing.T) {
 	t.Parallel()
 	mem := new(tiered.MemTier)

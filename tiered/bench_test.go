@@ -1,0 +1,121 @@
+package tiered_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+// The benchmarks' blobs are of 4 kB and their tiers in memory, so what is
+// measured is the store.
+const benchBlob = 4_000
+
+// benchStore returns a store over one cache and an authority that hold n keys.
+func benchStore(b *testing.B, n int, memory int64) (*tiered.Store[string], []string, *tiered.MemTier) {
+	b.Helper()
+	authority, cache, keys := new(tiered.MemTier), &tiered.MemTier{Overwrite: true}, fixedKeys(n)
+	for _, key := range keys {
+		blob := seal(string(tiertest.Blob(benchBlob)))
+		if err := authority.Put(b.Context(), key, blob); err != nil {
+			b.Fatal(err)
+		}
+	}
+	store, err := tiered.New(sealed{}, authority, &tiered.Options[string]{
+		Caches: []tiered.Cache{{Name: "cache", Tier: cache}}, Memory: memory})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	return store, keys, cache
+}
+
+// read benchmarks Get of keys and reports how many values it found.
+func read(b *testing.B, store *tiered.Store[string], keys []string, before func()) {
+	hits := 0
+	for b.Loop() {
+		before()
+		values, err := store.Get(b.Context(), keys)
+		if err != nil {
+			b.Fatal(err)
+		}
+		hits += len(values)
+	}
+	b.SetBytes(int64(len(keys)) * benchBlob)
+	b.ReportMetric(float64(hits)/float64(b.N), "hits/op")
+}
+
+func nothing() {}
+
+func BenchmarkMemoryHitOne(b *testing.B) {
+	store, keys, _ := benchStore(b, 1, 0)
+	hits := 0
+	for b.Loop() {
+		if _, found, err := store.One(b.Context(), keys[0]); err == nil && found {
+			hits++
+		}
+	}
+	b.ReportMetric(float64(hits)/float64(b.N), "hits/op")
+}
+
+func BenchmarkMemoryHitFive(b *testing.B) {
+	store, keys, _ := benchStore(b, 5, 0)
+	read(b, store, keys, nothing)
+}
+
+// BenchmarkCacheHitFive has no memory, so a cache answers.
+func BenchmarkCacheHitFive(b *testing.B) {
+	store, keys, cache := benchStore(b, 5, -1)
+	if _, err := store.Get(b.Context(), keys); err != nil {
+		b.Fatal(err)
+	}
+	if err := store.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	store, err := tiered.New(sealed{}, new(tiered.MemTier), &tiered.Options[string]{
+		Caches: []tiered.Cache{{Name: "cache", Tier: cache}}, Memory: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	read(b, store, keys, nothing)
+}
+
+// BenchmarkColdFive reads from the authority and writes back to the cache.
+func BenchmarkColdFive(b *testing.B) {
+	store, keys, cache := benchStore(b, 5, -1)
+	read(b, store, keys, func() { cache.Delete(keys...) })
+	if err := store.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkParallelReaders asks from all cores for five of 1 000 keys, of
+// which memory holds about half.
+func BenchmarkParallelReaders(b *testing.B) {
+	store, keys, _ := benchStore(b, 1000, 1000*benchBlob/2)
+	b.SetBytes(5 * benchBlob)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			from := rand.IntN(len(keys) - 5)
+			if values, err := store.Get(b.Context(), keys[from:from+5]); err != nil || len(values) != 5 {
+				b.Errorf("%d values, %v", len(values), err)
+			}
+		}
+	})
+	if err := store.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkParallelOneKey asks from all cores for one key in memory.
+func BenchmarkParallelOneKey(b *testing.B) {
+	store, keys, _ := benchStore(b, 1, 0)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, found, err := store.One(b.Context(), keys[0]); !found || err != nil {
+				b.Errorf("One: %v, %v", found, err)
+			}
+		}
+	})
+}
