@@ -1,0 +1,36 @@
+# The two commands to know: make run shows the collector at work, make test checks everything.
+LISTEN   ?= 127.0.0.1:4040
+DATA     ?= ./data
+FUZZTIME ?= 5s
+BENCH    ?= .
+TESTARGS ?=
+
+export LISTEN DATA FUZZTIME
+
+.PHONY: build run test lint fuzz bench clean
+
+build:
+	go build -o bin/collector ./reports/cmd/collector
+
+# The collector on its embedded store in $(DATA), fed with the sample reports; until Ctrl-C.
+run: build
+	@scripts/run-demo
+
+# Every test under the race detector, against real servers, which are installed when missing.
+test:
+	@scripts/install-servers
+	@scripts/test $(TESTARGS)
+
+lint:
+	@scripts/lint
+
+# Every fuzz target for $(FUZZTIME).
+fuzz:
+	@scripts/fuzz
+
+# The benchmarks whose names match $(BENCH).
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
+
+clean:
+	rm -rf bin data .tools
