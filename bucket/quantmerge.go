@@ -52,6 +52,9 @@ func (q *Quantizer[T]) values(ctx context.Context, tenant string, segments []seg
 			values[i] = v
 			continue
 		}
+		if cold.segments == nil {
+			cold.segments = make(map[quantumKey]coldSegment, len(segments)-i)
+		}
 		cold.add(i, key, coldSegment{s, keep})
 	}
 	if len(cold.keys) == 0 {
@@ -103,9 +106,6 @@ type coldSegment struct {
 }
 
 func (c *coldSegments) add(place int, key quantumKey, s coldSegment) {
-	if c.segments == nil {
-		c.segments = make(map[quantumKey]coldSegment)
-	}
 	c.places = append(c.places, place)
 	c.keys = append(c.keys, key)
 	c.segments[key] = s
@@ -161,8 +161,11 @@ func (q *Quantizer[T]) fetch(ctx context.Context, tenant string, keys []quantumK
 
 // blobKeys returns the keys of the blobs of the open segments, each once.
 func blobKeys(keys []quantumKey, open []int, segments map[quantumKey]coldSegment) []string {
-	var all []string
-	seen := make(map[string]struct{})
+	n := 0
+	for _, i := range open {
+		n += len(segments[keys[i]].entries)
+	}
+	all, seen := make([]string, 0, n), make(map[string]struct{}, n)
 	for _, i := range open {
 		for _, e := range segments[keys[i]].entries {
 			if _, ok := seen[e.Key]; ok {

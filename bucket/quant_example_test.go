@@ -1,0 +1,70 @@
+package bucket_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// drawer is the least that holds values: a map of blobs.
+type drawer map[string][]byte
+
+func (d drawer) Get(_ context.Context, keys []string) (map[string]map[string]int, error) {
+	found := make(map[string]map[string]int)
+	for _, key := range keys {
+		if blob, ok := d[key]; ok {
+			var v map[string]int
+			if err := json.Unmarshal(blob, &v); err != nil {
+				return found, fmt.Errorf("%s: %w", key, err)
+			}
+			found[key] = v
+		}
+	}
+	return found, nil
+}
+
+func (d drawer) Encode(v map[string]int) ([]byte, error) { return json.Marshal(v) }
+
+func (d drawer) Put(_ context.Context, key string, blob []byte) error {
+	d[key] = blob
+	return nil
+}
+
+func ExampleNewQuantizer() {
+	ctx := context.Background()
+	index, blobs := bucket.NewMemIndex(), make(drawer)
+
+	// Writers store a blob first and then make it discoverable.
+	noon := time.Date(2024, 5, 17, 12, 0, 0, 0, time.UTC)
+	for i, v := range []string{`{"requests": 3}`, `{"requests": 4, "errors": 1}`, `{"requests": 5}`} {
+		at := noon.Add(time.Duration(i) * 2 * time.Second).UnixNano()
+		row := bucket.RowAt("acme", at)
+		_ = blobs.Put(ctx, row.BlobKey(at), []byte(v))
+		_ = index.Put(ctx, row, bucket.Entry{Time: at, Key: row.BlobKey(at)})
+	}
+
+	sum := func(parts []map[string]int) (map[string]int, error) {
+		total := make(map[string]int)
+		for _, part := range parts {
+			for name, n := range part {
+				total[name] += n
+			}
+		}
+		return total, nil
+	}
+	q, err := bucket.NewQuantizer(index, blobs, sum, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(q.Range(ctx, "acme", noon, noon.Add(15*time.Second)))
+	fmt.Println(q.Range(ctx, "acme", noon, noon.Add(4*time.Second)))
+	fmt.Println(q.Has(ctx, "acme", noon.Add(time.Minute), noon.Add(time.Hour)))
+	// Output:
+	// map[errors:1 requests:12] <nil>
+	// map[errors:1 requests:7] <nil>
+	// false <nil>
+}

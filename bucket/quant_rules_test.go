@@ -1,0 +1,418 @@
+package bucket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+)
+
+// longAgo is a clock by which all quanta near noon are worth caching.
+func longAgo() *bucket.QuantizerOptions[counts] {
+	return &bucket.QuantizerOptions[counts]{Now: func() time.Time { return after(24 * 3600) }}
+}
+
+// TestRule1EdgesAreApart cuts a quantum at each of its nanoseconds that could
+// matter, before and after the whole of it was asked for.
+func TestRule1EdgesAreApart(t *testing.T) {
+	t.Parallel()
+	bounds := []time.Time{after(-3), after(0).Add(-1), after(0), after(0).Add(1), after(1), after(3).Add(-1), after(3), after(3).Add(1), after(6)}
+	for _, wholeFirst := range []bool{true, false} {
+		p := newPast(t, nil, longAgo())
+		for _, at := range bounds {
+			p.add(t, "a", at)
+		}
+		if wholeFirst {
+			p.check(t, "a", after(-30), after(30))
+		}
+		for i, from := range bounds {
+			for _, to := range bounds[i:] {
+				p.check(t, "a", from, to)
+			}
+		}
+		p.check(t, "a", after(-30), after(30))
+	}
+}
+
+// TestRule1EdgesAreNotCached sees edges fetched again and whole quanta not.
+func TestRule1EdgesAreNotCached(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	head, tail := p.add(t, "a", after(2)), p.add(t, "a", after(9))
+	whole := []string{p.add(t, "a", after(3)), p.add(t, "a", after(4)), p.add(t, "a", after(6))}
+	p.check(t, "a", after(1), after(11))
+	p.checkFetched(t, 1, append(whole, head, tail)...)
+	for range 2 {
+		p.blobs.forget()
+		p.check(t, "a", after(1), after(11))
+		p.checkFetched(t, 1, head, tail)
+	}
+	p.blobs.forget()
+	p.check(t, "a", after(0), after(12)) // the edges as quanta
+	p.checkFetched(t, 1, head, tail)
+	p.blobs.forget()
+	p.check(t, "a", after(0), after(12))
+	p.checkFetched(t, 0)
+}
+
+// TestRule2NoSilentPartial takes away one blob after another.
+func TestRule2NoSilentPartial(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	instants := []time.Time{after(2), after(3), after(4), after(6), after(9)} // head, two whole, tail
+	for _, at := range instants {
+		key := p.add(t, "a", at)
+		v := p.blobs.remove(key)
+		_, err := p.Range(t.Context(), "a", after(1), after(11))
+		missing, ok := errors.AsType[*bucket.MissingError](err)
+		if !ok || missing.Tenant != "a" || !slices.Equal(missing.Keys(), []string{key}) || missing.Entries[0].Time != at.UnixNano() {
+			t.Fatalf("without %s: got %v, want a MissingError that names it", key, err)
+		}
+		for _, part := range []string{`"a"`, key, at.Format(time.RFC3339)} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not say %s", err, part)
+			}
+		}
+		if err := p.blobs.set(key, v); err != nil {
+			t.Fatal(err)
+		}
+		p.check(t, "a", after(1), after(11))
+	}
+}
+
+func TestRule2AllThatIsMissingIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	var keys []string
+	for _, s := range []float64{2, 3, 4, 6, 9} {
+		keys = append(keys, p.add(t, "a", after(s)))
+		p.blobs.remove(keys[len(keys)-1])
+	}
+	p.add(t, "a", after(5))
+	_, err := p.Range(t.Context(), "a", after(1), after(11))
+	missing, ok := errors.AsType[*bucket.MissingError](err)
+	if !ok || !slices.Equal(missing.Keys(), keys) {
+		t.Fatalf("got %v, want a MissingError of %v", err, keys)
+	}
+	p.check(t, "a", after(5), after(6))
+}
+
+// TestRule2IndexFails lets one row after another fail.
+func TestRule2IndexFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("index is down")
+	x := indextest.NewFaulty(bucket.NewMemIndex())
+	p := newPast(t, x, longAgo())
+	for h := range 4 {
+		p.add(t, "a", after(float64(h)*3600))
+	}
+	for h := range int64(4) {
+		x.Inject(func(c indextest.Call) indextest.Fault {
+			if c.Row.Hour == bucket.RowAt("a", noon.UnixNano()).Hour+h {
+				return indextest.Fault{Err: broken}
+			}
+			return indextest.Fault{}
+		})
+		got, err := p.Range(t.Context(), "a", after(0), after(4*3600))
+		if !errors.Is(err, broken) || got != nil {
+			t.Errorf("row %d failed: got %v, %v", h, got, err)
+		}
+	}
+	x.Inject(nil)
+	p.check(t, "a", after(0), after(4*3600))
+}
+
+// TestHasBesideAFault knows of an entry though another row fails, and does
+// not take a row that failed for an empty one.
+func TestHasBesideAFault(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("index is down")
+	x := indextest.NewFaulty(bucket.NewMemIndex())
+	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
+	x.Inject(func(c indextest.Call) indextest.Fault {
+		if c.Row.Hour == bucket.RowAt("", after(3600).UnixNano()).Hour {
+			return indextest.Fault{Err: broken}
+		}
+		return indextest.Fault{}
+	})
+	if has, err := p.Has(t.Context(), "a", after(0), after(3*3600)); has || !errors.Is(err, broken) {
+		t.Errorf("a row failed and the others are empty: got %v, %v", has, err)
+	}
+	p.add(t, "a", after(5))
+	if has, err := p.Has(t.Context(), "a", after(0), after(3*3600)); !has || err != nil {
+		t.Errorf("the first row has an entry: got %v, %v", has, err)
+	}
+}
+
+func TestRangeWithACancelledContext(t *testing.T) {
+	t.Parallel()
+	x := indextest.NewFaulty(bucket.NewMemIndex())
+	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
+	for h := range 4 {
+		p.add(t, "a", after(float64(h)*3600))
+	}
+	for n := range 4 { // cancelled when n rows have been read
+		ctx, cancel := context.WithCancel(t.Context())
+		before := x.Calls(indextest.Query)
+		x.Inject(func(c indextest.Call) indextest.Fault {
+			if c.N-before > n {
+				cancel()
+				return indextest.Fault{Hang: true}
+			}
+			return indextest.Fault{}
+		})
+		if got, err := p.Range(ctx, "a", after(0), after(4*3600)); !errors.Is(err, context.Canceled) || got != nil {
+			t.Errorf("cancelled after %d rows: got %v, %v", n, got, err)
+		}
+		cancel()
+	}
+}
+
+// TestRule3LateEntry adds to quanta that are cached.
+func TestRule3LateEntry(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	first := []string{p.add(t, "a", after(3)), p.add(t, "a", after(4))}
+	p.add(t, "a", after(6))
+	p.check(t, "a", after(0), after(12))
+	for _, at := range []time.Time{after(3).Add(1), after(5), after(6).Add(-1)} { // between, after, and last
+		p.blobs.forget()
+		first = append(first, p.add(t, "a", at))
+		p.check(t, "a", after(0), after(12))
+		p.checkFetched(t, 1, first...) // and not the quantum from 6
+	}
+	p.blobs.forget()
+	p.check(t, "a", after(0), after(12))
+	p.checkFetched(t, 0)
+}
+
+// TestRule3TenantsAndQuantaAreApart has equal entries under different names.
+func TestRule3TenantsAndQuantaAreApart(t *testing.T) {
+	t.Parallel()
+	x, blobs := bucket.NewMemIndex(), newShelf()
+	q, err := bucket.NewQuantizer(x, blobs, mergeCounts, longAgo())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"a", "b"} {
+		row := bucket.RowAt(tenant, noon.UnixNano())
+		if err := x.Put(t.Context(), row, bucket.Entry{Time: noon.UnixNano(), Key: "shared"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := blobs.set("shared", counts{1: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"a", "b"} {
+		if got, err := q.Range(t.Context(), tenant, after(0), after(3)); got[1] != 1 || err != nil {
+			t.Errorf("tenant %s: %v, %v", tenant, got, err)
+		}
+	}
+	if calls, _ := blobs.asked(); calls != 2 {
+		t.Errorf("%d fetches, want one for each tenant", calls)
+	}
+}
+
+// TestRule3NothingBesideAnErrorIsCached reads two quanta and an edge, of which
+// something fails, and then each of them alone.
+func TestRule3NothingBesideAnErrorIsCached(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("does not decode")
+	for name, spoil := range map[string]func(p *past, key string) (heal func()){
+		"a key fails": func(p *past, key string) func() {
+			p.blobs.inject(func(context.Context, []string) ([]string, error) { return []string{key}, broken })
+			return func() { p.blobs.inject(nil) }
+		},
+		"all keys fail": func(p *past, key string) func() {
+			p.blobs.inject(func(_ context.Context, keys []string) ([]string, error) { return keys, broken })
+			return func() { p.blobs.inject(nil) }
+		},
+		"a failure that hit no key": func(p *past, key string) func() {
+			p.blobs.inject(func(context.Context, []string) ([]string, error) { return nil, broken })
+			return func() { p.blobs.inject(nil) }
+		},
+		"a blob is missing": func(p *past, key string) func() {
+			v := p.blobs.remove(key)
+			return func() { _ = p.blobs.set(key, v) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPast(t, nil, longAgo())
+			edge, good, bad := p.add(t, "a", after(1)), p.add(t, "a", after(3)), p.add(t, "a", after(6))
+			heal := spoil(p, bad)
+			if _, err := p.Range(t.Context(), "a", after(1), after(9)); err == nil && name != "a failure that hit no key" {
+				t.Error("no error")
+			}
+			heal()
+			p.blobs.forget()
+			p.check(t, "a", after(1), after(9))
+			p.checkFetched(t, 1, edge, good, bad)
+		})
+	}
+}
+
+// TestMergeFails gets an error that names the quantum, and nothing cached.
+func TestMergeFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("does not merge")
+	fail := true
+	x, blobs := bucket.NewMemIndex(), newShelf()
+	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
+		if v, _ := mergeCounts(parts); fail && v[3] > 0 {
+			return nil, broken
+		}
+		return mergeCounts(parts)
+	}, &bucket.QuantizerOptions[counts]{Grace: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &past{Quantizer: q, index: x, blobs: blobs}
+	for _, s := range []float64{0, 1, 3, 4, 6} {
+		p.add(t, "a", after(s))
+	}
+	_, err = p.Range(t.Context(), "a", after(0), after(9))
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "quantum from 2024-05-17T12:00:03Z to 2024-05-17T12:00:06Z") {
+		t.Errorf("merge of a quantum: got %v, want the error and the quantum's name", err)
+	}
+	fail = false
+	blobs.forget()
+	p.check(t, "a", after(0), after(9))
+	if calls, fetched := blobs.asked(); calls != 1 || len(fetched) != 5 {
+		t.Errorf("%d calls fetched %v: something was cached beside an error", calls, fetched)
+	}
+	fail = true
+	_, err = p.Range(t.Context(), "a", after(0), after(9)) // the quanta are cached, their merge fails
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "from 2024-05-17T12:00:00Z to 2024-05-17T12:00:09Z") {
+		t.Errorf("merge of the range: got %v, want the error and the range", err)
+	}
+}
+
+// TestMergePanics gives the panic to the caller and leaves no flight behind.
+func TestMergePanics(t *testing.T) {
+	t.Parallel()
+	bad := true
+	x, blobs := bucket.NewMemIndex(), newShelf()
+	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
+		if bad {
+			panic("merge is broken")
+		}
+		return mergeCounts(parts)
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &past{Quantizer: q, index: x, blobs: blobs}
+	for _, s := range []float64{0, 1, 3, 4} {
+		p.add(t, "a", after(s))
+	}
+	for _, to := range []time.Time{after(3), after(6)} {
+		said := func() (said any) {
+			defer func() { said = recover() }()
+			_, err := p.Range(t.Context(), "a", after(0), to)
+			t.Errorf("Range up to %v returned %v", to, err)
+			return nil
+		}()
+		if !strings.Contains(fmt.Sprint(said), "merge is broken") {
+			t.Errorf("Range up to %v panicked with %v", to, said)
+		}
+	}
+	bad = false
+	p.check(t, "a", after(0), after(6))
+}
+
+// TestOneGet counts the calls for a question with everything in it.
+func TestOneGet(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	var keys []string
+	for i := range 40 {
+		keys = append(keys, p.add(t, "a", after(-20+float64(i))))
+	}
+	p.check(t, "a", after(-20), after(20))
+	p.checkFetched(t, 1, keys...)
+}
+
+// TestSharedKey has two entries that name one blob: both count.
+func TestSharedKey(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, nil)
+	if err := p.blobs.set("k", counts{1: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []float64{0, 1, 4} {
+		instant := after(s).UnixNano()
+		if err := p.index.Put(t.Context(), bucket.RowAt("a", instant), bucket.Entry{Time: instant, Key: "k"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := p.Range(t.Context(), "a", after(0), after(6)); got[1] != 3 || err != nil {
+		t.Errorf("got %v, %v, want the value three times", got, err)
+	}
+	p.checkFetched(t, 1, "k")
+}
+
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		grace time.Duration
+		now   time.Time
+		again int // calls for a second question
+	}{
+		"just old enough":       {0, after(3.5), 0},
+		"too young by 1 ns":     {0, after(3.5).Add(-1), 1},
+		"longer grace":          {time.Minute, after(62), 1},
+		"longer grace, old":     {time.Minute, after(63), 0},
+		"no grace, not over":    {-1, after(1), 0},
+		"no grace, future even": {-1, after(-100), 0},
+	} {
+		p := newPast(t, nil, &bucket.QuantizerOptions[counts]{Grace: c.grace, Now: func() time.Time { return c.now }})
+		p.add(t, "a", after(0))
+		p.add(t, "a", after(2))
+		p.check(t, "a", after(0), after(3))
+		p.blobs.forget()
+		p.check(t, "a", after(0), after(3))
+		if calls, _ := p.blobs.asked(); calls != c.again {
+			t.Errorf("%s: %d calls for the second question, want %d", name, calls, c.again)
+		}
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	size := func(v counts) int64 { return 1000 }
+	for name, c := range map[string]struct {
+		opts   bucket.QuantizerOptions[counts]
+		cached bool
+	}{
+		"room":           {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1200}, true},
+		"no room":        {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1199}, false},
+		"none":           {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: -1}, false},
+		"unknown size":   {bucket.QuantizerOptions[counts]{Size: func(counts) int64 { return 0 }}, false},
+		"size of a blob": {bucket.QuantizerOptions[counts]{}, true},
+	} {
+		c.opts.Now = longAgo().Now
+		x, blobs := bucket.NewMemIndex(), newShelf()
+		q, err := bucket.NewQuantizer(x, blobs, mergeCounts, &c.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &past{Quantizer: q, index: x, blobs: blobs}
+		p.add(t, "a", after(0))
+		p.check(t, "a", after(0), after(3))
+		p.check(t, "a", after(0), after(3))
+		calls, _ := p.blobs.asked()
+		if cached := calls == 1; cached != c.cached {
+			t.Errorf("%s: cached %v, want %v", name, cached, c.cached)
+		}
+		if encoded := p.blobs.encoded.Load(); (encoded > 0) != (c.opts.Size == nil) {
+			t.Errorf("%s: %d values were encoded", name, encoded)
+		}
+	}
+}
