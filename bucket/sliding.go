@@ -37,6 +37,14 @@ type cell[T any] struct {
 	err   error
 }
 
+// parts returns the cell's value, or nothing when it is empty.
+func (c cell[T]) parts() []T {
+	if !c.full {
+		return nil
+	}
+	return []T{c.value}
+}
+
 func newSliding[T any](merge Merge[T]) *sliding[T] {
 	return &sliding[T]{merge: merge, cells: make([]cell[T], 8)}
 }

@@ -89,12 +89,17 @@ func (w *Window[T]) keep(ended cell[T]) {
 // It fails while the window holds values that the merge function refuses to
 // merge with each other.
 func (w *Window[T]) Value() (T, error) {
+	c := w.total()
+	return c.value, c.err
+}
+
+func (w *Window[T]) total() cell[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.known {
 		w.answer, w.known = w.sum(), true
 	}
-	return w.answer.value, w.answer.err
+	return w.answer
 }
 
 // Current returns the value of the current tick; ok is false when nothing has

@@ -1,0 +1,363 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Collector takes values of many tenants, merges those of a tenant that
+// arrive within a tick, makes each merged value discoverable in blobs and
+// index, and answers for the live window and for any past range. It is safe
+// for any number of goroutines.
+//
+// A value's instant is when its tick was sealed. From Add on it is in every
+// answer that covers it, whether it has reached the index yet or not.
+type Collector[T any] struct {
+	entries Index
+	blobs   Blobs[T]
+	merge   Merge[T]
+	opts    CollectorOptions[T]
+	past    *Quantizer[T]
+	metrics *collectorMetrics
+	started int64 // Unix nanoseconds
+
+	outbox     *outbox[T]
+	pending    atomic.Int64 // bytes not yet discoverable
+	lastSealed atomic.Int64 // Unix nanoseconds
+
+	mu      sync.RWMutex // guards tenants
+	tenants map[string]*tenant[T]
+
+	life   sync.RWMutex  // held for reading by what Close must wait for
+	closed bool          // guarded by life
+	stop   chan struct{} // closed with it
+	ended  chan struct{} // closed when Run returns; nil before Run; guarded by life
+}
+
+// tenant is one tenant's values that are not only in the store.
+type tenant[T any] struct {
+	id string
+
+	mu     sync.Mutex // guards what follows
+	window *Window[T]
+	size   int64         // bytes added to the current tick
+	last   int64         // the last instant given or promised, Unix nanoseconds
+	seals  int           // ticks sealed that held a value
+	held   []*pending[T] // sealed, not yet known to be discoverable
+	gone   bool          // forgotten by the collector: look the tenant up again
+}
+
+// NewCollector returns a collector over an index and a blob store. It does
+// nothing by itself: call Run to seal and flush every tick, or Flush by hand,
+// and Close in the end.
+func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *CollectorOptions[T]) (*Collector[T], error) {
+	if index == nil || blobs == nil || merge == nil {
+		return nil, errors.New("collector: needs an index, a blob store and a merge function")
+	}
+	o, err := opts.withDefaults(blobs)
+	if err != nil {
+		return nil, err
+	}
+	past, err := NewQuantizer(index, blobs, merge, &o.Past)
+	if err != nil {
+		return nil, err
+	}
+	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
+		started: o.Now().UnixNano(), outbox: newOutbox[T](),
+		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
+	c.lastSealed.Store(c.started)
+	c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace)
+	return c, err
+}
+
+// Add merges v into the tenant's current tick, at the cost of one merge. The
+// collector keeps v: nobody may change it any more. The error is a
+// *TenantError for an id that CheckTenant refuses, a *FullError when too much
+// is pending, ErrClosed, or that of the merge; v is then in no answer and
+// will not be stored.
+func (c *Collector[T]) Add(tenant string, v T) error {
+	if err := CheckTenant(tenant); err != nil {
+		return err
+	}
+	c.life.RLock()
+	defer c.life.RUnlock()
+	if c.closed {
+		return ErrClosed
+	}
+	size := max(c.opts.Size(v), 1)
+	if err := c.reserve(size); err != nil {
+		return err
+	}
+	if err := c.admit(tenant, v, size); err != nil {
+		c.release(size)
+		return fmt.Errorf("merge a value of tenant %q: %w", tenant, err)
+	}
+	return nil
+}
+
+// reserve counts bytes as pending unless that would pass the limit.
+func (c *Collector[T]) reserve(size int64) error {
+	if pending := c.count(size); pending > c.opts.MaxPending {
+		c.release(size)
+		c.metrics.refused.Inc()
+		return &FullError{Pending: pending - size, Limit: c.opts.MaxPending}
+	}
+	return nil
+}
+
+func (c *Collector[T]) release(size int64) { c.count(-size) }
+
+// count adds to the bytes that are pending and returns how many there are.
+func (c *Collector[T]) count(size int64) int64 {
+	c.metrics.bytes.Add(float64(size))
+	return c.pending.Add(size)
+}
+
+// admit merges a value into its tenant's tick.
+func (c *Collector[T]) admit(id string, v T, size int64) error {
+	for {
+		t, err := c.tenant(id)
+		if err != nil {
+			return err
+		}
+		if known, err := t.add(v, size); known || err != nil {
+			return err
+		}
+	}
+}
+
+// add merges a value into the current tick; false when the collector has
+// forgotten the tenant meanwhile.
+func (t *tenant[T]) add(v T, size int64) (known bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return false, nil
+	}
+	if err := t.window.Add(v); err != nil {
+		return true, err
+	}
+	t.size += size
+	return true, nil
+}
+
+// tenant returns the tenant of an id, a new one if need be.
+func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
+	if t := c.lookup(id); t != nil {
+		return t, nil
+	}
+	w, err := NewWindow(c.opts.ticks(), c.merge)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tenants[id]
+	if t == nil {
+		t = &tenant[T]{id: id, window: w}
+		c.tenants[id] = t
+		c.metrics.tenantIDs.Inc()
+	}
+	return t, nil
+}
+
+// lookup returns the tenant of an id, nil when the collector holds nothing of it.
+func (c *Collector[T]) lookup(id string) *tenant[T] {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.tenants[id]
+}
+
+// Tenants returns the ids, sorted, of the tenants that the collector holds
+// values of in memory: those heard of within the window, and those with
+// values to be flushed.
+func (c *Collector[T]) Tenants() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	ids := make([]string, 0, len(c.tenants))
+	for id := range c.tenants {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Window returns how far back a question of At reaches.
+func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
+
+// Pending returns the bytes of memory of the values that are not known to be
+// discoverable yet.
+func (c *Collector[T]) Pending() int64 { return c.pending.Load() }
+
+// seal ends the current tick of every tenant and lets go of idle ones.
+func (c *Collector[T]) seal() {
+	now := c.opts.Now().UnixNano()
+	c.mu.RLock()
+	tenants := make([]*tenant[T], 0, len(c.tenants))
+	for _, t := range c.tenants {
+		tenants = append(tenants, t)
+	}
+	c.mu.RUnlock()
+	for _, t := range tenants {
+		if p := t.seal(now); p != nil {
+			c.metrics.values.Inc()
+			c.outbox.put(p)
+		} else if t.leave() {
+			c.forget(t)
+		}
+	}
+	c.lastSealed.Store(max(now, c.lastSealed.Load()))
+}
+
+// seal ends the tenant's current tick and returns its value to be flushed,
+// nil when nothing arrived in it.
+func (t *tenant[T]) seal(now int64) *pending[T] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, ok := t.window.Seal()
+	if !ok {
+		return nil
+	}
+	t.last = max(now, t.last+1)
+	p := &pending[T]{owner: t, value: v, size: t.size, due: time.Now(), done: make(chan struct{}),
+		turn: make(chan struct{}, 1)}
+	p.name(t.last)
+	t.held = append(t.held, p)
+	t.size = 0
+	t.seals++
+	return p
+}
+
+// leave marks an idle tenant as forgotten; false when it is not idle.
+func (t *tenant[T]) leave() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = len(t.held) == 0 && t.window.Empty()
+	return t.gone
+}
+
+// drop forgets a value that has become discoverable.
+func (t *tenant[T]) drop(p *pending[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
+}
+
+func (c *Collector[T]) forget(t *tenant[T]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tenants[t.id] == t {
+		delete(c.tenants, t.id)
+		c.metrics.tenantIDs.Dec()
+	}
+}
+
+// Run seals every tick and flushes what was sealed, again and again where the
+// store fails, until ctx ends or the collector is closed. It returns when all
+// that it began has ended: with nil, or at once with an error when the
+// collector was closed or run before. What is then pending is left to Close.
+func (c *Collector[T]) Run(ctx context.Context) error {
+	ended, err := c.begin()
+	if err != nil {
+		return err
+	}
+	defer close(ended)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { c.work(ctx, func() bool { return false }); return nil })
+	c.tick(ctx)
+	cancel()
+	return g.Wait()
+}
+
+// begin notes that Run runs.
+func (c *Collector[T]) begin() (ended chan struct{}, err error) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	if c.ended != nil {
+		return nil, errors.New("collector: Run was called before")
+	}
+	c.ended = make(chan struct{})
+	return c.ended, nil
+}
+
+// tick seals every tick, however long a flush takes.
+func (c *Collector[T]) tick(ctx context.Context) {
+	ticker := time.NewTicker(c.opts.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			c.seal()
+		case <-c.stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Flush seals the current ticks and returns when all that was sealed is
+// discoverable. What fails it tries again until ctx ends, and then returns an
+// *UndeliveredError; the values stay pending.
+func (c *Collector[T]) Flush(ctx context.Context) error {
+	c.seal()
+	return c.drain(ctx)
+}
+
+// Close stops Run, refuses further values, and flushes like Flush. When it
+// returns an error, of ctx or an *UndeliveredError, values are left; Close
+// may be called again to try again.
+func (c *Collector[T]) Close(ctx context.Context) error {
+	c.life.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.stop)
+	}
+	ended := c.ended
+	c.life.Unlock()
+	if ended != nil {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
+	}
+	return c.Flush(ctx)
+}
+
+// drain delivers the values that are pending now.
+func (c *Collector[T]) drain(ctx context.Context) error {
+	left := c.outbox.values()
+	c.outbox.hurry(time.Now())
+	c.work(ctx, func() bool {
+		left = slices.DeleteFunc(left, (*pending[T]).delivered)
+		return len(left) == 0
+	})
+	left = slices.DeleteFunc(left, (*pending[T]).delivered)
+	if len(left) == 0 {
+		return nil
+	}
+	return undelivered(left)
+}
+
+func undelivered[T any](left []*pending[T]) error {
+	e := &UndeliveredError{}
+	for _, p := range left {
+		p.mu.Lock()
+		e.Values = append(e.Values, Undelivered{Tenant: p.owner.id, Time: p.entry.Time, Err: p.err})
+		p.mu.Unlock()
+	}
+	slices.SortFunc(e.Values, func(a, b Undelivered) int { return int(min(max(a.Time-b.Time, -1), 1)) })
+	return e
+}

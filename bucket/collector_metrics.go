@@ -1,0 +1,51 @@
+package bucket
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// collectorMetrics are what an operator watches of a Collector. Collectors
+// that share a registry add up.
+type collectorMetrics struct {
+	flush                    *prometheus.HistogramVec
+	retries, refused         prometheus.Counter
+	bytes, values, tenantIDs prometheus.Gauge
+}
+
+func newCollectorMetrics(reg prometheus.Registerer, namespace string) (*collectorMetrics, error) {
+	m := &collectorMetrics{}
+	var errs [6]error
+	m.flush, errs[0] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "flush_duration_seconds",
+		Help:    "Time of each step of flushing a value, by step; status code 500 when it failed.",
+		Buckets: prometheus.DefBuckets}, []string{"method", "status_code"}))
+	counter := func(name, help string) (prometheus.Counter, error) {
+		return metric.Register(reg, prometheus.NewCounter(
+			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
+	}
+	gauge := func(name, help string) (prometheus.Gauge, error) {
+		return metric.Register(reg, prometheus.NewGauge(
+			prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}))
+	}
+	m.retries, errs[1] = counter("flush_retries_total", "Attempts to flush a value that failed and are repeated.")
+	m.refused, errs[2] = counter("values_refused_total", "Values refused because too many bytes were pending.")
+	m.bytes, errs[3] = gauge("pending_bytes", "Bytes of memory of the values that are not discoverable yet.")
+	m.values, errs[4] = gauge("pending_values", "Sealed values that are not discoverable yet.")
+	m.tenantIDs, errs[5] = gauge("live_tenants", "Tenants with values in memory.")
+	return m, errors.Join(errs[:]...)
+}
+
+// observe notes how long a step took, under the status codes that Scope's
+// dashboards know.
+func (m *collectorMetrics) observe(step string, err error, took time.Duration) {
+	code := "200"
+	if err != nil && !errors.Is(err, ErrExists) {
+		code = "500"
+	}
+	m.flush.WithLabelValues(step, code).Observe(took.Seconds())
+}

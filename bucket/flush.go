@@ -1,0 +1,222 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxMoves is how many taken instants one attempt passes before it waits.
+const maxMoves = 64
+
+// work tries the pending values as they become due, some at a time, until
+// enough says so or ctx ends, and waits for those it has begun. A value that
+// fails or hangs holds up none but itself.
+func (c *Collector[T]) work(ctx context.Context, enough func() bool) {
+	var g errgroup.Group
+	g.SetLimit(c.opts.Flushes)
+	defer func() { _ = g.Wait() }()
+	for ctx.Err() == nil && !enough() {
+		p, wait, changed := c.outbox.take(time.Now())
+		switch {
+		case p != nil:
+			g.Go(func() error { c.try(ctx, p); return nil })
+		case !enough(): // asked once more, since what made it so may have come before changed
+			pause(ctx, wait, changed)
+		}
+	}
+}
+
+// pause waits for wait, unless it is negative, for changed, or for ctx to end.
+func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
+	var due <-chan time.Time
+	if wait >= 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-due:
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// try makes one attempt to deliver a value that was taken from the outbox.
+func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	err := c.deliver(ctx, p)
+	if err == nil {
+		c.finish(p)
+		return
+	}
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	if ctx.Err() == nil { // else it was not the store that ended the attempt
+		c.metrics.retries.Inc()
+		c.opts.Logger.Warn("flush failed, will be tried again", "tenant", p.owner.id, "instant", p.entry.Time,
+			"attempt", p.tries+1, "err", err)
+		p.due = time.Now().Add(c.backoff(p.tries))
+		p.tries++
+	}
+	c.outbox.put(p)
+}
+
+// backoff returns how long to wait after the given number of earlier failures.
+func (c *Collector[T]) backoff(tries int) time.Duration {
+	wait := c.opts.MaxBackoff
+	if tries < 32 {
+		if d := c.opts.Backoff << tries; d > 0 {
+			wait = min(d, wait)
+		}
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// finish forgets a value that has become discoverable: whoever does not find
+// it here any more finds it in the index.
+func (c *Collector[T]) finish(p *pending[T]) {
+	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
+	p.owner.drop(p)
+	close(p.done)
+	c.outbox.remove(p)
+	c.release(p.size)
+	c.metrics.values.Dec()
+}
+
+// deliver takes a value through the stages that it has not reached yet.
+func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
+	if err := c.encode(p); err != nil {
+		return err
+	}
+	for range maxMoves {
+		taken, err := c.place(ctx, p)
+		if err != nil || !taken {
+			return err
+		}
+		p.move()
+	}
+	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
+}
+
+// encode makes the blob, once.
+func (c *Collector[T]) encode(p *pending[T]) error {
+	if p.stage >= encoded {
+		return nil
+	}
+	blob, err := c.blobs.Encode(p.value)
+	if err != nil {
+		return fmt.Errorf("encode the value of tenant %q, instant %d: %w", p.owner.id, p.entry.Time, err)
+	}
+	p.mu.Lock()
+	p.blob, p.stage = blob, encoded
+	p.mu.Unlock()
+	p.size += int64(len(blob))
+	c.count(int64(len(blob)))
+	return nil
+}
+
+// place stores and indexes a blob under the value's present instant, or
+// reports that another writer has taken it.
+func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	if c.opts.Committer != nil {
+		return c.commit(ctx, p)
+	}
+	if taken, err = c.store(ctx, p); taken || err != nil {
+		return taken, err
+	}
+	return c.index(ctx, p)
+}
+
+// commit stores and indexes in one step. That an instant is taken may mean
+// that an earlier attempt, which seemed to fail, has landed.
+func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	again := p.unsure
+	p.unsure = true
+	err = c.attempt(ctx, "Commit", p, func(ctx context.Context) error {
+		return c.opts.Committer.Commit(ctx, p.row, p.entry, p.blob)
+	})
+	if errors.Is(err, ErrExists) {
+		if !again {
+			return true, nil
+		}
+		return c.takenByOther(ctx, p)
+	}
+	if err == nil {
+		p.reach(indexed)
+	}
+	return false, err
+}
+
+// store puts the blob under its key. A key that is taken is given up even
+// when it may be this value's own, from an attempt that seemed to fail: the
+// blob left there is in no index and does no harm, while to share a key with
+// another writer would lose a value.
+func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	if p.stage >= stored {
+		return false, nil
+	}
+	err = c.attempt(ctx, "Put", p, func(ctx context.Context) error {
+		return c.blobs.Put(ctx, p.entry.Key, p.blob)
+	})
+	if errors.Is(err, ErrExists) {
+		return true, nil
+	}
+	if err == nil {
+		p.reach(stored)
+	}
+	return false, err
+}
+
+// index makes a stored blob discoverable.
+func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	err = c.attempt(ctx, "Index", p, func(ctx context.Context) error {
+		return c.entries.Put(ctx, p.row, p.entry)
+	})
+	if errors.Is(err, ErrExists) {
+		return c.takenByOther(ctx, p)
+	}
+	if err == nil {
+		p.reach(indexed)
+	}
+	return false, err
+}
+
+// takenByOther tells whether a taken instant is another writer's, or this
+// value's own from an attempt that seemed to fail. An entry with this value's
+// key is its own, since the key was stored or committed by it alone.
+func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	var there []Entry
+	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
+		there, err = c.entries.Query(ctx, p.row, p.entry.Time, p.entry.Time+1)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(there, p.entry) {
+		p.reach(indexed)
+		return false, nil
+	}
+	return true, nil
+}
+
+// attempt runs one step of a flush under its deadline and measures it.
+func (c *Collector[T]) attempt(ctx context.Context, step string, p *pending[T], f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+	defer cancel()
+	begun := time.Now()
+	err := f(ctx)
+	c.metrics.observe(step, err, time.Since(begun))
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)
+	}
+	return err
+}

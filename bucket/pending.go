@@ -1,0 +1,178 @@
+package bucket
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// stage is how far a pending value has come on its way into the index.
+type stage int
+
+const (
+	sealed  stage = iota // its tick has ended
+	encoded              // it has a blob
+	stored               // the blob is under its key, where nobody else's can be
+	indexed              // it is discoverable
+)
+
+// pending is a sealed value until it is discoverable. One goroutine at a time
+// moves it on: the one that took it from the outbox and holds its turn.
+type pending[T any] struct {
+	owner *tenant[T]
+	value T
+	size  int64         // bytes of memory, as counted against the limit
+	done  chan struct{} // closed when it is indexed
+	turn  chan struct{} // full while it is being moved on
+
+	due    time.Time // when to try next; of the outbox
+	tries  int       // attempts that failed in a row; of whoever has the turn
+	unsure bool      // a commit at the present instant may have landed; likewise
+
+	mu    sync.Mutex // guards what follows, which readers look at
+	stage stage
+	row   Row
+	entry Entry
+	blob  []byte
+	err   error // of the last attempt
+}
+
+// name gives the value the instant t, and the row and key that follow from it.
+func (p *pending[T]) name(t int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.row = RowAt(p.owner.id, t)
+	p.entry = Entry{Time: t, Key: p.row.BlobKey(t)}
+	p.stage = min(p.stage, encoded)
+	p.unsure = false
+}
+
+// move gives the value another instant, up to a microsecond later: random, so
+// that two writers do not meet again and again.
+func (p *pending[T]) move() {
+	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
+}
+
+// reach notes that the value has come to a stage.
+func (p *pending[T]) reach(s stage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stage = s
+}
+
+// own reports whether an entry that names this value's instant and key is its
+// own and not another writer's. The caller has the turn.
+func (p *pending[T]) own() bool { return p.stage >= stored || p.unsure }
+
+// state returns where the value has come to.
+func (p *pending[T]) state() (stage, Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stage, p.entry
+}
+
+func (p *pending[T]) delivered() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// outbox holds the pending values and says which one to try next.
+type outbox[T any] struct {
+	mu      sync.Mutex
+	idle    dueHeap[T]
+	all     map[*pending[T]]struct{} // those being tried too
+	changed chan struct{}            // closed, and made anew, when a value comes or goes or is due earlier
+}
+
+func newOutbox[T any]() *outbox[T] {
+	return &outbox[T]{all: make(map[*pending[T]]struct{}), changed: make(chan struct{})}
+}
+
+// put adds a value, or gives back one that was taken, due at its time.
+func (o *outbox[T]) put(p *pending[T]) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all[p] = struct{}{}
+	heap.Push(&o.idle, p)
+	o.signal()
+}
+
+// take returns the value that has been due longest, which nobody else gets
+// until it is put back. When none is due it returns nil and how long to wait
+// for one, negative when none will be, and a channel that is closed when that
+// may have changed.
+func (o *outbox[T]) take(now time.Time) (p *pending[T], wait time.Duration, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.idle) == 0 {
+		return nil, -1, o.changed
+	}
+	if wait := o.idle[0].due.Sub(now); wait > 0 {
+		return nil, wait, o.changed
+	}
+	return heap.Pop(&o.idle).(*pending[T]), 0, nil
+}
+
+// remove forgets a value that was taken and delivered.
+func (o *outbox[T]) remove(p *pending[T]) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, p)
+	o.signal()
+}
+
+// hurry makes every value that waits for its next attempt due now.
+func (o *outbox[T]) hurry(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range o.idle {
+		if p.due.After(now) {
+			p.due = now
+		}
+	}
+	heap.Init(&o.idle)
+	o.signal()
+}
+
+// values returns all pending values.
+func (o *outbox[T]) values() []*pending[T] {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	values := make([]*pending[T], 0, len(o.all))
+	for p := range o.all {
+		values = append(values, p)
+	}
+	return values
+}
+
+func (o *outbox[T]) len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.all)
+}
+
+func (o *outbox[T]) signal() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// dueHeap is a container/heap of values, the one due first on top.
+type dueHeap[T any] []*pending[T]
+
+func (h dueHeap[T]) Len() int           { return len(h) }
+func (h dueHeap[T]) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap[T]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap[T]) Push(x any)        { *h = append(*h, x.(*pending[T])) }
+
+func (h *dueHeap[T]) Pop() any {
+	last := len(*h) - 1
+	p := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return p
+}
