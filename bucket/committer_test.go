@@ -1,0 +1,145 @@
+package bucket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// committer is an index and an authority with a step for both, which fails as
+// fault says.
+type committer struct {
+	index *bucket.MemIndex
+	tier  tiered.MemTier
+
+	mu    sync.Mutex
+	calls int
+	fault func(call int) indextest.Fault
+	slow  chan struct{} // when not nil, a commit that has landed waits for it
+}
+
+func (c *committer) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+	c.mu.Lock()
+	c.calls++
+	fault := indextest.Fault{}
+	if c.fault != nil {
+		fault = c.fault(c.calls)
+	}
+	c.mu.Unlock()
+	if fault.Err != nil && !fault.Landed {
+		return fault.Err
+	}
+	if there, err := c.index.Query(ctx, row, e.Time, e.Time+1); err != nil || len(there) > 0 {
+		return errors.Join(err, bucket.ErrExists)
+	}
+	if err := errors.Join(c.tier.Put(ctx, e.Key, blob), c.index.Put(ctx, row, e)); err != nil {
+		return err
+	}
+	if c.slow != nil {
+		<-c.slow
+	}
+	return fault.Err
+}
+
+func (c *committer) stores(t *testing.T) *stores {
+	s := newStores(t)
+	s.index = indextest.NewFaulty(c.index)
+	blobs, err := tiered.New(idCodec{&s.encodes}, &c.tier, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.blobs = blobs
+	return s
+}
+
+func TestCommitThatFailedButLandedIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, landed := range []bool{false, true} {
+		t.Run(fmt.Sprint("landed ", landed), func(t *testing.T) {
+			t.Parallel()
+			com := &committer{index: bucket.NewMemIndex()}
+			com.fault = func(call int) indextest.Fault {
+				if call <= 2 {
+					return indextest.Fault{Err: errBroken, Landed: landed && call == 1}
+				}
+				return indextest.Fault{}
+			}
+			opts := fast()
+			opts.Committer = com
+			c := com.stores(t).collector(t, opts)
+			mustAdd(t, c, "a", 1)
+			if err := c.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+			if err != nil || len(entries) != 1 {
+				t.Fatalf("got entries %v, error %v", entries, err)
+			}
+		})
+	}
+}
+
+// TestCommitOnATakenInstantMoves lets another writer have the instant first.
+func TestCommitOnATakenInstantMoves(t *testing.T) {
+	t.Parallel()
+	still := time.Unix(1_700_000_000, 0)
+	com := &committer{index: bucket.NewMemIndex()}
+	s := com.stores(t)
+	for i := range 3 {
+		opts := fast()
+		opts.Committer, opts.Now = com, func() time.Time { return still }
+		c := s.collector(t, opts)
+		mustAdd(t, c, "a", i)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Range(t.Context(), "a", still, still.Add(time.Second))
+		wantIDs(t, "stored", v, err, upTo(i+1))
+	}
+}
+
+// TestAnswerWhileACommitIsUnderWay asks when the entry can be found and the
+// collector does not know yet that it is its own.
+func TestAnswerWhileACommitIsUnderWay(t *testing.T) {
+	t.Parallel()
+	com := &committer{index: bucket.NewMemIndex(), slow: make(chan struct{})}
+	opts := fast()
+	opts.Committer = com
+	c := com.stores(t).collector(t, opts)
+	mustAdd(t, c, "a", 1)
+	begun := time.Now()
+	flushed := make(chan error)
+	go func() { flushed <- c.Flush(t.Context()) }()
+	for {
+		entries, err := c.Entries(t.Context(), "a", begun, time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 1 {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := c.Range(ctx, "a", begun, time.Now().Add(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("asked while it is not known whose the entry is: %v", err)
+	}
+	answered := make(chan ids)
+	go func() {
+		v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
+		wantIDs(t, "range", v, err, ids{1})
+		answered <- v
+	}()
+	close(com.slow)
+	<-answered
+	if err := <-flushed; err != nil {
+		t.Fatal(err)
+	}
+}
