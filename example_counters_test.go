@@ -1,0 +1,55 @@
+package timeblob_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// Counters are the values of this example: how often each thing happened.
+type Counters map[string]int
+
+func addUp(parts []Counters) (Counters, error) {
+	total := maps.Clone(parts[0])
+	for _, part := range parts[1:] {
+		for name, n := range part {
+			total[name] += n
+		}
+	}
+	return total, nil
+}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Encode(c Counters) ([]byte, error)          { return json.Marshal(c) }
+func (jsonCodec) Decode(blob []byte) (c Counters, err error) { return c, json.Unmarshal(blob, &c) }
+
+// Example keeps counters in memory and asks for the sum of the last minute.
+func Example() {
+	ctx := context.Background()
+	store, err := tiered.New(jsonCodec{}, &tiered.MemTier{}, nil)
+	check(err)
+	counters, err := bucket.NewCollector(bucket.NewMemIndex(), store, addUp, nil)
+	check(err)
+	check(counters.Add("acme", Counters{"GET": 2}))
+	check(counters.Add("acme", Counters{"GET": 1, "POST": 1}))
+	check(counters.Flush(ctx)) // Run does so every 3 seconds
+
+	now := time.Now()
+	sum, err := counters.Range(ctx, "acme", now.Add(-time.Minute), now)
+	check(err)
+	fmt.Println(sum["GET"], sum["POST"])
+	check(counters.Close(ctx))
+	// Output: 3 1
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
