@@ -1,0 +1,338 @@
+// Package timeblob_test holds the house rules of DESIGN.md and STYLE against the tree: who imports
+// whom, and how long files and functions may get.
+package timeblob_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module           = "github.com/timeblob/timeblob/"
+	maxFileLines     = 500
+	maxFunctionLines = 60
+)
+
+// room is one row of DESIGN.md's import table. Names end in /... where they mean a whole subtree.
+type room struct {
+	name   string
+	ours   []string // packages of this module it may import
+	others []string // modules it may import, apart from the standard library; nil is any
+}
+
+var (
+	anything = []string{"..."}
+	plumbing = []string{"internal/flight", "internal/lru", "internal/metric"}
+)
+
+// house is DESIGN.md's import table; an inner name comes before the one around it. internal/metric
+// knows none of our words and is for whoever has metrics.
+var house = []room{
+	{"bucket", plumbing, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
+	{"tiered", plumbing, []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
+	{"dynamoindex", []string{"bucket", "internal/metric"}, nil},
+	{"s3blob", []string{"internal/metric"}, nil},
+	{"memcache", []string{"internal/metric"}, nil},
+	{"local", []string{"bucket", "internal/metric"}, nil},
+	{"reports/report", []string{}, nil},
+	{"reports/cmd/collector", anything, nil},
+	{"reports/...", []string{"bucket", "tiered", "reports/...", "internal/metric"}, nil},
+	{"bench/...", anything, nil},
+	{"internal/...", []string{}, nil},
+}
+
+// pkg is what go list says about a package, without its tests.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, breach := range importBreaches(p) {
+			t.Errorf("%s; change the import, or DESIGN.md's table and this test's with it", breach)
+		}
+	}
+}
+
+func TestTestingStaysInTests(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, breach := range testingBreaches(p) {
+			t.Errorf("%s; move what needs it to a _test.go file or to a package whose name ends in test", breach)
+		}
+	}
+}
+
+func TestFilesAndFunctionsStayShort(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if lines := s.lines(); lines > maxFileLines {
+			t.Errorf("%s has %d lines, more than %d: give each of its ideas a file", s.path, lines, maxFileLines)
+		}
+		for _, breach := range s.longFunctions() {
+			t.Errorf("%s, more than %d: split it at its steps", breach, maxFunctionLines)
+		}
+	}
+}
+
+func TestNothingIsLeftForLater(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		for _, breach := range s.markers() {
+			t.Errorf("%s: do it now, or describe the limit in the doc comment", breach)
+		}
+	}
+}
+
+// importBreaches says which imports of a package its row of the table does not allow.
+func importBreaches(p pkg) []string {
+	name := strings.TrimPrefix(p.ImportPath, module)
+	if isTest(name) || name+"/" == module {
+		return nil
+	}
+	i := slices.IndexFunc(house, func(r room) bool { return matches(r.name, name) })
+	if i < 0 {
+		return []string{fmt.Sprintf("%s has no row in the import table", name)}
+	}
+	var breaches []string
+	for _, imported := range p.Imports {
+		if !house[i].allows(imported) {
+			breaches = append(breaches, fmt.Sprintf("%s imports %s", name, imported))
+		}
+	}
+	return breaches
+}
+
+func (r room) allows(imported string) bool {
+	if name, ours := strings.CutPrefix(imported, module); ours {
+		return slices.ContainsFunc(r.ours, func(pattern string) bool { return matches(pattern, name) })
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if standard := !strings.Contains(first, "."); standard || r.others == nil {
+		return true
+	}
+	return slices.ContainsFunc(r.others, func(other string) bool { return matches(other+"/...", imported) })
+}
+
+// matches tells whether a pattern means a package: by its name, or as the root of its subtree.
+func matches(pattern, name string) bool {
+	root, subtree := strings.CutSuffix(pattern, "...")
+	if !subtree {
+		return pattern == name
+	}
+	return strings.HasPrefix(name+"/", root)
+}
+
+// testingBreaches says where a package that ships imports what only tests may.
+func testingBreaches(p pkg) []string {
+	name := strings.TrimPrefix(p.ImportPath, module)
+	if isTest(name) || matches("bench/...", name) {
+		return nil
+	}
+	var breaches []string
+	for _, imported := range p.Imports {
+		if matches("testing/...", imported) || matches("pgregory.net/rapid/...", imported) ||
+			matches("go.uber.org/goleak/...", imported) || strings.HasPrefix(imported, module) && isTest(imported) {
+			breaches = append(breaches, fmt.Sprintf("%s imports %s", name, imported))
+		}
+	}
+	return breaches
+}
+
+// isTest tells whether a package is there for tests: its own name ends in test.
+func isTest(name string) bool { return strings.HasSuffix(path.Base(name), "test") }
+
+// packages lists the root module's.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	command := exec.Command("go", "list", "-e", "-json=ImportPath,Imports", "./...")
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []pkg
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+// source is one parsed Go file.
+type source struct {
+	path string
+	fset *token.FileSet
+	file *ast.File
+}
+
+// sources parses every Go file of the checkout, those of nested modules and tests among them.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".go":
+			return nil
+		}
+		s, err := parse(path, nil)
+		all = append(all, s)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// parse reads the file of that name, or text in its place.
+func parse(path string, text any) (source, error) {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+	return source{path, fset, file}, err
+}
+
+func (s source) line(pos token.Pos) int { return s.fset.Position(pos).Line }
+
+// lines counts the newlines; FileEnd is behind the last.
+func (s source) lines() int { return s.line(s.file.FileEnd - 1) }
+
+// longFunctions says which functions, named or not, have too many lines, without their comments above.
+func (s source) longFunctions() []string {
+	var breaches []string
+	ast.Inspect(s.file, func(node ast.Node) bool {
+		switch node.(type) {
+		case *ast.FuncDecl, *ast.FuncLit:
+			begin := s.line(node.Pos())
+			if lines := s.line(node.End()) - begin + 1; lines > maxFunctionLines {
+				breaches = append(breaches, fmt.Sprintf("%s:%d: a function of %d lines", s.path, begin, lines))
+			}
+		}
+		return true
+	})
+	return breaches
+}
+
+var marker = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK|WIP)\b`)
+
+// markers says which comments put something off.
+func (s source) markers() []string {
+	var breaches []string
+	for _, group := range s.file.Comments {
+		for _, comment := range group.List {
+			if found := marker.FindString(comment.Text); found != "" {
+				breaches = append(breaches, fmt.Sprintf("%s:%d: a %s", s.path, s.line(comment.Pos()), found))
+			}
+		}
+	}
+	return breaches
+}
+
+// The rest tests the rules: each must catch what it is there for, and only that.
+
+func TestImportRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, imported string
+		breaches       int
+	}{
+		{"bucket", "context", 0},
+		{"bucket", "golang.org/x/sync/errgroup", 0},
+		{"bucket", "golang.org/x/synchrotron", 1},
+		{"bucket", module + "internal/lru", 0},
+		{"bucket", module + "tiered", 1},
+		{"bucket", "github.com/aws/aws-sdk-go-v2/aws", 1},
+		{"bucket/indextest", module + "tiered", 0},
+		{"bucket/deep", "context", 1},
+		{"tiered", module + "bucket", 1},
+		{"tiered", "github.com/hashicorp/golang-lru/v2/simplelru", 0},
+		{"local", module + "bucket", 0},
+		{"local", module + "tiered", 1},
+		{"s3blob", "github.com/aws/aws-sdk-go-v2/service/s3", 0},
+		{"s3blob", module + "bucket", 1},
+		{"memcache", module + "internal/flight", 1},
+		{"reports/report", module + "internal/metric", 1},
+		{"reports", module + "reports/report", 0},
+		{"reports", module + "local", 1},
+		{"reports/deep", module + "s3blob", 1},
+		{"reports/cmd/collector", module + "s3blob", 0},
+		{"bench", module + "dynamoindex", 0},
+		{"internal/lru", module + "bucket", 1},
+		{"util", "context", 1},
+	} {
+		got := importBreaches(pkg{module + c.name, []string{c.imported}})
+		if len(got) != c.breaches {
+			t.Errorf("%s imports %s: got %q, want %d breaches", c.name, c.imported, got, c.breaches)
+		}
+	}
+}
+
+func TestTestingRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, imported string
+		breaches       int
+	}{
+		{"bucket", "testing", 1},
+		{"bucket", "testing/fstest", 1},
+		{"bucket", "pgregory.net/rapid", 1},
+		{"bucket", module + "bucket/indextest", 1},
+		{"bucket", "net/http/httptest", 0},
+		{"bucket/indextest", "testing", 0},
+		{"bench", "testing", 0},
+	} {
+		got := testingBreaches(pkg{module + c.name, []string{c.imported}})
+		if len(got) != c.breaches {
+			t.Errorf("%s imports %s: got %q, want %d breaches", c.name, c.imported, got, c.breaches)
+		}
+	}
+}
+
+func TestSourceRules(t *testing.T) {
+	t.Parallel()
+	body := func(lines int) string { return strings.Repeat("\n", lines-1) }
+	for _, c := range []struct {
+		text                      string
+		lines, functions, markers int
+	}{
+		{"package p\nfunc f() {" + body(60) + "}\n", 61, 0, 0},
+		{"package p\nfunc f() {" + body(61) + "}\n", 62, 1, 0},
+		{"package p\n// Long\n// comment.\nfunc f() {" + body(60) + "}\n", 63, 0, 0},
+		{"package p\nvar f = func() {" + body(61) + "}\n", 62, 1, 0},
+		{"package p\n// TO" + "DO: more.\nfunc f() {}\n", 3, 0, 1},
+		{"package p\nfunc f() { /* FIX" + "ME */ }\n", 2, 0, 1},
+		{"package p\nconst todo = \"TO" + "DO\" // what is to do\n", 2, 0, 0},
+	} {
+		s, err := parse("p.go", c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [3]int{s.lines(), len(s.longFunctions()), len(s.markers())}; got != [3]int{c.lines, c.functions, c.markers} {
+			t.Errorf("%.40q…: got %v lines, long functions and markers, want %d, %d, %d", c.text, got, c.lines, c.functions, c.markers)
+		}
+	}
+}
