@@ -2,9 +2,11 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -93,4 +95,87 @@ func TestEntriesOfNoRange(t *testing.T) {
 			t.Errorf("entries of [%d, %d): %v, %v", c[0], c[1], got, err)
 		}
 	}
+}
+
+// TestLandedIsNotFetchedAgain is a caller who looked for a quantum just before
+// another one cached it, and claims it just after.
+func TestLandedIsNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	blobs := texts{"k": "a"}
+	q, err := NewQuantizer(NewMemIndex(), blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := split([]Entry{{Time: 1, Key: "k"}}, 0, int64(3*time.Second), int64(3*time.Second))[0]
+	key := quantumKey{tenant: "t", number: s.number}
+	ask := func() (values []string, err error) {
+		cold := coldSegments{segments: make(map[quantumKey]coldSegment)}
+		cold.add(0, key, coldSegment{s, true})
+		values = make([]string, 1)
+		return values, q.warm(t.Context(), "t", &cold, values)
+	}
+	for range 2 {
+		if got, err := ask(); err != nil || got[0] != "a" {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		delete(blobs, "k") // whoever fetches it again misses it
+	}
+}
+
+// heedless is an index that does not look at contexts. It calls before first.
+type heedless struct {
+	*MemIndex
+	before func(row Row) error
+}
+
+func (x heedless) Query(_ context.Context, row Row, from, to int64) ([]Entry, error) {
+	if err := x.before(row); err != nil {
+		return nil, err
+	}
+	return x.MemIndex.Query(context.Background(), row, from, to)
+}
+
+// TestRowsLeftOut cancels between rows: what was read until then is no answer.
+func TestRowsLeftOut(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	x := heedless{NewMemIndex(), func(Row) error { cancel(); return nil }}
+	q, err := NewQuantizer(x, texts{}, mergeLetters, &QuantizerOptions[string]{Rows: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := q.entries(ctx, "t", 0, 5*hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled after a row: %v, %v", got, err)
+	}
+	if got, err := q.has(ctx, "t", 0, 5*hour); !errors.Is(err, context.Canceled) || got {
+		t.Errorf("cancelled before the first row: %v, %v", got, err)
+	}
+}
+
+// TestHasAfterAFault finds an entry when another row has failed already.
+func TestHasAfterAFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("index is down")
+		x := heedless{NewMemIndex(), func(row Row) error {
+			if row.Hour == 1 {
+				return broken
+			}
+			time.Sleep(time.Second)
+			return nil
+		}}
+		q, err := NewQuantizer(x, texts{}, mergeLetters, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := q.has(t.Context(), "t", 0, 2*hour); !errors.Is(err, broken) || got {
+			t.Errorf("no entry in the other row: %v, %v", got, err)
+		}
+		if err := x.Put(t.Context(), Row{"t", 0}, Entry{Time: 5, Key: "k"}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := q.has(t.Context(), "t", 0, 2*hour); err != nil || !got {
+			t.Errorf("an entry in the other row: %v, %v", got, err)
+		}
+	})
 }
