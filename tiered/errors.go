@@ -12,7 +12,7 @@ var ErrClosed = errors.New("tiered: the store is closed")
 // TierError says that a tier failed. Only the authority's failures are
 // returned; those of caches are counted.
 type TierError struct {
-	Tier string   // its name
+	Tier string   // "authority"; "store" when the caller's context ended before the authority was asked
 	Op   string   // "get" or "put"
 	Keys []string // the keys of the caller's that it concerns
 	Err  error    // what the tier returned

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
 )
 
 // What a tier is asked to do, and how it may go wrong, as metrics call it.
@@ -76,15 +78,10 @@ func (r *registrar) counters(name, help string, labels ...string) *prometheus.Co
 
 // register returns the collector to use: c, or its twin that was there first.
 func register[C prometheus.Collector](r *registrar, c C) C {
-	if r.reg == nil || r.err != nil {
+	if r.err != nil {
 		return c
 	}
-	err := r.reg.Register(c)
-	if twin, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if first, ok := twin.ExistingCollector.(C); ok {
-			return first
-		}
-	}
+	c, err := metric.Register(r.reg, c)
 	if err != nil {
 		r.err = fmt.Errorf("tiered: register metrics: %w", err)
 	}

@@ -311,11 +311,33 @@ func TestRule7WriteBacksAreBounded(t *testing.T) {
 		h.near.Heal()
 		synctest.Wait()
 		h.count(t, 10, "timeblob_tier_write_backs_total", "near", "stored")
-		if err := h.Put(t.Context(), "again", seal("value of again")); err != nil {
-			t.Fatal(err)
+		again := make([]string, 10)
+		for i := range again {
+			again[i] = strings.Repeat("again", i+1)
+			if err := h.Put(t.Context(), again[i], seal(strings.Repeat("x", 1000))); err != nil {
+				t.Fatal(err)
+			}
 		}
 		h.settle(t)
-		h.count(t, 11, "timeblob_tier_write_backs_total", "near", "stored")
+		h.count(t, 20, "timeblob_tier_write_backs_total", "near", "stored")
+	})
+}
+
+// A caller who gives up while a cache hangs asks no further tier.
+func TestRule7NoWorkForACallerWhoLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.near.Inject(tiertest.Fault{Hang: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := h.Get(ctx, []string{"a"}); !errors.Is(err, context.DeadlineExceeded) || !slices.Equal(named(err), []string{"a"}) {
+			t.Errorf("Get: %v", err)
+		}
+		if n := h.far.Calls(tiertest.Get) + h.authority.Calls(tiertest.Get); n != 0 {
+			t.Errorf("%d more tiers were asked", n)
+		}
+		h.settle(t)
 	})
 }
 

@@ -203,6 +203,29 @@ func (s *staleTier) Get(ctx context.Context, keys []string) (map[string][]byte, 
 	return found, err
 }
 
+// TestOneFetchPerKey has many readers of each key come at about the same time:
+// whoever comes during the fetch waits for it, whoever comes later finds the
+// value in memory, also when it landed just after the look into memory.
+func TestOneFetchPerKey(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
+	keys := fixedKeys(2000)
+	hold(t, h.blobs, keys...)
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for _, key := range keys {
+				h.expect(t, []string{key}, key)
+			}
+		})
+	}
+	readers.Wait()
+	if n := h.authority.Keys(tiertest.Get); n != len(keys) {
+		t.Errorf("%d fetches of %d keys", n, len(keys))
+	}
+	h.settle(t)
+}
+
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
