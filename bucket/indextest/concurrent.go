@@ -60,47 +60,61 @@ func race(t *testing.T, x bucket.Index, row bucket.Row, instant int64, rivals in
 // entry that was acknowledged before it began, in order, and nothing twice.
 func testReadersWriters(t *testing.T, x bucket.Index) {
 	const writers, each = 4, 50
-	row := rowOf("busy")
-	var acknowledged [writers]atomic.Int64
-	instant := func(writer, n int) int64 { return row.Start() + int64(n*writers+writer)*int64(time.Second) }
-
+	b := &busyRow{index: x, row: rowOf("busy"), acknowledged: make([]atomic.Int64, writers)}
 	var writing, reading sync.WaitGroup
-	var finished atomic.Bool
 	for w := range writers {
-		writing.Go(func() {
-			for n := range each {
-				if err := x.Put(t.Context(), row, entryAt(row, instant(w, n))); err != nil {
-					t.Errorf("put by writer %d: %v", w, err)
-					return
-				}
-				acknowledged[w].Add(1)
-			}
-		})
+		writing.Go(func() { b.write(t, w, each) })
 	}
 	for range 3 {
-		reading.Go(func() {
-			for !finished.Load() && !t.Failed() {
-				var before [writers]int64
-				for w := range before {
-					before[w] = acknowledged[w].Load()
-				}
-				got, err := x.Query(t.Context(), row, math.MinInt64, math.MaxInt64)
-				if err != nil {
-					t.Errorf("query while others put: %v", err)
-					return
-				}
-				for w, n := range before {
-					checkSeen(t, got, func(n int) int64 { return instant(w, n) }, int(n))
-				}
-				time.Sleep(time.Millisecond) // lets a slow store breathe
-			}
-		})
+		reading.Go(func() { b.read(t) })
 	}
 	writing.Wait()
-	finished.Store(true)
+	b.finished.Store(true)
 	reading.Wait()
-	if got := query(t, x, row, row.Start(), row.End()); len(got) != writers*each {
+	if got := query(t, x, b.row, b.row.Start(), b.row.End()); len(got) != writers*each {
 		t.Errorf("%d entries after all puts, want %d", len(got), writers*each)
+	}
+}
+
+// busyRow is a row that several write at once.
+type busyRow struct {
+	index        bucket.Index
+	row          bucket.Row
+	acknowledged []atomic.Int64 // how many of each writer's puts
+	finished     atomic.Bool
+}
+
+// instant returns that of a writer's nth entry.
+func (b *busyRow) instant(writer, n int) int64 {
+	return b.row.Start() + int64(n*len(b.acknowledged)+writer)*int64(time.Second)
+}
+
+func (b *busyRow) write(t *testing.T, writer, n int) {
+	for i := range n {
+		if err := b.index.Put(t.Context(), b.row, entryAt(b.row, b.instant(writer, i))); err != nil {
+			t.Errorf("put by writer %d: %v", writer, err)
+			return
+		}
+		b.acknowledged[writer].Add(1)
+	}
+}
+
+// read queries the row again and again until the writers have finished.
+func (b *busyRow) read(t *testing.T) {
+	before := make([]int64, len(b.acknowledged))
+	for !b.finished.Load() && !t.Failed() {
+		for w := range before {
+			before[w] = b.acknowledged[w].Load()
+		}
+		got, err := b.index.Query(t.Context(), b.row, math.MinInt64, math.MaxInt64)
+		if err != nil {
+			t.Errorf("query while others put: %v", err)
+			return
+		}
+		for w, n := range before {
+			checkSeen(t, got, func(n int) int64 { return b.instant(w, n) }, int(n))
+		}
+		time.Sleep(time.Millisecond) // lets a slow store breathe
 	}
 }
 

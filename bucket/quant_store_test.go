@@ -1,0 +1,73 @@
+package bucket_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+type countsCodec struct{}
+
+func (countsCodec) Encode(v counts) ([]byte, error) { return json.Marshal(v) }
+
+func (countsCodec) Decode(blob []byte) (v counts, err error) { return v, json.Unmarshal(blob, &v) }
+
+// TestRule2RealStoreFails puts a quantizer on a real store of which the
+// authority fails in every way: each is an error, and the answer is right once
+// it has healed.
+func TestRule2RealStoreFails(t *testing.T) {
+	t.Parallel()
+	instants := []time.Time{after(2), after(3), after(4), after(6), after(9)}
+	keys := make([]string, len(instants))
+	for i, at := range instants {
+		keys[i] = bucket.RowAt("a", at.UnixNano()).BlobKey(at.UnixNano())
+	}
+	one := func(key string) bool { return key == keys[2] }
+	for name, fault := range map[string]tiertest.Fault{
+		"down":      {Err: tiertest.ErrInjected},
+		"partial":   {Err: tiertest.ErrInjected, Partial: true},
+		"corrupt":   {Match: one, Corrupt: true},
+		"truncated": {Match: one, Truncate: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			index, tier := bucket.NewMemIndex(), tiertest.NewFaulty(&tiered.MemTier{}, 1)
+			blobs, err := tiered.New(countsCodec{}, tier, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := bucket.NewQuantizer(index, blobs, mergeCounts, longAgo())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := make(counts)
+			for i, at := range instants {
+				blob, _ := blobs.Encode(counts{i: 1})
+				err := errors.Join(tier.Put(t.Context(), keys[i], blob),
+					index.Put(t.Context(), bucket.RowAt("a", at.UnixNano()), bucket.Entry{Time: at.UnixNano(), Key: keys[i]}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want[i] = 1
+			}
+			tier.Inject(fault)
+			got, err := q.Range(t.Context(), "a", after(1), after(11))
+			if err == nil || got != nil {
+				t.Errorf("got %v, %v, want an error", got, err)
+			} else if fault.Match != nil && !strings.Contains(err.Error(), keys[2]) {
+				t.Errorf("%q does not name the key", err)
+			}
+			tier.Heal()
+			if got, err := q.Range(t.Context(), "a", after(1), after(11)); err != nil || !maps.Equal(got, want) {
+				t.Errorf("after healing: got %v, %v, want %v", got, err, want)
+			}
+		})
+	}
+}
