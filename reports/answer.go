@@ -20,9 +20,14 @@ func (c *Collector) Window() time.Duration { return c.live.Window() }
 // Tenants returns the ids, sorted, of the tenants with reports in memory.
 func (c *Collector) Tenants() []string { return c.live.Tenants() }
 
+// soon returns an instant to ask for the live window with: no tick that ends
+// while the question is on its way ends after it.
+func (c *Collector) soon() time.Time { return c.now().Add(c.live.Window()) }
+
 // Report returns the merge of the window that ends at an instant; the empty
-// report when there is nothing. From the last tick on that is the live window,
-// shortcuts included; any earlier instant is Range(at − window, at).
+// report when there is nothing. From the end of the last tick on, and for any
+// instant still to come, that is the live window, shortcuts included; any
+// earlier one is Range(at − window, at).
 func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (*report.Report, error) {
 	var said []*report.Report
 	if c.live.Live(at) {
@@ -61,8 +66,7 @@ func join(r *report.Report, said []*report.Report) (*report.Report, error) {
 func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
 	from := at.Add(-c.live.Window())
 	if c.live.Live(at) {
-		from = c.now().Add(-c.live.Window())
-		at = c.now().Add(c.live.Window()) // the open tick, whose instant is still to come, is live
+		from, at = c.now().Add(-c.live.Window()), c.soon() // the open tick's instant is still to come
 	}
 	return c.live.Has(ctx, tenant, from, at)
 }

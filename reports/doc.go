@@ -31,10 +31,11 @@
 //	GET  /metrics        for Prometheus
 //	GET  /               a list of the above
 //
-// The window of GET /api/report and /admin/summary ends at the parameter
-// timestamp, or now: RFC 3339, or Unix time as [ParseTime] reads it. Our own
-// additions to Scope are window, a duration such as 90s or 2h, in place of the
-// collector's window, and start with end, two such times that bound the
+// The window of GET /api/report and /admin/summary ends just before the
+// parameter timestamp, which is RFC 3339 or Unix time as [ParseTime] reads it;
+// without it, it holds all until now, the tick that is still open included.
+// Our own additions to Scope are window, a duration such as 90s or 2h, in place
+// of the collector's window, and start with end, two such times that bound the
 // question from start until just before end. GET /api/report also knows
 // hideCommandLineArguments and hideEnvironmentVariables, which leave out what
 // may be secret, and GET /api/probes knows sparse, which asks only whether

@@ -116,7 +116,7 @@ func keysOf(err error) *refusal {
 func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	f := refusalOf(r.Context(), err)
 	level := slog.LevelDebug
-	if f.status >= 500 {
+	if f.status >= 500 && !f.retry {
 		level = slog.LevelWarn
 	}
 	h.opts.Logger.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
@@ -130,8 +130,12 @@ func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	http.Error(w, line(f.text), f.status)
 }
 
-// line makes one line of a text.
+// line makes one line of a text, which may hold what a client sent.
 func line(text string) string {
+	const most = 500
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
 	return strings.Map(func(c rune) rune {
 		if c < ' ' {
 			return ' '

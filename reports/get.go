@@ -25,7 +25,7 @@ func (h *Handler) getReport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := p.question(h.opts.Now(), h.collector.Window())
+	q, err := h.question(p)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c *Collector) ask(ctx context.Context, tenant string, q question) (*report
 	if q.ranged {
 		return c.Range(ctx, tenant, q.from, q.to)
 	}
-	return c.Report(ctx, tenant, q.at)
+	return c.Report(ctx, tenant, q.to)
 }
 
 // sendReport sends a report as the client wants it.
@@ -100,13 +100,13 @@ func (h *Handler) getProbes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if sparse {
-		has, err := h.collector.HasReports(r.Context(), tenant, h.opts.Now())
+		has, err := h.collector.HasReports(r.Context(), tenant, h.collector.soon())
 		if err != nil {
 			return err
 		}
 		return h.sendJSON(w, r, has)
 	}
-	rpt, err := h.collector.Report(r.Context(), tenant, h.opts.Now())
+	rpt, err := h.collector.Report(r.Context(), tenant, h.collector.soon())
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := details{ID: h.opts.ID, Version: h.opts.Version, Hostname: h.opts.Hostname,
 		Capabilities: map[string]bool{"historic_reports": h.collector.HasHistoricReports()}}
-	rpt, err := h.collector.Report(r.Context(), tenant, h.opts.Now())
+	rpt, err := h.collector.Report(r.Context(), tenant, h.collector.soon())
 	if err != nil {
 		h.opts.Logger.Warn("answered /api without plugins", "err", err)
 		return h.sendJSON(w, r, d)
@@ -173,7 +173,7 @@ func (h *Handler) getSummary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := p.question(h.opts.Now(), h.collector.Window())
+	q, err := h.question(p)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,11 @@ func (h *Handler) getSummary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	head := fmt.Sprintf("reports stored from %s until %s: %d\n", stamp(q.from), stamp(q.to), strings.Count(text, "\n"))
+	until := "now"
+	if !q.open {
+		until = stamp(q.to)
+	}
+	head := fmt.Sprintf("reports stored from %s until %s: %d\n", stamp(q.from), until, strings.Count(text, "\n"))
 	return h.send(w, r, mediaText, append([]byte(head), text...))
 }
 

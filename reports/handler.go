@@ -37,9 +37,11 @@ type HandlerOptions struct {
 	// Default GOMAXPROCS.
 	Codings int
 
+	// MaxRange bounds the time that one question covers. Default 31 days.
+	MaxRange time.Duration
 	// Timeout bounds the work on an answer; default 60 s. ClientTimeout
-	// bounds how long a client takes to send its body, and then to take the
-	// answer; default 30 s.
+	// bounds how long a client takes to send its body and, twice as long, to
+	// take the answer; default 30 s.
 	Timeout, ClientTimeout time.Duration
 
 	// ID tells collectors apart; probes that find two names for one ID post
@@ -56,8 +58,6 @@ type HandlerOptions struct {
 	// Logger is told of requests that failed by no fault of the client.
 	// Default none.
 	Logger *slog.Logger
-	// Now is the clock that questions without a time ask; default time.Now.
-	Now func() time.Time
 }
 
 // withDefaults returns a checked copy with every field set.
@@ -70,15 +70,13 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.MaxInflated, 64<<20)
 	orDefault(&o.MaxBuffered, 256<<20)
 	orDefault(&o.Codings, runtime.GOMAXPROCS(0))
+	orDefault(&o.MaxRange, 31*24*time.Hour)
 	orDefault(&o.Timeout, 60*time.Second)
 	orDefault(&o.ClientTimeout, 30*time.Second)
 	orDefault(&o.ID, rand.Text())
 	orDefault(&o.Version, "dev")
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Hostname == "" {
 		o.Hostname, _ = os.Hostname() // a machine without a name shows none
 	}
@@ -89,7 +87,7 @@ func (o *HandlerOptions) check() error {
 	switch {
 	case o.TenantHeader != "" && !validHeader(o.TenantHeader):
 		return fmt.Errorf("reports: %q is no name of a header", o.TenantHeader)
-	case o.MaxBody < 0 || o.MaxInflated < 0 || o.Codings < 0 || o.Timeout < 0 || o.ClientTimeout < 0:
+	case o.MaxBody < 0 || o.MaxInflated < 0 || o.Codings < 0 || o.MaxRange < 0 || o.Timeout < 0 || o.ClientTimeout < 0:
 		return errors.New("reports: limits and timeouts of the handler must not be negative")
 	case o.MaxBuffered < o.MaxBody:
 		return fmt.Errorf("reports: MaxBuffered %d is less than MaxBody %d", o.MaxBuffered, o.MaxBody)
@@ -218,7 +216,7 @@ func (h *Handler) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		_ = conn.SetReadDeadline(now.Add(h.opts.ClientTimeout))
 	}
-	_ = conn.SetWriteDeadline(now.Add(2*h.opts.ClientTimeout + h.opts.Timeout))
+	_ = conn.SetWriteDeadline(now.Add(h.opts.Timeout + 3*h.opts.ClientTimeout))
 }
 
 // getMetrics returns the answer for Prometheus.

@@ -36,7 +36,8 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, media string, dat
 	head.Set("Cache-Control", "no-cache")
 	head.Add("Vary", "Accept-Encoding")
 	head.Set("X-Content-Type-Options", "nosniff")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.ClientTimeout))
+	// Twice: before the answer goes the server waits for a body that nobody read.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * h.opts.ClientTimeout))
 	if wantsGzip(r.Header, len(data)) {
 		head.Set("Content-Encoding", "gzip")
 		sendGzip(w, r, data)
@@ -47,8 +48,8 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, media string, dat
 	return nil
 }
 
-// gzips are writers of the fastest level, which take 40 % of the time of the
-// default one and leave 15 % more bytes.
+// gzips are writers of the fastest level: on a report's JSON it takes 30 % of
+// the default level's time and leaves 16 % more bytes (BenchmarkGzipLevels).
 var gzips = sync.Pool{New: func() any {
 	zw, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is valid
 	return zw

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// question is what a request asks about.
+// question is what a request asks about: the merge of [from, to).
 type question struct {
-	at       time.Time // of a question about the collector's window
-	from, to time.Time // of one about any other range
-	ranged   bool
+	from, to time.Time
+	open     bool // no end was given; to is later than all there is
+	ranged   bool // of another length than the collector's window
 }
 
 // params are a request's parameters, each given once at most.
@@ -41,27 +41,46 @@ func (p params) get(name string) string { return url.Values(p).Get(name) }
 
 func (p params) has(name string) bool { return url.Values(p).Has(name) }
 
-// question reads what is asked about; window is the collector's.
+// question reads what is asked about.
+func (h *Handler) question(p params) (question, error) {
+	q, err := p.question(h.collector.now(), h.collector.Window())
+	if err != nil {
+		return q, err
+	}
+	length := q.to.Sub(q.from)
+	if q.open {
+		length -= h.collector.Window()
+	}
+	if length > h.opts.MaxRange {
+		return q, refuse(http.StatusBadRequest, "the range is longer than %v: ask for a shorter one", h.opts.MaxRange)
+	}
+	return q, nil
+}
+
+// question reads what is asked about; window is the collector's. What has no
+// end ends a window from now, so that no tick that ends meanwhile is left out.
 func (p params) question(now time.Time, window time.Duration) (q question, err error) {
 	if p.get("start") != "" || p.get("end") != "" {
 		return p.between()
 	}
-	q.at = now
-	if p.get("timestamp") != "" {
-		if q.at, err = p.time("timestamp"); err != nil {
+	at, length := now, window
+	if q.open = p.get("timestamp") == ""; !q.open {
+		if at, err = p.time("timestamp"); err != nil {
 			return q, err
 		}
 	}
-	length := window
 	if p.get("window") != "" {
 		if length, err = p.window(); err != nil {
 			return q, err
 		}
 		q.ranged = length != window
 	}
-	q.from, q.to = q.at.Add(-length), q.at
+	q.from, q.to = at.Add(-length), at
 	if q.from.Before(time.Unix(0, math.MinInt64)) {
 		return q, refuse(http.StatusBadRequest, "the window begins before the year 1678")
+	}
+	if q.open {
+		q.to = now.Add(window)
 	}
 	return q, nil
 }

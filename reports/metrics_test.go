@@ -1,0 +1,122 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// TestMetrics holds: names, labels and buckets are those that Scope's
+// dashboards ask for.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.TenantHeader = orgHeader })
+	body := encode(t, hosts("h1"))
+	shortcut := encode(t, cut("c1"))
+	f.post(t, body, orgHeader+": acme")
+	f.post(t, body, orgHeader+": acme")
+	f.post(t, shortcut, orgHeader+": acme")
+	f.serve("GET", "/api/report", nil, orgHeader+": acme")
+	f.serve("GET", "/api/nothing", nil)
+	if err := f.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stored := f.authority.Bytes()
+	var want strings.Builder
+	counter := func(name, labels, help string, value any) {
+		fmt.Fprintf(&want, "# HELP %s %s\n# TYPE %s counter\n%s{%s} %v\n", name, help, name, name, labels, value)
+	}
+	counter("scope_reports_received_total", `user="acme"`, "Reports received.", 3)
+	counter("scope_reports_received_bytes_total", `user="acme"`, "Bytes of the reports received, compressed.", 2*len(body)+len(shortcut))
+	counter("scope_shortcut_reports_received_total", `user="acme"`, "Shortcut reports received.", 1)
+	counter("scope_reports_stored_total", `user="acme"`, "Merged reports stored.", 1)
+	counter("scope_reports_bytes_total", `user="acme"`, "Bytes of the merged reports stored, compressed.", stored)
+	names := []string{"scope_reports_received_total", "scope_reports_received_bytes_total", "scope_shortcut_reports_received_total",
+		"scope_reports_stored_total", "scope_reports_bytes_total"}
+	if err := testutil.GatherAndCompare(f.registry, strings.NewReader(want.String()), names...); err != nil {
+		t.Error(err)
+	}
+	text := f.serve("GET", "/metrics", nil).Body.String()
+	for _, line := range []string{
+		`scope_report_received_size_bytes_count 3`, `scope_report_received_size_bytes_bucket{le="4096"} 3`,
+		`scope_report_received_size_bytes_bucket{le="2.097152e+06"} 3`, `scope_report_size_bytes_count 1`,
+		fmt.Sprintf(`scope_report_size_bytes_sum %d`, stored),
+		`scope_request_duration_seconds_count{method="POST",route="api_report",status_code="200",ws="false"} 3`,
+		`scope_request_duration_seconds_count{method="GET",route="api_report",status_code="200",ws="false"} 1`,
+		`scope_request_duration_seconds_count{method="GET",route="other",status_code="404",ws="false"} 1`,
+		`scope_flush_duration_seconds_count{`, `scope_in_process_cache_requests_total`, `scope_node_conflicts_total 0`,
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %s", line)
+		}
+	}
+}
+
+// TestConflictsCounted holds: nodes that copies disagree about are counted.
+func TestConflictsCounted(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	for _, topology := range []string{"pod", "container"} {
+		r := container("c1", "h1")
+		r.Topologies[report.Container].Nodes[0].Topology = topology
+		f.add(t, "", r, "")
+	}
+	if n := containers(f.live(t, "")); n != 2 {
+		t.Errorf("%d copies", n)
+	}
+	if n := testutil.ToFloat64(f.metrics.conflicts); n == 0 {
+		t.Error("none counted")
+	}
+}
+
+// TestIdleTenants holds: tenants that went idle leave no metrics, and however
+// many come at once, the series are bounded.
+func TestIdleTenants(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	m := f.metrics
+	for i := range maxTenantSeries + 100 {
+		m.countReceived(fmt.Sprint("t", i), 1, false)
+	}
+	m.countDropped("t0", []string{"process", "pod"})
+	m.countDropped("t1", nil)
+	if n := testutil.CollectAndCount(m.received); n != maxTenantSeries+1 {
+		t.Errorf("%d series", n)
+	}
+	if n := testutil.ToFloat64(m.received.WithLabelValues(crowd)); n != 100 {
+		t.Errorf("%v counted for the crowd", n)
+	}
+	f.clock.advance(9 * time.Minute)
+	m.countReceived("t5", 1, true)
+	f.clock.advance(9 * time.Minute)
+	m.forgetIdle()
+	for name, n := range map[string]int{
+		"received": testutil.CollectAndCount(m.received), "bytes": testutil.CollectAndCount(m.receivedBytes),
+		"shortcuts": testutil.CollectAndCount(m.shortcuts), "stored": testutil.CollectAndCount(m.stored),
+		"stored bytes": testutil.CollectAndCount(m.storedBytes), "dropped": testutil.CollectAndCount(m.dropped) + 1, "tenants": len(m.tenants),
+	} {
+		if n != 1 {
+			t.Errorf("%s: %d left, want 1", name, n)
+		}
+	}
+	if n := testutil.ToFloat64(m.received.WithLabelValues("t5")); n != 2 {
+		t.Errorf("t5, who is not idle, has %v", n)
+	}
+}
+
+func TestMethodLabel(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	for i := range 50 {
+		f.serve(fmt.Sprint("M", i), "/api", nil)
+	}
+	f.serve("PUT", "/api", nil)
+	if n := testutil.CollectAndCount(f.handler.metrics.duration); n != 2 {
+		t.Errorf("%d series for 51 methods", n)
+	}
+}
