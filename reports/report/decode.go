@@ -39,10 +39,11 @@ func DecodeMsgpack(data []byte) (*Report, error) {
 // report shares its keys with the one before.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// A decoder reads msgpack. The first failure is kept in err and empties in, so
-// that whatever is read after it is zero and reading comes to an end.
+// A decoder reads msgpack. The first failure is kept in err and moves at to the
+// end, so that whatever is read after it is zero and reading comes to an end.
 type decoder struct {
-	in    []byte // what is left to read
+	in    []byte
+	at    int    // how much of in was read
 	depth int    // of the map or array that is being read
 	limit int64  // bytes that may be allocated
 	left  int64  // what remains of limit
@@ -68,7 +69,7 @@ func (d *decoder) decode(data []byte) (*Report, error) {
 	defer func() { *d = decoder{words: d.words} }()
 	r := New()
 	d.report(r)
-	if d.err == nil && len(d.in) > 0 {
+	if d.err == nil && d.at < len(d.in) {
 		d.fail(ErrTrailing)
 	}
 	if d.err != nil {
@@ -82,7 +83,7 @@ func (d *decoder) decode(data []byte) (*Report, error) {
 func (d *decoder) fail(err error) {
 	if d.err == nil {
 		d.err = err
-		d.in = nil
+		d.at = len(d.in)
 	}
 }
 
@@ -94,6 +95,12 @@ func (d *decoder) malformed(format string, args ...any) {
 // within notes a step of the path to what failed.
 func (d *decoder) within(format string, step any) {
 	d.trail = append(d.trail, fmt.Sprintf(format, step))
+}
+
+func (d *decoder) withinIfFailed(field string) {
+	if d.err != nil {
+		d.within(".%s", field)
+	}
 }
 
 func (d *decoder) failure() error {
@@ -114,7 +121,7 @@ func (d *decoder) spend(n int, size uintptr) int {
 }
 
 func (d *decoder) report(r *Report) {
-	if len(d.in) > 0 && d.null() {
+	if d.null() {
 		d.malformed("nil is not a report")
 	}
 	for name := range d.fields {

@@ -9,26 +9,43 @@ import (
 
 // openMap begins a map and returns how many keys it has, 0 for nil. Whoever
 // reads it through takes 1 off depth.
-func (d *decoder) openMap() int { return d.open(msgp.ReadMapHeaderBytes, 2) }
+func (d *decoder) openMap() int {
+	if d.at < len(d.in) && d.in[d.at]&0xf0 == mpFixMap {
+		d.at++
+		return d.enter(int64(d.in[d.at-1]&0x0f), 2)
+	}
+	return d.open(msgp.ReadMapHeaderBytes, 2)
+}
 
 // openList begins an array and returns its length, 0 for nil. Whoever reads it
 // through takes 1 off depth.
-func (d *decoder) openList() int { return d.open(msgp.ReadArrayHeaderBytes, 1) }
-
-// open reads the header of what holds elements of least bytes or more. A length
-// that what is left cannot hold is refused before anything is allocated for it.
-func (d *decoder) open(header func([]byte) (uint32, []byte, error), least int) int {
-	d.depth++
-	if d.null() {
-		return 0
+func (d *decoder) openList() int {
+	if d.at < len(d.in) && d.in[d.at]&0xf0 == mpFixList {
+		d.at++
+		return d.enter(int64(d.in[d.at-1]&0x0f), 1)
 	}
-	n, rest, err := header(d.in)
-	n = take(d, n, rest, err)
+	return d.open(msgp.ReadArrayHeaderBytes, 1)
+}
+
+// open reads a header of any width, of what holds elements of least bytes.
+func (d *decoder) open(header func([]byte) (uint32, []byte, error), least int64) int {
+	if d.null() {
+		return d.enter(0, least)
+	}
+	n, rest, err := header(d.rest())
+	return d.enter(int64(take(d, n, rest, err)), least)
+}
+
+// enter begins a map or an array of n elements that take least bytes or more. A
+// length that what is left cannot hold is refused before anything is allocated
+// for it.
+func (d *decoder) enter(n, least int64) int {
+	d.depth++
 	switch {
 	case d.depth > maxDepth:
 		d.malformed("nested more than %d deep", maxDepth)
 		return 0
-	case int64(n)*int64(least) > int64(len(d.in)):
+	case n*least > int64(len(d.in)-d.at):
 		d.fail(ErrTruncated)
 		return 0
 	}
@@ -92,7 +109,7 @@ func (d *decoder) set() []string { return ascending(d.list(), orderStrings) }
 // chunk, so chunks stay small. A nil arena allocates each list for itself.
 type arena[E any] struct {
 	free  []E
-	chunk int // length of the latest chunk
+	taken int // elements so far; a chunk adds at most a quarter to them
 }
 
 // take returns a list of n zero elements, nil if n is 0 or the decoder has no
@@ -106,9 +123,9 @@ func (a *arena[E]) take(d *decoder, n int) []E {
 	case a == nil || n >= slabMax/2:
 		return make([]E, n)
 	case n > len(a.free):
-		a.chunk = max(n, min(max(2*a.chunk, slabMin), slabMax))
-		a.free = make([]E, a.chunk)
+		a.free = make([]E, max(n, min(max(a.taken/4, slabMin), slabMax)))
 	}
+	a.taken += n
 	list := a.free[:n:n]
 	a.free = a.free[n:]
 	return list
@@ -117,11 +134,14 @@ func (a *arena[E]) take(d *decoder, n int) []E {
 // ascending returns the list in order, with the last of equal elements only.
 // It costs one pass when the list is in order already.
 func ascending[E any](list []E, order func(a, b *E) int) []E {
-	if !isAscending(list, order) {
-		sort.Stable(&sorter[E]{list, order})
-		list = lastOfEach(list, order)
+	if isAscending(list, order) {
+		return list
 	}
-	return list
+	sort.Stable(&sorter[E]{list, order})
+	if isAscending(list, order) {
+		return list
+	}
+	return lastOfEach(list, order)
 }
 
 func isAscending[E any](list []E, order func(a, b *E) int) bool {

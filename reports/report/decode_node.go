@@ -15,7 +15,7 @@ func (d *decoder) nodeMap() []*Node {
 		if d.err != nil {
 			return nil
 		}
-		n := d.node()
+		n := d.node(key)
 		if d.err != nil {
 			d.within("[%.64q]", key)
 			return nil
@@ -30,7 +30,7 @@ func (d *decoder) children() []*Node {
 	i := -1
 	return d.nodeList(d.openList(), func() *Node {
 		i++
-		n := d.node()
+		n := d.node("")
 		if d.err != nil {
 			d.within("[%d]", i)
 		}
@@ -51,19 +51,42 @@ func (d *decoder) nodeList(count int, one func() *Node) []*Node {
 		}
 	}
 	d.depth--
-	home := d.home
-	return ascending(nodes, func(a, b **Node) int { return compareNodes(*a, *b, home) })
+	return sortedNodes(nodes, d.home)
 }
 
-// node reads a node, and returns nil after a failure to get memory for it.
-func (d *decoder) node() *Node {
+// sortedNodes returns the nodes in order, with the last of each identity only.
+// Probes send them in no order, and each once: the fast sort, which does not
+// keep equal nodes in their order, has to give way only when there are some.
+func sortedNodes(nodes []*Node, home string) []*Node {
+	order := func(a, b **Node) int { return compareNodes(*a, *b, home) }
+	if isAscending(nodes, order) {
+		return nodes
+	}
+	sorted := slices.Clone(nodes)
+	slices.SortFunc(sorted, func(a, b *Node) int { return compareNodes(a, b, home) })
+	if isAscending(sorted, order) {
+		return sorted
+	}
+	return ascending(nodes, order)
+}
+
+// node reads a node that stands under key. After a failure to get memory for it
+// it is nil.
+func (d *decoder) node(key string) *Node {
 	one := d.nodes.take(d, 1)
 	if one == nil {
 		return nil
 	}
 	n, old := &one[0], oldForms{}
 	for name := range d.fields {
-		d.nodeField(n, name, &old)
+		switch string(name) {
+		case "id":
+			n.ID = d.textLike(key)
+		case "topology":
+			n.Topology = d.textLike(d.home)
+		default:
+			d.nodeField(n, name, &old)
+		}
 	}
 	old.upgrade(d, n)
 	return n
@@ -71,10 +94,6 @@ func (d *decoder) node() *Node {
 
 func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
 	switch string(name) {
-	case "id":
-		n.ID = d.text()
-	case "topology":
-		n.Topology = d.text()
 	case "sets":
 		n.Sets = d.stringSets()
 	case "adjacency":
@@ -104,6 +123,11 @@ func (d *decoder) stringSet(key string, s *StringSet) { s.Key, s.Values = key, d
 
 func (d *decoder) latestEntry(key string, l *Latest) {
 	l.Key = key
+	if t, ok := d.usualTime("\x82\xa9timestamp\xaf", "\xa5value"); ok {
+		l.Timestamp, l.Value = t, d.text()
+		d.withinIfFailed("value")
+		return
+	}
 	for name := range d.fields {
 		switch string(name) {
 		case "timestamp":
@@ -133,6 +157,11 @@ func (d *decoder) metric(key string, m *Metric) {
 }
 
 func (d *decoder) sample(s *Sample) {
+	if t, ok := d.usualTime("\x82\xa4date\xaf", "\xa5value"); ok {
+		s.Date, s.Value = t, d.float()
+		d.withinIfFailed("value")
+		return
+	}
 	for name := range d.fields {
 		switch string(name) {
 		case "date":

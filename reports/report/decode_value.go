@@ -12,11 +12,11 @@ import (
 // take consumes a value that msgp read, or fails.
 func take[V any](d *decoder, value V, rest []byte, err error) V {
 	if err == nil {
-		d.in = rest
+		d.at = len(d.in) - len(rest)
 		return value
 	}
 	var none V
-	if len(d.in) == 0 || errors.Is(err, msgp.ErrShortBytes) {
+	if d.at == len(d.in) || errors.Is(err, msgp.ErrShortBytes) {
 		d.fail(ErrTruncated)
 		return none
 	}
@@ -26,35 +26,59 @@ func take[V any](d *decoder, value V, rest []byte, err error) V {
 
 // null consumes a nil, if one comes next.
 func (d *decoder) null() bool {
-	if !msgp.IsNil(d.in) {
+	if d.at == len(d.in) || d.in[d.at] != mpNil {
 		return false
 	}
-	d.in = d.in[1:]
+	d.at++
 	return true
 }
 
+// rest returns what is left to read.
+func (d *decoder) rest() []byte { return d.in[d.at:] }
+
 // raw reads a string in any of its formats. The bytes are part of the input.
 func (d *decoder) raw() []byte {
+	if start := d.at + 1; start <= len(d.in) {
+		n := int(d.in[d.at] ^ mpFixRaw)
+		if n < 32 && n <= len(d.in)-start {
+			d.at = start + n
+			return d.in[start:d.at]
+		}
+	}
+	return d.longRaw()
+}
+
+// longRaw reads a string whose header is more than one byte, or nil.
+func (d *decoder) longRaw() []byte {
 	if d.null() {
 		return nil
 	}
-	b, rest, err := msgp.ReadMapKeyZC(d.in)
+	b, rest, err := msgp.ReadMapKeyZC(d.rest())
 	return take(d, b, rest, err)
 }
 
 func (d *decoder) text() string { return d.words.get(d.raw()) }
 
+// textLike reads a string that is likely to equal guess, which is then shared.
+func (d *decoder) textLike(guess string) string {
+	b := d.raw()
+	if string(b) == guess {
+		return guess
+	}
+	return d.words.get(b)
+}
+
 func (d *decoder) bool() bool {
 	if d.null() {
 		return false
 	}
-	b, rest, err := msgp.ReadBoolBytes(d.in)
+	b, rest, err := msgp.ReadBoolBytes(d.rest())
 	return take(d, b, rest, err)
 }
 
 // float reads a number.
 func (d *decoder) float() float64 {
-	switch msgp.NextType(d.in) {
+	switch msgp.NextType(d.rest()) {
 	case msgp.UintType:
 		return float64(d.unsigned())
 	case msgp.IntType:
@@ -63,34 +87,34 @@ func (d *decoder) float() float64 {
 		d.null()
 		return 0
 	}
-	f, rest, err := msgp.ReadFloat64Bytes(d.in)
+	f, rest, err := msgp.ReadFloat64Bytes(d.rest())
 	return take(d, f, rest, err)
 }
 
 // integer reads a number that fits an int64; it may be written as a float.
 func (d *decoder) integer() int64 {
-	switch msgp.NextType(d.in) {
+	switch msgp.NextType(d.rest()) {
 	case msgp.NilType:
 		d.null()
 		return 0
 	case msgp.Float64Type, msgp.Float32Type:
 		return d.whole(math.MinInt64)
 	}
-	n, rest, err := msgp.ReadInt64Bytes(d.in)
+	n, rest, err := msgp.ReadInt64Bytes(d.rest())
 	return take(d, n, rest, err)
 }
 
 // unsigned reads a number that fits an uint64; beyond an int64 it must not be
 // written as a float.
 func (d *decoder) unsigned() uint64 {
-	switch msgp.NextType(d.in) {
+	switch msgp.NextType(d.rest()) {
 	case msgp.NilType:
 		d.null()
 		return 0
 	case msgp.Float64Type, msgp.Float32Type:
 		return uint64(d.whole(0))
 	}
-	n, rest, err := msgp.ReadUint64Bytes(d.in)
+	n, rest, err := msgp.ReadUint64Bytes(d.rest())
 	return take(d, n, rest, err)
 }
 
@@ -119,48 +143,64 @@ const (
 // as it stands in JSON. Nil and the empty string are the zero time.
 func (d *decoder) time() time.Time {
 	b := d.raw()
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return time.Time{}
-	case len(b) == 15 && b[0] == 1, len(b) == 16 && b[0] == 2:
-		return d.binaryTime(b)
+	}
+	t, ok := parseTime(b)
+	if !ok {
+		d.malformed("%.40q is not a time of the years 0 to 9999", b)
+	}
+	return t
+}
+
+// parseTime reads a time from b, which is not empty.
+func parseTime(b []byte) (time.Time, bool) {
+	if len(b) == 15 && b[0] == 1 || len(b) == 16 && b[0] == 2 {
+		seconds := int64(binary.BigEndian.Uint64(b[1:])) + yearOne
+		return inRange(seconds, int64(int32(binary.BigEndian.Uint32(b[9:]))))
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(b[:min(len(b), 64)]))
 	if err != nil {
-		d.malformed("a time of %d bytes: %v", len(b), err)
-		return time.Time{}
+		return time.Time{}, false
 	}
-	return d.inRange(t.Unix(), int64(t.Nanosecond()))
+	return inRange(t.Unix(), int64(t.Nanosecond()))
 }
 
-func (d *decoder) binaryTime(b []byte) time.Time {
-	seconds := int64(binary.BigEndian.Uint64(b[1:]))
-	nanos := int64(int32(binary.BigEndian.Uint32(b[9:])))
-	if seconds < 0 && seconds < firstTime-yearOne || seconds > lastTime-yearOne {
-		d.malformed("a time outside the years 0 to 9999")
-		return time.Time{}
-	}
-	return d.inRange(seconds+yearOne, nanos)
-}
-
-// inRange returns an instant that can be written in every format.
-func (d *decoder) inRange(seconds, nanos int64) time.Time {
+// inRange returns an instant in UTC that every format can write.
+func inRange(seconds, nanos int64) (time.Time, bool) {
 	if seconds < firstTime || seconds > lastTime || nanos < 0 || nanos >= 1e9 {
-		d.malformed("a time outside the years 0 to 9999")
-		return time.Time{}
+		return time.Time{}, false
 	}
-	return time.Unix(seconds, nanos).UTC()
+	return time.Unix(seconds, nanos).UTC(), true
+}
+
+// usualTime reads the time in a map that has the form in which every probe
+// writes it: before, a time, and after it the name of the field that follows.
+// Any other form, and a time out of range, it leaves as it is. A report holds
+// thousands of these maps, and most of its bytes.
+func (d *decoder) usualTime(before, after string) (time.Time, bool) {
+	from := d.at + len(before)
+	end := from + 15 + len(after)
+	if d.depth >= maxDepth || end > len(d.in) ||
+		string(d.in[d.at:from]) != before || string(d.in[from+15:end]) != after {
+		return time.Time{}, false
+	}
+	t, ok := parseTime(d.in[from : from+15])
+	if ok {
+		d.at = end
+	}
+	return t, ok
 }
 
 // skip passes over a value of any shape.
 func (d *decoder) skip() {
-	switch msgp.NextType(d.in) {
+	switch msgp.NextType(d.rest()) {
 	case msgp.MapType:
 		d.skipAll(2 * d.openMap())
 	case msgp.ArrayType:
 		d.skipAll(d.openList())
 	default:
-		rest, err := msgp.Skip(d.in)
+		rest, err := msgp.Skip(d.rest())
 		take(d, struct{}{}, rest, err)
 	}
 }

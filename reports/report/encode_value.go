@@ -14,12 +14,13 @@ import (
 // msgpack's headers of the string formats that old readers know, of nil, and
 // of a map whose length takes two bytes.
 const (
-	mpFixRaw = 0xa0
-	mpRaw16  = 0xda
-	mpRaw32  = 0xdb
-	mpNil    = 0xc0
-	mpFixMap = 0x80
-	mpMap16  = 0xde
+	mpFixRaw  = 0xa0
+	mpRaw16   = 0xda
+	mpRaw32   = 0xdb
+	mpNil     = 0xc0
+	mpFixMap  = 0x80
+	mpFixList = 0x90
+	mpMap16   = 0xde
 )
 
 // appendRaw appends a string in the old raw format.

@@ -1,19 +1,20 @@
 package report
 
-import "hash/maphash"
-
-const (
-	wordSlots  = 2048
-	wordLength = 64
+import (
+	"encoding/binary"
+	"math/bits"
 )
 
-var wordSeed = maphash.MakeSeed()
+const (
+	wordBits   = 11
+	wordLength = 64
+)
 
 // words remembers short strings seen lately, so that what repeats within a
 // report, and from one report to the next, is held in memory once. It keeps at
 // most 2048 strings of 64 bytes.
 type words struct {
-	slots *[wordSlots]string
+	slots *[1 << wordBits]string
 }
 
 // get returns b as a string.
@@ -22,11 +23,25 @@ func (w *words) get(b []byte) string {
 		return string(b)
 	}
 	if w.slots == nil {
-		w.slots = new([wordSlots]string)
+		w.slots = new([1 << wordBits]string)
 	}
-	slot := &w.slots[maphash.Bytes(wordSeed, b)%wordSlots]
+	slot := &w.slots[wordSlot(b)]
 	if *slot != string(b) {
 		*slot = string(b)
 	}
 	return *slot
+}
+
+// wordSlot hashes the length, the first and the last bytes: keys differ there.
+// Strings that share a slot only miss the chance of being shared.
+func wordSlot(b []byte) uint64 {
+	h := uint64(len(b))
+	if n := len(b); n >= 8 {
+		h ^= binary.LittleEndian.Uint64(b) ^ bits.RotateLeft64(binary.LittleEndian.Uint64(b[n-8:]), 31)
+	} else {
+		for _, c := range b {
+			h = h<<8 ^ uint64(c)
+		}
+	}
+	return h * 0x9e3779b97f4a7c15 >> (64 - wordBits) // Fibonacci hashing
 }
