@@ -127,25 +127,7 @@ func mergedID(parts []*Report) string {
 
 // mergeShared merges what the topologies of a report have in common.
 func (m *merger) mergeShared(r *Report, parts []*Report) {
-	r.DNS = m.mergeDNS(listsOf(parts, func(p *Report) []DNSRecord { return p.DNS }))
-	r.LegacyDNS = m.mergeDNS(listsOf(parts, func(p *Report) []DNSRecord { return p.LegacyDNS }))
-	plugins := zipper[PluginSpec]{order: orderPlugins, join: pick(preferPlugin)}
-	r.Plugins = plugins.mergeAll(listsOf(parts, func(p *Report) []PluginSpec { return p.Plugins }))
-}
-
-// mergeDNS merges lists of DNS records.
-func (m *merger) mergeDNS(lists [][]DNSRecord) []DNSRecord {
-	z := zipper[DNSRecord]{order: orderDNS, join: m.joinDNS}
-	return z.mergeAll(lists)
-}
-
-// listsOf returns one list of each part, leaving out empty ones.
-func listsOf[P, E any](parts []P, list func(P) []E) [][]E {
-	lists := make([][]E, 0, len(parts))
-	for _, p := range parts {
-		if l := list(p); len(l) > 0 {
-			lists = append(lists, l)
-		}
-	}
-	return lists
+	r.DNS = mergeOf(&m.dns, parts, func(p *Report) []DNSRecord { return p.DNS })
+	r.LegacyDNS = mergeOf(&m.dns, parts, func(p *Report) []DNSRecord { return p.LegacyDNS })
+	r.Plugins = mergeOf(&m.plugins, parts, func(p *Report) []PluginSpec { return p.Plugins })
 }

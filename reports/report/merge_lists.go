@@ -39,8 +39,15 @@ type zipper[E any] struct {
 	// list: group[i] is list i's, or nil. It also tells which of them equal
 	// the result by meaning.
 	join func(group []*E) (E, origins)
+	// equal tells, quickly, that two lists say the same. It may say no to some
+	// that do. Nil compares where they lie in memory.
+	equal func(a, b []E) bool
+	// follow is set where lists often begin after others end.
+	follow bool
 
-	heads [fanIn][]E
+	in    [][]E      // lists gathered for mergeAll
+	lists [fanIn][]E // the lists of the pass
+	heads [fanIn][]E // what is left of them
 	group [fanIn]*E
 	out   []E
 	made  slab[E]
@@ -50,15 +57,37 @@ type zipper[E any] struct {
 // by meaning. When any does, that list itself is the result; a new one is
 // made only where the result is news.
 func (z *zipper[E]) merge(lists [][]E) ([]E, origins) {
-	if list, same, ok := soleList(lists); ok {
+	if list, same, ok := soleList(lists, z.equal); ok {
 		return list, same
 	}
 	z.out = z.out[:0]
+	if z.follow && z.ascend(lists) {
+		for _, list := range lists {
+			z.out = append(z.out, list...)
+		}
+		return z.made.clone(z.out), 0
+	}
 	same := z.run(lists)
 	if same != 0 {
 		return lists[same.first()], same
 	}
 	return z.made.clone(z.out), 0
+}
+
+// ascend tells whether each list ends before the next begins, as the samples
+// of consecutive reports do.
+func (z *zipper[E]) ascend(lists [][]E) bool {
+	var last *E
+	for _, list := range lists {
+		if len(list) == 0 {
+			continue
+		}
+		if last != nil && z.order(last, &list[0]) >= 0 {
+			return false
+		}
+		last = &list[len(list)-1]
+	}
+	return true
 }
 
 // run reads the lists to their ends, into z.out.
@@ -115,40 +144,66 @@ func (z *zipper[E]) take(at origins, n int) (E, origins) {
 	return z.join(group)
 }
 
-// mergeAll merges any number of lists.
-func (z *zipper[E]) mergeAll(lists [][]E) []E {
-	if len(lists) > fanIn {
-		lists = slices.Clone(lists)
-	}
-	for len(lists) > fanIn {
+// mergeOf merges a list of each of any number of parts.
+func mergeOf[P, E any](z *zipper[E], parts []P, list func(P) []E) []E {
+	z.in = gather(z.in, parts, list)
+	in := z.in
+	for len(in) > fanIn {
 		groups := 0
-		for chunk := range slices.Chunk(lists, fanIn) {
-			lists[groups], _ = z.merge(chunk)
+		for chunk := range slices.Chunk(in, fanIn) {
+			in[groups], _ = z.merge(chunk)
 			groups++
 		}
-		lists = lists[:groups]
+		in = in[:groups]
 	}
-	list, _ := z.merge(lists)
-	return list
+	merged, _ := z.merge(in)
+	return merged
 }
 
-// soleList answers for lists of which at most one is not empty, or whose
-// contents are the same memory: those need no look at the elements.
-func soleList[E any](lists [][]E) (sole []E, same origins, ok bool) {
-	same = allOf(len(lists))
+// gather returns one list of each part, leaving out empty ones, in the memory
+// of into.
+func gather[P, E any](into [][]E, parts []P, list func(P) []E) [][]E {
+	into = into[:0]
+	for _, p := range parts {
+		if l := list(p); len(l) > 0 {
+			into = append(into, l)
+		}
+	}
+	return into
+}
+
+// mergeField merges one list of each member of a group, at most fanIn. Members
+// that are nil count as empty; their place in the answer means nothing.
+func mergeField[T, E any](z *zipper[E], group []*T, list func(*T) []E) ([]E, origins) {
+	lists := z.lists[:len(group)]
+	for i, member := range group {
+		lists[i] = nil
+		if member != nil {
+			lists[i] = list(member)
+		}
+	}
+	return z.merge(lists)
+}
+
+// soleList answers for lists of which at most one is not empty, or those that
+// are not empty are equal.
+func soleList[E any](lists [][]E, equal func(a, b []E) bool) (sole []E, same origins, ok bool) {
+	if equal == nil {
+		equal = sameMemory[E]
+	}
 	for i, list := range lists {
 		switch {
 		case len(list) == 0:
 			continue
-		case sole == nil:
+		case same == 0:
 			sole = list
-		case !sameMemory(sole, list):
+		case !equal(sole, list):
 			return nil, 0, false
 		}
-		same &^= 1 << i // counted again below
+		same |= 1 << i
 	}
-	if sole != nil {
-		same ^= allOf(len(lists)) // the non-empty ones equal the result, the empty ones do not
+	if same == 0 {
+		same = allOf(len(lists))
 	}
 	return sole, same, true
 }

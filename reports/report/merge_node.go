@@ -12,6 +12,9 @@ type merger struct {
 	stats   MergeStats
 	tooDeep bool // children were nested deeper than maxChildDepth
 
+	dns     zipper[DNSRecord]
+	plugins zipper[PluginSpec]
+
 	controls        zipper[Control]
 	metadata        zipper[MetadataTemplate]
 	metricTemplates zipper[MetricTemplate]
@@ -24,22 +27,26 @@ type merger struct {
 	metrics    zipper[Metric]
 	samples    zipper[Sample]
 
+	in    [][]*Node
 	nodes []*Node
 	made  slab[Node]
 }
 
 func newMerger() *merger {
 	m := &merger{
+		plugins: zipper[PluginSpec]{order: orderPlugins, join: pick(preferPlugin)},
+
 		controls:        zipper[Control]{order: orderControls, join: pick(preferControl)},
 		metadata:        zipper[MetadataTemplate]{order: orderMetadata, join: pick(preferMetadata)},
 		metricTemplates: zipper[MetricTemplate]{order: orderMetricTemplates, join: pick(preferMetricTemplate)},
 		tables:          zipper[TableTemplate]{order: orderTables, join: joinTables},
 
-		latest:     zipper[Latest]{order: orderLatest, join: pick(preferLatest)},
-		hostLatest: zipper[Latest]{order: orderLatest, join: joinHostLatest},
-		strings:    zipper[string]{order: orderStrings, join: pick(func(_, _ *string) int { return 0 })},
-		samples:    zipper[Sample]{order: orderSamples, join: pick(preferSample)},
+		latest:     zipper[Latest]{order: orderLatest, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
+		hostLatest: zipper[Latest]{order: orderLatest, join: joinHostLatest, equal: slices.Equal[[]Latest]},
+		strings:    zipper[string]{order: orderStrings, join: pick(func(_, _ *string) int { return 0 }), equal: slices.Equal[[]string]},
+		samples:    zipper[Sample]{order: orderSamples, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
+	m.dns = zipper[DNSRecord]{order: orderDNS, join: m.joinDNS}
 	m.sets = zipper[StringSet]{order: orderSets, join: m.joinSets}
 	m.metrics = zipper[Metric]{order: orderMetrics, join: m.joinMetrics}
 	return m
@@ -79,14 +86,17 @@ func soleNode(copies []*Node) (sole *Node, same origins) {
 
 // nameNode gives n the identity of its copies, with a topology if one has it.
 func nameNode(n *Node, copies []*Node) origins {
+	named := false
 	for _, c := range copies {
 		if c != nil {
 			n.ID, n.Topology = c.ID, max(n.Topology, c.Topology)
+			named = named || !c.Unnamed
 		}
 	}
+	n.Unnamed = !named
 	var same origins
 	for i, c := range copies {
-		if c != nil && c.Topology == n.Topology {
+		if c != nil && c.Topology == n.Topology && c.Unnamed == n.Unnamed {
 			same |= 1 << i
 		}
 	}
@@ -100,24 +110,12 @@ func (m *merger) mergeValues(n *Node, copies []*Node, home string) origins {
 		latest = &m.hostLatest
 	}
 	var same [5]origins
-	n.Latest, same[0] = zipField(latest, copies, func(n *Node) []Latest { return n.Latest })
-	n.Sets, same[1] = zipField(&m.sets, copies, func(n *Node) []StringSet { return n.Sets })
-	n.Adjacency, same[2] = zipField(&m.strings, copies, func(n *Node) []string { return n.Adjacency })
-	n.Metrics, same[3] = zipField(&m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
-	n.Parents, same[4] = zipField(&m.sets, copies, func(n *Node) []StringSet { return n.Parents })
+	n.Latest, same[0] = mergeField(latest, copies, func(n *Node) []Latest { return n.Latest })
+	n.Sets, same[1] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Sets })
+	n.Adjacency, same[2] = mergeField(&m.strings, copies, func(n *Node) []string { return n.Adjacency })
+	n.Metrics, same[3] = mergeField(&m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
+	n.Parents, same[4] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Parents })
 	return same[0] & same[1] & same[2] & same[3] & same[4]
-}
-
-// zipField merges one list of each member of a group. Members that are nil
-// count as empty, and their place in the answer means nothing.
-func zipField[T, E any](z *zipper[E], group []*T, list func(*T) []E) ([]E, origins) {
-	var lists [fanIn][]E
-	for i, member := range group {
-		if member != nil {
-			lists[i] = list(member)
-		}
-	}
-	return z.merge(lists[:len(group)])
 }
 
 // mergeChildren merges the children of copies.
@@ -133,7 +131,7 @@ func (m *merger) mergeChildren(n *Node, copies []*Node, home string, depth int) 
 		order: func(a, b **Node) int { return compareNodes(*a, *b, home) },
 		join:  func(group []**Node) (*Node, origins) { return m.child(group, home, depth+1) },
 	}
-	n.Children, same = zipField(&z, copies, func(n *Node) []*Node { return n.Children })
+	n.Children, same = mergeField(&z, copies, func(n *Node) []*Node { return n.Children })
 	return same
 }
 
@@ -153,7 +151,7 @@ func (m *merger) child(group []**Node, home string, depth int) (*Node, origins) 
 // joinSets merges sets of one name.
 func (m *merger) joinSets(group []*StringSet) (StringSet, origins) {
 	in := present(group)
-	values, same := zipField(&m.strings, group, func(s *StringSet) []string { return s.Values })
+	values, same := mergeField(&m.strings, group, func(s *StringSet) []string { return s.Values })
 	return StringSet{Key: group[in.first()].Key, Values: values}, same & in
 }
 
@@ -162,15 +160,15 @@ func (m *merger) joinDNS(group []*DNSRecord) (DNSRecord, origins) {
 	in := present(group)
 	r := DNSRecord{Address: group[in.first()].Address}
 	var forward, reverse origins
-	r.Forward, forward = zipField(&m.strings, group, func(r *DNSRecord) []string { return r.Forward })
-	r.Reverse, reverse = zipField(&m.strings, group, func(r *DNSRecord) []string { return r.Reverse })
+	r.Forward, forward = mergeField(&m.strings, group, func(r *DNSRecord) []string { return r.Forward })
+	r.Reverse, reverse = mergeField(&m.strings, group, func(r *DNSRecord) []string { return r.Reverse })
 	return r, in & forward & reverse
 }
 
 // joinMetrics merges metrics of one name.
 func (m *merger) joinMetrics(group []*Metric) (Metric, origins) {
 	in := present(group)
-	samples, same := zipField(&m.samples, group, func(m *Metric) []Sample { return m.Samples })
+	samples, same := mergeField(&m.samples, group, func(m *Metric) []Sample { return m.Samples })
 	r := Metric{Key: group[in.first()].Key, Samples: samples, Min: math.Inf(1), Max: math.Inf(-1)}
 	for _, x := range group {
 		if x != nil && (len(x.Samples) > 0 || len(samples) == 0) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -86,6 +88,42 @@ func TestMergedListsHaveNoRoomToAppendInto(t *testing.T) {
 		want := []report.Latest{latest("k", 1, a[i].ID), latest("l", 1, a[i].ID)}
 		if !slices.Equal(n.Latest, want) {
 			t.Errorf("latest of %s is %v, want %v", n.ID, n.Latest, want)
+		}
+	}
+}
+
+// TestMergeLooksAtEveryField merges nodes, metrics and records that differ in
+// one field each: none may be taken for another.
+func TestMergeLooksAtEveryField(t *testing.T) {
+	t.Parallel()
+	var parts []*report.Report
+	for _, change := range []func(*report.Node, *report.DNSRecord){
+		func(n *report.Node, _ *report.DNSRecord) {},
+		func(n *report.Node, _ *report.DNSRecord) { n.Topology = "host" },
+		func(n *report.Node, _ *report.DNSRecord) { n.Latest = []report.Latest{latest("k", 1, "v")} },
+		func(n *report.Node, _ *report.DNSRecord) { n.Sets = parents(under("s", "x")) },
+		func(n *report.Node, _ *report.DNSRecord) { n.Adjacency = []string{"x"} },
+		func(n *report.Node, _ *report.DNSRecord) { n.Metrics[0].Min = -1 },
+		func(n *report.Node, _ *report.DNSRecord) { n.Metrics[0].Max = 9 },
+		func(n *report.Node, _ *report.DNSRecord) { n.Metrics[0].Samples = samples(2, 2) },
+		func(n *report.Node, _ *report.DNSRecord) { n.Parents = parents(under("s", "x")) },
+		func(n *report.Node, _ *report.DNSRecord) { n.Children = []*report.Node{{ID: "x"}} },
+		func(_ *report.Node, r *report.DNSRecord) { r.Forward = []string{"x"} },
+		func(_ *report.Node, r *report.DNSRecord) { r.Reverse = []string{"x"} },
+	} {
+		n := &report.Node{ID: "n", Metrics: []report.Metric{{Key: "m", Samples: samples(1, 1)}}}
+		record := report.DNSRecord{Address: "a"}
+		change(n, &record)
+		r := withNodes(report.Host, n)
+		r.DNS = []report.DNSRecord{record}
+		parts = append(parts, r)
+	}
+	for _, a := range parts {
+		for _, b := range parts {
+			pair := []*report.Report{a, b}
+			if got, want := plain(merge(t, pair...)), plainMerge(pair); !reflect.DeepEqual(got, want) {
+				t.Errorf("(- wanted, + got):\n%s", cmp.Diff(want, got))
+			}
 		}
 	}
 }

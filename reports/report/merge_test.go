@@ -3,6 +3,7 @@ package report_test
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +205,60 @@ func TestMergeTopologies(t *testing.T) {
 			requireMerge(t, parts, withTopology(c.kind, c.want))
 		})
 	}
+}
+
+// TestEveryFieldOfAnEntryDecides merges an entry with a copy that has one more
+// field set, which is the greater then, for each field of each type of which
+// one entry is taken whole.
+func TestEveryFieldOfAnEntryDecides(t *testing.T) {
+	t.Parallel()
+	for _, entry := range []any{&report.Control{}, &report.MetadataTemplate{}, &report.MetricTemplate{}, &report.PluginSpec{}, &report.TableTemplate{}} {
+		typ := reflect.TypeOf(entry).Elem()
+		for i := 1; i < typ.NumField(); i++ {
+			more := reflect.New(typ).Elem()
+			setSomething(more.Field(i))
+			for _, pair := range [][2]reflect.Value{{reflect.Zero(typ), more}, {more, reflect.Zero(typ)}} {
+				merged := merge(t, withEntry(pair[0].Interface()), withEntry(pair[1].Interface()))
+				want := withEntry(more.Interface())
+				want.ID = merged.ID
+				if diff := cmp.Diff(want, merged); diff != "" {
+					t.Errorf("%s of %s (- wanted, + got):\n%s", typ.Field(i).Name, typ, diff)
+				}
+			}
+		}
+	}
+}
+
+func setSomething(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int:
+		v.SetInt(1)
+	case reflect.Float64:
+		v.SetFloat(1)
+	default:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	}
+}
+
+// withEntry makes a report that holds one template, control or plugin.
+func withEntry(entry any) *report.Report {
+	r := report.New()
+	top := &r.Topologies[report.Pod]
+	switch e := entry.(type) {
+	case report.Control:
+		top.Controls = []report.Control{e}
+	case report.MetadataTemplate:
+		top.MetadataTemplates = []report.MetadataTemplate{e}
+	case report.MetricTemplate:
+		top.MetricTemplates = []report.MetricTemplate{e}
+	case report.TableTemplate:
+		top.TableTemplates = []report.TableTemplate{e}
+	case report.PluginSpec:
+		r.Plugins = []report.PluginSpec{e}
+	}
+	return r
 }
 
 func TestMergeHeads(t *testing.T) {

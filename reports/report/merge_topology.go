@@ -8,40 +8,29 @@ import (
 // mergeTopology merges the topologies of one kind into t, which holds the
 // kind's defaults.
 func (m *merger) mergeTopology(t *Topology, k Kind, parts []*Report) {
-	tops := make([]*Topology, 0, len(parts))
-	for _, p := range parts {
-		if top := &p.Topologies[k]; !top.bare() {
-			tops = append(tops, top)
-		}
-	}
-	mergeLooks(t, tops)
-	t.Controls = m.controls.mergeAll(listsOf(tops, func(t *Topology) []Control { return t.Controls }))
-	t.MetadataTemplates = m.metadata.mergeAll(listsOf(tops, func(t *Topology) []MetadataTemplate { return t.MetadataTemplates }))
-	t.MetricTemplates = m.metricTemplates.mergeAll(listsOf(tops, func(t *Topology) []MetricTemplate { return t.MetricTemplates }))
-	t.TableTemplates = m.tables.mergeAll(listsOf(tops, func(t *Topology) []TableTemplate { return t.TableTemplates }))
-	t.Nodes = m.mergeNodes(listsOf(tops, func(t *Topology) []*Node { return t.Nodes }), k.Name())
+	mergeLooks(t, k, parts)
+	t.Controls = mergeOf(&m.controls, parts, func(p *Report) []Control { return p.Topologies[k].Controls })
+	t.MetadataTemplates = mergeOf(&m.metadata, parts, func(p *Report) []MetadataTemplate { return p.Topologies[k].MetadataTemplates })
+	t.MetricTemplates = mergeOf(&m.metricTemplates, parts, func(p *Report) []MetricTemplate { return p.Topologies[k].MetricTemplates })
+	t.TableTemplates = mergeOf(&m.tables, parts, func(p *Report) []TableTemplate { return p.Topologies[k].TableTemplates })
+	m.in = gather(m.in, parts, func(p *Report) []*Node { return p.Topologies[k].Nodes })
+	t.Nodes = m.mergeNodes(m.in, k.Name())
 	m.stats.Conflicts += conflicts(t.Nodes)
 }
 
-// bare tells whether a topology has nothing but defaults to add to a merge.
-func (t *Topology) bare() bool {
-	return len(t.Nodes) == 0 && len(t.Controls) == 0 && len(t.MetadataTemplates) == 0 &&
-		len(t.MetricTemplates) == 0 && len(t.TableTemplates) == 0 &&
-		t.Shape == "" && t.Tag == "" && t.Label == "" && t.LabelPlural == ""
-}
-
 // mergeLooks gives t the greatest of each look that it has none of.
-func mergeLooks(t *Topology, tops []*Topology) {
+func mergeLooks(t *Topology, k Kind, parts []*Report) {
 	shape, tag, label := t.Shape == "", t.Tag == "", t.Label == ""
-	for _, top := range tops {
+	for _, p := range parts {
+		other := &p.Topologies[k]
 		if shape {
-			t.Shape = max(t.Shape, top.Shape)
+			t.Shape = max(t.Shape, other.Shape)
 		}
 		if tag {
-			t.Tag = max(t.Tag, top.Tag)
+			t.Tag = max(t.Tag, other.Tag)
 		}
-		if label && compareLabels(top, t) > 0 {
-			t.Label, t.LabelPlural = top.Label, top.LabelPlural
+		if label && compareLabels(other, t) > 0 {
+			t.Label, t.LabelPlural = other.Label, other.LabelPlural
 		}
 	}
 }
@@ -57,7 +46,7 @@ func compareLabels(a, b *Topology) int {
 // mergeNodes merges sorted lists of nodes, none empty, that stand in the
 // topology named home.
 func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
-	if sole, _, ok := soleList(lists); ok {
+	if sole, _, ok := soleList(lists, slices.Equal); ok {
 		return sole
 	}
 	out := m.joinRuns(m.interleave(lists, home), home)

@@ -74,32 +74,41 @@ func upgradePods(r *Report) ([]*Node, error) {
 		if !ok {
 			continue
 		}
-		deployments := deploymentsOf(r, pod.Parents[at].Values)
-		if left -= len(deployments); left < 0 {
+		sets := deploymentsOf(r, pod.Parents[at].Values)
+		if left -= total(sets); left < 0 {
 			return nil, errTooManyDeployments
 		}
 		if pods == nil {
 			pods = slices.Clone(r.Topologies[Pod].Nodes)
 		}
 		upgraded := *pod
-		upgraded.Parents = replaceSet(pod.Parents, at, Deployment.Name(), deployments)
+		upgraded.Parents = replaceSet(pod.Parents, at, Deployment.Name(), sets)
 		pods[i] = &upgraded
 	}
 	return pods, nil
 }
 
-// deploymentsOf returns the deployments that replica sets have as parents, in
-// no order, but not many more than maxDeployments.
-func deploymentsOf(r *Report, replicaSets []string) []string {
-	var names []string
+// deploymentsOf returns the sets of deployments that replica sets have as
+// parents.
+func deploymentsOf(r *Report, replicaSets []string) [][]string {
+	var sets [][]string
 	for _, id := range replicaSets {
 		for _, n := range nodesOf(r.Topologies[ReplicaSet].Nodes, id) {
-			if at, ok := findSet(n.Parents, Deployment.Name()); ok && len(names) <= maxDeployments {
-				names = append(names, n.Parents[at].Values...)
+			if at, ok := findSet(n.Parents, Deployment.Name()); ok {
+				sets = append(sets, n.Parents[at].Values)
 			}
 		}
 	}
-	return names
+	return sets
+}
+
+// total returns how many names sets hold.
+func total(sets [][]string) int {
+	n := 0
+	for _, s := range sets {
+		n += len(s)
+	}
+	return n
 }
 
 // nodesOf returns the nodes of one ID: none, one, or the copies that are kept
@@ -118,23 +127,23 @@ func findSet(sets []StringSet, name string) (int, bool) {
 	return slices.BinarySearchFunc(sets, name, func(s StringSet, name string) int { return strings.Compare(s.Key, name) })
 }
 
-// replaceSet returns sets without the one at a place, and with values in the
-// set of that name.
-func replaceSet(sets []StringSet, at int, name string, values []string) []StringSet {
-	if len(sets) == 1 && len(values) == 0 {
+// replaceSet returns sets without the one at a place, and with what more holds
+// in the set of that name.
+func replaceSet(sets []StringSet, at int, name string, more [][]string) []StringSet {
+	if len(sets) == 1 && total(more) == 0 {
 		return nil
 	}
 	out := slices.Delete(slices.Clone(sets), at, at+1)
-	if len(values) == 0 {
+	if total(more) == 0 {
 		return out
 	}
 	to, ok := findSet(out, name)
 	if ok {
-		values = append(values, out[to].Values...)
+		more = append(more, out[to].Values)
 	} else {
 		out = slices.Insert(out, to, StringSet{Key: name})
 	}
-	out[to].Values = sortedSet(values)
+	out[to].Values = sortedSet(slices.Concat(more...))
 	return out
 }
 
@@ -205,8 +214,8 @@ func findLatest(n *Node, key string) (Latest, bool) {
 func upgradeDNS(r *Report) []DNSRecord {
 	switch {
 	case len(r.LegacyDNS) > 0:
-		m := newMerger()
-		return m.mergeDNS([][]DNSRecord{r.DNS, r.LegacyDNS})
+		dns, _ := newMerger().dns.merge([][]DNSRecord{r.DNS, r.LegacyDNS})
+		return dns
 	case len(r.DNS) > 0:
 		return nil
 	}

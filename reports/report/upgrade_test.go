@@ -49,7 +49,11 @@ func TestUpgradeReplacesReplicaSetsOfPods(t *testing.T) {
 			other := &report.Node{ID: "q"}
 			r := withNodes(report.Pod, &report.Node{ID: "p", Topology: "pod", Adjacency: []string{"x"}, Parents: c.in}, other)
 			r.Topologies[report.ReplicaSet].Nodes = replicaSets
+			before := deepCopy(reflect.ValueOf(r)).Interface()
 			pods := nodesOf(upgrade(t, r), report.Pod)
+			if !reflect.DeepEqual(before, r) {
+				t.Error("the input has changed")
+			}
 			want := &report.Node{ID: "p", Topology: "pod", Adjacency: []string{"x"}, Parents: c.want}
 			if diff := cmp.Diff(want, pods[0]); diff != "" {
 				t.Errorf("(- wanted, + got):\n%s", diff)
