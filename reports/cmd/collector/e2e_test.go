@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+)
+
+// stores makes a new, empty store and returns the flags that name it to serve,
+// import and query.
+type stores func(t *testing.T) []string
+
+func embedded(t *testing.T) []string { return []string{"--data", filepath.Join(t.TempDir(), "data")} }
+
+func TestEndToEnd(t *testing.T) {
+	t.Parallel()
+	checkStore(t, embedded)
+}
+
+// checkStore checks that what goes into a store comes out of it. Every kind of
+// store must pass it.
+func checkStore(t *testing.T, open stores) {
+	t.Run("imported windows", func(t *testing.T) {
+		t.Parallel()
+		checkImport(t, open(t))
+	})
+	t.Run("in one process", func(t *testing.T) {
+		t.Parallel()
+		checkServe(t, open(t), serveWithin)
+	})
+	t.Run("as a process", func(t *testing.T) {
+		t.Parallel()
+		checkServe(t, open(t), serveAsProcess)
+	})
+}
+
+func checkImport(t *testing.T, store []string) {
+	hosts := goldentest.Path("hosts")
+	must(t, append([]string{"import", hosts}, store...)...)
+	checkWindows(t, store...)
+	again := must(t, append([]string{"import", hosts}, store...)...)
+	if !strings.HasPrefix(again, "imported 60 reports: 0 stored") {
+		t.Errorf("said %q", again)
+	}
+	checkWindows(t, store...)
+}
+
+// checkServe pushes the captured reports to a collector and asks it, and then
+// the store that it leaves behind.
+func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...string) *served) {
+	want := goldentest.Inflate(t, goldentest.Path("golden", "hosts", "merged.json.gz"))
+	ignore := func(path []string) bool { return anyID(path) || unlikeScope(path) }
+	since := time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano)
+	all := []string{"query", "--json", "--tenant", "t", "--start", since, "--end", "+1h"}
+
+	s := start(t, append([]string{"--window", "10m", "--tick", "200ms", "--tenant-header", scopeHeader}, store...)...)
+	said := must(t, "push", "--to", s.url, "--tenant", "t", goldentest.Path("hosts"))
+	if !strings.HasPrefix(said, "pushed 60 reports, ") {
+		t.Errorf("said %q", said)
+	}
+	live := must(t, "query", "--json", "--from", s.url, "--tenant", "t", "--at", "now")
+	goldentest.Equal(t, []byte(live), want, ignore)
+	goldentest.Equal(t, []byte(must(t, append(all, "--from", s.url)...)), want, ignore)
+	if r := collect(t, append([]string{"query", "--at", "0", "--json"}, store...)...); r.code != 1 || !strings.Contains(r.stderr, "holds it") {
+		t.Errorf("a store in use was opened: exit %d: %s", r.code, r.stderr)
+	}
+	if r := collect(t, "query", "--from", s.url, "--at", "now"); r.code != 1 || !strings.Contains(r.stderr, "401") {
+		t.Errorf("no tenant: exit %d: %s", r.code, r.stderr)
+	}
+	must(t, "push", "--to", s.url, "--tenant", "late", goldentest.Files(t, "k8s-node/*")[0])
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, s.said())
+	}
+	goldentest.Equal(t, []byte(must(t, append(all, store...)...)), want, ignore)
+	late := must(t, append([]string{"query", "--json", "--tenant", "late", "--start", since, "--end", "+1h"}, store...)...)
+	goldentest.Equal(t, []byte(late), []byte(must(t, "inspect", "--upgrade", "--json", goldentest.Files(t, "k8s-node/*")[0])), anyID)
+}
+
+// served is a collector that runs.
+type served struct {
+	url  string
+	stop func() (code int) // as by a signal
+	said func() string     // on standard error
+}
+
+// buffer is a buffer that goroutines share.
+type buffer struct {
+	mu sync.Mutex
+	b  strings.Builder // guarded by mu
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// address reads the line in which a collector says where it is.
+func address(t *testing.T, stdout io.Reader, stderr *buffer) string {
+	t.Helper()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("serve said %q, %v: %s", line, err, stderr)
+	}
+	return url
+}
+
+// serveWithin runs a collector within the test.
+func serveWithin(t *testing.T, args ...string) *served {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, w := io.Pipe()
+	stderr := &buffer{}
+	code := make(chan int, 1)
+	go func() {
+		args := append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
+		code <- run(ctx, args, strings.NewReader(""), w, stderr, func(string) (string, bool) { return "", false })
+		w.Close()
+	}()
+	stop := sync.OnceValue(func() int { cancel(); return <-code })
+	t.Cleanup(func() { stop() })
+	return &served{url: address(t, stdout, stderr), stop: stop, said: stderr.String}
+}
+
+// child prepares the command as a process of its own.
+func child(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	return cmd
+}
+
+// serveAsProcess runs a collector as a process, which a signal stops.
+func serveAsProcess(t *testing.T, args ...string) *served {
+	t.Helper()
+	cmd := child(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	stderr := &buffer{}
+	cmd.Stderr = stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceValue(func() int {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		return cmd.ProcessState.ExitCode()
+	})
+	t.Cleanup(func() { stop() })
+	return &served{url: address(t, stdout, stderr), stop: stop, said: stderr.String}
+}
+
+func TestServeFailsPlainly(t *testing.T) {
+	t.Parallel()
+	s := serveWithin(t, embedded(t)...)
+	file := filepath.Join(touch(t, "x"), "x")
+	for name, args := range map[string][]string{
+		"address already in use": append([]string{"--listen", strings.TrimPrefix(s.url, "http://")}, embedded(t)...),
+		"not a directory":        {"--listen", "127.0.0.1:0", "--data", file},
+		"shorter than a tick":    append([]string{"--listen", "127.0.0.1:0", "--window", "1s"}, embedded(t)...),
+		"no name of a header":    append([]string{"--listen", "127.0.0.1:0", "--tenant-header", "a b"}, embedded(t)...),
+		"at least 1h":            append([]string{"--listen", "127.0.0.1:0", "--retention", "1m"}, embedded(t)...),
+	} {
+		r := collect(t, append([]string{"serve"}, args...)...)
+		if r.code != 1 || !strings.Contains(r.stderr, name) || r.stderr[:11] != "collector: " && !strings.Contains(r.stderr, "\ncollector: ") {
+			t.Errorf("%s: exit %d: %q", name, r.code, r.stderr)
+		}
+	}
+}
+
+func TestServeWithoutTenants(t *testing.T) {
+	t.Parallel()
+	store := embedded(t)
+	s := serveWithin(t, append(store, "--log-format", "json")...)
+	path := goldentest.Files(t, "hosts/*/*")[0]
+	must(t, "push", "--to", s.url, path)
+	for _, page := range []string{"/metrics", "/api", "/api/probes", "/admin/summary", "/"} {
+		resp, err := http.Get(s.url + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || len(body) == 0 {
+			t.Errorf("%s: %s, %d bytes, %v", page, resp.Status, len(body), err)
+		}
+		if want := "scope_reports_received_total"; page == "/metrics" && !strings.Contains(string(body), want) {
+			t.Errorf("no %s among the metrics", want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if code := s.stop(); code != 0 || !strings.Contains(s.said(), `"level":"INFO"`) {
+		t.Errorf("exit %d: %s", code, s.said())
+	}
+	got := must(t, append([]string{"query", "--json", "--start", "-1h", "--end", "+1h"}, store...)...)
+	goldentest.Equal(t, []byte(got), []byte(must(t, "inspect", "--json", "--upgrade", path)), anyID)
+}
+
+// An import that is killed and repeated is an import.
+func TestImportKilled(t *testing.T) {
+	t.Parallel()
+	const files = 600
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	for i := range files {
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
+	}
+	for range 2 {
+		killImport(t, data, dir)
+	}
+	said := must(t, "import", "--data", data, dir)
+	var stored int
+	if _, err := fmt.Sscanf(said, "imported 600 reports: %d stored", &stored); err != nil {
+		t.Fatalf("said %q: %v", said, err)
+	}
+	if stored == 0 || stored == files {
+		t.Errorf("%d stored at last: nothing was interrupted", stored)
+	}
+	got := must(t, "query", "--json", "--data", data, "--start", "1600000000", "--end", "now")
+	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
+}
+
+// killImport kills an import when it has written some 10 kB to the store's log.
+func killImport(t *testing.T, data, dir string) {
+	t.Helper()
+	before := volume(t, data)
+	cmd := child("import", "--data", data, dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); volume(t, data) < before+10_000 && time.Since(start) < time.Minute; {
+		time.Sleep(time.Millisecond)
+	}
+	cmd.Process.Kill()
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("import was done before it was killed")
+	}
+}
+
+// volume returns how many bytes the files of a store's log hold.
+func volume(t *testing.T, data string) (n int64) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(data, "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range logs {
+		if info, err := os.Stat(path); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+func TestClosedOutput(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := child("inspect", "--json", goldentest.Path("hosts"))
+	stderr := &buffer{}
+	cmd.Stdout, cmd.Stderr = w, stderr
+	r.Close()
+	err = cmd.Run()
+	w.Close()
+	if err == nil || stderr.String() != "" {
+		t.Errorf("%v, said %q", err, stderr)
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// flags are the flags of a subcommand. What an argument does not set is taken
+// from the environment, and from the default when it is not there either.
+type flags struct {
+	*flag.FlagSet
+	fromEnv map[string]bool // the flags that the environment set
+	checks  []func() error
+}
+
+func newFlags(name string) *flags {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return &flags{FlagSet: fs, fromEnv: map[string]bool{}}
+}
+
+// variable returns the environment variable that stands in for a flag.
+func variable(name string) string {
+	return "COLLECTOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// parse sets the flags and returns the other arguments, among which flags may
+// stand. After "--" nothing is a flag.
+func (f *flags) parse(args []string, env lookup) ([]string, error) {
+	if err := f.parseEnv(env); err != nil {
+		return nil, err
+	}
+	var rest []string
+	for len(args) > 0 {
+		if err := f.Parse(args); err != nil {
+			return nil, asUsage(err)
+		}
+		if n := len(args) - f.NArg(); n > 0 && args[n-1] == "--" {
+			rest, args = append(rest, f.Args()...), nil
+			break
+		}
+		if args = f.Args(); len(args) > 0 {
+			rest, args = append(rest, args[0]), args[1:]
+		}
+	}
+	return rest, f.check()
+}
+
+// parseEnv sets the flags that the environment holds. They do not count as
+// given by an argument.
+func (f *flags) parseEnv(env lookup) (err error) {
+	f.VisitAll(func(fl *flag.Flag) {
+		value, ok := env(variable(fl.Name))
+		if !ok || value == "" || err != nil {
+			return
+		}
+		if e := fl.Value.Set(value); e != nil {
+			err = usagef("%s=%q: %v", variable(fl.Name), value, e)
+		}
+		f.fromEnv[fl.Name] = true
+	})
+	return err
+}
+
+func asUsage(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return &usageError{err.Error()}
+}
+
+func (f *flags) check() error {
+	for _, check := range f.checks {
+		if err := check(); err != nil {
+			return &usageError{err.Error()}
+		}
+	}
+	return nil
+}
+
+// must adds a check that runs once all flags are set.
+func (f *flags) must(check func() error) { f.checks = append(f.checks, check) }
+
+// given tells whether an argument set the flag.
+func (f *flags) given(name string) (ok bool) {
+	f.Visit(func(fl *flag.Flag) { ok = ok || fl.Name == name })
+	return ok
+}
+
+// chosen tells whether an argument or the environment set the flag.
+func (f *flags) chosen(name string) bool { return f.given(name) || f.fromEnv[name] }
+
+// exclusive demands that at most one of the groups of flags is used. Flags
+// that arguments set win over groups of which only the environment set some:
+// those get their defaults back.
+func (f *flags) exclusive(groups ...[]string) {
+	f.must(func() error {
+		used, err := onlyOne(groups, f.given, "--")
+		if err != nil || used >= 0 {
+			f.resetOthers(groups, used)
+			return err
+		}
+		_, err = onlyOne(groups, func(name string) bool { return f.fromEnv[name] }, "")
+		return err
+	})
+}
+
+// onlyOne returns which group has a flag that is set, −1 for none, or an
+// error when several have.
+func onlyOne(groups [][]string, set func(string) bool, dashes string) (int, error) {
+	used, by := -1, ""
+	for i, group := range groups {
+		for _, name := range group {
+			if !set(name) {
+				continue
+			}
+			if used >= 0 && used != i {
+				return used, fmt.Errorf("%s and %s cannot be used together", by, written(name, dashes))
+			}
+			used, by = i, written(name, dashes)
+		}
+	}
+	return used, nil
+}
+
+// written is a flag as an argument or, without dashes, as a variable.
+func written(name, dashes string) string {
+	if dashes == "" {
+		return variable(name)
+	}
+	return dashes + name
+}
+
+// resetOthers gives the flags of all groups but one their defaults back.
+func (f *flags) resetOthers(groups [][]string, used int) {
+	for i, group := range groups {
+		for _, name := range group {
+			if fl := f.Lookup(name); i != used && f.fromEnv[name] {
+				fl.Value.Set(fl.DefValue) // a default is valid
+				delete(f.fromEnv, name)
+			}
+		}
+	}
+}
+
+// tenant defines --tenant.
+func (f *flags) tenant() *string {
+	tenant := f.String("tenant", "", "the `ID` of the tenant; empty for the one of a collector without tenants")
+	f.must(func() error { return bucket.CheckTenant(*tenant) })
+	return tenant
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+var importCommand = command{
+	name:  "import",
+	usage: []string{"[--data DIR] [--tenant ID] FILE|DIR…"},
+	brief: "stores report files under the times in their names",
+	about: `A file named 1795332870932684457.msgpack.gz is stored as received at that instant, in Unix nanoseconds.
+The directory must not be held by a running collector: stop that, or push to it.
+
+Importing again stores nothing twice: a report that the store holds already is counted as present. Where
+another report has the same instant, the following nanoseconds are tried until one is free or holds the
+same report. Shortcut reports are never stored; they are counted.
+
+` + fileForms,
+	define: func(f *flags) action {
+		i := &importer{tenant: f.tenant()}
+		f.StringVar(&i.data, "data", defaultData, "the `DIR` of the embedded store")
+		f.IntVar(&i.parallel, "parallel", 4, "store `N` files at a time")
+		f.must(func() error { return atLeastOne("parallel", i.parallel) })
+		return i.run
+	},
+}
+
+// defaultData is where the embedded store is unless --data says otherwise.
+const defaultData = "./data"
+
+var errInterrupted = errors.New("interrupted")
+
+// maxShift is how many instants are tried for a report whose own is taken.
+const maxShift = 1000
+
+// importer stores report files.
+type importer struct {
+	data     string
+	tenant   *string
+	parallel int
+
+	store                              *store
+	stored, present, shortcuts, volume atomic.Int64
+}
+
+func (i *importer) run(ctx context.Context, p *process, args []string) (err error) {
+	b, err := p.gather(args)
+	if err != nil {
+		return err
+	}
+	i.store, err = openStore(i.data, &local.Options{Logger: warnings(p.stderr)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.store.close()) }()
+	start := time.Now()
+	err = i.all(ctx, b)
+	fmt.Fprintf(p.stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
+		plural(int(i.stored.Load()+i.present.Load()), "report"), i.stored.Load(), humanBytes(i.volume.Load()),
+		i.present.Load(), plural(int(i.shortcuts.Load()), "shortcut"), time.Since(start).Round(time.Millisecond))
+	return errors.Join(err, b.err(""))
+}
+
+// all imports the files of a batch.
+func (i *importer) all(ctx context.Context, b *batch) error {
+	shown := b.p.progress("import", len(b.files))
+	defer shown.end()
+	var g errgroup.Group
+	g.SetLimit(i.parallel)
+	for _, path := range b.files {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			if err := i.one(ctx, b.p, path); err != nil && ctx.Err() == nil {
+				b.fail(path, err)
+			}
+			shown.add()
+			return nil
+		})
+	}
+	g.Wait()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return nil
+}
+
+// one imports a file.
+func (i *importer) one(ctx context.Context, p *process, path string) error {
+	t, err := fileTime(filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	l, err := p.load(path)
+	if err != nil {
+		return err
+	}
+	if l.report.Shortcut {
+		i.shortcuts.Add(1)
+		return nil
+	}
+	if err := report.Validate(l.report); err != nil {
+		return err
+	}
+	blob, err := blobs.Encode(l.report)
+	if err != nil {
+		return err
+	}
+	return i.place(ctx, t, l.report, blob)
+}
+
+// place stores a report at the first instant from t on that is free, unless
+// one before that holds the same report.
+func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []byte) error {
+	for shift := range int64(maxShift) {
+		row := bucket.RowAt(*i.tenant, t+shift)
+		e := bucket.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
+		err := i.store.committer.Commit(ctx, row, e, blob)
+		if err == nil {
+			i.stored.Add(1)
+			i.volume.Add(int64(len(blob)))
+			return nil
+		}
+		if !errors.Is(err, bucket.ErrExists) {
+			return err
+		}
+		if same, err := i.holds(ctx, row, e, r, blob); err != nil || same {
+			return err
+		}
+	}
+	return fmt.Errorf("its instant and the %d nanoseconds after it are taken by other reports", maxShift-1)
+}
+
+// holds tells whether the store has the same report at an instant, and counts
+// it as present. A blob that retention has left without its entry gets it back.
+func (i *importer) holds(ctx context.Context, row bucket.Row, e bucket.Entry, r *report.Report, blob []byte) (bool, error) {
+	entries, err := i.store.index.Query(ctx, row, e.Time, e.Time+1)
+	if err != nil {
+		return false, err
+	}
+	indexed := len(entries) > 0
+	if indexed {
+		e = entries[0]
+	}
+	same, err := i.same(ctx, e.Key, r, blob)
+	if err != nil || !same {
+		return false, err
+	}
+	if !indexed {
+		err = i.store.index.Put(ctx, row, e)
+	}
+	i.present.Add(1)
+	return true, err
+}
+
+// same tells whether the blob under a key is a report's, by meaning.
+func (i *importer) same(ctx context.Context, key string, r *report.Report, blob []byte) (bool, error) {
+	found, err := i.store.authority.Get(ctx, []string{key})
+	if err != nil {
+		return false, err
+	}
+	stored, ok := found[key]
+	if !ok {
+		return false, fmt.Errorf("the store has no blob under %s, which its index names", key)
+	}
+	if bytes.Equal(stored, blob) {
+		return true, nil
+	}
+	other, err := blobs.Decode(stored)
+	if err != nil {
+		return false, fmt.Errorf("blob %s: %w", key, err)
+	}
+	return sameReport(r, other)
+}
+
+// sameReport compares two reports by what they mean, which has one encoding.
+func sameReport(a, b *report.Report) (bool, error) {
+	x, err := report.AppendMsgpack(nil, a)
+	if err != nil {
+		return false, err
+	}
+	y, err := report.AppendMsgpack(nil, b)
+	return bytes.Equal(x, y), err
+}
+
+// atLeastOne refuses numbers below 1.
+func atLeastOne(name string, n int) error {
+	if n < 1 {
+		return fmt.Errorf("--%s %d: must be at least 1", name, n)
+	}
+	return nil
+}

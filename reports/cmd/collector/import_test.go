@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+)
+
+func TestImportFindsRoomForReportsOfOneInstant(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	// The last two are in the last nanosecond of one row and the first of the next.
+	const hour = 472222 * int64(time.Hour)
+	for i, name := range []string{"a/5.json", "b/5.msgpack", "c/5.msgpack.gz", "d/6.json", "e/7.json",
+		fmt.Sprintf("f/%d.json", hour-1), fmt.Sprintf("g/%d.json", hour-1)} {
+		path := filepath.Join(touch(t, name), name) // makes the directories
+		path = write(t, path, sample(fmt.Sprint("host-", i), i))
+		must(t, "import", "--data", data, path)
+		must(t, "import", "--data", data, path)
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample(fmt.Sprint("host-", i), i))
+	}
+	got := must(t, "query", "--json", "--data", data, "--start", "0", "--end", "now")
+	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
+	for start, want := range map[int64]string{0: "5 stored values", hour - 1: "1 stored value\n", hour: "1 stored value\n"} {
+		from, to := time.Unix(0, start), time.Unix(0, start+10)
+		if start == hour-1 {
+			to = time.Unix(0, hour)
+		}
+		said := must(t, "query", "--data", data, "--start", timeText(from), "--end", timeText(to))
+		if !strings.Contains(said, want) {
+			t.Errorf("from %d: no %q in %s", start, want, said)
+		}
+	}
+}
+
+// The same report in another form is the same report.
+func TestImportComparesMeaning(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	must(t, "import", "--data", data, write(t, filepath.Join(dir, "5.json"), sample("one", 1)))
+	said := must(t, "import", "--data", data, write(t, filepath.Join(dir, "5.msgpack"), sample("one", 1)))
+	if !strings.HasPrefix(said, "imported 1 report: 0 stored (0 B), 1 present") {
+		t.Errorf("said %q", said)
+	}
+}
+
+func TestImportSkipsShortcuts(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	short := sample("one", 1)
+	short.Shortcut = true
+	write(t, filepath.Join(dir, "5.json"), short)
+	write(t, filepath.Join(dir, "6.json"), sample("two", 1))
+	said := must(t, "import", "--data", data, dir)
+	if !strings.HasPrefix(said, "imported 1 report: 1 stored") || !strings.Contains(said, "1 shortcut skipped") {
+		t.Errorf("said %q", said)
+	}
+}
+
+// Retention removes entries before their blobs: importing such a report again
+// finds its blob.
+func TestImportGivesABlobItsEntryBack(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	r := sample("one", 1)
+	s, err := openStore(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := encode(r, ".msgpack.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.authority.Put(t.Context(), bucket.RowAt("", 5).BlobKey(5), blob); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	said := must(t, "import", "--data", data, write(t, filepath.Join(t.TempDir(), "5.json"), r))
+	if !strings.Contains(said, "1 present") {
+		t.Errorf("said %q", said)
+	}
+	if said := must(t, "query", "--data", data, "--at", "1"); !strings.Contains(said, "1 stored value\n") {
+		t.Errorf("said %s", said)
+	}
+}
+
+func TestImportWaitsForNoServer(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	serveWithin(t, "--data", data)
+	path := write(t, filepath.Join(t.TempDir(), "5.json"), sample("one", 1))
+	if r := collect(t, "import", "--data", data, path); r.code != 1 || !strings.Contains(r.stderr, "holds it") ||
+		strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+		t.Errorf("exit %d, %q, %q", r.code, r.stdout, r.stderr)
+	}
+}

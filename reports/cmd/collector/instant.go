@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/reports"
+)
+
+// timeForms is what help says about TIME; reports.ParseTime reads all but the
+// last two.
+const timeForms = `A TIME is RFC 3339, as 2026-11-22T07:34:30.5Z; or Unix time, in which a number is taken
+for seconds below 1e11 (the year 5138), milliseconds below 1e14, microseconds below 1e17 and
+nanoseconds from there on, so that what is finer than seconds begins in March 1973; it may be negative
+and have a fraction; or the word now; or an offset from now, as -15m.`
+
+// instant is a flag that holds a TIME.
+type instant struct {
+	time.Time
+	text string // as it was given; empty when it was not
+	now  func() time.Time
+}
+
+func (i *instant) String() string { return i.text }
+
+// Set reads a TIME. The empty text, the default, is none.
+func (i *instant) Set(text string) (err error) {
+	i.text, i.Time = text, time.Time{}
+	if text != "" {
+		i.Time, err = parseTime(text, i.now())
+	}
+	return err
+}
+
+// instant defines a flag of a TIME.
+func (f *flags) instant(name, usage string) *instant {
+	i := &instant{now: time.Now}
+	f.Var(i, name, usage)
+	return i
+}
+
+// parseTime reads a TIME as timeForms says.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now, nil
+	}
+	if offset, err := time.ParseDuration(text); err == nil && strings.ContainsAny(text[:1], "+-") {
+		return now.Add(offset), nil
+	}
+	t, err := reports.ParseTime(text)
+	if err != nil {
+		return t, fmt.Errorf("%w, now, or an offset such as -15m", err)
+	}
+	return t, nil
+}
+
+// inRange refuses times that do not fit into Unix nanoseconds, as offsets may.
+func inRange(t time.Time) error {
+	if t.Before(time.Unix(0, math.MinInt64)) || t.After(time.Unix(0, math.MaxInt64)) {
+		return fmt.Errorf("%s is not between the years 1678 and 2262", timeText(t))
+	}
+	return nil
+}
+
+// fileTime returns the instant in a report file's name, which is
+// "<unix nanoseconds>.<ending>".
+func fileTime(base string) (int64, error) {
+	stem, _, _ := strings.Cut(base, ".")
+	t, err := strconv.ParseInt(stem, 10, 64)
+	if err != nil || strconv.FormatInt(t, 10) != stem {
+		return 0, fmt.Errorf("the name %.100q does not begin with the time in Unix nanoseconds, as 1795332870932684457.msgpack.gz", base)
+	}
+	return t, nil
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// stdinPath stands for standard input among the arguments.
+const stdinPath = "-"
+
+// maxFile is how long the report in a file may be, inflated, in bytes.
+const maxFile = 1 << 30
+
+// loaded is a report out of a file.
+type loaded struct {
+	report *report.Report
+	size   int64 // of the file, in bytes
+}
+
+// load reads a report file. The ending of its name tells its form or, where it
+// has none of a report, its first bytes do.
+func (p *process) load(path string) (*loaded, error) {
+	if path == stdinPath {
+		return decodeFrom(p.stdin, "")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return decodeFrom(f, ending(path))
+}
+
+func decodeFrom(src io.Reader, ending string) (*loaded, error) {
+	counted := &counter{src: src}
+	in := bufio.NewReader(counted)
+	gzipped := strings.HasSuffix(ending, ".gz")
+	if ending == "" {
+		magic, _ := in.Peek(2) // what cannot be read fails below
+		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
+	}
+	plain, err := report.ReadBody(in, gzipped, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(plain, ending)
+	return &loaded{report: r, size: counted.n}, err
+}
+
+// decode reads a report that is not compressed.
+func decode(plain []byte, ending string) (*report.Report, error) {
+	isJSON := strings.HasPrefix(ending, ".json")
+	if ending == "" {
+		isJSON = bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{"))
+	}
+	if isJSON {
+		return report.DecodeJSON(plain)
+	}
+	return report.DecodeMsgpack(plain)
+}
+
+// counter counts what is read.
+type counter struct {
+	src io.Reader
+	n   int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.src.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// encode returns a report in the form that an ending names.
+func encode(r *report.Report, ending string) ([]byte, error) {
+	switch ending {
+	case ".msgpack.gz":
+		return blobs.Encode(r)
+	case ".msgpack":
+		return report.AppendMsgpack(nil, r)
+	}
+	text, err := report.AppendJSON(nil, r)
+	if err != nil || ending == ".json" {
+		return append(text, '\n'), err
+	}
+	return zip(text)
+}
+
+// zip returns b gzip'd.
+func zip(b []byte) ([]byte, error) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write(b); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return zipped.Bytes(), err
+}
+
+// writeFile writes a report to a file in the form that its name ends in. The
+// file is there whole or, after an error, as it was before.
+func writeFile(path string, r *report.Report) (err error) {
+	data, err := encode(r, ending(path))
+	if err != nil {
+		return err
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), ".collector-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(draft.Name())
+		}
+	}()
+	_, err = draft.Write(data)
+	if err := errors.Join(err, draft.Chmod(0o644), draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
+	return os.Rename(draft.Name(), path)
+}
+
+// post is the body of a request that posts a report, and what it is.
+type post struct {
+	body        []byte
+	contentType string
+	gzipped     bool
+}
+
+// readPost reads a report file as a probe would post it: msgpack is gzip'd if
+// the file is not, JSON is left as it is.
+func readPost(path string) (*post, error) {
+	form := ending(path)
+	if form == "" {
+		return nil, errors.New("the name must end in " + strings.Join(endings, ", "))
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if form == ".msgpack" {
+		if data, err = zip(data); err != nil {
+			return nil, err
+		}
+	}
+	p := &post{body: data, contentType: "application/msgpack", gzipped: form != ".json"}
+	if strings.HasPrefix(form, ".json") {
+		p.contentType = "application/json"
+	}
+	return p, nil
+}

@@ -1,0 +1,21 @@
+// Command collector collects Weave Scope's reports: it takes what probes post,
+// keeps it in a directory, and answers what was seen in any window of time.
+// The other subcommands feed it, ask it, and look at reports in files;
+// "collector help" lists them.
+//
+// It exits with 0, with 1 when something failed, and with 2 when it was used
+// wrongly. Errors are single lines on standard error.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}

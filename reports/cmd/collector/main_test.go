@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// asCommand in the environment makes the test binary the command itself, so
+// that tests can start it as a process.
+const asCommand = "RUN_AS_COLLECTOR"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// result is what a run of the command came to.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// call runs the command within the test.
+type call struct {
+	args  []string
+	env   map[string]string
+	stdin io.Reader
+}
+
+func (c call) run(ctx context.Context) result {
+	var stdout, stderr bytes.Buffer
+	if c.stdin == nil {
+		c.stdin = strings.NewReader("")
+	}
+	env := func(name string) (string, bool) { v, ok := c.env[name]; return v, ok }
+	code := run(ctx, c.args, c.stdin, &stdout, &stderr, env)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// collect runs the command with arguments alone.
+func collect(t *testing.T, args ...string) result {
+	t.Helper()
+	return call{args: args}.run(t.Context())
+}
+
+// must runs the command, which must succeed, and returns its output.
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	r := collect(t, args...)
+	if r.code != 0 {
+		t.Fatalf("collector %s: exit %d: %s", strings.Join(args, " "), r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+// golden compares text with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-update writes it anew), got:\n%s\nwant:\n%s", name, got, want)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		env    map[string]string
+		code   int
+		stdout string // a part of it
+		stderr string // a part of it
+	}{
+		"nothing":                    {code: 2, stderr: "Usage:"},
+		"help":                       {args: []string{"help"}, stdout: "collector merge"},
+		"-h":                         {args: []string{"-h"}, stdout: "collector merge"},
+		"help of a subcommand":       {args: []string{"help", "push"}, stdout: "--pace"},
+		"-h of a subcommand":         {args: []string{"push", "-h"}, stdout: "--pace"},
+		"--help among flags":         {args: []string{"push", "x", "--to", "y", "--help"}, stdout: "--pace"},
+		"help of nothing known":      {args: []string{"help", "x"}, code: 2, stderr: `no subcommand "x" ("collector help" tells more)`},
+		"no such subcommand":         {args: []string{"x"}, code: 2, stderr: `no subcommand "x"`},
+		"no such flag":               {args: []string{"merge", "--x"}, code: 2, stderr: `-x ("collector help merge" tells more)`},
+		"no files":                   {args: []string{"merge"}, code: 2, stderr: "at least one file"},
+		"no file after --":           {args: []string{"inspect", "--"}, code: 2, stderr: "at least one file"},
+		"serve with arguments":       {args: []string{"serve", "x"}, code: 2, stderr: `"x" is no flag`},
+		"query with arguments":       {args: []string{"query", "--data", "d", "--at", "0", "x"}, code: 2, stderr: `"x" is no flag`},
+		"query of nothing":           {args: []string{"query"}, code: 2, stderr: "--data or --from"},
+		"query without a time":       {args: []string{"query", "--data", "d"}, code: 2, stderr: "--at, or --start and --end"},
+		"query of half a range":      {args: []string{"query", "--data", "d", "--start", "1"}, code: 2, stderr: "--at, or --start and --end"},
+		"query of two times":         {args: []string{"query", "--data", "d", "--start", "1", "--at", "2"}, code: 2, stderr: "cannot be used together"},
+		"query of two sources":       {args: []string{"query", "--data", "d", "--from", "u", "--at", "2"}, code: 2, stderr: "--data and --from cannot"},
+		"query backwards":            {args: []string{"query", "--data", "d", "--start", "2", "--end", "1"}, code: 2, stderr: "before --start"},
+		"query of no window":         {args: []string{"query", "--data", "d", "--at", "2", "--window", "0s"}, code: 2, stderr: "above 0"},
+		"query before all time":      {args: []string{"query", "--data", "d", "--at", "-9223372036", "--window", "1h"}, code: 2, stderr: "1678"},
+		"query after all time":       {args: []string{"query", "--data", "d", "--start", "0", "--end", "+2562000h"}, code: 2, stderr: "2262"},
+		"query at no time":           {args: []string{"query", "--data", "d", "--at", "noon"}, code: 2, stderr: "RFC 3339"},
+		"query of a bad tenant":      {args: []string{"query", "--data", "d", "--at", "1", "--tenant", "a b"}, code: 2, stderr: "tenant id"},
+		"query of a bad URL":         {args: []string{"query", "--from", "ftp://x", "--at", "1"}, code: 2, stderr: "http://127.0.0.1:4040"},
+		"query of no directory":      {args: []string{"query", "--data", "no/such", "--at", "1"}, code: 1, stderr: "no such file"},
+		"push to nowhere":            {args: []string{"push", "x"}, code: 2, stderr: "--to"},
+		"push without files":         {args: []string{"push", "--to", "127.0.0.1:1"}, code: 2, stderr: "at least one file"},
+		"push at no pace":            {args: []string{"push", "--to", "x", "--pace=0", "--pace=slow", "x"}, code: 2, stderr: "factor"},
+		"push none at a time":        {args: []string{"push", "--to", "x", "--parallel", "0", "x"}, code: 2, stderr: "at least 1"},
+		"import without files":       {args: []string{"import"}, code: 2, stderr: "at least one file"},
+		"merge into an unknown form": {args: []string{"merge", "-o", "x.txt", "x"}, code: 2, stderr: ".msgpack.gz"},
+		"serve with no log level":    {args: []string{"serve", "--log-level", "loud"}, code: 2, stderr: "--log-level"},
+		"serve with no log format":   {args: []string{"serve", "--log-format", "xml"}, code: 2, stderr: "--log-format"},
+		"serve with no memory":       {args: []string{"serve", "--memory", "0"}, code: 2, stderr: "--memory"},
+		"serve with half a size":     {args: []string{"serve", "--max-body", "1XB"}, code: 2, stderr: "number of bytes"},
+		"a bad variable": {args: []string{"merge", "x"}, env: map[string]string{"COLLECTOR_JSON": "maybe"},
+			code: 2, stderr: `COLLECTOR_JSON="maybe"`},
+		"two variables that exclude each other": {args: []string{"query", "--at", "1"},
+			env:  map[string]string{"COLLECTOR_DATA": "d", "COLLECTOR_FROM": "u"},
+			code: 2, stderr: "COLLECTOR_DATA and COLLECTOR_FROM cannot"},
+		"a flag beats a variable that it excludes": {args: []string{"query", "--at", "1", "--data", "no/such"},
+			env: map[string]string{"COLLECTOR_FROM": "ftp://x"}, code: 1, stderr: "no such file"},
+		"an empty variable is not set": {args: []string{"query", "--at", "1", "--data", "no/such"},
+			env: map[string]string{"COLLECTOR_WINDOW": ""}, code: 1, stderr: "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := call{args: c.args, env: c.env}.run(t.Context())
+			if r.code != c.code || !strings.Contains(r.stdout, c.stdout) || !strings.Contains(r.stderr, c.stderr) {
+				t.Errorf("exit %d, stdout %q, stderr %q, want %d, %q, %q", r.code, r.stdout, r.stderr, c.code, c.stdout, c.stderr)
+			}
+			if c.code != 0 && r.stdout != "" || c.code == 0 && r.stderr != "" {
+				t.Errorf("exit %d: wrote to the other stream, too: stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+func TestErrorsAreSingleLines(t *testing.T) {
+	t.Parallel()
+	p := &process{stderr: &lockedWriter{w: new(bytes.Buffer)}}
+	p.warn("first\nsecond\n")
+	if got := p.stderr.w.(*bytes.Buffer).String(); got != "collector: first; second\n" {
+		t.Errorf("wrote %q", got)
+	}
+}
+
+func TestHelpFits(t *testing.T) {
+	t.Parallel()
+	for _, c := range append(commands(), nil) {
+		args := []string{"help"}
+		if c != nil {
+			args = append(args, c.name)
+		}
+		text := must(t, args...)
+		for line := range strings.SplitSeq(text, "\n") {
+			if n := len([]rune(line)); n > columns {
+				t.Errorf("help %v: a line of %d columns: %s", args[1:], n, line)
+			}
+		}
+		if strings.Contains(text, "\t") {
+			t.Errorf("help %v holds tabs", args[1:])
+		}
+	}
+}
+
+// Every flag is in the help with a text, and can be set by its variable.
+func TestEveryFlagHasAVariable(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands() {
+		text := must(t, "help", c.name)
+		f := newFlags(c.name)
+		c.define(f)
+		env := map[string]string{}
+		f.VisitAll(func(fl *flag.Flag) {
+			env[variable(fl.Name)] = "\x00 is nothing"
+			if fl.Usage == "" || !strings.Contains(text, "-"+fl.Name) {
+				t.Errorf("%s: flag %s is not in the help", c.name, fl.Name)
+			}
+		})
+		for _, name := range slices.Sorted(maps.Keys(env)) {
+			f := newFlags(c.name)
+			c.define(f)
+			err := f.parseEnv(func(n string) (string, bool) { return env[n], n == name })
+			if len(f.fromEnv) != 1 {
+				t.Errorf("%s: %s set %v (%v)", c.name, name, f.fromEnv, err)
+			}
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		"default":                  {nil, nil, "15s"},
+		"environment":              {nil, map[string]string{"COLLECTOR_WINDOW": "1m"}, "1m0s"},
+		"argument":                 {[]string{"--window", "2m"}, map[string]string{"COLLECTOR_WINDOW": "1m"}, "2m0s"},
+		"argument after arguments": {[]string{"x", "--window=2m", "y"}, nil, "2m0s"},
+		"after --":                 {[]string{"x", "--", "--window=2m"}, nil, "15s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFlags("query")
+			queryCommand.define(f)
+			f.checks = nil
+			_, err := f.parse(c.args, func(n string) (string, bool) { v, ok := c.env[n]; return v, ok })
+			if got := f.Lookup("window").Value.String(); err != nil || got != c.want {
+				t.Errorf("--window is %s, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestArgumentsAmongFlags(t *testing.T) {
+	t.Parallel()
+	f := newFlags("merge")
+	mergeCommand.define(f)
+	args := strings.Fields("a --json b -o x.json - -- --c -- d")
+	got, err := f.parse(args, func(string) (string, bool) { return "", false })
+	if want := strings.Fields("a b - --c -- d"); err != nil || !slices.Equal(got, want) {
+		t.Errorf("arguments %q, %v, want %q", got, err, want)
+	}
+}

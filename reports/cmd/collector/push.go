@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+var pushCommand = command{
+	name:  "push",
+	usage: []string{"--to URL [--pace[=N]] [--tenant ID] FILE|DIR…"},
+	brief: "posts report files to a collector, as a probe does",
+	about: `Files are posted as they are: msgpack gzip'd, JSON as JSON. As many as --parallel says are under way at a
+time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
+fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
+it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
+in this way for as long as --patience says. A report that the collector calls bad does not stop the others.
+
+` + fileForms,
+	define: func(f *flags) action {
+		u := &pusher{remote: f.remote(f.tenant())}
+		f.StringVar(&u.to, "to", "", "the `URL` of the collector, as http://127.0.0.1:4040")
+		f.Var(&u.pace, "pace", "keep the distances of the times in the names; with =`N`, go N times as fast")
+		f.IntVar(&u.parallel, "parallel", 4, "post `N` files at a time")
+		f.DurationVar(&u.patience, "patience", time.Minute, "try each report for a `DURATION`")
+		f.must(func() error { return atLeastOne("parallel", u.parallel) })
+		f.must(func() error { return positive("patience", u.patience) })
+		f.must(u.check)
+		return u.run
+	},
+}
+
+// pace is how much faster than captured reports are posted; 0 is as fast as it
+// goes.
+type pace float64
+
+func (v *pace) IsBoolFlag() bool { return true }
+
+func (v *pace) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*v), 'g', -1, 64)
+}
+
+func (v *pace) Set(text string) error {
+	if on, err := strconv.ParseBool(text); err == nil {
+		*v = 0
+		if on {
+			*v = 1
+		}
+		return nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 1e-6 && n <= 1e6) {
+		return errors.New("must be a factor from 0.000001 to 1000000")
+	}
+	*v = pace(n)
+	return nil
+}
+
+// pusher posts report files.
+type pusher struct {
+	to       string
+	remote   *remoteFlags
+	pace     pace
+	parallel int
+	patience time.Duration
+
+	collector      *remote
+	posted, volume atomic.Int64
+}
+
+func (u *pusher) check() error {
+	if u.to == "" {
+		return errors.New("give --to, the URL of the collector")
+	}
+	return nil
+}
+
+func (u *pusher) run(ctx context.Context, p *process, args []string) (err error) {
+	if u.collector, err = u.remote.at(u.to, u.parallel); err != nil {
+		return err
+	}
+	b, err := p.gather(args)
+	if err != nil {
+		return err
+	}
+	defer u.collector.client.CloseIdleConnections()
+	start := time.Now()
+	err = u.all(ctx, b)
+	fmt.Fprintf(p.stdout, "pushed %s, %s, in %v\n", plural(int(u.posted.Load()), "report"),
+		humanBytes(u.volume.Load()), time.Since(start).Round(time.Millisecond))
+	return errors.Join(err, b.err(""))
+}
+
+// all posts the files of a batch. The first that the collector could not take
+// in time ends it.
+func (u *pusher) all(ctx context.Context, b *batch) error {
+	shown := b.p.progress("push", len(b.files))
+	defer shown.end()
+	g, posting := errgroup.WithContext(ctx)
+	g.SetLimit(u.parallel)
+	due := u.schedule(time.Now())
+	for _, path := range b.files {
+		at, err := due(path)
+		if err != nil {
+			b.fail(path, err)
+			continue
+		}
+		if sleep(posting, time.Until(at)) != nil {
+			break
+		}
+		g.Go(func() error {
+			defer shown.add()
+			return u.one(posting, b, path)
+		})
+	}
+	err := g.Wait()
+	if err != nil {
+		err = fmt.Errorf("%w; %d of %s were not pushed", err, len(b.files)-int(u.posted.Load()), plural(len(b.files), "file"))
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// schedule returns when the file of a path is to be posted.
+func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) {
+	var first int64
+	started := false
+	return func(path string) (time.Time, error) {
+		if u.pace == 0 {
+			return start, nil
+		}
+		t, err := fileTime(filepath.Base(path))
+		if err != nil {
+			return start, err
+		}
+		if !started {
+			first, started = t, true
+		}
+		return start.Add(time.Duration(float64(t-first) / float64(u.pace))), nil
+	}
+}
+
+// one posts a file. An error is returned only when it is not the file's.
+func (u *pusher) one(ctx context.Context, b *batch, path string) error {
+	post, err := readPost(path)
+	if err == nil {
+		err = u.deliver(ctx, post)
+	}
+	var tired *gaveUpError
+	switch {
+	case err == nil:
+		u.posted.Add(1)
+		u.volume.Add(int64(len(post.body)))
+	case errors.As(err, &tired):
+		return fmt.Errorf("%s: %w", path, err)
+	case ctx.Err() == nil:
+		b.fail(path, err)
+	}
+	return nil
+}
+
+// gaveUpError says that the collector did not take a report in time.
+type gaveUpError struct {
+	patience time.Duration
+	err      error // of the last attempt
+}
+
+func (e *gaveUpError) Error() string {
+	return fmt.Sprintf("gave up after %v: %v", e.patience, e.err)
+}
+
+func (e *gaveUpError) Unwrap() error { return e.err }
+
+// retryError is a failure that may pass.
+type retryError struct {
+	after time.Duration // the collector asks not to come back before that
+	err   error
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+func (e *retryError) Unwrap() error { return e.err }
+
+// deliver posts a report until the collector takes it, calls it bad, or
+// patience ends.
+func (u *pusher) deliver(ctx context.Context, post *post) error {
+	end := time.Now().Add(u.patience)
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := u.post(ctx, post)
+		var again *retryError
+		if !errors.As(err, &again) {
+			return err
+		}
+		pause := max(wait/2+rand.N(wait), again.after)
+		if time.Now().Add(pause).After(end) {
+			return &gaveUpError{u.patience, err}
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// post posts a report once.
+func (u *pusher) post(ctx context.Context, post *post) error {
+	req, err := u.collector.request(ctx, http.MethodPost, nil, post.body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", post.contentType)
+	if post.gzipped {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	resp, err := u.collector.client.Do(req)
+	if err != nil {
+		return &retryError{err: err}
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode < 300:
+		return nil
+	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
+		return &retryError{after: retryAfter(resp), err: refusal(resp)}
+	}
+	return refusal(resp)
+}
+
+// retryAfter returns how long the collector asks to wait.
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 3600)) * time.Second
+}
+
+// sleep waits until d has passed or ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

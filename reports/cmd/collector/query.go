@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+var queryCommand = command{
+	name: "query",
+	usage: []string{
+		"(--data DIR | --from URL) --at TIME [--window 15s] [--json]",
+		"(--data DIR | --from URL) --start TIME --end TIME [--json]",
+	},
+	brief: "shows the merge of a window of time",
+	about: `The answer is the merge of everything received from START on and before END, or in the window before AT.
+It comes from a directory that no running collector holds, or from a collector. A collector that is asked
+without --window, --start and --end takes its own window and, for the present, answers with what it has not
+stored yet as well.
+
+` + timeForms,
+	define: func(f *flags) action {
+		q := &question{tenant: f.tenant(), chosen: f.chosen}
+		f.StringVar(&q.data, "data", "", "the `DIR` of the embedded store")
+		f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
+		q.at = f.instant("at", "the `TIME` that the window ends before")
+		f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
+		q.start = f.instant("start", "the first `TIME`")
+		q.end = f.instant("end", "the `TIME` after the last")
+		f.BoolVar(&q.json, "json", false, "write the report as JSON")
+		q.remote = f.remote(q.tenant)
+		f.exclusive([]string{"data"}, []string{"from"})
+		f.exclusive([]string{"at", "window"}, []string{"start", "end"})
+		f.must(q.check)
+		return q.run
+	},
+}
+
+// question is what a query asks, and whom.
+type question struct {
+	data, from     string
+	tenant         *string
+	remote         *remoteFlags
+	at, start, end *instant
+	window         time.Duration
+	json           bool
+	chosen         func(flag string) bool
+}
+
+func (q *question) check() error {
+	switch {
+	case q.data == "" && q.from == "":
+		return errors.New("give --data or --from")
+	case q.at.text == "" && (q.start.text == "" || q.end.text == ""):
+		return errors.New("give --at, or --start and --end")
+	case q.window <= 0:
+		return positive("window", q.window)
+	}
+	from, to := q.span()
+	if to.Before(from) {
+		return errors.New("--end is before --start")
+	}
+	return errors.Join(inRange(from), inRange(to))
+}
+
+func (q *question) run(ctx context.Context, p *process, args []string) error {
+	if len(args) > 0 {
+		return usagef("%q is no flag: query takes no arguments", args[0])
+	}
+	r, facts, err := q.answer(ctx, p)
+	if err != nil {
+		return err
+	}
+	if q.json {
+		return writeJSON(p.stdout, r)
+	}
+	return writeView(p.stdout, "", r, facts...)
+}
+
+// answer returns the report, and what else to show.
+func (q *question) answer(ctx context.Context, p *process) (*report.Report, []fact, error) {
+	if q.from != "" {
+		return q.askRemote(ctx)
+	}
+	s, err := openExisting(q.data, &local.Options{Logger: warnings(p.stderr)})
+	if err != nil {
+		return nil, nil, err
+	}
+	from, to := q.span()
+	r, n, err := s.read(ctx, *q.tenant, from, to)
+	if err := errors.Join(err, s.close()); err != nil {
+		return nil, nil, err
+	}
+	return r, []fact{q.rangeFact(), {"merged", plural(n, "stored value")}}, nil
+}
+
+// span returns the range that is asked for.
+func (q *question) span() (from, to time.Time) {
+	if q.at.text != "" {
+		return q.at.Add(-q.window), q.at.Time
+	}
+	return q.start.Time, q.end.Time
+}
+
+func (q *question) rangeFact() fact {
+	from, to := q.span()
+	return fact{"range", fmt.Sprintf("%s to %s (%v)", timeText(from), timeText(to), to.Sub(from))}
+}
+
+func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error) {
+	c, err := q.remote.at(q.from, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.client.CloseIdleConnections()
+	r, err := c.ask(ctx, q.parameters())
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
+	}
+	if q.ownWindow() {
+		return r, []fact{{"range", "the collector's window before " + timeText(q.at.Time)}}, nil
+	}
+	return r, []fact{q.rangeFact()}, nil
+}
+
+// ownWindow tells whether the collector is to take its own window.
+func (q *question) ownWindow() bool { return q.at.text != "" && !q.chosen("window") }
+
+// parameters returns the question as a collector's API takes it.
+func (q *question) parameters() url.Values {
+	if q.ownWindow() {
+		return url.Values{"timestamp": {q.at.UTC().Format(time.RFC3339Nano)}}
+	}
+	from, to := q.span()
+	return url.Values{
+		"start": {from.UTC().Format(time.RFC3339Nano)},
+		"end":   {to.UTC().Format(time.RFC3339Nano)},
+	}
+}

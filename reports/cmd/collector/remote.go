@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// scopeHeader is the request header in which Scope names the tenant.
+const scopeHeader = "X-Scope-OrgID"
+
+// maxAnswer bounds what a collector may answer, in bytes.
+const maxAnswer = 1 << 30
+
+// remote is a collector that is asked over HTTP.
+type remote struct {
+	base   *url.URL
+	header string // names the tenant
+	tenant string
+	client *http.Client
+}
+
+// remoteFlags are the flags of subcommands that talk to a collector.
+type remoteFlags struct {
+	tenant  *string
+	header  string
+	timeout time.Duration
+}
+
+func (f *flags) remote(tenant *string) *remoteFlags {
+	r := &remoteFlags{tenant: tenant}
+	f.StringVar(&r.header, "tenant-header", scopeHeader, "the `NAME` of the request header that says the tenant")
+	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "wait at most a `DURATION` for each answer")
+	f.must(func() error { return positive("timeout", r.timeout) })
+	return r
+}
+
+// at returns the collector at a URL.
+func (f *remoteFlags) at(address string, connections int) (*remote, error) {
+	base, err := parseBase(address)
+	if err != nil {
+		return nil, usagef("%q: %v", address, err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = connections
+	transport.DisableCompression = true
+	return &remote{base: base, header: f.header, tenant: *f.tenant,
+		client: &http.Client{Transport: transport, Timeout: f.timeout}}, nil
+}
+
+// parseBase reads a collector's URL, such as http://127.0.0.1:4040. The scheme
+// may be missing, and the path of the API may be there.
+func parseBase(address string) (*url.URL, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	base, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return nil, errors.New("give a URL as http://127.0.0.1:4040")
+	}
+	base.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/"), "/api/report")
+	base.RawQuery, base.Fragment = "", ""
+	return base, nil
+}
+
+// request prepares a request to the reports of the collector.
+func (r *remote) request(ctx context.Context, method string, query url.Values, body []byte) (*http.Request, error) {
+	target := r.base.JoinPath("api", "report")
+	target.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "timeblob-collector")
+	if r.tenant != "" {
+		req.Header.Set(r.header, r.tenant)
+	}
+	return req, nil
+}
+
+// ask returns the collector's answer to a question.
+func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, error) {
+	req, err := r.request(ctx, http.MethodGet, query, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/msgpack")
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, refusal(resp)
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) > maxAnswer {
+		return nil, fmt.Errorf("the answer is larger than %s: ask for less time", humanBytes(maxAnswer))
+	}
+	return report.DecodeMsgpack(answer)
+}
+
+// refusal is the error of an answer that is not 200: its status, and the first
+// line of its body.
+func refusal(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if line == "" {
+		return errors.New(resp.Status)
+	}
+	return fmt.Errorf("%s: %s", resp.Status, clean(line))
+}
+
+// positive refuses durations that are not above zero.
+func positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("--%s %v: must be above 0", name, d)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// inMemory is what views say about memory, which the runtime decides.
+var inMemory = regexp.MustCompile(`, [0-9.]+ [kM]?B in memory`)
+
+// sample returns a small report of one host with that many processes.
+func sample(host string, processes int) *report.Report {
+	r := report.New()
+	at := time.Unix(1_700_000_000, 0).UTC()
+	r.ID, r.TS, r.Window = "id-"+host, at, 3*time.Second
+	r.Sampling = report.Sampling{Count: 7, Total: 9}
+	r.Plugins = []report.PluginSpec{{ID: "iovisor", Label: "I/O"}}
+	r.DNS = []report.DNSRecord{{Address: "10.0.0.1", Forward: []string{host}}}
+	id := host + ";<host>"
+	r.Topologies[report.Host].Nodes = []*report.Node{{ID: id, Topology: "host", Latest: []report.Latest{
+		{Key: "control_probe_id", Timestamp: at, Value: "probe-" + host},
+		{Key: "host_name", Timestamp: at, Value: host},
+		{Key: "host_scope_version", Timestamp: at, Value: "1.13.2"},
+	}}}
+	r.Topologies[report.Host].Controls = []report.Control{{ID: "host_exec", Human: "Exec", Icon: "fa fa-terminal"}}
+	for i := range processes {
+		n := &report.Node{ID: fmt.Sprintf("%s;%d", host, i), Topology: "process",
+			Latest: []report.Latest{{Key: "pid", Timestamp: at, Value: fmt.Sprint(i)}}}
+		r.Topologies[report.Process].Nodes = append(r.Topologies[report.Process].Nodes, n)
+	}
+	return r
+}
+
+// write writes a report to a file by its ending, and returns the path.
+func write(t *testing.T, path string, r *report.Report) string {
+	t.Helper()
+	data, err := encode(r, ending(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mustBase(t *testing.T, address string) *url.URL {
+	t.Helper()
+	base, err := parseBase(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+var serveCommand = command{
+	name:  "serve",
+	usage: []string{"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …"},
+	brief: "takes what probes post, stores it and answers questions",
+	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
+What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
+requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
+A second signal ends it at once.`,
+	define: func(f *flags) action {
+		s := &server{}
+		s.defineStore(f)
+		s.defineHTTP(f)
+		s.logging = f.logging()
+		f.must(s.check)
+		return s.run
+	},
+}
+
+// server is a running collector.
+type server struct {
+	listen, data, tenantHeader               string
+	window, tick, quantum                    time.Duration
+	retention, shutdown                      time.Duration
+	maxTopologyNodes                         int
+	maxBody, maxInflated, maxPending, memory *size
+	logging                                  *logging
+
+	log       *slog.Logger
+	metrics   *prometheus.Registry
+	store     *store
+	collector *reports.Collector
+}
+
+func (s *server) defineStore(f *flags) {
+	f.StringVar(&s.data, "data", defaultData, "the `DIR` to keep everything in")
+	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
+	f.DurationVar(&s.tick, "tick", 3*time.Second, "how often what arrived is stored, merged: every `DURATION`")
+	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
+	f.DurationVar(&s.retention, "retention", 0, "remove hours that ended more than a `DURATION` ago; 0 for never")
+	s.maxPending = f.size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
+	s.memory = f.size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
+}
+
+func (s *server) defineHTTP(f *flags) {
+	f.StringVar(&s.listen, "listen", "127.0.0.1:4040", "the `ADDRESS` to serve at; port 0 takes a free one")
+	f.StringVar(&s.tenantHeader, "tenant-header", "",
+		"the `NAME` of the request header that says the tenant, in Scope "+scopeHeader+"; empty for a single tenant")
+	f.IntVar(&s.maxTopologyNodes, "max-topology-nodes", 10_000,
+		"drop topologies of more than `N` nodes for each host; negative for no limit")
+	s.maxBody = f.size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
+	s.maxInflated = f.size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
+	f.DurationVar(&s.shutdown, "shutdown-timeout", 30*time.Second, "end at most a `DURATION` after the signal, stored or not")
+}
+
+func (s *server) check() error {
+	if *s.maxPending == 0 || *s.memory == 0 {
+		return errors.New("--max-pending and --memory must be above 0")
+	}
+	return positive("shutdown-timeout", s.shutdown)
+}
+
+func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
+	if len(args) > 0 {
+		return usagef("%q is no flag: serve takes no arguments", args[0])
+	}
+	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
+	s.log = s.logging.logger(p.stderr)
+	s.store, err = openStore(s.data, &local.Options{Retention: s.retention, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.store.close()) }()
+	if err := s.wire(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "listening on http://%s\n", listener.Addr())
+	return s.serve(ctx, p, listener)
+}
+
+// wire makes the collector on the store.
+func (s *server) wire() (err error) {
+	s.metrics = prometheus.NewRegistry()
+	s.metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
+		Live: bucket.CollectorOptions[*report.Report]{
+			Window: s.window, Tick: s.tick, Alone: true,
+			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
+			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+		},
+		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory)},
+		MaxInflated:      blobs.MaxBytes,
+		MaxTopologyNodes: s.maxTopologyNodes,
+		Registerer:       s.metrics,
+		Logger:           s.log,
+	})
+	return err
+}
+
+// web returns the server of the collector's HTTP surface.
+func (s *server) web() (*http.Server, error) {
+	h, err := reports.NewHandler(s.collector, &reports.HandlerOptions{
+		TenantHeader: s.tenantHeader,
+		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
+		MaxBuffered: max(256<<20, int64(*s.maxBody)),
+		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reports.NewServer(h), nil
+}
+
+// version returns the version that the command was built as.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "dev"
+	}
+	return info.Main.Version
+}
+
+// serve answers requests until ctx ends or serving fails, and then stores what
+// is left.
+func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
+	web, err := s.web()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	running := make(chan error, 2)
+	go func() { running <- s.collector.Run(context.WithoutCancel(ctx)) }()
+	go func() { running <- web.Serve(listener) }()
+	s.log.Info("collector is ready", "address", listener.Addr().String(), "data", s.data)
+	var failed error
+	left := 2
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping: storing what is left")
+	case failed = <-running:
+		left--
+	}
+	err = errors.Join(failed, s.stop(p, web))
+	for range left {
+		if e := <-running; !closed(e) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// closed tells whether an error says no more than that there was a stop, which
+// may have come before what it stopped had begun.
+func closed(err error) bool {
+	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, bucket.ErrClosed)
+}
+
+// stop ends requests, half of the time at most being left to those under way,
+// and stores what the collector holds.
+func (s *server) stop(p *process, web *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.shutdown)
+	defer cancel()
+	polite, done := context.WithTimeout(ctx, s.shutdown/2)
+	defer done()
+	if err := web.Shutdown(polite); err != nil {
+		s.log.Warn("cut off requests that were under way", "error", err)
+		web.Close()
+	}
+	err := s.collector.Close(ctx)
+	var lost *bucket.UndeliveredError
+	if errors.As(err, &lost) {
+		for _, v := range lost.Values {
+			p.warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time, v.Err)
+		}
+		return fmt.Errorf("%s lost", plural(len(lost.Values), "value"))
+	}
+	return err
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// brokenStore refuses every commit.
+type brokenStore struct{ bucket.Committer }
+
+func (brokenStore) Commit(context.Context, bucket.Row, bucket.Entry, []byte) error {
+	return errors.New("disk full")
+}
+
+// newServer returns a server with the flags' defaults over a store.
+func newServer(t *testing.T, s *store, args ...string) *server {
+	t.Helper()
+	srv := &server{}
+	f := newFlags("serve")
+	srv.defineStore(f)
+	srv.defineHTTP(f)
+	srv.logging = f.logging()
+	if _, err := f.parse(args, func(string) (string, bool) { return "", false }); err != nil {
+		t.Fatal(err)
+	}
+	srv.store, srv.log = s, warnings(&buffer{})
+	if err := srv.wire(); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// What cannot be stored in time is named, and makes the command fail.
+func TestServeNamesWhatItLoses(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: new(tiered.MemTier), committer: brokenStore{}},
+		"--shutdown-timeout", "300ms")
+	for _, tenant := range []string{"a", "b"} {
+		if err := s.collector.Add(t.Context(), tenant, sample("one", 1), reports.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := &buffer{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	start := time.Now()
+	err = s.serve(ctx, &process{stderr: &lockedWriter{w: stderr}}, listener)
+	if err == nil || err.Error() != "2 values lost" {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `collector: not stored: tenant "`) || !strings.HasSuffix(lines[1], "disk full") {
+		t.Errorf("said %q", lines)
+	}
+}
