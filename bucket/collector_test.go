@@ -2,129 +2,21 @@ package bucket_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/bucket/indextest"
-	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
-
-var errBroken = errors.New("broken on purpose")
-
-// ids is a multiset: an id that is lost or counted twice shows.
-type ids []int
-
-func mergeIDs(parts []ids) (ids, error) {
-	merged := slices.Concat(parts...)
-	slices.Sort(merged)
-	return merged, nil
-}
-
-// idCodec counts how often it encodes.
-type idCodec struct{ encodes *atomic.Int64 }
-
-func (c idCodec) Encode(v ids) ([]byte, error) {
-	c.encodes.Add(1)
-	return json.Marshal(v)
-}
-
-func (idCodec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
-
-// stores are an index and an authority that fail as they are told, below a
-// real store.
-type stores struct {
-	index   *indextest.Faulty
-	tier    *tiertest.Faulty
-	blobs   *tiered.Store[ids]
-	encodes atomic.Int64
-}
-
-func newStores(t testing.TB) *stores {
-	t.Helper()
-	s := &stores{index: indextest.NewFaulty(bucket.NewMemIndex()), tier: tiertest.NewFaulty(&tiered.MemTier{}, 1)}
-	s.reopen(t)
-	return s
-}
-
-// reopen forgets what is cached, as a restart does.
-func (s *stores) reopen(t testing.TB) {
-	t.Helper()
-	blobs, err := tiered.New(idCodec{&s.encodes}, s.tier, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.blobs = blobs
-}
-
-func (s *stores) collector(t testing.TB, opts *bucket.CollectorOptions[ids]) *bucket.Collector[ids] {
-	t.Helper()
-	if opts == nil {
-		opts = &bucket.CollectorOptions[ids]{}
-	}
-	opts.Size = func(v ids) int64 { return int64(len(v)) }
-	c, err := bucket.NewCollector(s.index, s.blobs, mergeIDs, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// stored returns what a reader with no memory finds in the stores.
-func (s *stores) stored(t testing.TB, tenant string) ids {
-	t.Helper()
-	s.reopen(t)
-	q, err := bucket.NewQuantizer(s.index, s.blobs, mergeIDs, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	v, err := q.Range(t.Context(), tenant, now.Add(-1000*time.Hour), now.Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func upTo(n int) (v ids) {
-	for i := range n {
-		v = append(v, i)
-	}
-	return v
-}
-
-func mustAdd(t testing.TB, c *bucket.Collector[ids], tenant string, values ...int) {
-	t.Helper()
-	for _, v := range values {
-		if err := c.Add(tenant, ids{v}); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func wantIDs(t testing.TB, what string, got ids, err error, want ids) {
-	t.Helper()
-	if err != nil || !slices.Equal(got, want) {
-		t.Fatalf("%s: got %v, error %v; want %v", what, got, err, want)
-	}
-}
-
-// fast lets failures be repeated without delay.
-func fast() *bucket.CollectorOptions[ids] {
-	return &bucket.CollectorOptions[ids]{Backoff: time.Microsecond, MaxBackoff: time.Millisecond}
-}
 
 func TestRule4RetriesOnlyTheStageThatFailed(t *testing.T) {
 	t.Parallel()
@@ -428,156 +320,6 @@ func TestAliveAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-}
-
-// TestEveryAnswerHoldsEveryValueOnce asks without pause while values arrive,
-// are sealed, flushed, and fail to be: each answer must hold every value that
-// was acknowledged before the question, and none twice.
-func TestEveryAnswerHoldsEveryValueOnce(t *testing.T) {
-	t.Parallel()
-	s := newStores(t)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken, Stored: true})
-	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
-		}
-		return indextest.Fault{}
-	})
-	opts := fast()
-	opts.Tick, opts.Window = time.Millisecond, time.Second
-	checkAnswers(t, s.collector(t, opts))
-	if got := s.stored(t, "a"); !slices.Equal(got, upTo(len(got))) {
-		t.Error("stored values are lost or twice")
-	}
-}
-
-// checkAnswers lets one goroutine add numbers and others ask.
-func checkAnswers(t *testing.T, c *bucket.Collector[ids]) {
-	t.Helper()
-	r := start(t, c)
-	begun := time.Now()
-	var added atomic.Int64
-	var workers sync.WaitGroup
-	workers.Go(func() {
-		for i := range 400 {
-			if err := c.Add("a", ids{i}); err != nil {
-				t.Error(err)
-				return
-			}
-			added.Store(int64(i + 1))
-			time.Sleep(100 * time.Microsecond)
-		}
-	})
-	for range 3 {
-		workers.Go(func() {
-			for added.Load() < 400 && !t.Failed() {
-				least := int(added.Load())
-				v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
-				if err != nil || len(v) < least || !slices.Equal(v, upTo(len(v))) {
-					t.Errorf("after %d: got %v, error %v", least, v, err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	r.end(t)
-}
-
-// TestCollectorIsItsValues compares random histories, with a store that fails
-// at random, with the plain list of what was added and when it was sealed.
-func TestCollectorIsItsValues(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		s := newStores(t)
-		now := time.Unix(1_700_000_000, 0)
-		opts := fast()
-		opts.Now = func() time.Time { return now }
-		m := history{now: now}
-		c := s.collector(t, opts)
-		for range rapid.IntRange(1, 60).Draw(rt, "operations") {
-			switch rapid.SampledFrom([]string{"add", "add", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
-			case "add":
-				mustAdd(t, c, "a", m.add())
-			case "flush":
-				s.heal()
-				if err := c.Flush(t.Context()); err != nil {
-					rt.Fatal(err)
-				}
-				m.seal()
-			case "wait":
-				now = now.Add(time.Duration(rapid.Int64Range(1, int64(20*time.Second)).Draw(rt, "time")))
-				m.now = now
-			case "fail":
-				ctx, cancel := context.WithCancel(t.Context())
-				cancel()
-				_ = c.Flush(ctx) // seals, and delivers nothing
-				m.seal()
-			case "ask":
-				from := rapid.Int64Range(-int64(time.Minute), int64(time.Second)).Draw(rt, "from")
-				length := rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "length")
-				start := now.Add(time.Duration(from))
-				end := start.Add(time.Duration(length))
-				v, err := c.Range(t.Context(), "a", start, end)
-				wantIDs(t, fmt.Sprint("range ", start, end), v, err, m.between(start, end))
-			}
-		}
-	})
-}
-
-func (s *stores) heal() {
-	s.tier.Heal()
-	s.index.Inject(nil)
-}
-
-// history is what a collector was given.
-type history struct {
-	now, last time.Time
-	sealed    []struct {
-		at     time.Time
-		values ids
-	}
-	current ids
-	next    int
-}
-
-func (h *history) add() int {
-	h.current = append(h.current, h.next)
-	h.next++
-	return h.next - 1
-}
-
-func (h *history) seal() {
-	if len(h.current) == 0 {
-		return
-	}
-	h.last = later(h.now, h.last.Add(1))
-	h.sealed = append(h.sealed, struct {
-		at     time.Time
-		values ids
-	}{h.last, h.current})
-	h.current = nil
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func (h *history) between(from, to time.Time) (v ids) {
-	for _, s := range h.sealed {
-		if !s.at.Before(from) && s.at.Before(to) {
-			v = append(v, s.values...)
-		}
-	}
-	if now := later(h.now, h.last.Add(1)); !now.Before(from) && now.Before(to) {
-		v = append(v, h.current...)
-	}
-	slices.Sort(v)
-	return v
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

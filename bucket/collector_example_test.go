@@ -1,0 +1,50 @@
+package bucket_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+func ExampleNewCollector() {
+	ctx := context.Background()
+	store, err := tiered.New(idCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		panic(err)
+	}
+	c, err := bucket.NewCollector(bucket.NewMemIndex(), store, mergeIDs, &bucket.CollectorOptions[ids]{
+		Window: time.Minute,
+		Size:   func(v ids) int64 { return int64(8 * len(v)) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	_ = c.Add("acme", ids{1})
+	_ = c.Add("acme", ids{2})
+	live, err := c.At(ctx, "acme", time.Now())
+	fmt.Println(live, err)
+
+	_ = c.Close(ctx) // makes what is pending discoverable
+	past, err := c.Range(ctx, "acme", time.Now().Add(-time.Hour), time.Now())
+	fmt.Println(past, err)
+	// Output:
+	// [1 2] <nil>
+	// [1 2] <nil>
+}
+
+func ExampleNewWindow() {
+	w, err := bucket.NewWindow(2, mergeIDs)
+	if err != nil {
+		panic(err)
+	}
+	for i := range 4 {
+		_ = w.Add(ids{i})
+		w.Seal()
+	}
+	_ = w.Add(ids{4})
+	fmt.Println(w.Value())
+	// Output: [2 3 4] <nil>
+}

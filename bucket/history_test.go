@@ -1,0 +1,166 @@
+package bucket_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+	"pgregory.net/rapid"
+)
+
+// TestEveryAnswerHoldsEveryValueOnce asks without pause while values arrive,
+// are sealed, flushed, and fail to be: each answer must hold every value that
+// was acknowledged before the question, and none twice.
+func TestEveryAnswerHoldsEveryValueOnce(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken, Stored: true})
+	n := 0
+	s.index.Inject(func(call indextest.Call) indextest.Fault {
+		if n++; call.Op == indextest.Put && n%3 == 0 {
+			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+		}
+		return indextest.Fault{}
+	})
+	opts := fast()
+	opts.Tick, opts.Window = time.Millisecond, time.Second
+	checkAnswers(t, s.collector(t, opts))
+	if got := s.stored(t, "a"); !slices.Equal(got, upTo(len(got))) {
+		t.Error("stored values are lost or twice")
+	}
+}
+
+// checkAnswers lets one goroutine add numbers and others ask.
+func checkAnswers(t *testing.T, c *bucket.Collector[ids]) {
+	t.Helper()
+	r := start(t, c)
+	begun := time.Now()
+	var added atomic.Int64
+	var workers sync.WaitGroup
+	workers.Go(func() {
+		for i := range 400 {
+			if err := c.Add("a", ids{i}); err != nil {
+				t.Error(err)
+				return
+			}
+			added.Store(int64(i + 1))
+			time.Sleep(100 * time.Microsecond)
+		}
+	})
+	for range 3 {
+		workers.Go(func() {
+			for added.Load() < 400 && !t.Failed() {
+				least := int(added.Load())
+				v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
+				if err != nil || len(v) < least || !slices.Equal(v, upTo(len(v))) {
+					t.Errorf("after %d: got %v, error %v", least, v, err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	r.end(t)
+}
+
+// TestCollectorIsItsValues compares random histories, with a store that fails
+// at random, with the plain list of what was added and when it was sealed.
+func TestCollectorIsItsValues(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newStores(t)
+		now := time.Unix(1_700_000_000, 0)
+		opts := fast()
+		opts.Now = func() time.Time { return now }
+		m := history{now: now}
+		c := s.collector(t, opts)
+		for range rapid.IntRange(1, 60).Draw(rt, "operations") {
+			switch rapid.SampledFrom([]string{"add", "add", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
+			case "add":
+				mustAdd(t, c, "a", m.add())
+			case "flush":
+				s.heal()
+				if err := c.Flush(t.Context()); err != nil {
+					rt.Fatal(err)
+				}
+				m.seal()
+			case "wait":
+				now = now.Add(time.Duration(rapid.Int64Range(1, int64(20*time.Second)).Draw(rt, "time")))
+				m.now = now
+			case "fail":
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				_ = c.Flush(ctx) // seals, and delivers nothing
+				m.seal()
+			case "ask":
+				from := rapid.Int64Range(-int64(time.Minute), int64(time.Second)).Draw(rt, "from")
+				length := rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "length")
+				start := now.Add(time.Duration(from))
+				end := start.Add(time.Duration(length))
+				v, err := c.Range(t.Context(), "a", start, end)
+				wantIDs(t, fmt.Sprint("range ", start, end), v, err, m.between(start, end))
+			}
+		}
+	})
+}
+
+func (s *stores) heal() {
+	s.tier.Heal()
+	s.index.Inject(nil)
+}
+
+// history is what a collector was given.
+type history struct {
+	now, last time.Time
+	sealed    []struct {
+		at     time.Time
+		values ids
+	}
+	current ids
+	next    int
+}
+
+func (h *history) add() int {
+	h.current = append(h.current, h.next)
+	h.next++
+	return h.next - 1
+}
+
+func (h *history) seal() {
+	if len(h.current) == 0 {
+		return
+	}
+	h.last = later(h.now, h.last.Add(1))
+	h.sealed = append(h.sealed, struct {
+		at     time.Time
+		values ids
+	}{h.last, h.current})
+	h.current = nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (h *history) between(from, to time.Time) (v ids) {
+	for _, s := range h.sealed {
+		if !s.at.Before(from) && s.at.Before(to) {
+			v = append(v, s.values...)
+		}
+	}
+	if now := later(h.now, h.last.Add(1)); !now.Before(from) && now.Before(to) {
+		v = append(v, h.current...)
+	}
+	slices.Sort(v)
+	return v
+}

@@ -1,0 +1,121 @@
+package bucket_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+var errBroken = errors.New("broken on purpose")
+
+// ids is a multiset: an id that is lost or counted twice shows.
+type ids []int
+
+func mergeIDs(parts []ids) (ids, error) {
+	merged := slices.Concat(parts...)
+	slices.Sort(merged)
+	return merged, nil
+}
+
+// idCodec counts how often it encodes.
+type idCodec struct{ encodes *atomic.Int64 }
+
+func (c idCodec) Encode(v ids) ([]byte, error) {
+	if c.encodes != nil {
+		c.encodes.Add(1)
+	}
+	return json.Marshal(v)
+}
+
+func (idCodec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
+
+// stores are an index and an authority that fail as they are told, below a
+// real store.
+type stores struct {
+	index   *indextest.Faulty
+	tier    *tiertest.Faulty
+	blobs   *tiered.Store[ids]
+	encodes atomic.Int64
+}
+
+func newStores(t testing.TB) *stores {
+	t.Helper()
+	s := &stores{index: indextest.NewFaulty(bucket.NewMemIndex()), tier: tiertest.NewFaulty(&tiered.MemTier{}, 1)}
+	s.reopen(t)
+	return s
+}
+
+// reopen forgets what is cached, as a restart does.
+func (s *stores) reopen(t testing.TB) {
+	t.Helper()
+	blobs, err := tiered.New(idCodec{&s.encodes}, s.tier, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.blobs = blobs
+}
+
+func (s *stores) collector(t testing.TB, opts *bucket.CollectorOptions[ids]) *bucket.Collector[ids] {
+	t.Helper()
+	if opts == nil {
+		opts = &bucket.CollectorOptions[ids]{}
+	}
+	opts.Size = func(v ids) int64 { return int64(len(v)) }
+	c, err := bucket.NewCollector(s.index, s.blobs, mergeIDs, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// stored returns what a reader with no memory finds in the stores.
+func (s *stores) stored(t testing.TB, tenant string) ids {
+	t.Helper()
+	s.reopen(t)
+	q, err := bucket.NewQuantizer(s.index, s.blobs, mergeIDs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	v, err := q.Range(t.Context(), tenant, now.Add(-1000*time.Hour), now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func upTo(n int) (v ids) {
+	for i := range n {
+		v = append(v, i)
+	}
+	return v
+}
+
+func mustAdd(t testing.TB, c *bucket.Collector[ids], tenant string, values ...int) {
+	t.Helper()
+	for _, v := range values {
+		if err := c.Add(tenant, ids{v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func wantIDs(t testing.TB, what string, got ids, err error, want ids) {
+	t.Helper()
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%s: got %v, error %v; want %v", what, got, err, want)
+	}
+}
+
+// fast lets failures be repeated without delay.
+func fast() *bucket.CollectorOptions[ids] {
+	return &bucket.CollectorOptions[ids]{Backoff: time.Microsecond, MaxBackoff: time.Millisecond}
+}
