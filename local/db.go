@@ -1,0 +1,244 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// ErrClosed is returned by every call that starts after Close.
+var ErrClosed = errors.New("local: store is closed")
+
+// pause is the time between two attempts to go on after a failed write.
+const pause = time.Second
+
+// DB is an index and its blobs in one directory. It is safe for any number of
+// goroutines.
+//
+// When a write to disk fails (disk full, input/output error), the call returns
+// the error, and so do all others until the fault is gone: the store cuts
+// itself off the disk as a crash would, and the next call, at most once a
+// second, reads the directory again and goes on.
+type DB struct {
+	dir    string
+	opts   Options
+	lock   *pebble.Lock
+	claims claims
+	pause  time.Duration
+
+	mu      sync.Mutex
+	idle    sync.Cond // calls has become 0
+	engine  *engine   // nil while there is none to be had; guarded by mu
+	fault   error     // why engine is nil; guarded by mu
+	tried   time.Time // of the last failed restart; guarded by mu
+	calls   int       // calls in flight; guarded by mu
+	healing bool      // a call is starting a new engine; guarded by mu
+	closed  bool      // guarded by mu
+
+	stop      context.CancelFunc // ends retention
+	retention sync.WaitGroup
+	gone      chan struct{} // closed when Close is done
+}
+
+var _ bucket.Committer = (*DB)(nil)
+
+// Open opens the store in dir, and makes it where dir is absent or empty. It
+// refuses a directory that any process holds open, this one included, one that
+// holds other things, and one of a newer format version.
+func Open(dir string, opts *Options) (*DB, error) {
+	db, err := open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open store %q: %w", dir, err)
+	}
+	return db, nil
+}
+
+func open(dir string, opts *Options) (*DB, error) {
+	full, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	dir, lock, err := takeDirectory(full.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := startEngine(dir, lock, &full)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	db := &DB{dir: dir, opts: full, lock: lock, engine: engine, pause: pause, stop: func() {}, gone: make(chan struct{})}
+	db.idle.L = &db.mu
+	if err := db.retain(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Close waits for the calls in flight, then closes the store and lets go of
+// the directory. Calls after the first wait for it and return nil.
+func (db *DB) Close() error {
+	if !db.shut() {
+		<-db.gone
+		return nil
+	}
+	defer close(db.gone)
+	db.stop()
+	db.retention.Wait()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for db.calls > 0 {
+		db.idle.Wait()
+	}
+	var err error
+	if db.engine != nil {
+		err = db.engine.close()
+	}
+	if err := errors.Join(err, db.lock.Close()); err != nil {
+		return fmt.Errorf("close store %q: %w", db.dir, err)
+	}
+	return nil
+}
+
+// shut tells whether this call is the one that closes.
+func (db *DB) shut() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return false
+	}
+	db.closed = true
+	return true
+}
+
+// acquire returns the engine for one call, which must release.
+func (db *DB) acquire() (*engine, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, ErrClosed
+	}
+	if db.engine != nil {
+		db.fault = db.engine.fuse.blown()
+	}
+	if db.fault != nil {
+		return db.heal()
+	}
+	db.calls++
+	return db.engine, nil
+}
+
+func (db *DB) release() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.calls--
+	if db.calls == 0 {
+		db.idle.Broadcast()
+	}
+}
+
+// heal starts a new engine where the old one's fuse has blown, once its calls
+// have ended. It is called with mu held, and lets go of it in between.
+func (db *DB) heal() (*engine, error) {
+	if db.calls > 0 || db.healing || time.Since(db.tried) < db.pause {
+		return nil, fmt.Errorf("store is down since: %w", db.fault)
+	}
+	old := db.engine
+	db.engine, db.healing = nil, true
+	db.calls++
+	db.mu.Unlock()
+	fresh, err := db.restart(old)
+	db.mu.Lock()
+	db.healing = false
+	if err != nil {
+		db.fault, db.tried = err, time.Now()
+		db.calls--
+		db.idle.Broadcast()
+		return nil, err
+	}
+	db.opts.Logger.Info("store works again", "dir", db.dir, "fault", db.fault)
+	db.engine, db.fault = fresh, nil
+	return fresh, nil
+}
+
+func (db *DB) restart(old *engine) (*engine, error) {
+	if old != nil {
+		_ = old.close() // says what blew the fuse, which is known
+	}
+	return startEngine(db.dir, db.lock, &db.opts)
+}
+
+// read calls do with the engine.
+func (db *DB) read(ctx context.Context, do func(*engine) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e, err := db.acquire()
+	if err != nil {
+		return err
+	}
+	defer db.release()
+	return e.verdict(do(e))
+}
+
+// Commit stores blob under e.Key and adds e to row's entries in one synced
+// write, both or neither, or returns bucket.ErrExists when the instant or the
+// key is taken. Concurrent commits share syncs. When ctx ends first, or a
+// write to disk fails, the commit may or may not have happened, whole.
+func (db *DB) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+	key, err := entryKey(row, e.Time)
+	if err != nil {
+		return err
+	}
+	return db.put(ctx, record{key, []byte(e.Key)}, record{blobKey(e.Key), blob})
+}
+
+// put adds the records, all or none; bucket.ErrExists when a key is taken.
+func (db *DB) put(ctx context.Context, records ...record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e, err := db.acquire()
+	if err != nil {
+		return err
+	}
+	free, err := db.claims.take(ctx, keys(records)...)
+	if err != nil {
+		db.release()
+		return err
+	}
+	done := func() { free(); db.release() }
+	batch, err := e.batch(records)
+	if err = e.verdict(err); err != nil {
+		done()
+		return err
+	}
+	return await(ctx, func() error {
+		defer done()
+		return e.apply(batch)
+	})
+}
+
+func keys(records []record) []string {
+	keys := make([]string, len(records))
+	for i, r := range records {
+		keys[i] = string(r.key)
+	}
+	return keys
+}
+
+// await calls do and waits for it until ctx ends; do goes on then.
+func await(ctx context.Context, do func() error) error {
+	result := make(chan error, 1)
+	go func() { result <- do() }()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

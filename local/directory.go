@@ -1,0 +1,181 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Frozen: the file that says what the directory holds, so that it can be
+// refused before anything in it is touched.
+const (
+	formatName    = "FORMAT"
+	formatDraft   = "FORMAT.tmp"
+	formatPrefix  = "timeblob local "
+	formatVersion = 1
+)
+
+// takeDirectory makes sure that dir is a directory of this store, an empty one
+// becomes one, and locks it against other processes and this one. It returns
+// the path the directory is called by from now on.
+func takeDirectory(fsys vfs.FS, dir string) (string, *pebble.Lock, error) {
+	if err := makeDirectory(fsys, dir); err != nil {
+		return "", nil, err
+	}
+	dir, err := oneName(fsys, dir)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := checkListing(fsys, dir); err != nil {
+		return "", nil, err
+	}
+	lock, err := lockDirectory(fsys, dir)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := checkFormat(fsys, dir); err != nil {
+		return "", nil, errors.Join(err, lock.Close())
+	}
+	return dir, lock, nil
+}
+
+// oneName returns the same path for all the names a directory of the operating
+// system has: locks are per process there, so Pebble tells apart by path what
+// this process holds.
+func oneName(fsys vfs.FS, dir string) (string, error) {
+	if fsys != vfs.Default {
+		return dir, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
+}
+
+// makeDirectory creates dir and its missing parents, durably.
+func makeDirectory(fsys vfs.FS, dir string) error {
+	info, err := fsys.Stat(dir)
+	switch {
+	case dir == "":
+		return errors.New("no directory given")
+	case err == nil && !info.IsDir():
+		return errors.New("is a file, not a directory")
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if parent := fsys.PathDir(dir); parent != dir {
+		if err := makeDirectory(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDirectory(fsys, fsys.PathDir(dir))
+}
+
+func syncDirectory(fsys vfs.FS, dir string) error {
+	d, err := fsys.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// checkListing refuses a directory that holds other things than this store,
+// and one whose store has lost the file that leads to all others: Pebble would
+// begin an empty one in its place.
+func checkListing(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, formatName) {
+		if i := slices.IndexFunc(names, foreign); i >= 0 {
+			return fmt.Errorf("holds something else (%q): give an empty directory, or one made by this store", names[i])
+		}
+		return nil
+	}
+	if slices.ContainsFunc(names, holdsData) && !slices.ContainsFunc(names, isManifestMarker) {
+		return errors.New("marker.manifest is missing: restore the directory from a copy")
+	}
+	return nil
+}
+
+// foreign tells what a start that was cut short, or a file system of its own,
+// does not leave behind.
+func foreign(name string) bool {
+	return name != "LOCK" && name != formatDraft && name != "lost+found"
+}
+
+func holdsData(name string) bool {
+	return slices.Contains([]string{".sst", ".blob", ".log"}, filepath.Ext(name))
+}
+
+func isManifestMarker(name string) bool { return strings.HasPrefix(name, "marker.manifest.") }
+
+func lockDirectory(fsys vfs.FS, dir string) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, fsys)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("no permission to write: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("another process, or this one, holds it (%w): close it there first", err)
+	}
+	return lock, nil
+}
+
+// checkFormat reads the format version, or writes it where there is none.
+func checkFormat(fsys vfs.FS, dir string) error {
+	text, err := readFile(fsys, fsys.PathJoin(dir, formatName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeFormat(fsys, dir)
+	}
+	if err != nil {
+		return err
+	}
+	number, ok := strings.CutPrefix(strings.TrimSuffix(text, "\n"), formatPrefix)
+	version, err := strconv.Atoi(number)
+	switch {
+	case !ok || err != nil || version < 1:
+		return fmt.Errorf("%s holds %.40q, which is no format version of this store", formatName, text)
+	case version > formatVersion:
+		return fmt.Errorf("has format version %d, this program knows %d: use a newer program", version, formatVersion)
+	}
+	return nil
+}
+
+func readFile(fsys vfs.FS, name string) (string, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 256))
+	return string(text), errors.Join(err, f.Close())
+}
+
+// writeFormat writes the format version so that it is there whole or not.
+func writeFormat(fsys vfs.FS, dir string) error {
+	draft := fsys.PathJoin(dir, formatDraft)
+	f, err := fsys.Create(draft, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(formatPrefix + strconv.Itoa(formatVersion) + "\n"))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(draft, fsys.PathJoin(dir, formatName)); err != nil {
+		return err
+	}
+	return syncDirectory(fsys, dir)
+}

@@ -1,0 +1,185 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// record is a key and its value as stored.
+type record struct{ key, value []byte }
+
+// engine is one opening of Pebble, good until its fuse blows.
+type engine struct {
+	pebble *pebble.DB
+	fuse   *fuse
+	write  *pebble.WriteOptions
+}
+
+func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
+	fuse := &fuse{FS: opts.FS}
+	db, err := pebble.Open(dir, pebbleOptions(lock, opts, fuse))
+	if cause := fuse.blown(); cause != nil {
+		if db != nil {
+			db.Close()
+		}
+		return nil, cause
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &engine{db, fuse, &pebble.WriteOptions{Sync: !opts.NoSync}}, nil
+}
+
+// pebbleOptions: blobs arrive compressed, and by day's end each is read by key
+// as often as not at all, so nothing is compressed, and filters on every level
+// spare the disk when a key is absent, as it is before every put. Values of a
+// blob's size go to files of their own, where compactions need not move them;
+// see the package comment for what that was measured to save.
+func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options {
+	logger := pebbleLogger{opts.Logger, fuse}
+	o := &pebble.Options{
+		FS:                    fuse,
+		Lock:                  lock,
+		FormatMajorVersion:    pebble.FormatValueSeparation,
+		CacheSize:             opts.CacheBytes,
+		MemTableSize:          uint64(opts.MemtableBytes),
+		FlushDelayDeleteRange: 10 * time.Second,
+		Logger:                logger,
+		EventListener:         logger.events(),
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	}
+	o.Experimental.ValueSeparationPolicy = separation
+	return o
+}
+
+func separation() pebble.ValueSeparationPolicy {
+	return pebble.ValueSeparationPolicy{
+		Enabled:               true,
+		MinimumSize:           1 << 10,
+		MaxBlobReferenceDepth: 10,
+		RewriteMinimumAge:     15 * time.Minute,
+		TargetGarbageRatio:    0.3,
+	}
+}
+
+// verdict returns err, or what blew the fuse: then err, even nil, is worth
+// nothing, for what was read may never have been on disk.
+func (e *engine) verdict(err error) error {
+	if cause := e.fuse.blown(); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (e *engine) close() error { return e.verdict(e.pebble.Close()) }
+
+// get returns the value of a key, yours, or pebble.ErrNotFound.
+func (e *engine) get(key []byte) ([]byte, error) {
+	value, closer, err := e.pebble.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	mine := append(make([]byte, 0, len(value)), value...)
+	return mine, closer.Close()
+}
+
+// has tells whether a key is taken.
+func (e *engine) has(key []byte) (bool, error) {
+	_, closer, err := e.pebble.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, closer.Close()
+}
+
+// batch returns the batch that adds the records, bucket.ErrExists when a key
+// is taken. The caller must hold claims on all the keys.
+func (e *engine) batch(records []record) (*pebble.Batch, error) {
+	size := 0
+	for _, r := range records {
+		taken, err := e.has(r.key)
+		if err != nil {
+			return nil, err
+		}
+		if taken {
+			return nil, bucket.ErrExists
+		}
+		size += len(r.key) + len(r.value) + 16
+	}
+	batch := e.pebble.NewBatchWithSize(size)
+	for _, r := range records {
+		if err := batch.Set(r.key, r.value, nil); err != nil {
+			return nil, errors.Join(err, batch.Close())
+		}
+	}
+	return batch, nil
+}
+
+// apply writes a batch, on disk when it returns unless Options.NoSync is set.
+func (e *engine) apply(batch *pebble.Batch) error {
+	err := e.verdict(e.pebble.Apply(batch, e.write))
+	if err != nil {
+		return err // the batch may still be Pebble's
+	}
+	return batch.Close()
+}
+
+// each calls visit with an iterator over [from, to), before the first key.
+func (e *engine) each(ctx context.Context, from, to []byte, visit func(*pebble.Iterator) error) error {
+	it, err := e.pebble.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return err
+	}
+	err = visit(it)
+	return errors.Join(err, it.Close())
+}
+
+// pebbleLogger takes what Pebble says. It must not be told of a fatal error,
+// after which it would not expect to run: that blows the fuse.
+type pebbleLogger struct {
+	slog *slog.Logger
+	fuse *fuse
+}
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.slog.Enabled(context.Background(), slog.LevelDebug) {
+		l.slog.Debug("pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.slog.Warn("pebble: " + fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.fuse.blow(fmt.Errorf(format, args...))
+}
+
+// events says what readers are not told: a fault met in the background. With
+// the fuse blown those are echoes of what writers have been told.
+func (l pebbleLogger) events() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			if l.fuse.blown() == nil {
+				l.slog.Error("pebble: background work failed", "error", err)
+			}
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			l.slog.Error("pebble: data corruption", "info", info.String())
+		},
+	}
+}

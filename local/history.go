@@ -1,0 +1,107 @@
+package local
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// Tenants returns the tenants that have entries, sorted. It costs one seek a
+// row, whatever the rows hold.
+func (db *DB) Tenants(ctx context.Context) ([]string, error) {
+	seen := make(map[string]struct{})
+	err := db.read(ctx, func(e *engine) error {
+		from := hourKey(entrySpace, math.MinInt64)
+		for {
+			row, ok, err := e.nextRow(ctx, from)
+			if !ok || err != nil {
+				return err
+			}
+			seen[row.Tenant] = struct{}{}
+			if from, err = afterRow(row); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// Entries returns the tenant's entries with from ≤ Time < to in ascending
+// order, those that were put in the row of their instant. It yields one error
+// at most, and nothing after it. What is put or removed meanwhile may or may
+// not be seen. The store may be used in the loop, and closed. It costs one
+// seek an hour that has entries of any tenant, and memory for one row.
+func (db *DB) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
+	return func(yield func(bucket.Entry, error) bool) {
+		for row := bucket.RowAt(tenant, from); from < to; {
+			entries, next, err := db.rowFrom(ctx, row, from, to)
+			if err != nil {
+				yield(bucket.Entry{}, err)
+				return
+			}
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if next.Hour == row.Hour || next.Start() >= to {
+				return
+			}
+			row = next
+		}
+	}
+}
+
+// rowFrom returns the row's entries in [from, to), and the tenant's row of the
+// next hour in which anyone has entries, the same row when there is none.
+func (db *DB) rowFrom(ctx context.Context, row bucket.Row, from, to int64) (found []bucket.Entry, next bucket.Row, err error) {
+	prefix, err := rowKey(row)
+	if err != nil {
+		return nil, row, err
+	}
+	next = row
+	err = db.read(ctx, func(e *engine) error {
+		if found, err = e.entries(ctx, prefix, from, to); err != nil {
+			return err
+		}
+		other, ok, err := e.nextRow(ctx, after(hourKey(entrySpace, row.Hour)))
+		if ok {
+			next.Hour = other.Hour
+		}
+		return err
+	})
+	return found, next, err
+}
+
+// nextRow returns the row of the first entry from a key on, if there is one.
+func (e *engine) nextRow(ctx context.Context, from []byte) (row bucket.Row, ok bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return row, false, err
+	}
+	err = e.each(ctx, from, []byte{entrySpace + 1}, func(it *pebble.Iterator) error {
+		if !it.First() {
+			return it.Error()
+		}
+		ok = true
+		row, _, err = parseEntryKey(it.Key())
+		return err
+	})
+	return row, ok && err == nil, err
+}
+
+// afterRow returns the first key after all of the row's.
+func afterRow(row bucket.Row) ([]byte, error) {
+	prefix, err := rowKey(row)
+	if err != nil {
+		return nil, err
+	}
+	return after(prefix), nil
+}

@@ -1,0 +1,73 @@
+package local
+
+import (
+	"context"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// Index is the entries of a DB.
+type Index struct{ db *DB }
+
+var _ bucket.Index = (*Index)(nil)
+
+// Index returns the store's entries.
+func (db *DB) Index() *Index { return &Index{db} }
+
+// Put adds an entry, durably, or returns bucket.ErrExists when the row has one
+// of that instant. Tenants may be any string of up to 255 bytes.
+func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+	key, err := entryKey(row, e.Time)
+	if err != nil {
+		return err
+	}
+	return x.db.put(ctx, record{key, []byte(e.Key)})
+}
+
+// Query returns the row's entries with from ≤ Time < to in ascending order.
+// It costs one seek and a step an entry.
+func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+	prefix, err := rowKey(row)
+	if err != nil {
+		return nil, err
+	}
+	var entries []bucket.Entry
+	err = x.db.read(ctx, func(e *engine) error {
+		entries, err = e.entries(ctx, prefix, from, to)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// entries returns what a row holds from from to to.
+func (e *engine) entries(ctx context.Context, row []byte, from, to int64) (found []bucket.Entry, err error) {
+	if to <= from {
+		return nil, nil
+	}
+	lower := appendOrdered(row[:len(row):len(row)], from)
+	upper := appendOrdered(row[:len(row):len(row)], to)
+	err = e.each(ctx, lower, upper, func(it *pebble.Iterator) error {
+		for it.First(); it.Valid() && ctx.Err() == nil; it.Next() {
+			entry, err := entryAt(it)
+			if err != nil {
+				return err
+			}
+			found = append(found, entry)
+		}
+		return ctx.Err()
+	})
+	return found, err
+}
+
+func entryAt(it *pebble.Iterator) (bucket.Entry, error) {
+	_, t, err := parseEntryKey(it.Key())
+	if err != nil {
+		return bucket.Entry{}, err
+	}
+	key, err := it.ValueAndErr()
+	return bucket.Entry{Time: t, Key: string(key)}, err
+}

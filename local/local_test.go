@@ -1,0 +1,120 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/goleak"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// openIn opens a store and closes it at the end of the test, if still open.
+func openIn(t testing.TB, dir string, opts *Options) *DB {
+	t.Helper()
+	if opts == nil {
+		opts = &Options{}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	db, err := Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}
+
+func openMem(t testing.TB) *DB { return openIn(t, "data", &Options{FS: vfs.NewMem()}) }
+
+const hour = int64(time.Hour)
+
+// sample returns an entry of the row of instant at with a blob of its own.
+func sample(tenant string, at int64, size int) (bucket.Row, bucket.Entry, []byte) {
+	row := bucket.RowAt(tenant, at)
+	return row, bucket.Entry{Time: at, Key: row.BlobKey(at)}, noise(tenant, at, size)
+}
+
+// noise returns bytes that do not compress and that tenant and at determine.
+func noise(tenant string, at int64, size int) []byte {
+	var seed [32]byte
+	copy(seed[:], fmt.Sprintf("%d %s", at, tenant))
+	blob := make([]byte, size)
+	_, _ = io.ReadFull(rand.NewChaCha8(seed), blob)
+	return blob
+}
+
+func commit(t testing.TB, db *DB, tenant string, at int64, size int) {
+	t.Helper()
+	row, e, blob := sample(tenant, at, size)
+	if err := db.Commit(t.Context(), row, e, blob); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// entriesOf returns all entries of a tenant.
+func entriesOf(t testing.TB, db *DB, tenant string) (entries []bucket.Entry) {
+	t.Helper()
+	for e, err := range db.Entries(context.Background(), tenant, -1<<63, 1<<63-1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// blobOf returns the blob of a key, nil when it is absent.
+func blobOf(t testing.TB, db *DB, key string) []byte {
+	t.Helper()
+	found, err := db.Blobs().Get(context.Background(), []string{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found[key]
+}
+
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("got error %v, want %v", got, want)
+	}
+}
+
+func TestIndexConformance(t *testing.T) {
+	t.Parallel()
+	open := func(t *testing.T) bucket.Index { return openIn(t, t.TempDir(), nil).Index() }
+	indextest.Run(t, open)
+	indextest.RunLarge(t, open)
+}
+
+func TestTierConformance(t *testing.T) {
+	t.Parallel()
+	tiertest.Run(t, func(t *testing.T) tiered.Tier {
+		return openIn(t, filepath.Join(t.TempDir(), "a", "b"), nil).Blobs()
+	})
+}

@@ -1,0 +1,77 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// retain removes what is too old now, and every hour until Close.
+func (db *DB) retain() error {
+	if db.opts.Retention == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	db.stop = stop
+	if err := db.sweep(ctx); err != nil {
+		return err
+	}
+	db.retention.Go(func() { db.retainHourly(ctx) })
+	return nil
+}
+
+func (db *DB) retainHourly(ctx context.Context) {
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "error", err)
+		}
+	}
+}
+
+// sweep removes the hours that ended before now − Retention. Blobs go an hour
+// after their entries, so that who has the entries still finds the blobs, and
+// so does an entry that was put up to an hour after its key was made.
+func (db *DB) sweep(ctx context.Context) error {
+	hour := hourOf(db.opts.Now().Add(-db.opts.Retention))
+	return db.read(ctx, func(e *engine) error {
+		batch := e.pebble.NewBatch()
+		err := errors.Join(
+			e.dropBefore(ctx, batch, entrySpace, hour),
+			e.dropBefore(ctx, batch, blobSpace, hour-1))
+		if err != nil || batch.Empty() {
+			return errors.Join(err, batch.Close())
+		}
+		return e.apply(batch)
+	})
+}
+
+// hourOf returns the hour that t is in, rounded down, over all of time.Time.
+func hourOf(t time.Time) int64 {
+	hour := t.Unix() / 3600
+	if t.Unix()%3600 < 0 {
+		hour--
+	}
+	return hour
+}
+
+// dropBefore adds the removal of a space's hours before hour to the batch,
+// nothing when there are none: removals of nothing would pile up.
+func (e *engine) dropBefore(ctx context.Context, batch *pebble.Batch, space byte, hour int64) error {
+	from, to := hourKey(space, math.MinInt64), hourKey(space, hour)
+	return e.each(ctx, from, to, func(it *pebble.Iterator) error {
+		if !it.First() {
+			return it.Error()
+		}
+		return batch.DeleteRange(from, to, nil)
+	})
+}

@@ -1,0 +1,125 @@
+package local
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// TestRetentionBoundary: an hour is removed once its end is as old as the
+// retention, not a nanosecond sooner; its blobs are one hour later. Age-less
+// blobs stay.
+func TestRetentionBoundary(t *testing.T) {
+	t.Parallel()
+	const keep = 3 * hour
+	for name, first := range map[string]int64{"1970": 0, "2026": 493_100 * hour, "1969": -hour, "1677": -2_562_046 * hour, "2262": 2_562_040 * hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			last := first + hour - 1
+			for _, test := range []struct {
+				now         time.Time
+				entry, blob bool
+			}{
+				{at(last, keep), true, true},
+				{at(last, keep+1), false, true},
+				{at(last, keep+hour), false, true},
+				{at(last, keep+hour+1), false, false},
+				{at(last, keep+1000*hour), false, false},
+			} {
+				checkSwept(t, first, last, test.now, test.entry, test.blob)
+			}
+		})
+	}
+}
+
+// at returns t + d without regard to the bounds of int64.
+func at(t, d int64) time.Time { return time.Unix(0, t).Add(time.Duration(d)) }
+
+// checkSwept stores the first and last instant of an hour and the first of the
+// next, opens with a retention of 3 h at now, and checks what is left.
+func checkSwept(t *testing.T, first, last int64, now time.Time, entry, blob bool) {
+	t.Helper()
+	mem := vfs.NewMem()
+	db := openIn(t, "data", &Options{FS: mem})
+	for _, at := range []int64{first, last, last + 1} {
+		commit(t, db, "t", at, 100)
+	}
+	if err := db.Blobs().Put(t.Context(), "age-less", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openIn(t, "data", &Options{FS: mem, Retention: 3 * time.Hour, Now: func() time.Time { return now }})
+	defer db.Close()
+	for _, at := range []int64{first, last} {
+		row, e, _ := sample("t", at, 0)
+		checkEntry(t, db, row, e, entry)
+		if got := blobOf(t, db, e.Key) != nil; got != blob {
+			t.Errorf("at %v, blob of %d is there: %v, want %v", now, at, got, blob)
+		}
+	}
+	if blobOf(t, db, "age-less") == nil {
+		t.Error("the blob without age is gone")
+	}
+}
+
+// TestRetentionKeepsTheRest: with none, all stays whatever the clock says; with
+// the longest there is, too; other hours of other tenants stay.
+func TestRetentionKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []time.Duration{0, math.MaxInt64} {
+		mem := vfs.NewMem()
+		opts := &Options{FS: mem, Retention: keep, Now: func() time.Time { return time.Unix(1e9, 0) }}
+		db := openIn(t, "data", opts)
+		commit(t, db, "t", -200*365*24*hour, 10)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if db = openIn(t, "data", opts); len(entriesOf(t, db, "t")) != 1 {
+			t.Errorf("retention %v removed an entry", keep)
+		}
+	}
+}
+
+// TestRetentionHourly lets time pass: entries go while the store is open, the
+// disk's room comes back, and Close ends the goroutine.
+func TestRetentionHourly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open("data", &Options{FS: vfs.NewMem(), Retention: 2 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		start := time.Now().UnixNano()
+		commit(t, db, "old", start, 4<<20)
+		commit(t, db, "new", start+2*hour, 10)
+		used := disk(t, db)
+		time.Sleep(2*time.Hour + time.Minute)
+		if n := len(entriesOf(t, db, "old")); n != 1 {
+			t.Errorf("%d entries after 2 h, want 1", n)
+		}
+		time.Sleep(2 * time.Hour)
+		if old, fresh := len(entriesOf(t, db, "old")), len(entriesOf(t, db, "new")); old != 0 || fresh != 1 {
+			t.Errorf("%d old and %d new entries after 4 h, want 0 and 1", old, fresh)
+		}
+		if now := disk(t, db); now > used-3<<20 {
+			t.Errorf("%d bytes on disk, %d before the removal", now, used)
+		}
+	})
+}
+
+func disk(t *testing.T, db *DB) uint64 {
+	t.Helper()
+	stats, err := db.Stats(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats.DiskBytes
+}
