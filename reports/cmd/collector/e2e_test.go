@@ -174,17 +174,23 @@ func TestServeFailsPlainly(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, embedded(t)...)
 	file := filepath.Join(touch(t, "x"), "x")
-	for name, args := range map[string][]string{
-		"address already in use": append([]string{"--listen", strings.TrimPrefix(s.url, "http://")}, embedded(t)...),
-		"not a directory":        {"--listen", "127.0.0.1:0", "--data", file},
-		"shorter than a tick":    append([]string{"--listen", "127.0.0.1:0", "--window", "1s"}, embedded(t)...),
-		"no name of a header":    append([]string{"--listen", "127.0.0.1:0", "--tenant-header", "a b"}, embedded(t)...),
-		"at least 1h":            append([]string{"--listen", "127.0.0.1:0", "--retention", "1m"}, embedded(t)...),
+	for want, c := range map[string]struct {
+		code int
+		args []string
+	}{
+		"address already in use": {1, []string{"--listen", strings.TrimPrefix(s.url, "http://")}},
+		"not a directory":        {1, []string{"--data", file}},
+		"shorter than a tick":    {2, []string{"--window", "1s"}},
+		"no name of a header":    {2, []string{"--tenant-header", "a b"}},
 	} {
-		r := collect(t, append([]string{"serve"}, args...)...)
-		if r.code != 1 || !strings.Contains(r.stderr, name) || r.stderr[:11] != "collector: " && !strings.Contains(r.stderr, "\ncollector: ") {
-			t.Errorf("%s: exit %d: %q", name, r.code, r.stderr)
-		}
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"serve", "--log-level", "error", "--listen", "127.0.0.1:0"}, embedded(t)...)
+			r := collect(t, append(args, c.args...)...)
+			if r.code != c.code || !strings.Contains(r.stderr, want) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+				t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+			}
+		})
 	}
 }
 

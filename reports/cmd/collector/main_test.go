@@ -130,6 +130,8 @@ func TestUsage(t *testing.T) {
 		"serve with no log level":    {args: []string{"serve", "--log-level", "loud"}, code: 2, stderr: "--log-level"},
 		"serve with no log format":   {args: []string{"serve", "--log-format", "xml"}, code: 2, stderr: "--log-format"},
 		"serve with no memory":       {args: []string{"serve", "--memory", "0"}, code: 2, stderr: "--memory"},
+		"serve with no window":       {args: []string{"serve", "--window", "0s"}, code: 2, stderr: "--window 0s: must be above 0"},
+		"serve to forget at once":    {args: []string{"serve", "--retention", "1m"}, code: 2, stderr: "at least 1h"},
 		"serve with half a size":     {args: []string{"serve", "--max-body", "1XB"}, code: 2, stderr: "number of bytes"},
 		"a bad variable": {args: []string{"merge", "x"}, env: map[string]string{"COLLECTOR_JSON": "maybe"},
 			code: 2, stderr: `COLLECTOR_JSON="maybe"`},

@@ -53,6 +53,7 @@ type server struct {
 	metrics   *prometheus.Registry
 	store     *store
 	collector *reports.Collector
+	web       *http.Server
 }
 
 func (s *server) defineStore(f *flags) {
@@ -77,10 +78,14 @@ func (s *server) defineHTTP(f *flags) {
 }
 
 func (s *server) check() error {
-	if *s.maxPending == 0 || *s.memory == 0 {
-		return errors.New("--max-pending and --memory must be above 0")
+	switch {
+	case *s.maxPending == 0 || *s.memory == 0 || *s.maxBody == 0 || *s.maxInflated == 0 || s.maxTopologyNodes == 0:
+		return errors.New("--max-pending, --memory, --max-body, --max-inflated and --max-topology-nodes must not be 0")
+	case s.retention != 0 && s.retention < time.Hour:
+		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
-	return positive("shutdown-timeout", s.shutdown)
+	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
+		positive("shutdown-timeout", s.shutdown))
 }
 
 func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
@@ -95,7 +100,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	defer func() { err = errors.Join(err, s.store.close()) }()
 	if err := s.wire(); err != nil {
-		return err
+		return asUsage(err) // flags that do not fit together
 	}
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
@@ -105,7 +110,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	return s.serve(ctx, p, listener)
 }
 
-// wire makes the collector on the store.
+// wire makes the collector on the store, and its HTTP surface.
 func (s *server) wire() (err error) {
 	s.metrics = prometheus.NewRegistry()
 	s.metrics.MustRegister(collectors.NewGoCollector(),
@@ -122,11 +127,13 @@ func (s *server) wire() (err error) {
 		Registerer:       s.metrics,
 		Logger:           s.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.wireHTTP()
 }
 
-// web returns the server of the collector's HTTP surface.
-func (s *server) web() (*http.Server, error) {
+func (s *server) wireHTTP() error {
 	h, err := reports.NewHandler(s.collector, &reports.HandlerOptions{
 		TenantHeader: s.tenantHeader,
 		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
@@ -134,9 +141,10 @@ func (s *server) web() (*http.Server, error) {
 		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return reports.NewServer(h), nil
+	s.web = reports.NewServer(h)
+	return nil
 }
 
 // version returns the version that the command was built as.
@@ -151,13 +159,9 @@ func version() string {
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
-	web, err := s.web()
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
 	running := make(chan error, 2)
 	go func() { running <- s.collector.Run(context.WithoutCancel(ctx)) }()
-	go func() { running <- web.Serve(listener) }()
+	go func() { running <- s.web.Serve(listener) }()
 	s.log.Info("collector is ready", "address", listener.Addr().String(), "data", s.data)
 	var failed error
 	left := 2
@@ -167,7 +171,7 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 	case failed = <-running:
 		left--
 	}
-	err = errors.Join(failed, s.stop(p, web))
+	err := errors.Join(failed, s.stop(p))
 	for range left {
 		if e := <-running; !closed(e) {
 			err = errors.Join(err, e)
@@ -184,14 +188,14 @@ func closed(err error) bool {
 
 // stop ends requests, half of the time at most being left to those under way,
 // and stores what the collector holds.
-func (s *server) stop(p *process, web *http.Server) error {
+func (s *server) stop(p *process) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdown)
 	defer cancel()
 	polite, done := context.WithTimeout(ctx, s.shutdown/2)
 	defer done()
-	if err := web.Shutdown(polite); err != nil {
+	if err := s.web.Shutdown(polite); err != nil {
 		s.log.Warn("cut off requests that were under way", "error", err)
-		web.Close()
+		s.web.Close()
 	}
 	err := s.collector.Close(ctx)
 	var lost *bucket.UndeliveredError

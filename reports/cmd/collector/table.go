@@ -18,7 +18,7 @@ type table struct {
 
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = printable(c)
+		cells[i] = cut(clean(c), t.widest())
 	}
 	t.rows = append(t.rows, cells)
 }
@@ -62,11 +62,19 @@ func pad(cell string, width int, right bool) string {
 	return cell + space
 }
 
-// printable returns s fit for a cell: clean, and cut to 60 characters.
-func printable(s string) string {
-	s = clean(s)
-	if runes := []rune(s); len(runes) > 60 {
-		return string(runes[:59]) + "…"
+// widest returns how many characters of a cell are shown: what leaves room for
+// the other columns.
+func (t *table) widest() int {
+	if t.head {
+		return columns / 2
+	}
+	return columns - 20
+}
+
+// cut returns the beginning of s, of at most that many characters.
+func cut(s string, characters int) string {
+	if runes := []rune(s); len(runes) > characters {
+		return string(runes[:characters-1]) + "…"
 	}
 	return s
 }

@@ -17,8 +17,8 @@ func TestTable(t *testing.T) {
 	if err := tab.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	y := strings.Repeat("y", 59) + "…"
-	space := strings.Repeat(" ", 54)
+	y := strings.Repeat("y", 49) + "…"
+	space := strings.Repeat(" ", 44)
 	want := "  NAME  " + space + "  COUNT  NOTE\n" +
 		"  é     " + space + "      5  12\n" +
 		"  longer" + space + "   1000  x\ufffd[31m\ufffd\n" +
