@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// beside runs work, and base as often in the same loop, and reports how much
+// longer work takes.
+func beside(b *testing.B, unit string, bytes int, base, work func()) {
+	b.Helper()
+	var baseTime, workTime time.Duration
+	b.ReportAllocs()
+	b.SetBytes(int64(bytes))
+	for b.Loop() {
+		begun := time.Now()
+		work()
+		workTime += time.Since(begun)
+		b.StopTimer()
+		begun = time.Now()
+		base()
+		baseTime += time.Since(begun)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(workTime)/float64(baseTime), unit)
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, from := range []string{node, hosts} {
+		b.Run(from, func(b *testing.B) {
+			all := blobs(b, from)
+			inflated := 0
+			for _, blob := range all {
+				inflated += len(gunzip(b, blob))
+			}
+			beside(b, "x-gunzip", inflated,
+				func() { each(b, all, func(blob []byte) { gunzip(b, blob) }) },
+				func() { each(b, all, func(blob []byte) { decode(b, blob) }) })
+		})
+	}
+}
+
+func each[V any](b *testing.B, all []V, f func(V)) {
+	b.Helper()
+	for _, v := range all {
+		f(v)
+	}
+}
+
+var reader = new(gzip.Reader)
+
+func gunzip(b *testing.B, blob []byte) []byte {
+	b.Helper()
+	if err := reader.Reset(bytes.NewReader(blob)); err != nil {
+		b.Fatal(err)
+	}
+	var plain bytes.Buffer
+	plain.Grow(1 << 20)
+	if _, err := io.Copy(&plain, reader); err != nil {
+		b.Fatal(err)
+	}
+	return plain.Bytes()
+}
+
+func decode(b *testing.B, blob []byte) *report.Report {
+	b.Helper()
+	r, err := report.Codec{}.Decode(blob)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, from := range []string{node, hosts} {
+		b.Run(from, func(b *testing.B) {
+			all := decoded(b, from)
+			var plain [][]byte
+			size := 0
+			for _, r := range all {
+				text, err := report.AppendMsgpack(nil, r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				plain = append(plain, text)
+				size += len(text)
+			}
+			beside(b, "x-gzip6", size,
+				func() { each(b, plain, func(text []byte) { gzip6(b, text) }) },
+				func() { each(b, all, func(r *report.Report) { encode(b, r) }) })
+		})
+	}
+}
+
+var writer, _ = gzip.NewWriterLevel(nil, 6)
+
+func gzip6(b *testing.B, text []byte) {
+	b.Helper()
+	var blob bytes.Buffer
+	writer.Reset(&blob)
+	if _, err := writer.Write(text); err != nil {
+		b.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func encode(b *testing.B, r *report.Report) {
+	b.Helper()
+	if _, err := (report.Codec{}).Encode(r); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,174 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// store returns a store of reports over an authority.
+func store(b *testing.B, authority tiered.Tier, opts *tiered.Options[*report.Report]) *tiered.Store[*report.Report] {
+	b.Helper()
+	if opts == nil {
+		opts = &tiered.Options[*report.Report]{Memory: 1 << 30}
+	}
+	opts.Size = report.Size
+	s, err := tiered.New(report.Codec{}, authority, opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close(context.Background()) })
+	return s
+}
+
+// BenchmarkWindow asks a live window after each report that arrives. The
+// merges of the report itself are not counted in merges/op.
+func BenchmarkWindow(b *testing.B) {
+	for _, ticks := range []int{5, 100, 1200} {
+		b.Run(fmt.Sprint(ticks, " ticks"), func(b *testing.B) {
+			merges := 0
+			w, err := bucket.NewWindow(ticks, func(parts []*report.Report) (*report.Report, error) {
+				merges += len(parts) - 1
+				return report.Merge(parts)
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			all := decoded(b, hosts)
+			for i := range ticks {
+				must(b, w.Add(all[i%len(all)]))
+				w.Seal()
+			}
+			asked := 0
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				must(b, w.Add(all[i%len(all)]))
+				before := merges
+				_, err := w.Value()
+				must(b, err)
+				asked += merges - before
+			}
+			b.ReportMetric(float64(asked)/float64(b.N), "merges/op")
+		})
+	}
+}
+
+func must(b *testing.B, err error) {
+	if err != nil {
+		b.Helper()
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkFlush stores a tick of many tenants, each with one big report, on
+// disk and in memory.
+func BenchmarkFlush(b *testing.B) {
+	for _, where := range []string{"disk", "memory"} {
+		for _, tenants := range []int{1, 100} {
+			b.Run(fmt.Sprint(where, " ", tenants, " tenants"), func(b *testing.B) {
+				benchmarkFlush(b, where, tenants)
+			})
+		}
+	}
+}
+
+func benchmarkFlush(b *testing.B, where string, tenants int) {
+	opts := &bucket.CollectorOptions[*report.Report]{Size: report.Size, MaxPending: 1 << 40}
+	var index bucket.Index = bucket.NewMemIndex()
+	var authority tiered.Tier = &tiered.MemTier{}
+	if where == "disk" {
+		db, err := local.Open(b.TempDir(), nil)
+		must(b, err)
+		b.Cleanup(func() { _ = db.Close() })
+		index, authority, opts.Committer = db.Index(), db.Blobs(), db
+	}
+	size := 0
+	opts.Stored = func(_ string, _ bucket.Entry, n int) { size = n }
+	c, err := bucket.NewCollector(index, store(b, authority, nil), report.Merge, opts)
+	must(b, err)
+	all := decoded(b, node)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for t := range tenants {
+			must(b, c.Add(fmt.Sprint("t", t), all[i%len(all)]))
+		}
+		must(b, c.Flush(b.Context()))
+	}
+	b.SetBytes(int64(size * tenants))
+	b.ReportMetric(float64(tenants), "blobs/op")
+}
+
+// BenchmarkRange asks for a minute of three hosts: the merges of its quanta
+// in memory, only its reports in memory, and nothing in memory.
+func BenchmarkRange(b *testing.B) {
+	for _, c := range []struct {
+		name           string
+		quanta, memory int64
+	}{
+		{"quanta in memory", 1 << 30, 1 << 30},
+		{"reports in memory", -1, 1 << 30},
+		{"nothing in memory", -1, -1},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkRange(b, c.quanta, c.memory) })
+	}
+}
+
+func benchmarkRange(b *testing.B, quanta, memory int64) {
+	index, authority := bucket.NewMemIndex(), &tiered.MemTier{}
+	from := time.Unix(1_700_000_001, 0)
+	to := from
+	all := blobs(b, hosts)
+	for i, blob := range all {
+		to = from.Add(time.Duration(i+1) * time.Second)
+		row := bucket.RowAt("a", to.UnixNano())
+		e := bucket.Entry{Time: to.UnixNano(), Key: row.BlobKey(to.UnixNano())}
+		must(b, authority.Put(b.Context(), e.Key, blob))
+		must(b, index.Put(b.Context(), row, e))
+	}
+	s := store(b, authority, &tiered.Options[*report.Report]{Memory: memory})
+	q, err := bucket.NewQuantizer(index, s, report.Merge,
+		&bucket.QuantizerOptions[*report.Report]{CacheBytes: quanta, Size: report.Size})
+	must(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := q.Range(b.Context(), "a", from, to.Add(1))
+		must(b, err)
+	}
+	b.ReportMetric(float64(len(all)), "entries/op")
+}
+
+// BenchmarkStore reads one report from each place it may be in.
+func BenchmarkStore(b *testing.B) {
+	blob := blobs(b, node)[0]
+	authority, cache := &tiered.MemTier{}, &tiered.MemTier{Overwrite: true}
+	must(b, authority.Put(b.Context(), "k", blob))
+	must(b, cache.Put(b.Context(), "k", blob))
+	caches := []tiered.Cache{{Name: "near", Tier: cache}}
+	for _, c := range []struct {
+		name string
+		opts tiered.Options[*report.Report]
+	}{
+		{"memory", tiered.Options[*report.Report]{Memory: 1 << 30}},
+		{"cache", tiered.Options[*report.Report]{Memory: -1, Caches: caches}},
+		{"authority", tiered.Options[*report.Report]{Memory: -1}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := store(b, authority, &c.opts)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(blob)))
+			for b.Loop() {
+				_, found, err := s.One(b.Context(), "k")
+				if err != nil || !found {
+					b.Fatal(found, err)
+				}
+			}
+			b.ReportMetric(1, "hits/op")
+		})
+	}
+}

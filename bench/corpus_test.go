@@ -1,0 +1,49 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// blobs returns the captured reports that match a pattern, gzip'd.
+func blobs(b *testing.B, pattern string) [][]byte {
+	b.Helper()
+	paths, err := filepath.Glob(filepath.Join("..", "reports", "testdata", "corpus", pattern))
+	if err != nil || len(paths) == 0 {
+		b.Fatalf("no reports match %s: %v", pattern, err)
+	}
+	var all [][]byte
+	for _, path := range paths {
+		blob, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, blob)
+	}
+	return all
+}
+
+// decoded returns the same reports, upgraded.
+func decoded(b *testing.B, pattern string) []*report.Report {
+	b.Helper()
+	var all []*report.Report
+	for _, blob := range blobs(b, pattern) {
+		r, err := report.Codec{}.Decode(blob)
+		if err == nil {
+			r, err = report.Upgrade(r)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+const (
+	node  = "k8s-node/*.msgpack.gz" // one big node
+	hosts = "hosts/*/*.msgpack.gz"  // three small ones for a minute
+)
