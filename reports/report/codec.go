@@ -109,7 +109,9 @@ func (b *buffer) release() {
 	}
 }
 
-// level is gzip's default, a little smaller and slower than what Scope uses.
+// level is the one that gives the smallest blobs in reasonable time: of a report
+// of 772 kB, 1 gives 72.6 kB in 1.0 ms, 6 gives 63.6 kB in 2.3 ms, 7 and 8 are
+// larger and slower, and 9 gives 62.7 kB in 11 ms.
 const level = 6
 
 var deflates = sync.Pool{New: func() any {

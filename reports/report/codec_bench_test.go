@@ -145,3 +145,31 @@ func BenchmarkDecodeJSON(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkSize(b *testing.B) {
+	blob, _ := node(b)
+	r, err := report.Codec{}.Decode(blob)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if report.Size(r) < 1<<20 {
+			b.Fatal(report.Size(r))
+		}
+	}
+}
+
+func BenchmarkValidate(b *testing.B) {
+	blob, _ := node(b)
+	r, err := report.Codec{}.Decode(blob)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := report.Validate(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"sort"
+	"strconv"
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
@@ -61,11 +62,18 @@ func (d *decoder) fields(yield func(name []byte) bool) {
 			return
 		}
 		if d.err != nil {
-			d.within(".%.64s", name)
+			d.within(".%s", printable(name))
 			return
 		}
 	}
 	d.depth--
+}
+
+// printable returns the name of a field for an error message: whoever sent it may
+// have chosen it.
+func printable(name []byte) string {
+	quoted := strconv.Quote(string(name[:min(len(name), wordLength)]))
+	return quoted[1 : len(quoted)-1]
 }
 
 // keyed reads a map into a list of one element for each key, in that order.

@@ -38,8 +38,8 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 }
 
 // DecodeJSON reads a report from JSON, by the rules of [DecodeMsgpack]. An error
-// is a [*SyntaxError]. It costs some ten times as much as msgpack, in time
-// proportional to the length of the text.
+// is a [*SyntaxError]. It costs some twenty times the time of msgpack, and
+// is proportional to the length of the text.
 func DecodeJSON(text []byte) (*Report, error) {
 	plain, err := transcode(text)
 	if err != nil {

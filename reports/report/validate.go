@@ -25,8 +25,8 @@ const MaxWindow = 24 * time.Hour
 //   - every list that has an order must be in order and hold each key once,
 //     which decoding guarantees and merging needs.
 //
-// The error names the first fault of each topology. It costs about a third of
-// decoding.
+// The error names the first fault of each topology. It costs about a fifth
+// of decoding.
 func Validate(r *Report) error {
 	if r == nil {
 		return errors.New("invalid report: it is nil")
