@@ -32,6 +32,7 @@ type MergeStats struct {
 //     and fixed rows.
 //   - Nodes, and children of nodes: by ID and effective topology; copies that
 //     disagree about the topology are kept apart, see [MergeStats.Conflicts].
+//     A node has a topology, and is named, when one of its copies has, or is.
 //   - Sets and parents of a node: by key, each the union. Adjacency: the union.
 //   - Metrics of a node: by key, the samples of all, the least Min and the
 //     greatest Max. A metric without samples says nothing about the scale of
@@ -91,7 +92,7 @@ func MergeWithStats(parts []*Report) (*Report, MergeStats, error) {
 	return r, m.stats, nil
 }
 
-// maxChildDepth is how deep children may be nested, as in decoding.
+// maxChildDepth is how deep children may be nested: more than decoding yields.
 const maxChildDepth = 64
 
 var errTooDeep = errors.New("merge reports: children of nodes are nested deeper than " + strconv.Itoa(maxChildDepth))

@@ -84,16 +84,15 @@ func soleNode(copies []*Node) (sole *Node, same origins) {
 	return sole, same
 }
 
-// nameNode gives n the identity of its copies, with a topology if one has it.
+// nameNode gives n the identity of its copies, with a topology if one has it,
+// and named if one is.
 func nameNode(n *Node, copies []*Node) origins {
-	named := false
+	n.Unnamed = true
 	for _, c := range copies {
 		if c != nil {
-			n.ID, n.Topology = c.ID, max(n.Topology, c.Topology)
-			named = named || !c.Unnamed
+			n.ID, n.Topology, n.Unnamed = c.ID, max(n.Topology, c.Topology), n.Unnamed && c.Unnamed
 		}
 	}
-	n.Unnamed = !named
 	var same origins
 	for i, c := range copies {
 		if c != nil && c.Topology == n.Topology && c.Unnamed == n.Unnamed {

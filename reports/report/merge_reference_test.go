@@ -36,6 +36,7 @@ type identity struct{ ID, Topology string }
 
 type plainNode struct {
 	ID, Topology  string
+	Unnamed       bool
 	Sets, Parents map[string]set
 	Adjacency     set
 	Latest        map[string]stamped
@@ -128,7 +129,7 @@ func plainNodes(nodes []*report.Node, home string) map[identity]plainNode {
 
 func plainNodeOf(n *report.Node, home string) plainNode {
 	p := plainNode{
-		ID: n.ID, Topology: n.Topology, Sets: plainSets(n.Sets), Parents: plainSets(n.Parents),
+		ID: n.ID, Topology: n.Topology, Unnamed: n.Unnamed, Sets: plainSets(n.Sets), Parents: plainSets(n.Parents),
 		Adjacency: setOf(n.Adjacency), Children: plainNodes(n.Children, home),
 		Latest: map[string]stamped{}, Metrics: map[string]plainMetric{},
 	}
@@ -260,7 +261,7 @@ func joinTable(a, b report.TableTemplate) report.TableTemplate {
 
 func joinNode(a, b plainNode) plainNode {
 	return plainNode{
-		ID: a.ID, Topology: max(a.Topology, b.Topology),
+		ID: a.ID, Topology: max(a.Topology, b.Topology), Unnamed: a.Unnamed && b.Unnamed,
 		Sets: union(a.Sets, b.Sets, unionSet), Parents: union(a.Parents, b.Parents, unionSet),
 		Adjacency: unionSet(a.Adjacency, b.Adjacency),
 		Latest:    union(a.Latest, b.Latest, greater(func(s stamped) []any { return []any{int(s.At), s.Value} })),

@@ -100,6 +100,7 @@ func TestMergeLooksAtEveryField(t *testing.T) {
 	for _, change := range []func(*report.Node, *report.DNSRecord){
 		func(n *report.Node, _ *report.DNSRecord) {},
 		func(n *report.Node, _ *report.DNSRecord) { n.Topology = "host" },
+		func(n *report.Node, _ *report.DNSRecord) { n.Unnamed = true },
 		func(n *report.Node, _ *report.DNSRecord) { n.Latest = []report.Latest{latest("k", 1, "v")} },
 		func(n *report.Node, _ *report.DNSRecord) { n.Sets = parents(under("s", "x")) },
 		func(n *report.Node, _ *report.DNSRecord) { n.Adjacency = []string{"x"} },
