@@ -38,11 +38,10 @@ func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) 
 	return &engine{db, fuse, &pebble.WriteOptions{Sync: !opts.NoSync}}, nil
 }
 
-// pebbleOptions: blobs arrive compressed, and by day's end each is read by key
-// as often as not at all, so nothing is compressed, and filters on every level
-// spare the disk when a key is absent, as it is before every put. Values of a
-// blob's size go to files of their own, where compactions need not move them;
-// see the package comment for what that was measured to save.
+// pebbleOptions returns Pebble's settings: no compression, as blobs arrive
+// compressed; filters on every level, as keys are absent before every put; and
+// values of a blob's size in files of their own, where compactions need not
+// move them (see the package comment for what that saves).
 func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options {
 	logger := pebbleLogger{opts.Logger, fuse}
 	o := &pebble.Options{
@@ -138,18 +137,22 @@ func (e *engine) apply(batch *pebble.Batch) error {
 	return batch.Close()
 }
 
-// each calls visit with an iterator over [from, to), before the first key.
+// each calls visit with an iterator over [from, to), before the first key. It
+// returns the iterator's error when visit returns none.
 func (e *engine) each(ctx context.Context, from, to []byte, visit func(*pebble.Iterator) error) error {
 	it, err := e.pebble.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return err
 	}
-	err = visit(it)
-	return errors.Join(err, it.Close())
+	if err := visit(it); err != nil {
+		it.Close()
+		return err
+	}
+	return it.Close()
 }
 
-// pebbleLogger takes what Pebble says. It must not be told of a fatal error,
-// after which it would not expect to run: that blows the fuse.
+// pebbleLogger takes what Pebble says. After a fatal error, which Pebble does
+// not expect to outlive, it keeps it off the disk.
 type pebbleLogger struct {
 	slog *slog.Logger
 	fuse *fuse

@@ -200,6 +200,17 @@ type syscallError struct{ error }
 
 func (e *syscallError) Unwrap() error { return e.error }
 
+// TestNoPreallocation: a file system that cannot preallocate is as good.
+func TestNoPreallocation(t *testing.T) {
+	t.Parallel()
+	fault := &trap{match: func(op errorfs.Op) bool { return op.Kind == errorfs.OpFilePreallocate }, err: syscall.EOPNOTSUPP, at: 1, count: 1 << 40}
+	db := openIn(t, t.TempDir(), &Options{FS: errorfs.Wrap(vfs.Default, fault)})
+	commit(t, db, "t", 1, 1<<20)
+	if fault.hit.Load() == 0 {
+		t.Error("nothing was preallocated")
+	}
+}
+
 // TestFailedRead: a block that cannot be read is an error that names the blob,
 // and is not an absent blob, nor is it taken for free to write.
 func TestFailedRead(t *testing.T) {

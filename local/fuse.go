@@ -121,9 +121,12 @@ func (f *fusedFile) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Preallocate is a hint, which some file systems do not take.
 func (f *fusedFile) Preallocate(off, length int64) error {
-	f.fuse.write(func() error { return f.File.Preallocate(off, length) })
-	return nil
+	if f.fuse.blown() != nil {
+		return nil
+	}
+	return f.File.Preallocate(off, length)
 }
 
 func (f *fusedFile) Sync() error {

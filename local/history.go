@@ -88,7 +88,7 @@ func (e *engine) nextRow(ctx context.Context, from []byte) (row bucket.Row, ok b
 	}
 	err = e.each(ctx, from, []byte{entrySpace + 1}, func(it *pebble.Iterator) error {
 		if !it.First() {
-			return it.Error()
+			return nil
 		}
 		ok = true
 		row, _, err = parseEntryKey(it.Key())

@@ -70,7 +70,7 @@ func (e *engine) dropBefore(ctx context.Context, batch *pebble.Batch, space byte
 	from, to := hourKey(space, math.MinInt64), hourKey(space, hour)
 	return e.each(ctx, from, to, func(it *pebble.Iterator) error {
 		if !it.First() {
-			return it.Error()
+			return nil
 		}
 		return batch.DeleteRange(from, to, nil)
 	})
