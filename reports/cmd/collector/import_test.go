@@ -91,13 +91,15 @@ func TestImportGivesABlobItsEntryBack(t *testing.T) {
 	}
 }
 
-func TestImportWaitsForNoServer(t *testing.T) {
+func TestADirectoryIsHeldByOneProcess(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	serveWithin(t, "--data", data)
 	path := write(t, filepath.Join(t.TempDir(), "5.json"), sample("one", 1))
-	if r := collect(t, "import", "--data", data, path); r.code != 1 || !strings.Contains(r.stderr, "holds it") ||
-		strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
-		t.Errorf("exit %d, %q, %q", r.code, r.stdout, r.stderr)
+	for _, args := range [][]string{{"import", path}, {"query", "--at", "now"}, {"serve", "--listen", "127.0.0.1:0"}} {
+		r := collect(t, append(args, "--data", data)...)
+		if r.code != 1 || !strings.Contains(r.stderr, "holds it") || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+			t.Errorf("%s: exit %d, %q, %q", args[0], r.code, r.stdout, r.stderr)
+		}
 	}
 }

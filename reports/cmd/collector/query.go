@@ -25,18 +25,8 @@ stored yet as well.
 
 ` + timeForms,
 	define: func(f *flags) action {
-		q := &question{tenant: f.tenant(), chosen: f.chosen}
-		f.StringVar(&q.data, "data", "", "the `DIR` of the embedded store")
-		f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
-		q.at = f.instant("at", "the `TIME` that the window ends before")
-		f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
-		q.start = f.instant("start", "the first `TIME`")
-		q.end = f.instant("end", "the `TIME` after the last")
-		f.BoolVar(&q.json, "json", false, "write the report as JSON")
-		q.remote = f.remote(q.tenant)
-		f.exclusive([]string{"data"}, []string{"from"})
-		f.exclusive([]string{"at", "window"}, []string{"start", "end"})
-		f.must(q.check)
+		q := &question{}
+		q.define(f)
 		return q.run
 	},
 }
@@ -50,6 +40,22 @@ type question struct {
 	window         time.Duration
 	json           bool
 	chosen         func(flag string) bool
+}
+
+// define defines the flags of a query.
+func (q *question) define(f *flags) {
+	q.tenant, q.chosen = f.tenant(), f.chosen
+	f.StringVar(&q.data, "data", "", "the `DIR` of the embedded store")
+	f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
+	q.at = f.instant("at", "the `TIME` that the window ends before")
+	f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
+	q.start = f.instant("start", "the first `TIME`")
+	q.end = f.instant("end", "the `TIME` after the last")
+	f.BoolVar(&q.json, "json", false, "write the report as JSON")
+	q.remote = f.remote(q.tenant)
+	f.exclusive([]string{"data"}, []string{"from"})
+	f.exclusive([]string{"at", "window"}, []string{"start", "end"})
+	f.must(q.check)
 }
 
 func (q *question) check() error {
@@ -131,9 +137,14 @@ func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error
 // ownWindow tells whether the collector is to take its own window.
 func (q *question) ownWindow() bool { return q.at.text != "" && !q.chosen("window") }
 
-// parameters returns the question as a collector's API takes it.
+// parameters returns the question as a collector's API takes it. What the
+// present is, is left to the collector: ours may be the past by the time that
+// it is asked, and its live window is what it knows of the present only.
 func (q *question) parameters() url.Values {
-	if q.ownWindow() {
+	switch {
+	case q.ownWindow() && q.at.text == "now":
+		return nil
+	case q.ownWindow():
 		return url.Values{"timestamp": {q.at.UTC().Format(time.RFC3339Nano)}}
 	}
 	from, to := q.span()
