@@ -3,6 +3,7 @@ package bucket
 import (
 	"context"
 	"io/fs"
+	"iter"
 )
 
 // Entry is one blob's place in the index.
@@ -30,6 +31,15 @@ type Index interface {
 	// ascending order of Time: every page of them, or an error. Bounds beyond
 	// the row's own hour are allowed. The slice is the caller's.
 	Query(ctx context.Context, row Row, from, to int64) ([]Entry, error)
+}
+
+// Scanner is an index that can walk over a tenant's rows, those that have no
+// entries at no cost. A question about many rows asks it in place of Query.
+type Scanner interface {
+	// Scan yields the tenant's entries with from ≤ Time < to in ascending
+	// order, all that a Query of each row would return, or an error and
+	// nothing after it.
+	Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[Entry, error]
 }
 
 // Committer is an index that holds blobs as well and so can store a blob and

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 )
@@ -20,7 +21,10 @@ type MemIndex struct {
 	rows map[Row][]Entry // ascending by Time; no row is empty
 }
 
-var _ Index = (*MemIndex)(nil)
+var (
+	_ Index   = (*MemIndex)(nil)
+	_ Scanner = (*MemIndex)(nil)
+)
 
 // NewMemIndex returns an empty index.
 func NewMemIndex() *MemIndex { return new(MemIndex) }
@@ -62,6 +66,37 @@ func (x *MemIndex) Query(ctx context.Context, row Row, from, to int64) ([]Entry,
 		return nil, nil
 	}
 	return slices.Clone(entries[first:end]), nil
+}
+
+// Scan implements Scanner. It costs a look at every row there is, whoever's.
+func (x *MemIndex) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for _, row := range x.rowsOf(tenant) {
+			entries, err := x.Query(ctx, row, from, to)
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// rowsOf returns the tenant's rows that have entries, in order.
+func (x *MemIndex) rowsOf(tenant string) (rows []Row) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for row := range x.rows {
+		if row.Tenant == tenant {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Hour, b.Hour) })
+	return rows
 }
 
 // search returns the place of the instant t among entries in ascending order

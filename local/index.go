@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/timeblob/timeblob/bucket"
@@ -10,7 +11,10 @@ import (
 // Index is the entries of a DB.
 type Index struct{ db *DB }
 
-var _ bucket.Index = (*Index)(nil)
+var (
+	_ bucket.Index   = (*Index)(nil)
+	_ bucket.Scanner = (*Index)(nil)
+)
 
 // Index returns the store's entries.
 func (db *DB) Index() *Index { return &Index{db} }
@@ -41,6 +45,11 @@ func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bu
 		return nil, err
 	}
 	return entries, nil
+}
+
+// Scan implements bucket.Scanner; see DB.Entries.
+func (x *Index) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
+	return x.db.Entries(ctx, tenant, from, to)
 }
 
 // entries returns what a row holds from from to to.

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Index) {
 		"SliceIsCallers":   testSliceIsCallers,
 		"Keys":             testKeys,
 		"RandomOperations": testRandomOperations,
+		"Scan":             testScan,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

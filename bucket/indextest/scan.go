@@ -1,0 +1,77 @@
+package indextest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// testScan checks an index that is a bucket.Scanner as well against what
+// Query returns, row by row.
+func testScan(t *testing.T, index bucket.Index) {
+	scanner, ok := index.(bucket.Scanner)
+	if !ok {
+		t.Skip("the index is no bucket.Scanner")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const from, to = -3 * hour, 2000 * hour
+	want := scatter(ctx, t, index, "t.scan", from, to)
+	scatter(ctx, t, index, "t.scan2", from, to)
+	for range 20 {
+		a, b := from+rand.Int64N(to-from), from+rand.Int64N(to-from)
+		got := scan(ctx, t, scanner, "t.scan", a, b)
+		if !slices.Equal(got, between(want, a, b)) {
+			t.Fatalf("scan of [%d, %d): got %v, want %v", a, b, got, between(want, a, b))
+		}
+	}
+	if got := scan(ctx, t, scanner, "t.scan", from, to); !slices.Equal(got, want) {
+		t.Fatalf("scan of everything: got %v, want %v", got, want)
+	}
+	cancel()
+	for _, err := range scanner.Scan(ctx, "t.scan", from, to) {
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("scan under a context that has ended: %v", err)
+		}
+	}
+}
+
+const hour = int64(3_600_000_000_000)
+
+// scatter puts entries into few of many rows and returns them in order.
+func scatter(ctx context.Context, t *testing.T, index bucket.Index, tenant string, from, to int64) (all []bucket.Entry) {
+	for range 40 {
+		at := from + rand.Int64N(to-from)
+		row := bucket.RowAt(tenant, at)
+		e := bucket.Entry{Time: at, Key: row.BlobKey(at)}
+		if err := index.Put(ctx, row, e); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	slices.SortFunc(all, byTime)
+	return all
+}
+
+func scan(ctx context.Context, t *testing.T, index bucket.Scanner, tenant string, from, to int64) (all []bucket.Entry) {
+	for e, err := range index.Scan(ctx, tenant, from, to) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func between(all []bucket.Entry, from, to int64) (some []bucket.Entry) {
+	for _, e := range all {
+		if e.Time >= from && e.Time < to {
+			some = append(some, e)
+		}
+	}
+	return some
+}
