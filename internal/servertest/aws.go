@@ -30,7 +30,7 @@ const (
 type S3 struct{ Endpoint, AccessKey, SecretKey, Region string }
 
 // DynamoDBLocal starts Amazon's DynamoDB Local, empty and in memory, and returns its URL. It takes
-// about 4 s: see SharedDynamoDBLocal. It listens on every address of the machine, because it cannot
+// about 1 s: see SharedDynamoDBLocal. It listens on every address of the machine, because it cannot
 // be told otherwise.
 func DynamoDBLocal(t testing.TB) (endpoint string, p *Process) {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 // Waits are generous, because the machine may be compiling on every core; nothing waits that long
 // when all is well.
 const (
-	readyWithin = 2 * time.Minute // a JVM on a busy machine; the usual is 4 s, and 50 ms for the rest
+	readyWithin = 2 * time.Minute // a JVM on a busy machine; the usual is 1 s, and 50 ms for the rest
 	probeWithin = 2 * time.Second // one attempt at an answer
 	pollEvery   = 10 * time.Millisecond
 )
@@ -104,7 +104,7 @@ func (p *Process) Restart() {
 	p.check("restart", errors.Join(p.kill(), p.start()))
 }
 
-// check reports an error as Errorf, which any goroutine may call, and Fatal only the test's own.
+// check marks the test as failed and lets it go on, because goroutines of a test may not end it.
 func (p *Process) check(verb string, err error) {
 	if err != nil {
 		p.t.Helper()
