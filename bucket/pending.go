@@ -150,12 +150,6 @@ func (o *outbox[T]) values() []*pending[T] {
 	return values
 }
 
-func (o *outbox[T]) len() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.all)
-}
-
 func (o *outbox[T]) signal() {
 	close(o.changed)
 	o.changed = make(chan struct{})
