@@ -73,7 +73,7 @@ func TestOneFetchForMany(t *testing.T) {
 		for range 10 {
 			wg.Go(func() {
 				got, err := g.Do(t.Context(), []string{"a", "b"}, fetch)
-				if err != nil || !slices.Equal(got, found(nil, []string{"a", "b"})) {
+				if err != nil || !slices.Equal(got, found(context.Background(), []string{"a", "b"})) {
 					t.Errorf("got %v, %v", got, err)
 				}
 			})
@@ -96,7 +96,7 @@ func TestOverlapFetchesOnlyTheRest(t *testing.T) {
 			asked = append(asked, keys...)
 			return found(ctx, keys)
 		})
-		if err != nil || !slices.Equal(got, found(nil, []string{"c", "b", "a", "d"})) {
+		if err != nil || !slices.Equal(got, found(context.Background(), []string{"c", "b", "a", "d"})) {
 			t.Errorf("got %v, %v", got, err)
 		}
 		if !slices.Equal(asked, []string{"c", "d"}) {
@@ -301,7 +301,7 @@ func BenchmarkDo(b *testing.B) {
 			for i := range keys {
 				keys[i] = fmt.Sprint(i)
 			}
-			answer := found(nil, keys)
+			answer := found(context.Background(), keys)
 			b.ReportAllocs()
 			for b.Loop() {
 				g.Do(b.Context(), keys, func(context.Context, []string) results { return answer })

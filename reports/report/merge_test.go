@@ -43,88 +43,92 @@ func samples(values ...float64) []report.Sample {
 	return list
 }
 
+func controls(seconds int64, value string) *report.Node {
+	return &report.Node{ID: "h", Topology: "host", Latest: []report.Latest{latest("active_controls", seconds, value)}}
+}
+func metric(min, max float64, samples []report.Sample) *report.Node {
+	return &report.Node{ID: "h", Metrics: []report.Metric{{Key: "m", Samples: samples, Min: min, Max: max}}}
+}
+
+// nodeMerges are copies of one node, and what comes of them.
+var nodeMerges = map[string]struct {
+	kind report.Kind
+	in   []*report.Node
+	want []*report.Node
+}{
+	"latest: the newer wins": {report.Host,
+		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "z"), latest("b", 5, "old")}}, {ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("c", 0, "")}}},
+		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("b", 5, "old"), latest("c", 0, "")}}}},
+	"latest: the greater of two at one instant wins": {report.Host,
+		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "x")}}, {ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}},
+		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}}},
+	"active controls of a host are united at the newest time": {report.Host,
+		[]*report.Node{controls(3, "b;a"), controls(9, "c;b"), controls(4, "")},
+		[]*report.Node{controls(9, "a;b;c")}},
+	"active controls of a host that nobody has": {report.Host,
+		[]*report.Node{controls(3, ""), controls(4, "")},
+		[]*report.Node{controls(4, "")}},
+	"active controls of a node that stands among hosts": {report.Host,
+		[]*report.Node{
+			{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a")}},
+			{ID: "h", Latest: []report.Latest{latest("active_controls", 2, "b")}},
+		},
+		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a;b")}}}},
+	"active controls of others are a latest value": {report.Container,
+		[]*report.Node{
+			{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}},
+			{ID: "c", Latest: []report.Latest{latest("active_controls", 2, "b")}},
+		},
+		[]*report.Node{{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}}}},
+	"metrics: samples by time, the widest scale": {report.Host,
+		[]*report.Node{metric(0, 5, samples(1, 10, 3, 30)), metric(-1, 4, samples(2, 20, 4, 40))},
+		[]*report.Node{metric(-1, 5, samples(1, 10, 2, 20, 3, 30, 4, 40))}},
+	"metrics: the greater of two samples of one instant": {report.Host,
+		[]*report.Node{metric(0, 0, samples(1, 10, 2, 20)), metric(0, 0, samples(1, 9, 2, 21))},
+		[]*report.Node{metric(0, 0, samples(1, 10, 2, 21))}},
+	"metrics: any number is greater than none": {report.Host,
+		[]*report.Node{metric(0, 0, samples(1, math.NaN())), metric(0, 0, samples(1, -1))},
+		[]*report.Node{metric(0, 0, samples(1, -1))}},
+	"metrics: one without samples has no say in the scale": {report.Host,
+		[]*report.Node{metric(0, 0, nil), metric(5, 6, samples(1, 5.5)), metric(9, 9, nil)},
+		[]*report.Node{metric(5, 6, samples(1, 5.5))}},
+	"metrics: none has samples": {report.Host,
+		[]*report.Node{metric(1, 2, nil), metric(0, 1, nil)},
+		[]*report.Node{metric(0, 2, nil)}},
+	"sets, parents and adjacency are united": {report.Host,
+		[]*report.Node{
+			{ID: "h", Sets: []report.StringSet{{"s", []string{"a", "c"}}}, Parents: []report.StringSet{{"p", []string{"x"}}}, Adjacency: []string{"m"}},
+			{ID: "h", Sets: []report.StringSet{{"r", nil}, {"s", []string{"b", "c"}}}, Parents: []report.StringSet{{"q", []string{"y"}}}, Adjacency: []string{"l", "m"}},
+		},
+		[]*report.Node{{ID: "h", Sets: []report.StringSet{{"r", nil}, {"s", []string{"a", "b", "c"}}},
+			Parents: []report.StringSet{{"p", []string{"x"}}, {"q", []string{"y"}}}, Adjacency: []string{"l", "m"}}}},
+	"a topology is taken from who has one": {report.Host,
+		[]*report.Node{{ID: "h"}, {ID: "h", Topology: "host"}, {ID: "h"}},
+		[]*report.Node{{ID: "h", Topology: "host"}}},
+	"a node is named when a copy is": {report.Host,
+		[]*report.Node{{ID: "h", Unnamed: true}, {ID: "h", Adjacency: []string{"a"}, Unnamed: true}, {ID: "h"}},
+		[]*report.Node{{ID: "h", Adjacency: []string{"a"}}}},
+	"a node stays unnamed when no copy is": {report.Host,
+		[]*report.Node{{ID: "h", Unnamed: true}, {ID: "h", Adjacency: []string{"a"}, Unnamed: true}, {ID: "h", Adjacency: []string{"b"}, Unnamed: true}},
+		[]*report.Node{{ID: "h", Adjacency: []string{"a", "b"}, Unnamed: true}}},
+	"copies that disagree about the topology stay apart": {report.Host,
+		[]*report.Node{{ID: "h", Topology: "pod"}, {ID: "h", Adjacency: []string{"a"}}, {ID: "h", Topology: "container"}, {ID: "h", Topology: "host"}},
+		[]*report.Node{{ID: "h", Topology: "container"}, {ID: "h", Topology: "host", Adjacency: []string{"a"}}, {ID: "h", Topology: "pod"}}},
+	"children are united, copies of one merged, at any depth": {report.Container,
+		[]*report.Node{
+			{ID: "c", Children: []*report.Node{{ID: "x", Children: []*report.Node{{ID: "z", Adjacency: []string{"a"}}}}, {ID: "y", Topology: "host"}}},
+			{ID: "c", Children: []*report.Node{{ID: "w"}, {ID: "x", Topology: "container", Children: []*report.Node{{ID: "z", Adjacency: []string{"b"}}}}, {ID: "y", Topology: "process"}}},
+		},
+		[]*report.Node{{ID: "c", Children: []*report.Node{
+			{ID: "w"}, {ID: "x", Topology: "container", Children: []*report.Node{{ID: "z", Adjacency: []string{"a", "b"}}}},
+			{ID: "y", Topology: "host"}, {ID: "y", Topology: "process"},
+		}}}},
+}
+
 // TestMergeNodes merges copies of one node, each in a report of its own.
 func TestMergeNodes(t *testing.T) {
 	t.Parallel()
-	controls := func(seconds int64, value string) *report.Node {
-		return &report.Node{ID: "h", Topology: "host", Latest: []report.Latest{latest("active_controls", seconds, value)}}
-	}
-	metric := func(min, max float64, samples []report.Sample) *report.Node {
-		return &report.Node{ID: "h", Metrics: []report.Metric{{Key: "m", Samples: samples, Min: min, Max: max}}}
-	}
-	for name, c := range map[string]struct {
-		kind report.Kind
-		in   []*report.Node
-		want []*report.Node
-	}{
-		"latest: the newer wins": {report.Host,
-			[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "z"), latest("b", 5, "old")}}, {ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("c", 0, "")}}},
-			[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("b", 5, "old"), latest("c", 0, "")}}}},
-		"latest: the greater of two at one instant wins": {report.Host,
-			[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "x")}}, {ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}},
-			[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}}},
-		"active controls of a host are united at the newest time": {report.Host,
-			[]*report.Node{controls(3, "b;a"), controls(9, "c;b"), controls(4, "")},
-			[]*report.Node{controls(9, "a;b;c")}},
-		"active controls of a host that nobody has": {report.Host,
-			[]*report.Node{controls(3, ""), controls(4, "")},
-			[]*report.Node{controls(4, "")}},
-		"active controls of a node that stands among hosts": {report.Host,
-			[]*report.Node{
-				{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a")}},
-				{ID: "h", Latest: []report.Latest{latest("active_controls", 2, "b")}},
-			},
-			[]*report.Node{{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a;b")}}}},
-		"active controls of others are a latest value": {report.Container,
-			[]*report.Node{
-				{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}},
-				{ID: "c", Latest: []report.Latest{latest("active_controls", 2, "b")}},
-			},
-			[]*report.Node{{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}}}},
-		"metrics: samples by time, the widest scale": {report.Host,
-			[]*report.Node{metric(0, 5, samples(1, 10, 3, 30)), metric(-1, 4, samples(2, 20, 4, 40))},
-			[]*report.Node{metric(-1, 5, samples(1, 10, 2, 20, 3, 30, 4, 40))}},
-		"metrics: the greater of two samples of one instant": {report.Host,
-			[]*report.Node{metric(0, 0, samples(1, 10, 2, 20)), metric(0, 0, samples(1, 9, 2, 21))},
-			[]*report.Node{metric(0, 0, samples(1, 10, 2, 21))}},
-		"metrics: any number is greater than none": {report.Host,
-			[]*report.Node{metric(0, 0, samples(1, math.NaN())), metric(0, 0, samples(1, -1))},
-			[]*report.Node{metric(0, 0, samples(1, -1))}},
-		"metrics: one without samples has no say in the scale": {report.Host,
-			[]*report.Node{metric(0, 0, nil), metric(5, 6, samples(1, 5.5)), metric(9, 9, nil)},
-			[]*report.Node{metric(5, 6, samples(1, 5.5))}},
-		"metrics: none has samples": {report.Host,
-			[]*report.Node{metric(1, 2, nil), metric(0, 1, nil)},
-			[]*report.Node{metric(0, 2, nil)}},
-		"sets, parents and adjacency are united": {report.Host,
-			[]*report.Node{
-				{ID: "h", Sets: []report.StringSet{{"s", []string{"a", "c"}}}, Parents: []report.StringSet{{"p", []string{"x"}}}, Adjacency: []string{"m"}},
-				{ID: "h", Sets: []report.StringSet{{"r", nil}, {"s", []string{"b", "c"}}}, Parents: []report.StringSet{{"q", []string{"y"}}}, Adjacency: []string{"l", "m"}},
-			},
-			[]*report.Node{{ID: "h", Sets: []report.StringSet{{"r", nil}, {"s", []string{"a", "b", "c"}}},
-				Parents: []report.StringSet{{"p", []string{"x"}}, {"q", []string{"y"}}}, Adjacency: []string{"l", "m"}}}},
-		"a topology is taken from who has one": {report.Host,
-			[]*report.Node{{ID: "h"}, {ID: "h", Topology: "host"}, {ID: "h"}},
-			[]*report.Node{{ID: "h", Topology: "host"}}},
-		"a node is named when a copy is": {report.Host,
-			[]*report.Node{{ID: "h", Unnamed: true}, {ID: "h", Adjacency: []string{"a"}, Unnamed: true}, {ID: "h"}},
-			[]*report.Node{{ID: "h", Adjacency: []string{"a"}}}},
-		"a node stays unnamed when no copy is": {report.Host,
-			[]*report.Node{{ID: "h", Unnamed: true}, {ID: "h", Adjacency: []string{"a"}, Unnamed: true}, {ID: "h", Adjacency: []string{"b"}, Unnamed: true}},
-			[]*report.Node{{ID: "h", Adjacency: []string{"a", "b"}, Unnamed: true}}},
-		"copies that disagree about the topology stay apart": {report.Host,
-			[]*report.Node{{ID: "h", Topology: "pod"}, {ID: "h", Adjacency: []string{"a"}}, {ID: "h", Topology: "container"}, {ID: "h", Topology: "host"}},
-			[]*report.Node{{ID: "h", Topology: "container"}, {ID: "h", Topology: "host", Adjacency: []string{"a"}}, {ID: "h", Topology: "pod"}}},
-		"children are united, copies of one merged, at any depth": {report.Container,
-			[]*report.Node{
-				{ID: "c", Children: []*report.Node{{ID: "x", Children: []*report.Node{{ID: "z", Adjacency: []string{"a"}}}}, {ID: "y", Topology: "host"}}},
-				{ID: "c", Children: []*report.Node{{ID: "w"}, {ID: "x", Topology: "container", Children: []*report.Node{{ID: "z", Adjacency: []string{"b"}}}}, {ID: "y", Topology: "process"}}},
-			},
-			[]*report.Node{{ID: "c", Children: []*report.Node{
-				{ID: "w"}, {ID: "x", Topology: "container", Children: []*report.Node{{ID: "z", Adjacency: []string{"a", "b"}}}},
-				{ID: "y", Topology: "host"}, {ID: "y", Topology: "process"},
-			}}}},
-	} {
+	for name, c := range nodeMerges {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var parts []*report.Report

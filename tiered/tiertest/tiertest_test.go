@@ -110,7 +110,7 @@ var breakages = []struct {
 	})},
 	{"absent keys are empty", checkAbsent, answering(func(found map[string][]byte, keys []string) {
 		for _, key := range keys {
-			found[key] = found[key]
+			found[key] = append([]byte{}, found[key]...)
 		}
 	})},
 	{"absent keys are errors", checkAbsent, func() tiered.Tier {

@@ -86,63 +86,66 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// usage is what is said to arguments that do not run.
+var usage = map[string]struct {
+	args   []string
+	env    map[string]string
+	code   int
+	stdout string // a part of it
+	stderr string // a part of it
+}{
+	"nothing":                    {code: 2, stderr: "Usage:"},
+	"help":                       {args: []string{"help"}, stdout: "collector merge"},
+	"-h":                         {args: []string{"-h"}, stdout: "collector merge"},
+	"help of a subcommand":       {args: []string{"help", "push"}, stdout: "--pace"},
+	"-h of a subcommand":         {args: []string{"push", "-h"}, stdout: "--pace"},
+	"--help among flags":         {args: []string{"push", "x", "--to", "y", "--help"}, stdout: "--pace"},
+	"help of nothing known":      {args: []string{"help", "x"}, code: 2, stderr: `no subcommand "x" ("collector help" tells more)`},
+	"no such subcommand":         {args: []string{"x"}, code: 2, stderr: `no subcommand "x"`},
+	"no such flag":               {args: []string{"merge", "--x"}, code: 2, stderr: `-x ("collector help merge" tells more)`},
+	"no files":                   {args: []string{"merge"}, code: 2, stderr: "at least one file"},
+	"no file after --":           {args: []string{"inspect", "--"}, code: 2, stderr: "at least one file"},
+	"serve with arguments":       {args: []string{"serve", "x"}, code: 2, stderr: `"x" is no flag`},
+	"query with arguments":       {args: []string{"query", "--data", "d", "--at", "0", "x"}, code: 2, stderr: `"x" is no flag`},
+	"query of nothing":           {args: []string{"query"}, code: 2, stderr: "--data or --from"},
+	"query without a time":       {args: []string{"query", "--data", "d"}, code: 2, stderr: "--at, or --start and --end"},
+	"query of half a range":      {args: []string{"query", "--data", "d", "--start", "1"}, code: 2, stderr: "--at, or --start and --end"},
+	"query of two times":         {args: []string{"query", "--data", "d", "--start", "1", "--at", "2"}, code: 2, stderr: "cannot be used together"},
+	"query of two sources":       {args: []string{"query", "--data", "d", "--from", "u", "--at", "2"}, code: 2, stderr: "--data and --from cannot"},
+	"query backwards":            {args: []string{"query", "--data", "d", "--start", "2", "--end", "1"}, code: 2, stderr: "before --start"},
+	"query of no window":         {args: []string{"query", "--data", "d", "--at", "2", "--window", "0s"}, code: 2, stderr: "above 0"},
+	"query before all time":      {args: []string{"query", "--data", "d", "--at", "-9223372036", "--window", "1h"}, code: 2, stderr: "1678"},
+	"query after all time":       {args: []string{"query", "--data", "d", "--start", "0", "--end", "+2562000h"}, code: 2, stderr: "2262"},
+	"query at no time":           {args: []string{"query", "--data", "d", "--at", "noon"}, code: 2, stderr: "RFC 3339"},
+	"query of a bad tenant":      {args: []string{"query", "--data", "d", "--at", "1", "--tenant", "a b"}, code: 2, stderr: "tenant id"},
+	"query of a bad URL":         {args: []string{"query", "--from", "ftp://x", "--at", "1"}, code: 2, stderr: "http://127.0.0.1:4040"},
+	"query of no directory":      {args: []string{"query", "--data", "no/such", "--at", "1"}, code: 1, stderr: "no such file"},
+	"push to nowhere":            {args: []string{"push", "x"}, code: 2, stderr: "--to"},
+	"push without files":         {args: []string{"push", "--to", "127.0.0.1:1"}, code: 2, stderr: "at least one file"},
+	"push at no pace":            {args: []string{"push", "--to", "x", "--pace=0", "--pace=slow", "x"}, code: 2, stderr: "factor"},
+	"push none at a time":        {args: []string{"push", "--to", "x", "--parallel", "0", "x"}, code: 2, stderr: "at least 1"},
+	"import without files":       {args: []string{"import"}, code: 2, stderr: "at least one file"},
+	"merge into an unknown form": {args: []string{"merge", "-o", "x.txt", "x"}, code: 2, stderr: ".msgpack.gz"},
+	"serve with no log level":    {args: []string{"serve", "--log-level", "loud"}, code: 2, stderr: "--log-level"},
+	"serve with no log format":   {args: []string{"serve", "--log-format", "xml"}, code: 2, stderr: "--log-format"},
+	"serve with no memory":       {args: []string{"serve", "--memory", "0"}, code: 2, stderr: "--memory"},
+	"serve with no window":       {args: []string{"serve", "--window", "0s"}, code: 2, stderr: "--window 0s: must be above 0"},
+	"serve to forget at once":    {args: []string{"serve", "--retention", "1m"}, code: 2, stderr: "at least 1h"},
+	"serve with half a size":     {args: []string{"serve", "--max-body", "1XB"}, code: 2, stderr: "number of bytes"},
+	"a bad variable": {args: []string{"merge", "x"}, env: map[string]string{"COLLECTOR_JSON": "maybe"},
+		code: 2, stderr: `COLLECTOR_JSON="maybe"`},
+	"two variables that exclude each other": {args: []string{"query", "--at", "1"},
+		env:  map[string]string{"COLLECTOR_DATA": "d", "COLLECTOR_FROM": "u"},
+		code: 2, stderr: "COLLECTOR_DATA and COLLECTOR_FROM cannot"},
+	"a flag beats a variable that it excludes": {args: []string{"query", "--at", "1", "--data", "no/such"},
+		env: map[string]string{"COLLECTOR_FROM": "ftp://x"}, code: 1, stderr: "no such file"},
+	"an empty variable is not set": {args: []string{"query", "--at", "1", "--data", "no/such"},
+		env: map[string]string{"COLLECTOR_WINDOW": ""}, code: 1, stderr: "no such file"},
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		args   []string
-		env    map[string]string
-		code   int
-		stdout string // a part of it
-		stderr string // a part of it
-	}{
-		"nothing":                    {code: 2, stderr: "Usage:"},
-		"help":                       {args: []string{"help"}, stdout: "collector merge"},
-		"-h":                         {args: []string{"-h"}, stdout: "collector merge"},
-		"help of a subcommand":       {args: []string{"help", "push"}, stdout: "--pace"},
-		"-h of a subcommand":         {args: []string{"push", "-h"}, stdout: "--pace"},
-		"--help among flags":         {args: []string{"push", "x", "--to", "y", "--help"}, stdout: "--pace"},
-		"help of nothing known":      {args: []string{"help", "x"}, code: 2, stderr: `no subcommand "x" ("collector help" tells more)`},
-		"no such subcommand":         {args: []string{"x"}, code: 2, stderr: `no subcommand "x"`},
-		"no such flag":               {args: []string{"merge", "--x"}, code: 2, stderr: `-x ("collector help merge" tells more)`},
-		"no files":                   {args: []string{"merge"}, code: 2, stderr: "at least one file"},
-		"no file after --":           {args: []string{"inspect", "--"}, code: 2, stderr: "at least one file"},
-		"serve with arguments":       {args: []string{"serve", "x"}, code: 2, stderr: `"x" is no flag`},
-		"query with arguments":       {args: []string{"query", "--data", "d", "--at", "0", "x"}, code: 2, stderr: `"x" is no flag`},
-		"query of nothing":           {args: []string{"query"}, code: 2, stderr: "--data or --from"},
-		"query without a time":       {args: []string{"query", "--data", "d"}, code: 2, stderr: "--at, or --start and --end"},
-		"query of half a range":      {args: []string{"query", "--data", "d", "--start", "1"}, code: 2, stderr: "--at, or --start and --end"},
-		"query of two times":         {args: []string{"query", "--data", "d", "--start", "1", "--at", "2"}, code: 2, stderr: "cannot be used together"},
-		"query of two sources":       {args: []string{"query", "--data", "d", "--from", "u", "--at", "2"}, code: 2, stderr: "--data and --from cannot"},
-		"query backwards":            {args: []string{"query", "--data", "d", "--start", "2", "--end", "1"}, code: 2, stderr: "before --start"},
-		"query of no window":         {args: []string{"query", "--data", "d", "--at", "2", "--window", "0s"}, code: 2, stderr: "above 0"},
-		"query before all time":      {args: []string{"query", "--data", "d", "--at", "-9223372036", "--window", "1h"}, code: 2, stderr: "1678"},
-		"query after all time":       {args: []string{"query", "--data", "d", "--start", "0", "--end", "+2562000h"}, code: 2, stderr: "2262"},
-		"query at no time":           {args: []string{"query", "--data", "d", "--at", "noon"}, code: 2, stderr: "RFC 3339"},
-		"query of a bad tenant":      {args: []string{"query", "--data", "d", "--at", "1", "--tenant", "a b"}, code: 2, stderr: "tenant id"},
-		"query of a bad URL":         {args: []string{"query", "--from", "ftp://x", "--at", "1"}, code: 2, stderr: "http://127.0.0.1:4040"},
-		"query of no directory":      {args: []string{"query", "--data", "no/such", "--at", "1"}, code: 1, stderr: "no such file"},
-		"push to nowhere":            {args: []string{"push", "x"}, code: 2, stderr: "--to"},
-		"push without files":         {args: []string{"push", "--to", "127.0.0.1:1"}, code: 2, stderr: "at least one file"},
-		"push at no pace":            {args: []string{"push", "--to", "x", "--pace=0", "--pace=slow", "x"}, code: 2, stderr: "factor"},
-		"push none at a time":        {args: []string{"push", "--to", "x", "--parallel", "0", "x"}, code: 2, stderr: "at least 1"},
-		"import without files":       {args: []string{"import"}, code: 2, stderr: "at least one file"},
-		"merge into an unknown form": {args: []string{"merge", "-o", "x.txt", "x"}, code: 2, stderr: ".msgpack.gz"},
-		"serve with no log level":    {args: []string{"serve", "--log-level", "loud"}, code: 2, stderr: "--log-level"},
-		"serve with no log format":   {args: []string{"serve", "--log-format", "xml"}, code: 2, stderr: "--log-format"},
-		"serve with no memory":       {args: []string{"serve", "--memory", "0"}, code: 2, stderr: "--memory"},
-		"serve with no window":       {args: []string{"serve", "--window", "0s"}, code: 2, stderr: "--window 0s: must be above 0"},
-		"serve to forget at once":    {args: []string{"serve", "--retention", "1m"}, code: 2, stderr: "at least 1h"},
-		"serve with half a size":     {args: []string{"serve", "--max-body", "1XB"}, code: 2, stderr: "number of bytes"},
-		"a bad variable": {args: []string{"merge", "x"}, env: map[string]string{"COLLECTOR_JSON": "maybe"},
-			code: 2, stderr: `COLLECTOR_JSON="maybe"`},
-		"two variables that exclude each other": {args: []string{"query", "--at", "1"},
-			env:  map[string]string{"COLLECTOR_DATA": "d", "COLLECTOR_FROM": "u"},
-			code: 2, stderr: "COLLECTOR_DATA and COLLECTOR_FROM cannot"},
-		"a flag beats a variable that it excludes": {args: []string{"query", "--at", "1", "--data", "no/such"},
-			env: map[string]string{"COLLECTOR_FROM": "ftp://x"}, code: 1, stderr: "no such file"},
-		"an empty variable is not set": {args: []string{"query", "--at", "1", "--data", "no/such"},
-			env: map[string]string{"COLLECTOR_WINDOW": ""}, code: 1, stderr: "no such file"},
-	} {
+	for name, c := range usage {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := call{args: c.args, env: c.env}.run(t.Context())
