@@ -166,6 +166,32 @@ func TestLegacyFormsEqualScope(t *testing.T) {
 	}
 }
 
+// What the controls of a node are that has none which is not dead, and what
+// controls are that do not repeat their key, was read off Scope's decoder.
+func TestControlsEqualScope(t *testing.T) {
+	t.Parallel()
+	r, err := report.DecodeJSON([]byte(`{"Host":{
+		"controls":{"a":null,"b":{"id":"other","rank":1}},
+		"nodes":{
+			"dead":{"latestControls":{"x":{"timestamp":"2026-11-22T07:34:30Z","value":{"dead":true}}}},
+			"none":{"latestControls":{}},
+			"was":{"latest":{"active_controls":{"timestamp":"2026-11-22T07:34:30Z","value":"x"}},"latestControls":{"x":{"value":{"dead":true}}}}
+		}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"Host":{
+		"controls":{"a":{"rank":0},"b":{"id":"other","rank":1}},
+		"nodes":{
+			"dead":{"latest":{"active_controls":{"timestamp":"0001-01-01T00:00:00Z","value":""}}},
+			"none":{},
+			"was":{"latest":{"active_controls":{"timestamp":"0001-01-01T00:00:00Z","value":""}}}
+		}}}`
+	goldentest.Equal(t, []byte(text(r)), []byte(want), func(path []string) bool {
+		return len(path) == 1 && path[0] != "Host" || len(path) == 2 && path[1] != "controls" && path[1] != "nodes"
+	})
+}
+
 // Scope's own encoding of a map has no order; but for that, its bytes are ours.
 // Deltas come without the shapes and labels, which decoding adds.
 func TestBytesAreAsManyAsScopes(t *testing.T) {

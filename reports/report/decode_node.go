@@ -227,8 +227,8 @@ func (o *oldForms) upgrade(d *decoder, n *Node) {
 	if len(added) > 0 {
 		d.counted = append(d.counted, n)
 	}
-	if live, ok := liveControls(o.controls); ok {
-		added = append(added, live)
+	if len(o.controls) > 0 {
+		added = append(added, liveControls(o.controls))
 	}
 	if len(added) > 0 {
 		n.Latest = ascending(slices.Concat(n.Latest, added), orderLatest)
@@ -236,8 +236,9 @@ func (o *oldForms) upgrade(d *decoder, n *Node) {
 }
 
 // liveControls joins the names of the controls that are not dead, as of the
-// newest of them; false if there is none.
-func liveControls(controls []oldControl) (Latest, bool) {
+// newest of them. If all are dead it is the empty list at the zero time, as in
+// Scope, so that any other list wins over it.
+func liveControls(controls []oldControl) Latest {
 	var names []string
 	l := Latest{Key: "active_controls"}
 	for _, c := range controls {
@@ -250,7 +251,7 @@ func liveControls(controls []oldControl) (Latest, bool) {
 		}
 	}
 	l.Value = strings.Join(names, ";")
-	return l, len(names) > 0
+	return l
 }
 
 // stampCounters gives the counters of old probes the time of the report: they

@@ -39,12 +39,12 @@ func (d *decoder) topologyField(t *Topology, name []byte) {
 	}
 }
 
-// control reads what stands under id in the map of controls; the id that it
-// gives itself does not count.
-func (d *decoder) control(id string, c *Control) {
-	c.ID = id
+func (d *decoder) control(key string, c *Control) {
+	c.Key = key
 	for name := range d.fields {
 		switch string(name) {
+		case "id":
+			c.ID = d.textLike(key)
 		case "human":
 			c.Human = d.text()
 		case "icon":

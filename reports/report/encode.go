@@ -141,7 +141,7 @@ func (e *encoder) controls(controls []Control) {
 	e.openMap(len(controls))
 	for i := range controls {
 		c := &controls[i]
-		e.key(c.ID)
+		e.key(c.Key)
 		o := e.object(false)
 		o.field("id").text(c.ID)
 		o.field("human").text(c.Human)

@@ -43,7 +43,7 @@ func TestDropTopologiesOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := counted(c.in)
-			r.Topologies[report.Pod].Controls = []report.Control{{ID: "c"}}
+			r.Topologies[report.Pod].Controls = []report.Control{{Key: "c"}}
 			before := deepCopy(reflect.ValueOf(r)).Interface()
 			got, dropped := report.DropTopologiesOver(r, c.limit)
 			if !slices.Equal(dropped, c.want) {

@@ -15,7 +15,7 @@ func orderMetrics(a, b *Metric) int                 { return strings.Compare(a.K
 func orderSamples(a, b *Sample) int                 { return a.Date.Compare(b.Date) }
 func orderDNS(a, b *DNSRecord) int                  { return strings.Compare(a.Address, b.Address) }
 func orderPlugins(a, b *PluginSpec) int             { return strings.Compare(a.ID, b.ID) }
-func orderControls(a, b *Control) int               { return strings.Compare(a.ID, b.ID) }
+func orderControls(a, b *Control) int               { return strings.Compare(a.Key, b.Key) }
 func orderMetadata(a, b *MetadataTemplate) int      { return strings.Compare(a.Key, b.Key) }
 func orderMetricTemplates(a, b *MetricTemplate) int { return strings.Compare(a.Key, b.Key) }
 func orderTables(a, b *TableTemplate) int           { return strings.Compare(a.Key, b.Key) }
@@ -34,6 +34,7 @@ func preferSample(a, b *Sample) int { return cmp.Compare(a.Value, b.Value) }
 
 func preferControl(a, b *Control) int {
 	return cmp.Or(
+		strings.Compare(a.ID, b.ID),
 		strings.Compare(a.Human, b.Human),
 		strings.Compare(a.Icon, b.Icon),
 		strings.Compare(a.Confirmation, b.Confirmation),

@@ -78,7 +78,7 @@ func plain(r *report.Report) plainReport {
 		p.Topologies[name] = plainTopology{
 			Looks:           [3]string{t.Shape, t.Tag, t.Label + "\x00" + t.LabelPlural},
 			Nodes:           plainNodes(t.Nodes, name),
-			Controls:        byKey(t.Controls, func(c report.Control) string { return c.ID }),
+			Controls:        byKey(t.Controls, func(c report.Control) string { return c.Key }),
 			Metadata:        byKey(t.MetadataTemplates, func(m report.MetadataTemplate) string { return m.Key }),
 			MetricTemplates: byKey(t.MetricTemplates, func(m report.MetricTemplate) string { return m.Key }),
 			Tables:          byKey(t.TableTemplates, func(t report.TableTemplate) string { return t.Key }),
@@ -226,7 +226,7 @@ func joinTopology(a, b plainTopology, defaults [3]string) plainTopology {
 		Looks: a.Looks,
 		Nodes: union(a.Nodes, b.Nodes, joinNode),
 		Controls: union(a.Controls, b.Controls, greater(func(c report.Control) []any {
-			return []any{c.Human, c.Icon, c.Confirmation, c.Rank, c.ProbeID}
+			return []any{c.ID, c.Human, c.Icon, c.Confirmation, c.Rank, c.ProbeID}
 		})),
 		Metadata: union(a.Metadata, b.Metadata, greater(func(m report.MetadataTemplate) []any {
 			return []any{m.Priority, m.ID, m.Label, m.Truncate, m.DataType, m.From}

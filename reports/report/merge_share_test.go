@@ -48,13 +48,13 @@ func TestMergeSharesListsThatDoNotChange(t *testing.T) {
 	t.Parallel()
 	full := withNodes(report.Host, host("a", latest("k", 5, "v")), host("b"), host("c"))
 	top := &full.Topologies[report.Host]
-	top.Controls = []report.Control{{ID: "x"}, {ID: "y"}}
+	top.Controls = []report.Control{{Key: "x"}, {Key: "y"}}
 	top.MetadataTemplates = []report.MetadataTemplate{{Key: "x"}}
 	top.TableTemplates = []report.TableTemplate{{Key: "x", Columns: []report.Column{{ID: "c"}}}}
 	full.DNS = []report.DNSRecord{{Address: "a", Forward: []string{"x", "y"}}}
 	full.Plugins = []report.PluginSpec{{ID: "p", Interfaces: []string{"i"}}}
 	delta := withNodes(report.Host, host("a", latest("k", 3, "older")))
-	delta.Topologies[report.Host].Controls = []report.Control{{ID: "y"}}
+	delta.Topologies[report.Host].Controls = []report.Control{{Key: "y"}}
 	delta.Topologies[report.Host].TableTemplates = []report.TableTemplate{{Key: "x"}}
 	delta.DNS = []report.DNSRecord{{Address: "a", Forward: []string{"y"}}}
 	delta.Plugins = []report.PluginSpec{{ID: "p"}}

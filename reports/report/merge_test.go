@@ -183,10 +183,10 @@ func TestMergeTopologies(t *testing.T) {
 			report.Topology{Shape: "circle", Label: "b", LabelPlural: "d"}},
 		"controls: one is taken whole": {report.Pod,
 			[]report.Topology{
-				{Controls: []report.Control{{ID: "a", Human: "A", Rank: 1}, {ID: "b", Icon: "x"}}},
-				{Controls: []report.Control{{ID: "a", Human: "B", Icon: "i"}, {ID: "c"}}},
+				{Controls: []report.Control{{Key: "a", Human: "A", Rank: 1}, {Key: "b", Icon: "x"}}},
+				{Controls: []report.Control{{Key: "a", Human: "B", Icon: "i"}, {Key: "c"}}},
 			},
-			with(report.Topology{Controls: []report.Control{{ID: "a", Human: "B", Icon: "i"}, {ID: "b", Icon: "x"}, {ID: "c"}}})},
+			with(report.Topology{Controls: []report.Control{{Key: "a", Human: "B", Icon: "i"}, {Key: "b", Icon: "x"}, {Key: "c"}}})},
 		"metadata templates: the higher priority": {report.Pod,
 			[]report.Topology{
 				{MetadataTemplates: []report.MetadataTemplate{{Key: "a", ID: "x", Priority: 2}, {Key: "b", ID: "x"}}},

@@ -51,7 +51,7 @@ type Topology struct {
 	Label, LabelPlural string
 
 	Nodes             []*Node            // sorted by ID, then effective topology
-	Controls          []Control          // sorted by ID
+	Controls          []Control          // sorted by Key
 	MetadataTemplates []MetadataTemplate // sorted by Key
 	MetricTemplates   []MetricTemplate   // sorted by Key
 	TableTemplates    []TableTemplate    // sorted by Key

@@ -1,12 +1,13 @@
 package report
 
 // Control is an action that a node may offer; which ones a node does offer is
-// in its latest "active_controls".
+// in its latest "active_controls". Key is its name in the topology, nearly
+// always the same as its ID.
 type Control struct {
-	ID, Human, Icon string
-	Confirmation    string // asked before the action is taken, when not empty
-	Rank            int    // place among the other controls
-	ProbeID         string
+	Key, ID, Human, Icon string
+	Confirmation         string // asked before the action is taken, when not empty
+	Rank                 int    // place among the other controls
+	ProbeID              string
 }
 
 // MetadataTemplate says how to show one value of the nodes of a topology. Key

@@ -66,7 +66,7 @@ func TestValidateRefuses(t *testing.T) {
 		"children out of order":  {nodes(&report.Node{ID: "a", Children: []*report.Node{{ID: "b"}, {ID: "a"}}}), "children"},
 		"children too deep":      {nodes(deep), "deep"},
 		"controls out of order": {func(r *report.Report) {
-			r.Topologies[report.Pod].Controls = []report.Control{{ID: "b"}, {ID: "a"}}
+			r.Topologies[report.Pod].Controls = []report.Control{{Key: "b"}, {Key: "a"}}
 		}, "Pod"},
 		"rows out of order": {func(r *report.Report) {
 			r.Topologies[report.Pod].TableTemplates = []report.TableTemplate{{FixedRows: []report.FixedRow{{Key: "b"}, {Key: "a"}}}}

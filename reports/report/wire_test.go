@@ -28,7 +28,7 @@ func small() *report.Report {
 		{ID: "n", Topology: "host"},
 		{ID: "u", Unnamed: true},
 	}
-	r.Topologies[report.Endpoint].Controls = []report.Control{{ID: "c", Human: "C", Rank: -1}}
+	r.Topologies[report.Endpoint].Controls = []report.Control{{Key: "k", ID: "c", Human: "C", Rank: -1}}
 	return r
 }
 
@@ -48,7 +48,7 @@ func TestWireForm(t *testing.T) {
 		"\xa1n" + n +
 		"\xabn;copy=host\x85\xa2id\xa1n\xa8topology\xa4host" + empty +
 		"\xa1u\x83" + empty +
-		"\xa8controls\x81\xa1c\x84\xa2id\xa1c\xa5human\xa1C\xa4icon\xa0\xa4rank\xff"
+		"\xa8controls\x81\xa1k\x84\xa2id\xa1c\xa5human\xa1C\xa4icon\xa0\xa4rank\xff"
 	head := "\xde\x00\x1e\xa2TS" + stamp + "\xa8Endpoint" + endpoint +
 		"\xa7Process\x83\xa5shape\xa6square\xa5label\xa7process\xaclabel_plural\xa9processes"
 	tail := "\xa3Job\x83\xa5shape\xaedottedtriangle\xa5label\xa3job\xaclabel_plural\xa4jobs" +

@@ -28,7 +28,7 @@ func sample(host string, processes int) *report.Report {
 		{Key: "host_name", Timestamp: at, Value: host},
 		{Key: "host_scope_version", Timestamp: at, Value: "1.13.2"},
 	}}}
-	r.Topologies[report.Host].Controls = []report.Control{{ID: "host_exec", Human: "Exec", Icon: "fa fa-terminal"}}
+	r.Topologies[report.Host].Controls = []report.Control{{Key: "host_exec", ID: "host_exec", Human: "Exec", Icon: "fa fa-terminal"}}
 	for i := range processes {
 		n := &report.Node{ID: fmt.Sprintf("%s;%d", host, i), Topology: "process",
 			Latest: []report.Latest{{Key: "pid", Timestamp: at, Value: fmt.Sprint(i)}}}

@@ -11,7 +11,7 @@ import (
 
 func drawControl(t *rapid.T) report.Control {
 	return report.Control{
-		ID: name(t), Human: text(t), Icon: text(t), Confirmation: text(t),
+		Key: name(t), ID: name(t), Human: text(t), Icon: text(t), Confirmation: text(t),
 		Rank: rapid.IntRange(-1, 3).Draw(t, "rank"), ProbeID: text(t),
 	}
 }

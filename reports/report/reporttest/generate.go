@@ -65,7 +65,7 @@ func drawTopology(t *rapid.T, k report.Kind, tp *report.Topology) {
 		tp.Shape, tp.Tag, tp.Label, tp.LabelPlural = text(t), text(t), text(t), text(t)
 	}
 	tp.Nodes = drawNodes(t, k, 2, false)
-	tp.Controls = keyed(t, "controls", drawControl, func(c report.Control) string { return c.ID })
+	tp.Controls = keyed(t, "controls", drawControl, func(c report.Control) string { return c.Key })
 	tp.MetadataTemplates = keyed(t, "metadata", drawMetadataTemplate, func(m report.MetadataTemplate) string { return m.Key })
 	tp.MetricTemplates = keyed(t, "metric templates", drawMetricTemplate, func(m report.MetricTemplate) string { return m.Key })
 	tp.TableTemplates = keyed(t, "tables", drawTableTemplate, func(m report.TableTemplate) string { return m.Key })
