@@ -1,0 +1,177 @@
+package dynamoindex_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/internal/servertest"
+)
+
+// past writes three entries in each of some rows and returns the rows, in
+// order.
+func past(t *testing.T, x *dynamoindex.Index) []bucket.Row {
+	rows := []bucket.Row{
+		{Tenant: "", Hour: 472222}, {Tenant: "a", Hour: -3}, {Tenant: "a", Hour: 472221}, {Tenant: "a", Hour: 472222},
+		{Tenant: "a-", Hour: 3}, {Tenant: "b", Hour: 472222},
+	}
+	for i := range rows {
+		row := rows[len(rows)-1-i]
+		put(t, x, row, entries(row, 3)...)
+	}
+	return rows
+}
+
+func TestRowsAndTenants(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, _ := fresh(t, endpoint, spread(3))
+		if tenants, err := x.Tenants(t.Context()); err != nil || tenants != nil {
+			t.Errorf("tenants of an empty table: %q, error %v", tenants, err)
+		}
+		want := past(t, x)
+		if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("rows: got %v and error %v, want %v", got, err, want)
+		}
+		if got, err := x.Tenants(t.Context()); err != nil || !slices.Equal(got, []string{"", "a", "a-", "b"}) {
+			t.Errorf("tenants: got %q and error %v", got, err)
+		}
+	})
+}
+
+// collect returns what a loop over entries yields.
+func collect(ctx context.Context, x *dynamoindex.Index, tenant string, from, to int64) (all []bucket.Entry, err error) {
+	for e, err := range x.Entries(ctx, tenant, from, to) {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, transport, _ := faulty(t, endpoint, spread(2))
+		rows := past(t, x)
+		first, last := rows[1].Start(), rows[3].End()
+		a := slices.Concat(entries(rows[1], 3), entries(rows[2], 3), entries(rows[3], 3))
+		for name, c := range map[string]struct {
+			tenant   string
+			from, to int64
+			want     []bucket.Entry
+			scans    int
+		}{
+			"all":                    {"a", math.MinInt64, math.MaxInt64, a, 1},
+			"exactly all":            {"a", first, last, a, 1},
+			"without both ends":      {"a", first + 1, a[8].Time, a[1:8], 1},
+			"of another":             {"a-", math.MinInt64, math.MaxInt64, entries(rows[4], 3), 1},
+			"of nobody":              {"c", math.MinInt64, math.MaxInt64, nil, 1},
+			"two hours":              {"a", rows[2].Start(), last, a[3:], 0},
+			"over an edge":           {"a", a[4].Time, a[7].Time, a[4:7], 0},
+			"nothing":                {"a", last, last, nil, 0},
+			"from after to":          {"a", math.MaxInt64, math.MinInt64, nil, 0},
+			"of the nameless tenant": {"", a[6].Time, a[8].Time, entries(rows[0], 2), 0},
+		} {
+			scans := transport.Inject(httpfault.Fault{Match: operation("Scan")})
+			got, err := collect(t.Context(), x, c.tenant, c.from, c.to)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s: got %v and error %v, want %v", name, got, err, c.want)
+			}
+			if scans.Seen() != c.scans {
+				t.Errorf("%s: %d scans, want %d", name, scans.Seen(), c.scans)
+			}
+			transport.Heal()
+		}
+	})
+}
+
+func TestEntriesEnd(t *testing.T) {
+	t.Parallel()
+	x, transport, _ := faulty(t, servertest.SharedDynalite(t), patient())
+	rows := past(t, x)
+	n := 0
+	for _, err := range x.Entries(t.Context(), "a", math.MinInt64, math.MaxInt64) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 4 {
+			break
+		}
+	}
+	transport.Inject(httpfault.Fault{Match: operation("Query"), Times: 1})
+	transport.Inject(httpfault.Fault{Match: operation("Query"), Status: 403, Body: "{}"})
+	got, err := collect(t.Context(), x, "a", rows[2].Start(), rows[3].End())
+	if err == nil || len(got) != 3 {
+		t.Errorf("the second row's query fails: got %d entries and error %v, want 3 and one", len(got), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := collect(ctx, x, "a", math.MinInt64, math.MaxInt64); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a cancelled context: got error %v", err)
+	}
+}
+
+// TestPagesOfRows looks through a table of more than 1 MB.
+func TestPagesOfRows(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, transport, table := faulty(t, endpoint, patient())
+		var want []bucket.Row
+		var items []item
+		for h := range int64(1500) {
+			row := bucket.Row{Tenant: "t", Hour: 400000 + h}
+			want = append(want, row)
+			items = append(items, scopeItem(row, bucket.Entry{Time: row.Start() + h, Key: strings.Repeat("long ", 200)}))
+		}
+		writeAll(t, endpoint, table, items)
+		scans := transport.Inject(httpfault.Fault{Match: operation("Scan")})
+		got, err := x.Rows(t.Context())
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %d rows and error %v, want %d", len(got), err, len(want))
+		}
+		if scans.Seen() < 2 {
+			t.Errorf("the table took %d request: it tests no pages", scans.Seen())
+		}
+	})
+}
+
+// TestRowsOfMorePartitions: entries that a query would not find are no secret.
+func TestRowsOfMorePartitions(t *testing.T) {
+	t.Parallel()
+	endpoint := servertest.SharedDynalite(t)
+	x, table := fresh(t, endpoint, spread(4))
+	put(t, x, someRow, entries(someRow, 30)...)
+	if _, err := index(t, endpoint, table, spread(2)).Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 2 partitions") {
+		t.Errorf("got error %v, want one that says how to open the index", err)
+	}
+	write(t, endpoint, table, item{"hour": text("something else"), "ts": number(1), "report": text("k")})
+	if _, err := x.Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("got error %v, want one that names the item", err)
+	}
+}
+
+// TestRowsAreLive: a row of which all entries have expired is none.
+func TestRowsAreLive(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		_, table := fresh(t, endpoint, nil)
+		now := time.Unix(0, someRow.Start())
+		opts := patient()
+		opts.Retention, opts.Now = time.Hour, func() time.Time { return now }
+		x := index(t, endpoint, table, opts)
+		put(t, x, someRow, entries(someRow, 2)...)
+		now = now.Add(2 * time.Hour)
+		if rows, err := x.Rows(t.Context()); err != nil || len(rows) > 0 {
+			t.Errorf("got %v and error %v, want no row", rows, err)
+		}
+	})
+}

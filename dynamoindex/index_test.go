@@ -1,0 +1,314 @@
+package dynamoindex_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/internal/servertest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for _, partitions := range []int{1, 5} {
+		t.Run(fmt.Sprintf("Partitions=%d", partitions), func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, endpoint string) {
+				indextest.Run(t, func(t *testing.T) bucket.Index {
+					opts := patient()
+					opts.Partitions = partitions
+					x, _ := fresh(t, endpoint, opts)
+					return x
+				})
+			})
+		})
+	}
+}
+
+// TestPages reads rows of more than 1 MB, which Scope wrote.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, transport, table := faulty(t, endpoint, patient())
+		want := longRow()
+		items := make([]item, len(want))
+		for i, e := range want {
+			items[i] = scopeItem(someRow, e)
+		}
+		writeAll(t, endpoint, table, items)
+		queries := transport.Inject(httpfault.Fault{Match: operation("Query")})
+		expect(t, x, someRow, want)
+		if queries.Seen() < 2 {
+			t.Fatalf("the row took %d request: it tests no pages", queries.Seen())
+		}
+		got, err := x.Query(t.Context(), someRow, want[1].Time, want[len(want)-1].Time)
+		if err != nil || !slices.Equal(got, want[1:len(want)-1]) {
+			t.Errorf("all but the first and the last: %d entries, error %v", len(got), err)
+		}
+		transport.Heal()
+		lastPageFails(t, x, transport, queries.Seen()/2)
+	})
+}
+
+// longRow returns entries that make more than one page with few requests.
+func longRow() []bucket.Entry {
+	all := entries(someRow, 1500)
+	for i := range all {
+		all[i].Key += strings.Repeat("/long", 200)
+	}
+	return all
+}
+
+func lastPageFails(t *testing.T, x *dynamoindex.Index, transport *httpfault.Transport, pages int) {
+	transport.Inject(httpfault.Fault{Match: operation("Query"), Times: pages - 1})
+	broken := transport.Inject(httpfault.Fault{Match: operation("Query"), Status: http.StatusForbidden, Body: "{}"})
+	got, err := x.Query(t.Context(), someRow, someRow.Start(), someRow.End())
+	if err == nil || got != nil || broken.Hit() != 1 {
+		t.Errorf("the last page failed %d times: got %d entries and error %v, want none and one", broken.Hit(), len(got), err)
+	}
+}
+
+func TestLayout(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		row := bucket.RowAt("acme.1", 1700000000123456789)
+		put(t, x, row, bucket.Entry{Time: 1700000000123456789, Key: row.BlobKey(1700000000123456789)})
+		items := read(t, endpoint, table)
+		if len(items) != 1 || len(items[0]) != 4 {
+			t.Fatalf("got %v, want one item of four attributes", items)
+		}
+		for name, want := range map[string]string{
+			"hour":   "acme.1-472222",
+			"report": "adc28497fce6fb8e87fc50b0c8ffd805/1700000000123456789", // md5sum of the hour
+		} {
+			if got, ok := items[0][name].(*types.AttributeValueMemberS); !ok || got.Value != want {
+				t.Errorf("%s is %v, want the string %q", name, items[0][name], want)
+			}
+		}
+		if got, ok := items[0]["ts"].(*types.AttributeValueMemberN); !ok || got.Value != "1700000000123456789" {
+			t.Errorf("ts is %v, want the number 1700000000123456789", items[0]["ts"])
+		}
+		if got, ok := items[0]["put"].(*types.AttributeValueMemberB); !ok || len(got.Value) != 8 {
+			t.Errorf("put is %v, want 8 bytes", items[0]["put"])
+		}
+	})
+}
+
+func TestItemsOfScope(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		row := bucket.Row{Hour: 472222} // the single tenant
+		want := entries(row, 40)
+		for _, e := range want {
+			write(t, endpoint, table, item{"hour": text("-472222"), "ts": number(e.Time), "report": text(e.Key),
+				"hash": number(7)}) // attributes of others are theirs
+		}
+		expect(t, x, row, want)
+		err := x.Put(t.Context(), row, want[0])
+		if !errors.Is(err, bucket.ErrExists) {
+			t.Errorf("put of what Scope has put: got error %v, want ErrExists", err)
+		}
+	})
+}
+
+func TestItemsThatAreNoEntries(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		with item
+		want string
+	}{
+		"no report":     {item{"ts": number(someRow.Start() + 7)}, `"report" is missing`},
+		"number":        {item{"ts": number(someRow.Start() + 7), "report": number(5)}, `"report" is the number 5`},
+		"list":          {item{"ts": number(someRow.Start() + 7), "report": &types.AttributeValueMemberL{}}, `"report" is of type L`},
+		"half an entry": {item{"ts": &types.AttributeValueMemberN{Value: "1700000000000000000.5"}, "report": text("k")}, `"ts" is "1700000000000000000.5"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			endpoint := servertest.SharedDynalite(t)
+			x, table := fresh(t, endpoint, nil)
+			put(t, x, someRow, entries(someRow, 3)...)
+			c.with["hour"] = text(someRow.Key())
+			write(t, endpoint, table, c.with)
+			got, err := x.Query(t.Context(), someRow, someRow.Start(), someRow.End())
+			if err == nil || got != nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), someRow.Key()) {
+				t.Errorf("got %v and error %v, want one with %s and the row's key", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestPutRefuses(t *testing.T) {
+	t.Parallel()
+	x, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "no-server-is-asked", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := someRow.Start()
+	for name, c := range map[string]struct {
+		row  bucket.Row
+		e    bucket.Entry
+		want string
+	}{
+		"other hour":      {someRow, bucket.Entry{Time: someRow.End(), Key: "k"}, "is not in hour"},
+		"no key":          {someRow, bucket.Entry{Time: at}, "not empty"},
+		"key in Latin-1":  {someRow, bucket.Entry{Time: at, Key: "caf\xe9"}, "UTF-8"},
+		"tenant of bytes": {bucket.Row{Tenant: "\xff", Hour: someRow.Hour}, bucket.Entry{Time: at, Key: "k"}, "tenant id"},
+		"partition mark":  {bucket.Row{Tenant: "a#1", Hour: someRow.Hour}, bucket.Entry{Time: at, Key: "k"}, "tenant id"},
+	} {
+		if err := x.Put(t.Context(), c.row, c.e); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got error %v, want one with %q", name, err, c.want)
+		}
+	}
+	if _, err := x.Query(t.Context(), bucket.Row{Tenant: "\xff"}, 0, 1); err == nil || !strings.Contains(err.Error(), "tenant id") {
+		t.Errorf("query of a tenant of bytes: got error %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	for want, opts := range map[string]dynamoindex.Options{
+		"65 partitions":   {Partitions: 65},
+		"-1 partitions":   {Partitions: -1},
+		"21 attempts":     {Attempts: 21},
+		"retention":       {Retention: time.Minute},
+		"lateness of -1s": {Lateness: -time.Second},
+		"timeouts of":     {AttemptTimeout: -1},
+		"and -1ns in all": {Timeout: -1},
+	} {
+		if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "t", &opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %q", err, want)
+		}
+	}
+	if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "", nil); err == nil {
+		t.Error("an index without a table")
+	}
+}
+
+// spy keeps the bodies of requests.
+type spy struct {
+	http.RoundTripper
+	mu     sync.Mutex
+	bodies []string
+}
+
+func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.bodies = append(s.bodies, string(body))
+	s.mu.Unlock()
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return s.RoundTripper.RoundTrip(r)
+}
+
+func TestConsistentReads(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1700000000, 0)
+	for name, c := range map[string]struct {
+		lateness time.Duration
+		to       time.Time
+		want     bool
+	}{
+		"nothing promised":     {0, now.Add(-1000 * time.Hour), true},
+		"young":                {time.Minute, now, true},
+		"late":                 {time.Minute, now.Add(-time.Minute), true},
+		"just late":            {time.Minute, now.Add(-65*time.Second + 1), true},
+		"settled":              {time.Minute, now.Add(-65 * time.Second), false},
+		"old":                  {time.Minute, now.Add(-1000 * time.Hour), false},
+		"beyond what is asked": {1500 * time.Hour, now.Add(-1000 * time.Hour), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			endpoint := servertest.SharedDynalite(t)
+			transport := &spy{RoundTripper: new(http.Transport)}
+			t.Cleanup(transport.RoundTripper.(*http.Transport).CloseIdleConnections)
+			_, table := fresh(t, endpoint, nil)
+			cfg := configFor(endpoint)
+			cfg.HTTPClient = &http.Client{Transport: transport}
+			opts := patient()
+			opts.Lateness, opts.Now = c.lateness, func() time.Time { return now }
+			x := openIndex(t, cfg, table, opts)
+			to := c.to.UnixNano()
+			if _, err := x.Query(t.Context(), bucket.RowAt("t", to-1), to-1, to); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf(`"ConsistentRead":%t`, c.want)
+			if len(transport.bodies) != 1 || !strings.Contains(transport.bodies[0], want) {
+				t.Errorf("requests %q, want one with %s", transport.bodies, want)
+			}
+		})
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		now := time.Unix(0, someRow.Start())
+		opts := patient()
+		opts.Retention, opts.Now = time.Hour, func() time.Time { return now }
+		_, table := fresh(t, endpoint, nil)
+		x := index(t, endpoint, table, opts)
+		e := entries(someRow, 10)
+		write(t, endpoint, table, scopeItem(someRow, e[0])) // for ever
+		put(t, x, someRow, e[1:]...)
+		expires := someRow.Start()/1e9 + 3601
+		for _, i := range read(t, endpoint, table)[1:] {
+			expires++
+			if got, ok := i["expires"].(*types.AttributeValueMemberN); !ok || got.Value != fmt.Sprint(expires) {
+				t.Errorf("expires is %v, want the number %d", i["expires"], expires)
+			}
+		}
+		now = now.Add(time.Hour + 4*time.Second)
+		expect(t, x, someRow, slices.Concat(e[:1], e[4:]))
+		late := bucket.Entry{Time: e[3].Time + 1, Key: "late"} // expires when e[3] does
+		if err := x.Put(t.Context(), someRow, late); !errors.Is(err, dynamoindex.ErrExpired) {
+			t.Errorf("put of what has expired: got error %v, want ErrExpired", err)
+		}
+	})
+}
+
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	x, transport, _ := faulty(t, servertest.SharedDynalite(t), patient())
+	hung := transport.Inject(httpfault.Fault{Hang: true})
+	for name, ask := range map[string]func(context.Context) error{
+		"put":   func(ctx context.Context) error { return x.Put(ctx, someRow, entries(someRow, 1)[0]) },
+		"query": func(ctx context.Context) error { _, err := x.Query(ctx, someRow, 0, someRow.End()); return err },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		before := hung.Hit()
+		go func() { done <- ask(ctx) }()
+		for hung.Hit() == before {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: got error %v, want context.Canceled", name, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s goes on after it was cancelled", name)
+		}
+	}
+}

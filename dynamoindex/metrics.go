@@ -1,0 +1,86 @@
+package dynamoindex
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// metrics of an index. The first three have Scope's names and labels: the
+// method is "DynamoDB.<operation>" in the first and the operation in the
+// others. The status code is that of the last answer (400 also when an instant
+// was taken or the table throttled), "500" when none came, and "cancel" when
+// the caller gave up.
+type metrics struct {
+	duration *prometheus.HistogramVec // method, status_code
+	capacity *prometheus.CounterVec   // method
+	size     *prometheus.CounterVec   // method
+	retries  *prometheus.CounterVec   // method
+}
+
+func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
+	var errs [4]error
+	counters := func(name, help string) (*prometheus.CounterVec, error) {
+		return metric.Register(reg, prometheus.NewCounterVec(
+			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{"method"}))
+	}
+	m := &metrics{}
+	m.duration, errs[0] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "dynamo_request_duration_seconds",
+		Help:    "Time of each DynamoDB request with its retries.",
+		Buckets: prometheus.DefBuckets}, []string{"method", "status_code"}))
+	m.capacity, errs[1] = counters("dynamo_consumed_capacity_total", "Capacity units that DynamoDB says were consumed.")
+	m.size, errs[2] = counters("dynamo_value_size_bytes_total", "Bytes of blob keys written and read.")
+	m.retries, errs[3] = counters("dynamo_retries_total", "Attempts at DynamoDB requests after the first.")
+	return m, errors.Join(errs[:]...)
+}
+
+// observe notes a request that took so long and so many attempts.
+func (m *metrics) observe(operation string, result any, err error, attempts int, took time.Duration) {
+	m.duration.WithLabelValues("DynamoDB."+operation, statusCode(err)).Observe(took.Seconds())
+	if units := consumed(result); err == nil && units > 0 {
+		m.capacity.WithLabelValues(operation).Add(units)
+	}
+	if attempts > 1 {
+		m.retries.WithLabelValues(operation).Add(float64(attempts - 1))
+	}
+}
+
+func statusCode(err error) string {
+	var answer interface{ HTTPStatusCode() int }
+	switch {
+	case err == nil:
+		return "200"
+	case errors.Is(err, context.Canceled):
+		return "cancel"
+	case errors.As(err, &answer) && answer.HTTPStatusCode() >= 300:
+		return strconv.Itoa(answer.HTTPStatusCode())
+	}
+	return "500"
+}
+
+// consumed returns the capacity units that an operation's result reports.
+func consumed(result any) float64 {
+	var c *types.ConsumedCapacity
+	switch r := result.(type) {
+	case *dynamodb.PutItemOutput:
+		c = r.ConsumedCapacity
+	case *dynamodb.QueryOutput:
+		c = r.ConsumedCapacity
+	case *dynamodb.GetItemOutput:
+		c = r.ConsumedCapacity
+	case *dynamodb.ScanOutput:
+		c = r.ConsumedCapacity
+	}
+	if c == nil || c.CapacityUnits == nil {
+		return 0
+	}
+	return *c.CapacityUnits
+}

@@ -1,0 +1,125 @@
+package dynamoindex
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// maxAnswer is more than DynamoDB ever answers: a page holds 1 MB of items, and
+// JSON makes at most six bytes of one.
+const maxAnswer = 16 << 20
+
+// watch is what goes around each request to DynamoDB and around its attempts:
+// the deadlines and the metrics.
+type watch struct {
+	metrics                 *metrics
+	attemptTimeout, timeout time.Duration
+}
+
+// record is what is known of a request under way; its attempts follow each
+// other in one goroutine.
+type record struct {
+	attempts int
+	last     error // why an attempt failed, apart from the end of the request
+}
+
+type recordKey struct{}
+
+// request bounds and measures a request with all its attempts.
+func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+	out middleware.InitializeOutput, meta middleware.Metadata, err error,
+) {
+	r := new(record)
+	bounded, cancel := context.WithTimeout(context.WithValue(ctx, recordKey{}, r), w.timeout)
+	defer cancel()
+	begun := time.Now()
+	out, meta, err = next.HandleInitialize(bounded, in)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no success in %v and %d attempts (%v): %w",
+			w.timeout, r.attempts, r.last, context.DeadlineExceeded)
+	}
+	w.metrics.observe(middleware.GetOperationName(ctx), out.Result, err, r.attempts, time.Since(begun))
+	return out, meta, err
+}
+
+// attempt bounds one attempt. Its end is a fault like others and not, as the
+// SDK sees a deadline, the caller's wish to give up.
+func (w *watch) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	out middleware.FinalizeOutput, meta middleware.Metadata, err error,
+) {
+	bounded, cancel := context.WithTimeout(ctx, w.attemptTimeout)
+	defer cancel()
+	out, meta, err = next.HandleFinalize(bounded, in)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer in %v: %w", w.attemptTimeout, context.DeadlineExceeded)
+	}
+	if r, ok := ctx.Value(recordKey{}).(*record); ok {
+		r.attempts++
+		if r.last == nil || ctx.Err() == nil {
+			r.last = err
+		}
+	}
+	return out, meta, err
+}
+
+// answer lets only whole answers through to the SDK, which takes an empty one
+// for an empty result and only logs a wrong checksum.
+func answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+	out middleware.DeserializeOutput, meta middleware.Metadata, err error,
+) {
+	out, meta, err = next.HandleDeserialize(ctx, in)
+	response, ok := out.RawResponse.(*smithyhttp.Response)
+	if err != nil || !ok {
+		return out, meta, err
+	}
+	body, err := readAnswer(response)
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		return out, meta, &brokenError{err}
+	}
+	return out, meta, nil
+}
+
+// readAnswer reads, checks and closes the body of a response.
+func readAnswer(response *smithyhttp.Response) ([]byte, error) {
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxAnswer:
+		return nil, fmt.Errorf("longer than %d bytes", maxAnswer)
+	case len(body) == 0 && response.StatusCode < 300:
+		return nil, errors.New("empty")
+	}
+	return body, checkSum(body, response.Header.Get("X-Amz-Crc32"))
+}
+
+// checkSum compares the checksum of a body with the one sent along, if one was.
+func checkSum(body []byte, sent string) error {
+	if sent == "" {
+		return nil
+	}
+	if got := strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10); got != sent {
+		return fmt.Errorf("its CRC-32 is %s, and %.20q was sent", got, sent)
+	}
+	return nil
+}
+
+// brokenError is an answer that did not arrive as it was sent.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return "broken answer: " + e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// RetryableError tells the SDK's retryer to send the request again.
+func (e *brokenError) RetryableError() bool { return true }
