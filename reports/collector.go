@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ type Collector struct {
 	metrics   *metrics
 	maxNodes  int
 	now       func() time.Time
+	closed    atomic.Bool // Close was called
 }
 
 // New returns a collector over an index and the tier that holds every blob.
@@ -92,13 +94,16 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 //
 // The error is an *InvalidError for a report that no collector should hold, or
 // one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
-// when too much waits to be stored, or bucket.ErrClosed. The report then
-// counts as received but is in no answer.
+// when too much waits to be stored, or bucket.ErrClosed. The report is then in
+// no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
 	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
 		return err
 	}
-	if r == nil {
+	switch {
+	case c.closed.Load():
+		return bucket.ErrClosed
+	case r == nil:
 		return &InvalidError{errors.New("it is nil")}
 	}
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
@@ -178,6 +183,7 @@ func (c *Collector) Flush(ctx context.Context) error { return c.live.Flush(ctx) 
 // otherwise it may be called again to try again. The authority and the index
 // stay open: they are the caller's.
 func (c *Collector) Close(ctx context.Context) error {
+	c.closed.Store(true)
 	if err := c.live.Close(ctx); err != nil {
 		return fmt.Errorf("close collector: %w", err)
 	}

@@ -240,6 +240,9 @@ func TestAddRefuses(t *testing.T) {
 	if err := f.Add(t.Context(), "a", hosts("h"), Origin{}); !errors.Is(err, bucket.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
+	if err := f.Add(t.Context(), "a", cut("c1"), Origin{}); !errors.Is(err, bucket.ErrClosed) {
+		t.Errorf("a shortcut after Close: %v", err)
+	}
 	if f.authority.Len() != 0 {
 		t.Error("something that was refused is stored")
 	}

@@ -99,22 +99,24 @@ func (h *Handler) getProbes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var found any
 	if sparse {
-		has, err := h.collector.HasReports(r.Context(), tenant, h.collector.soon())
-		if err != nil {
-			return err
-		}
-		return h.sendJSON(w, r, has)
+		found, err = h.collector.HasReports(r.Context(), tenant, h.collector.soon())
+	} else {
+		found, err = h.collector.probes(r.Context(), tenant)
 	}
-	rpt, err := h.collector.Report(r.Context(), tenant, h.collector.soon())
 	if err != nil {
 		return err
 	}
-	return h.sendJSON(w, r, probes(rpt))
+	return h.sendJSON(w, r, found)
 }
 
-// probes returns the probes that a report's hosts name, by host.
-func probes(r *report.Report) []probe {
+// probes returns the probes that the hosts of the live window name, by host.
+func (c *Collector) probes(ctx context.Context, tenant string) ([]probe, error) {
+	r, err := c.Report(ctx, tenant, c.soon())
+	if err != nil {
+		return nil, err
+	}
 	hosts := r.Topologies[report.Host].Nodes
 	found := make([]probe, 0, len(hosts))
 	for _, n := range hosts {
@@ -122,7 +124,7 @@ func probes(r *report.Report) []probe {
 		found = append(found, probe{ID: latest(n, "control_probe_id").Value,
 			Hostname: latest(n, "host_name").Value, Version: version.Value, LastSeen: version.Timestamp})
 	}
-	return found
+	return found, nil
 }
 
 // details is what GET /api says.

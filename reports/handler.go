@@ -128,7 +128,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{collector: c, opts: o, codings: make(gate, o.Codings),
-		buffered: &budget{max: o.MaxBuffered}, metrics: m}
+		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m}
 	h.routes = h.table()
 	return h, nil
 }

@@ -21,9 +21,6 @@ const (
 // minGzip is the length in bytes from which on compressing is worth it.
 const minGzip = 1 << 10
 
-// noDeadline is what ends a deadline.
-var noDeadline time.Time
-
 // send sends an answer, compressed when the client takes that. While it is on
 // its way it counts as buffered.
 func (h *Handler) send(w http.ResponseWriter, r *http.Request, media string, data []byte) error {

@@ -34,7 +34,6 @@ func (h *Handler) postReport(w http.ResponseWriter, r *http.Request) error {
 	if err := body.read(r); err != nil {
 		return err
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 	return h.take(r.Context(), tenant, f, body.data, r.Header.Get(headerProbe))
 }
 
@@ -111,16 +110,19 @@ type body struct {
 	taken  int64 // from the budget
 }
 
+// A body is read in pieces of at least room bytes, the first in one of first.
+const first, room = 4 << 10, 512
+
 // read reads the body of a request to its end. It holds at most twice what has
-// come so far, however long the client says that the body is.
+// come so far, however long the client says that the body is, and never more
+// than two rooms beyond max.
 func (b *body) read(r *http.Request) error {
 	if r.ContentLength > b.max {
 		return b.tooLarge()
 	}
-	const first, room = 4 << 10, 512
 	for {
-		if cap(b.data)-len(b.data) < room {
-			if err := b.grow(max(first, int64(cap(b.data)))); err != nil {
+		if size := int64(cap(b.data)); size-int64(len(b.data)) < room {
+			if err := b.grow(min(max(first, size), b.max+2*room-size)); err != nil {
 				return err
 			}
 		}

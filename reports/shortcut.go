@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -152,29 +153,31 @@ func overlap(a, b []string) bool {
 // said to have: probes' IDs after "probe:", host nodes' IDs after "host:",
 // sorted.
 func sources(r *report.Report, probe string) []string {
-	found := make(map[string]struct{})
-	note := func(kind, id string) {
-		if id != "" {
-			found[kind+id] = struct{}{}
-		}
-	}
-	note("probe:", probe)
+	found := sourceSet{}
+	found.note("probe:", probe)
 	for _, n := range r.Topologies[report.Host].Nodes {
-		note("host:", n.ID)
+		found.note("host:", n.ID)
 	}
 	for k := range r.Topologies {
 		for _, n := range r.Topologies[k].Nodes {
-			note("probe:", latest(n, "control_probe_id").Value)
-			note("host:", latest(n, "host_node_id").Value)
-			for _, host := range parents(n, report.Host) {
-				note("host:", host)
-			}
+			found.noteNode(n)
 		}
 	}
-	all := make([]string, 0, len(found))
-	for id := range found {
-		all = append(all, id)
+	return slices.Sorted(maps.Keys(found))
+}
+
+type sourceSet map[string]struct{}
+
+func (s sourceSet) noteNode(n *report.Node) {
+	s.note("probe:", latest(n, "control_probe_id").Value)
+	s.note("host:", latest(n, "host_node_id").Value)
+	for _, host := range parents(n, report.Host) {
+		s.note("host:", host)
 	}
-	slices.Sort(all)
-	return all
+}
+
+func (s sourceSet) note(kind, id string) {
+	if id != "" {
+		s[kind+id] = struct{}{}
+	}
 }

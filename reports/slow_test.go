@@ -63,7 +63,7 @@ func talk(t testing.TB, address, text string) (answer string, took time.Duration
 // long, it holds nothing, and others are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 300*time.Millisecond, 1 })
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 2*time.Second, 1 })
 	address := listen(t, f)
 	post := "POST /api/report HTTP/1.1\r\nHost: x\r\nContent-Type: application/msgpack\r\nContent-Length: 1000\r\n"
 	var wg sync.WaitGroup
@@ -132,7 +132,7 @@ func TestSlowReader(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *Options, h *HandlerOptions) {
-		h.ClientTimeout, h.Timeout = 200*time.Millisecond, 100*time.Millisecond
+		h.ClientTimeout, h.Timeout = 200*time.Millisecond, 5*time.Second
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer(f.handler)
@@ -143,10 +143,27 @@ func TestKeepAlive(t *testing.T) {
 		if r := do(t, server, "POST", "/api/report", strings.NewReader(body), probeHeaders...); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
-		time.Sleep(300 * time.Millisecond) // longer than what the deadlines were set to
+		time.Sleep(500 * time.Millisecond) // longer than an answer may take to leave
 		if r := do(t, server, "GET", "/api", nil); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
+	}
+}
+
+// TestWork holds: a client's time does not run while the work for it does.
+func TestWork(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 200*time.Millisecond, 1 })
+	address := listen(t, f)
+	if err := f.handler.codings.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(time.Second, f.handler.codings.leave)
+	body := encode(t, hosts("h1"))
+	answer, _ := talk(t, address, fmt.Sprintf("POST /api/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n%s\r\n"+
+		"Content-Length: %d\r\n\r\n%s", mp, gz, len(body), body))
+	if !strings.HasPrefix(answer, "HTTP/1.1 200 OK") {
+		t.Errorf("%s", answer)
 	}
 }
 
@@ -165,6 +182,7 @@ func TestGate(t *testing.T) {
 		}
 	}
 	f.handler.codings.leave()
+	f.handler.opts.Timeout = time.Minute
 	f.post(t, encode(t, hosts("h1")))
 	if len(f.handler.codings) != 0 {
 		t.Error("a place was not given back")
