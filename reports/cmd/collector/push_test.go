@@ -131,11 +131,11 @@ func TestPushGivesUp(t *testing.T) {
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample("one", 1))
 	}
 	s := newStub(t, func(w http.ResponseWriter, _ int) { http.Error(w, "full\nmore", http.StatusServiceUnavailable) })
-	r := collect(t, "push", "--parallel", "1", "--patience", "150ms", "--to", s.URL, dir)
+	r := collect(t, "push", "--parallel", "1", "--patience", "90ms", "--to", s.URL, dir) // less than any pause
 	if r.code != 1 || !strings.HasPrefix(r.stdout, "pushed 0 reports") {
 		t.Errorf("exit %d: %s", r.code, r.stdout)
 	}
-	if want := "/0.json: gave up after 150ms: 503 Service Unavailable: full; 20 of 20 files were not pushed\n"; !strings.HasSuffix(r.stderr, want) ||
+	if want := "/0.json: gave up after 90ms: 503 Service Unavailable: full; 20 of 20 files were not pushed\n"; !strings.HasSuffix(r.stderr, want) ||
 		strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("said %q, want %q", r.stderr, want)
 	}
