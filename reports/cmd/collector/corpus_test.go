@@ -133,7 +133,7 @@ func TestMergeInSteps(t *testing.T) {
 	p := &process{}
 	for range 3 { // more than are folded at a time
 		for _, path := range files {
-			l, err := p.load(path)
+			l, err := p.load(path, report.DefaultMaxBytes)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -32,6 +32,7 @@ same report. Shortcut reports are never stored; they are counted.
 		i := &importer{tenant: f.tenant()}
 		f.StringVar(&i.data, "data", defaultData, "the `DIR` of the embedded store")
 		f.IntVar(&i.parallel, "parallel", 4, "store `N` files at a time")
+		i.maxInflated = f.maxInflated()
 		f.must(func() error { return atLeastOne("parallel", i.parallel) })
 		return i.run
 	},
@@ -47,9 +48,10 @@ const maxShift = 1000
 
 // importer stores report files.
 type importer struct {
-	data     string
-	tenant   *string
-	parallel int
+	data        string
+	tenant      *string
+	parallel    int
+	maxInflated *size
 
 	store                              *store
 	stored, present, shortcuts, volume atomic.Int64
@@ -104,7 +106,7 @@ func (i *importer) one(ctx context.Context, p *process, path string) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.load(path)
+	l, err := p.load(path, *i.maxInflated)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ standard input, whose form is told by what it holds.
 		i := &inspector{}
 		f.BoolVar(&i.upgrade, "upgrade", false, "bring reports of old probes to the form of today first")
 		f.BoolVar(&i.json, "json", false, "write JSON, one report a line")
+		i.maxInflated = f.maxInflated()
 		return i.run
 	},
 }
@@ -28,6 +29,7 @@ standard input, whose form is told by what it holds.
 // inspector shows report files.
 type inspector struct {
 	upgrade, json bool
+	maxInflated   *size
 	shown         int
 }
 
@@ -53,7 +55,7 @@ func (i *inspector) run(ctx context.Context, p *process, args []string) error {
 }
 
 func (i *inspector) load(p *process, path string) (*loaded, error) {
-	l, err := p.load(path)
+	l, err := p.load(path, *i.maxInflated)
 	if err != nil || !i.upgrade {
 		return l, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,8 +18,17 @@ import (
 // stdinPath stands for standard input among the arguments.
 const stdinPath = "-"
 
-// maxFile is how long the report in a file may be, inflated, in bytes.
-const maxFile = 1 << 30
+// maxInflated defines --max-inflated: how much of a file is read, inflated.
+func (f *flags) maxInflated() *size {
+	limit := f.size("max-inflated", report.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")
+	f.must(func() error {
+		if *limit == 0 {
+			return errors.New("--max-inflated must not be 0")
+		}
+		return nil
+	})
+	return limit
+}
 
 // loaded is a report out of a file.
 type loaded struct {
@@ -26,21 +36,22 @@ type loaded struct {
 	size   int64 // of the file, in bytes
 }
 
-// load reads a report file. The ending of its name tells its form or, where it
-// has none of a report, its first bytes do.
-func (p *process) load(path string) (*loaded, error) {
+// load reads a report file that holds at most limit bytes, inflated. The ending
+// of its name tells its form or, where it has none of a report, its first bytes
+// do.
+func (p *process) load(path string, limit size) (*loaded, error) {
 	if path == stdinPath {
-		return decodeFrom(p.stdin, "")
+		return decodeFrom(p.stdin, "", limit)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return decodeFrom(f, ending(path))
+	return decodeFrom(f, ending(path), limit)
 }
 
-func decodeFrom(src io.Reader, ending string) (*loaded, error) {
+func decodeFrom(src io.Reader, ending string, limit size) (*loaded, error) {
 	counted := &counter{src: src}
 	in := bufio.NewReader(counted)
 	gzipped := strings.HasSuffix(ending, ".gz")
@@ -48,7 +59,11 @@ func decodeFrom(src io.Reader, ending string) (*loaded, error) {
 		magic, _ := in.Peek(2) // what cannot be read fails below
 		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
 	}
-	plain, err := report.ReadBody(in, gzipped, maxFile)
+	plain, err := report.ReadBody(in, gzipped, int64(limit))
+	var large *report.TooLargeError
+	if errors.As(err, &large) {
+		return nil, fmt.Errorf("%w (--max-inflated allows more)", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ read, nothing is written unless --keep-going is given. The FILE - is standard in
 		f.StringVar(&m.output, "o", "", "write the merge to `FILE`, in the form that its ending names: "+strings.Join(endings, ", "))
 		f.BoolVar(&m.json, "json", false, "write the merge as JSON to standard output")
 		f.BoolVar(&m.keepGoing, "keep-going", false, "leave out files that cannot be read")
+		m.maxInflated = f.maxInflated()
 		f.must(m.check)
 		return m.run
 	},
@@ -32,6 +33,7 @@ read, nothing is written unless --keep-going is given. The FILE - is standard in
 type mergeJob struct {
 	output          string
 	json, keepGoing bool
+	maxInflated     *size
 }
 
 func (m *mergeJob) check() error {
@@ -51,7 +53,7 @@ func (m *mergeJob) run(ctx context.Context, p *process, args []string) error {
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
-		if err := s.addFile(p, path); err != nil {
+		if err := s.addFile(p, path, *m.maxInflated); err != nil {
 			b.fail(path, err)
 		}
 	}
@@ -100,8 +102,8 @@ type sum struct {
 }
 
 // addFile upgrades and adds the report in a file.
-func (s *sum) addFile(p *process, path string) error {
-	l, err := p.load(path)
+func (s *sum) addFile(p *process, path string, limit size) error {
+	l, err := p.load(path, limit)
 	if err != nil {
 		return err
 	}

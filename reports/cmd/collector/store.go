@@ -46,9 +46,12 @@ func openExisting(dir string, opts *local.Options) (*store, error) {
 	return openStore(dir, opts)
 }
 
+// maxBlob is how long a stored report may be, inflated, in bytes.
+const maxBlob = 1 << 30
+
 // blobs is the codec of stored reports. It takes what is larger than any
 // report that is received: the merge of many is one blob.
-var blobs = report.Codec{MaxBytes: maxFile}
+var blobs = report.Codec{MaxBytes: maxBlob}
 
 // upgrading decodes stored reports and brings them to the form of today.
 type upgrading struct{ report.Codec }
