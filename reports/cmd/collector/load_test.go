@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// A file of few bytes may hold very many: as many are read as a collector takes
+// from a probe, unless a flag says otherwise.
+func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := touch(t, "bomb/1.msgpack.gz", "small/1.json.gz")
+	bomb, err := zip(make([]byte, report.DefaultMaxBytes+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bomb", "1.msgpack.gz"), bomb, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "small", "1.json.gz"), sample("one", 1))
+	for _, args := range [][]string{{"inspect"}, {"merge"}, {"import", "--data", filepath.Join(dir, "data")}} {
+		for _, more := range [][]string{{filepath.Join(dir, "bomb")}, {"--max-inflated", "100B", filepath.Join(dir, "small")}} {
+			r := collect(t, slices.Concat(args, more)...)
+			if r.code != 1 || !strings.Contains(r.stderr, "(--max-inflated allows more)") {
+				t.Errorf("%s %q: exit %d, said %q", args[0], more, r.code, r.stderr)
+			}
+		}
+		must(t, slices.Concat(args, []string{"--max-inflated", "1MB", filepath.Join(dir, "small")})...)
+		if r := collect(t, slices.Concat(args, []string{"--max-inflated", "0", dir})...); r.code != 2 {
+			t.Errorf("%s with a limit of 0: exit %d, said %q", args[0], r.code, r.stderr)
+		}
+	}
+}
