@@ -93,6 +93,16 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 	}
 }
 
+func TestErrorsAreShort(t *testing.T) {
+	t.Parallel()
+	for _, digits := range []string{"9", "1e"} {
+		_, err := report.DecodeJSON([]byte(`{"x":` + digits + strings.Repeat("9", 1000) + `}`))
+		if !errors.Is(err, report.ErrCorrupt) || len(err.Error()) > 200 {
+			t.Errorf("%.300v, want a short ErrCorrupt", err)
+		}
+	}
+}
+
 func TestEveryTruncationIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, file := range goldentest.Files(t, "legacy/*.msgpack.gz") {

@@ -152,7 +152,7 @@ func (t *transcoder) number(n json.Number) error {
 	}
 	f, err := n.Float64()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %.40s is beyond what a number can be", ErrCorrupt, n)
 	}
 	t.out = msgp.AppendFloat64(t.out, f)
 	return nil
