@@ -149,6 +149,21 @@ func TestPushGivesUp(t *testing.T) {
 	}
 }
 
+// A client turns a post that is moved by 301 into a GET: what that answers says
+// nothing about the post.
+func TestPushFollowsPostsOnly(t *testing.T) {
+	t.Parallel()
+	for status, code := range map[int]int{http.StatusMovedPermanently: 1, http.StatusPermanentRedirect: 0} {
+		s := newStub(t, func(http.ResponseWriter, int) {})
+		moved := httptest.NewServer(http.RedirectHandler(s.URL+"/api/report", status))
+		defer moved.Close()
+		file := write(t, filepath.Join(t.TempDir(), "1.json"), sample("one", 1))
+		if r := collect(t, "push", "--to", moved.URL, file); r.code != code || len(s.posts) != 1-code {
+			t.Errorf("%d: exit %d after %d posts, want %d and %d: %s", status, r.code, len(s.posts), code, 1-code, r.stderr)
+		}
+	}
+}
+
 func TestPushGoesOnAfterABadReport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -53,7 +53,19 @@ func (f *remoteFlags) at(address string, connections int) (*remote, error) {
 	transport.MaxIdleConnsPerHost = connections
 	transport.DisableCompression = true
 	return &remote{base: base, header: f.header, tenant: *f.tenant,
-		client: &http.Client{Transport: transport, Timeout: f.timeout}}, nil
+		client: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: sameMethod}}, nil
+}
+
+// sameMethod follows a redirection unless it would turn a post into a question,
+// whose answer would pass for that to the post.
+func sameMethod(req *http.Request, via []*http.Request) error {
+	if len(via) == 10 {
+		return errors.New("stopped after 10 redirections")
+	}
+	if req.Method != via[0].Method {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // parseBase reads a collector's URL, such as http://127.0.0.1:4040. The scheme
