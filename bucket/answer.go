@@ -34,7 +34,7 @@ func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error)
 			return v, window.err
 		}
 	}
-	from := c.opts.Now().UnixNano() - int64(c.opts.Window)
+	from := c.now() - int64(c.opts.Window)
 	if !c.opts.Alone || from >= c.started {
 		return window.value, nil
 	}
@@ -68,11 +68,23 @@ func (c *Collector[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 	if err != nil {
 		return false, err
 	}
-	held, err := c.hold(tenant, start, end).missing(ctx, nil, start, end)
-	if err != nil || len(held) > 0 {
-		return len(held) > 0, err
+	if c.holds(tenant, start, end) {
+		return true, nil
 	}
-	return c.past.Has(ctx, tenant, from, to)
+	return c.past.has(ctx, tenant, start, end)
+}
+
+// holds reports whether a value in [from, to) is in memory.
+func (c *Collector[T]) holds(id string, from, to int64) bool {
+	t := c.lookup(id)
+	w := t.watch()
+	if len(t.unwatch(w, c.now, from, to)) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(w.sealed, func(p *pending[T]) bool {
+		_, e := p.state()
+		return e.Time >= from && e.Time < to
+	})
 }
 
 // Entries returns the index's entries of the tenant with from ≤ Time < to, in
@@ -93,65 +105,68 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 }
 
 // known returns the entries of [from, to) and the values in it that are not
-// among them. The values are noted before the index is asked, so that one
-// that becomes discoverable meanwhile is not missed, and compared with what
-// it answered, so that it does not count twice.
-func (c *Collector[T]) known(ctx context.Context, tenant string, from, to int64) ([]Entry, []T, error) {
+// among them. The tenant is watched while the index is asked, so that none is
+// missed that becomes discoverable meanwhile, nor one older than another that
+// the index has already; and what was seen is compared with the entries, so
+// that none counts twice.
+func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]Entry, []T, error) {
 	for {
-		h := c.hold(tenant, from, to)
-		entries, err := c.past.entries(ctx, tenant, from, to)
+		t := c.lookup(id)
+		w := t.watch()
+		entries, err := c.past.entries(ctx, id, from, to)
+		current := t.unwatch(w, c.now, from, to)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !h.overtaken() {
-			extra, err := h.missing(ctx, entries, from, to)
-			return entries, extra, err
+		if c.lookup(id) != t {
+			continue // one who came, or came back, meanwhile was not watched
 		}
+		values, err := missing(ctx, w.sealed, entries, from, to)
+		return entries, append(values, current...), err
 	}
 }
 
-// holding is what a tenant had in memory at one instant.
-type holding[T any] struct {
-	tenant  *tenant[T]
-	sealed  []*pending[T]
-	current []T // the open tick, when the question reaches it
-	seals   int
+// watch is what a question sees of a tenant: the values that were held when
+// it began, and those sealed since.
+type watch[T any] struct {
+	sealed []*pending[T] // guarded by the tenant's mu until unwatch
 }
 
-// hold notes what the collector holds of a tenant for a question about
-// [from, to).
-func (c *Collector[T]) hold(id string, from, to int64) holding[T] {
-	t := c.lookup(id)
+// watch begins a question about a tenant; nil is one that holds nothing.
+func (t *tenant[T]) watch() *watch[T] {
+	w := &watch[T]{}
 	if t == nil {
-		return holding[T]{}
+		return w
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := holding[T]{tenant: t, sealed: slices.Clone(t.held), seals: t.seals}
-	if now := max(c.opts.Now().UnixNano(), t.last+1); from <= now && now < to {
-		if v, ok := t.window.Current(); ok {
-			h.current = []T{v}
-		}
-	}
-	return h
+	w.sealed = slices.Clone(t.held)
+	t.asking[w] = struct{}{}
+	return w
 }
 
-// overtaken reports whether the open tick that was noted has been sealed
-// since, and so may have been found in the index as well.
-func (h holding[T]) overtaken() bool {
-	if len(h.current) == 0 {
-		return false
+// unwatch ends the question, and returns the value of the tick that is open
+// then if [from, to) reaches it.
+func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []T {
+	if t == nil {
+		return nil
 	}
-	h.tenant.mu.Lock()
-	defer h.tenant.mu.Unlock()
-	return h.tenant.seals != h.seals
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.asking, w)
+	if now := max(now(), t.last+1); now < from || now >= to {
+		return nil
+	}
+	if v, ok := t.window.Current(); ok {
+		return []T{v}
+	}
+	return nil
 }
 
-// missing returns the values held whose instants are in [from, to) and that
+// missing returns the sealed values whose instants are in [from, to) and that
 // are not among the entries.
-func (h holding[T]) missing(ctx context.Context, entries []Entry, from, to int64) ([]T, error) {
-	values := h.current
-	for _, p := range h.sealed {
+func missing[T any](ctx context.Context, sealed []*pending[T], entries []Entry, from, to int64) (values []T, err error) {
+	for _, p := range sealed {
 		found, err := p.among(ctx, entries)
 		if err != nil {
 			return nil, err
@@ -168,7 +183,7 @@ func (h holding[T]) missing(ctx context.Context, entries []Entry, from, to int64
 // and among waits for it.
 func (p *pending[T]) among(ctx context.Context, entries []Entry) (bool, error) {
 	stage, e := p.state()
-	if !slices.Contains(entries, e) {
+	if !names(entries, e) {
 		return false, nil
 	}
 	if stage >= stored {
@@ -177,8 +192,14 @@ func (p *pending[T]) among(ctx context.Context, entries []Entry) (bool, error) {
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
-		return p.own() && slices.Contains(entries, p.entry), nil
+		return p.own() && names(entries, p.entry), nil
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+}
+
+// names reports whether e is one of entries, which ascend by Time.
+func names(entries []Entry, e Entry) bool {
+	place, taken := search(entries, e.Time)
+	return taken && entries[place] == e
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ type Collector[T any] struct {
 
 	outbox     *outbox[T]
 	pending    atomic.Int64 // bytes not yet discoverable
-	lastSealed atomic.Int64 // Unix nanoseconds
+	sealing    sync.Mutex   // held while the ticks are ended: then all that is sealed is in the outbox
+	lastSealed atomic.Int64 // Unix nanoseconds; written with sealing held
 
 	mu      sync.RWMutex // guards tenants
 	tenants map[string]*tenant[T]
@@ -48,10 +50,10 @@ type tenant[T any] struct {
 	mu     sync.Mutex // guards what follows
 	window *Window[T]
 	size   int64         // bytes added to the current tick
-	last   int64         // the last instant given or promised, Unix nanoseconds
-	seals  int           // ticks sealed that held a value
+	last   int64         // the last instant given, Unix nanoseconds
 	held   []*pending[T] // sealed, not yet known to be discoverable
-	gone   bool          // forgotten by the collector: look the tenant up again
+	asking map[*watch[T]]struct{}
+	gone   bool // forgotten by the collector: look the tenant up again
 }
 
 // NewCollector returns a collector over an index and a blob store. It does
@@ -73,8 +75,10 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 		started: o.Now().UnixNano(), outbox: newOutbox[T](),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
 	c.lastSealed.Store(c.started)
-	c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace)
-	return c, err
+	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
+		return nil, fmt.Errorf("collector: metrics: %w", err)
+	}
+	return c, nil
 }
 
 // Add merges v into the tenant's current tick, at the cost of one merge. The
@@ -161,7 +165,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	defer c.mu.Unlock()
 	t := c.tenants[id]
 	if t == nil {
-		t = &tenant[T]{id: id, window: w}
+		t = &tenant[T]{id: id, window: w, last: c.started - 1, asking: make(map[*watch[T]]struct{})}
 		c.tenants[id] = t
 		c.metrics.tenantIDs.Inc()
 	}
@@ -196,42 +200,54 @@ func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
 // discoverable yet.
 func (c *Collector[T]) Pending() int64 { return c.pending.Load() }
 
-// seal ends the current tick of every tenant and lets go of idle ones.
+// seal ends the current tick of every tenant, several at a time, and lets go
+// of idle ones.
 func (c *Collector[T]) seal() {
-	now := c.opts.Now().UnixNano()
-	c.mu.RLock()
-	tenants := make([]*tenant[T], 0, len(c.tenants))
-	for _, t := range c.tenants {
-		tenants = append(tenants, t)
-	}
-	c.mu.RUnlock()
-	for _, t := range tenants {
-		if p := t.seal(now); p != nil {
-			c.metrics.values.Inc()
-			c.outbox.put(p)
-		} else if t.leave() {
-			c.forget(t)
-		}
-	}
-	c.lastSealed.Store(max(now, c.lastSealed.Load()))
+	c.sealing.Lock()
+	defer c.sealing.Unlock()
+	tenants := c.present()
+	inParallel(len(tenants), func(i int) { c.sealOne(tenants[i]) })
+	c.lastSealed.Store(max(c.now(), c.lastSealed.Load()))
 }
 
+// present returns the tenants that are held in memory, in no order.
+func (c *Collector[T]) present() []*tenant[T] {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Collect(maps.Values(c.tenants))
+}
+
+func (c *Collector[T]) sealOne(t *tenant[T]) {
+	if p := t.seal(c.now); p != nil {
+		c.metrics.values.Inc()
+		c.outbox.put(p)
+	} else if t.leave() {
+		c.forget(t)
+	}
+}
+
+// now is the clock's time in Unix nanoseconds.
+func (c *Collector[T]) now() int64 { return c.opts.Now().UnixNano() }
+
 // seal ends the tenant's current tick and returns its value to be flushed,
-// nil when nothing arrived in it.
-func (t *tenant[T]) seal(now int64) *pending[T] {
+// nil when nothing arrived in it. It looks at the clock itself, so that no
+// question has seen a later time while the tick was open.
+func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v, ok := t.window.Seal()
 	if !ok {
 		return nil
 	}
-	t.last = max(now, t.last+1)
+	t.last = max(now(), t.last+1)
 	p := &pending[T]{owner: t, value: v, size: t.size, due: time.Now(), done: make(chan struct{}),
 		turn: make(chan struct{}, 1)}
 	p.name(t.last)
 	t.held = append(t.held, p)
+	for w := range t.asking {
+		w.sealed = append(w.sealed, p)
+	}
 	t.size = 0
-	t.seals++
 	return p
 }
 
@@ -310,7 +326,8 @@ func (c *Collector[T]) tick(ctx context.Context) {
 
 // Flush seals the current ticks and returns when all that was sealed is
 // discoverable. What fails it tries again until ctx ends, and then returns an
-// *UndeliveredError; the values stay pending.
+// *UndeliveredError; the values stay pending. The live window counts ticks, so
+// each one that Flush ends early makes it reach less far back.
 func (c *Collector[T]) Flush(ctx context.Context) error {
 	c.seal()
 	return c.drain(ctx)

@@ -26,7 +26,7 @@ type Window[T any] struct {
 }
 
 // NewWindow returns a window over the given number of sealed ticks, from 0 to
-// 33 554 432, and the current one.
+// 1 048 576, and the current one.
 func NewWindow[T any](ticks int, merge Merge[T]) (*Window[T], error) {
 	if ticks < 0 || ticks > maxTicks {
 		return nil, fmt.Errorf("window of %d ticks: must be from 0 to %d", ticks, maxTicks)

@@ -1,0 +1,164 @@
+package bucket_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+// TestAnswerFromAnIndexSlowerThanATick asks while a value arrives in every
+// tick and each look into the index outlasts one: the answer must come after
+// the first look, not when values cease.
+func TestAnswerFromAnIndexSlowerThanATick(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores(t)
+		s.index.Inject(func(call indextest.Call) indextest.Fault {
+			if call.Op == indextest.Query {
+				return indextest.Fault{Delay: 7 * time.Second}
+			}
+			return indextest.Fault{}
+		})
+		c := s.collector(t, nil)
+		r := start(t, c)
+		adding, stop := context.WithCancel(t.Context())
+		var adder sync.WaitGroup
+		adder.Go(func() {
+			for i := 1; adding.Err() == nil; i++ {
+				mustAdd(t, c, "a", i)
+				time.Sleep(time.Second)
+			}
+		})
+		time.Sleep(time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begun := time.Now()
+		v, err := c.Range(ctx, "a", begun.Add(-time.Hour), begun.Add(time.Hour))
+		if err != nil || len(v) == 0 || v[0] != 1 || time.Since(begun) > 8*time.Second {
+			t.Errorf("got %v, error %v after %v", v, err, time.Since(begun))
+		}
+		stop()
+		adder.Wait()
+		r.end(t)
+	})
+}
+
+// TestThePastDoesNotChangeWhileATickIsSealed asks about a time that is over,
+// just as the collector looks at its clock to end a tick.
+func TestThePastDoesNotChangeWhileATickIsSealed(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	from := time.Unix(1_700_000_000, 0)
+	var mu sync.Mutex
+	now, sealing := from, func() {}
+	opts := fast()
+	opts.Now = func() time.Time {
+		mu.Lock()
+		read, hook := now, sealing
+		sealing = func() {}
+		mu.Unlock()
+		hook()
+		return read
+	}
+	c := s.collector(t, opts)
+	mustAdd(t, c, "a", 1)
+	to := from.Add(time.Microsecond)
+	meanwhile := make(chan ids)
+	sealing = func() {
+		mu.Lock()
+		now = from.Add(time.Second)
+		mu.Unlock()
+		defer time.Sleep(5 * time.Millisecond) // time for an answer that does not wait for the seal
+		go func() {
+			v, err := c.Range(t.Context(), "a", from, to)
+			if err != nil {
+				t.Error(err)
+			}
+			meanwhile <- v
+		}()
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.Range(t.Context(), "a", from, to)
+	wantIDs(t, "after the flush", v, err, <-meanwhile)
+}
+
+// TestAliveAfterAClockWentBack seals before the instant the collector began
+// at: what it has in memory must not be read from the store as well.
+func TestAliveAfterAClockWentBack(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	now := time.Unix(1_700_000_000, 0)
+	c := s.collector(t, &bucket.CollectorOptions[ids]{Alone: true, Now: func() time.Time { return now }})
+	now = now.Add(-2 * time.Second)
+	mustAdd(t, c, "a", 1)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(3 * time.Second)
+	v, err := c.At(t.Context(), "a", now)
+	wantIDs(t, "the live window", v, err, ids{1})
+}
+
+// interrupted is an index of which a look is interrupted once.
+type interrupted struct {
+	bucket.Index
+	once      sync.Once
+	interrupt func()
+}
+
+func (x *interrupted) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+	x.once.Do(x.interrupt)
+	return x.Index.Query(ctx, row, from, to)
+}
+
+// TestAnswerHoldsWhatIsOlderThanItsYoungest adds two values while a question
+// is under way, of which the later one reaches the index first.
+func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{false, true} {
+		s := newStores(t)
+		index := &interrupted{Index: s.index}
+		c, err := bucket.NewCollector(index, s.blobs, mergeIDs, fast())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known {
+			mustAdd(t, c, "a", 0)
+			if err := c.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := ""
+		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Match: func(key string) bool {
+			if first == "" {
+				first = key
+			}
+			return key == first
+		}})
+		index.interrupt = func() {
+			for i := range 2 {
+				mustAdd(t, c, "a", i+1)
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+				_ = c.Flush(ctx)
+				cancel()
+			}
+		}
+		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+		if !known {
+			v = append(ids{0}, v...)
+		}
+		wantIDs(t, "range", v, err, ids{0, 1, 2})
+		s.heal()
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
