@@ -1,0 +1,92 @@
+package memcache
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// What Scope calls the operations in its metrics.
+const (
+	methodGet = "Memcache.GetMulti"
+	methodPut = "Memcache.Put"
+)
+
+// metrics of a tier. The names and labels of the first three are Scope's, and
+// so are the values of method; status_code is "200", "500", or "cancel" when
+// the caller gave up.
+type metrics struct {
+	requests, hits          prometheus.Counter
+	seconds                 *prometheus.HistogramVec // method, status_code
+	skippedSize, skippedKey prometheus.Counter
+	lookupFailures          prometheus.Counter
+	byState                 *prometheus.GaugeVec // state
+}
+
+// newMetrics makes the metrics, or takes those that another tier registered.
+func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
+	r := registrar{reg: reg, namespace: namespace}
+	m := &metrics{
+		requests: r.counter("memcache_requests_total", "Keys that memcached was asked for.").WithLabelValues(),
+		hits:     r.counter("memcache_hits_total", "Keys that memcached had.").WithLabelValues(),
+		seconds: registered(&r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "memcache_request_duration_seconds",
+			Help:    "How long gets and puts took, over all servers they concerned. The status code may be cancel.",
+			Buckets: prometheus.DefBuckets, // Scope's
+		}, []string{"method", "status_code"})),
+		lookupFailures: r.counter("memcache_lookup_failures_total",
+			"Refreshes that could not look up all names or addresses of servers.").WithLabelValues(),
+		byState: registered(&r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "memcache_servers",
+			Help: "Servers, by the state of their breakers: closed ones are asked, open ones left alone, half-open ones tried.",
+		}, []string{"state"})),
+	}
+	skipped := r.counter("memcache_skipped_total",
+		"Blobs not stored because they are too big (size), or their key is not allowed (key).", "reason")
+	m.skippedSize, m.skippedKey = skipped.WithLabelValues("size"), skipped.WithLabelValues("key")
+	for _, state := range []gobreaker.State{gobreaker.StateClosed, gobreaker.StateHalfOpen, gobreaker.StateOpen} {
+		m.servers(state)
+	}
+	return m, r.err
+}
+
+// servers is the gauge of the servers in a state of their breakers.
+func (m *metrics) servers(state gobreaker.State) prometheus.Gauge {
+	return m.byState.WithLabelValues(state.String())
+}
+
+// observe counts a call.
+func (m *metrics) observe(caller context.Context, method string, err error, took time.Duration) {
+	code := "200"
+	switch {
+	case err != nil && caller.Err() != nil:
+		code = "cancel"
+	case err != nil:
+		code = "500"
+	}
+	m.seconds.WithLabelValues(method, code).Observe(took.Seconds())
+}
+
+// registrar registers metrics and keeps the first error.
+type registrar struct {
+	reg       prometheus.Registerer
+	namespace string
+	err       error
+}
+
+func (r *registrar) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return registered(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}, labels))
+}
+
+func registered[C prometheus.Collector](r *registrar, c C) C {
+	c, err := metric.Register(r.reg, c)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("memcache: register metrics: %w", err)
+	}
+	return c
+}

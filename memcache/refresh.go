@@ -1,0 +1,101 @@
+package memcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// lookupTimeout bounds the lookups of one refresh together.
+const lookupTimeout = 10 * time.Second
+
+// keepFresh refreshes the servers until ctx ends. failed is what came of the
+// refresh before it began.
+func (t *Tier) keepFresh(ctx context.Context, failed error) {
+	defer close(t.refreshed)
+	for failures := 0; ; {
+		if failures++; failed == nil {
+			failures = 0
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause(t.opts.Refresh, failures)):
+			failed = t.refresh(ctx)
+		}
+	}
+}
+
+// pause is how long to wait for the next refresh after so many failed ones.
+// Collectors that were started together do not stay together.
+func pause(refresh time.Duration, failures int) time.Duration {
+	if failures > 0 {
+		refresh = min(refresh, time.Second<<min(failures-1, 10))
+	}
+	return time.Duration(float64(refresh) * (0.9 + 0.2*rand.Float64()))
+}
+
+// refresh looks the servers up. What cannot be looked up stays as it was, and
+// is logged and returned.
+func (t *Tier) refresh(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	names, err := t.servers.names(bounded, t.opts.Resolver)
+	if err == nil {
+		t.opts.Selection.sort(names)
+		err = t.adopt(bounded, names)
+	}
+	if err != nil && ctx.Err() == nil {
+		t.metrics.lookupFailures.Inc()
+		t.opts.Logger.Warn("memcache: servers cannot be looked up and stay as they were", "servers", t.servers.String(), "error", err)
+	}
+	return err
+}
+
+// adopt makes names, in their order, the servers. Those that stay keep their
+// connections; those that go finish what they are doing. The error names those
+// whose addresses could not be resolved: each keeps its place, and what was
+// known of it.
+func (t *Tier) adopt(ctx context.Context, names []string) error {
+	old := t.ring.Load()
+	known, next := old.named(), &ring{pick: old.pick}
+	for _, name := range names {
+		if known[name] == nil {
+			known[name] = newServer(name, &t.opts, t.metrics)
+		}
+		next.servers = append(next.servers, known[name])
+	}
+	err := t.resolve(ctx, next)
+	t.ring.Store(next)
+	gone := old.named()
+	for _, name := range names {
+		delete(gone, name)
+	}
+	for _, s := range gone {
+		s.retire()
+	}
+	if !slices.Equal(old.servers, next.servers) {
+		t.opts.Logger.Info("memcache: servers changed", "servers", names)
+	}
+	return err
+}
+
+// resolve finds out where the servers of r can be dialled.
+func (t *Tier) resolve(ctx context.Context, r *ring) error {
+	var errs error
+	for name, s := range r.named() {
+		found, err := addresses(ctx, t.opts.Resolver, name)
+		if err == nil && len(found) == 0 {
+			err = errNoAddress
+		}
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		s.addresses.Store(&found)
+	}
+	return errs
+}

@@ -1,0 +1,192 @@
+package memcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gomemcache "github.com/bradfitz/gomemcache/memcache"
+	"github.com/sony/gobreaker/v2"
+)
+
+// server is one memcached: where it is, the connections that wait for use, and
+// whether it is worth asking.
+type server struct {
+	name      string
+	opts      *Options
+	metrics   *metrics
+	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
+	addresses atomic.Pointer[[]string] // nil: never resolved
+
+	mu      sync.Mutex // guards what follows; the breaker may hold its own lock around it, never the reverse
+	idle    []*lane    // the one used last is at the end
+	retired bool
+	state   gobreaker.State // as the metrics count it
+}
+
+func newServer(name string, opts *Options, m *metrics) *server {
+	s := &server{name: name, opts: opts, metrics: m}
+	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:   1,
+		Timeout:       opts.Cooldown,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(opts.Failures) },
+		IsExcluded:    func(err error) bool { return err == errNoVerdict },
+		OnStateChange: func(_ string, _, to gobreaker.State) { s.becomes(to) },
+	})
+	m.servers(s.state).Inc()
+	return s
+}
+
+// exchange lets work talk to the server, unless it is being left alone. The
+// error names the server.
+func (s *server) exchange(ctx context.Context, work func(*gomemcache.Client) error) error {
+	done, err := s.breaker.Allow()
+	if err != nil {
+		return fmt.Errorf("memcache: %s: %w", s.name, ErrUnavailable)
+	}
+	begin := time.Now()
+	err = s.talk(ctx, work)
+	done(s.verdict(ctx, err, time.Since(begin)))
+	if err != nil {
+		return fmt.Errorf("memcache: %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// verdict turns what came of an exchange into what the breaker is told: nil
+// when the server is well, errNoVerdict when nobody knows. An exchange that
+// ran out of time speaks against the server only when it had at least half of
+// the usual time: the rest may have gone into waiting, or the caller gave less.
+func (s *server) verdict(ctx context.Context, err error, took time.Duration) error {
+	_, refused := errors.AsType[*refusal](err)
+	late := ctx.Err() == context.DeadlineExceeded && took >= s.opts.Timeout/2
+	switch {
+	case err == nil || refused:
+		return nil
+	case ctx.Err() != nil && !late:
+		return errNoVerdict
+	}
+	s.drop()
+	return err
+}
+
+// talk gives work a connection: one that waits, or a new one when there is
+// none, or when it turns out that the server had closed that one.
+func (s *server) talk(ctx context.Context, work func(*gomemcache.Client) error) error {
+	if l := s.take(); l != nil {
+		err := l.exchange(ctx, work)
+		s.give(l)
+		if !l.wasGone() || ctx.Err() != nil {
+			return err
+		}
+		s.drop()
+	}
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	l := newLane(conn)
+	defer s.give(l)
+	return l.exchange(ctx, work)
+}
+
+// dial connects to the first of the server's addresses that answers.
+func (s *server) dial(ctx context.Context) (net.Conn, error) {
+	addresses := s.addresses.Load()
+	if addresses == nil {
+		return nil, errNoAddress
+	}
+	network := "tcp"
+	if isPath(s.name) {
+		network = "unix"
+	}
+	var errs []error
+	for _, address := range *addresses {
+		conn, err := s.opts.Dial(ctx, network, address)
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ended(ctx)
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// take returns the connection that was used last, or nil.
+func (s *server) take() *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	l := s.idle[last]
+	s.idle[last], s.idle = nil, s.idle[:last]
+	return l
+}
+
+// give keeps a connection for the next exchange, or closes it when it is no
+// good or nobody will come.
+func (s *server) give(l *lane) {
+	if l.spoiled || !s.keep(l) {
+		l.close()
+	}
+}
+
+func (s *server) keep(l *lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.retired {
+		s.idle = append(s.idle, l)
+	}
+	return !s.retired
+}
+
+// drop closes the connections that wait: what happened to one of them will
+// have happened to all.
+func (s *server) drop() {
+	s.mu.Lock()
+	idle := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	for _, l := range idle {
+		l.close()
+	}
+}
+
+// retire closes the connections that wait, and those in use when they come
+// back: the server is no longer among the tier's.
+func (s *server) retire() {
+	s.mu.Lock()
+	if !s.retired {
+		s.retired = true
+		s.metrics.servers(s.state).Dec()
+	}
+	s.mu.Unlock()
+	s.drop()
+}
+
+// becomes counts and logs a new state of the breaker.
+func (s *server) becomes(state gobreaker.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired {
+		return
+	}
+	s.metrics.servers(s.state).Dec()
+	s.metrics.servers(state).Inc()
+	was := s.state
+	s.state = state
+	switch {
+	case state == gobreaker.StateClosed:
+		s.opts.Logger.Info("memcache: server is used again", "server", s.name)
+	case was == gobreaker.StateClosed:
+		s.opts.Logger.Warn("memcache: server failed and is left alone for a while", "server", s.name)
+	}
+}

@@ -1,0 +1,114 @@
+package memcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Servers says where the servers of a tier are; List and SRV make one.
+type Servers struct {
+	list          []string
+	service, host string
+}
+
+// List is servers that are known: each a host:port, or the path of a Unix
+// socket, which has a slash in it. Their order does not matter. Hosts are
+// resolved again at each Options.Refresh.
+func List(addresses ...string) Servers {
+	return Servers{list: slices.Clone(addresses)}
+}
+
+// SRV is the servers of the DNS SRV record _service._tcp.host.
+func SRV(service, host string) Servers {
+	return Servers{service: service, host: host}
+}
+
+// String returns the name of the record, or the list.
+func (s Servers) String() string {
+	if s.host != "" {
+		return fmt.Sprintf("_%s._tcp.%s", s.service, s.host)
+	}
+	return strings.Join(s.list, ",")
+}
+
+func (s Servers) check() error {
+	if s.host != "" && s.service != "" {
+		return nil
+	}
+	if s.host != "" || s.service != "" {
+		return errors.New("memcache: SRV needs a service and a host")
+	}
+	if len(s.list) == 0 {
+		return errors.New("memcache: List needs the address of at least one server")
+	}
+	for _, address := range s.list {
+		if err := checkAddress(address); err != nil {
+			return fmt.Errorf("memcache: %q is neither a host:port nor the path of a socket: %w", address, err)
+		}
+	}
+	return nil
+}
+
+func checkAddress(address string) error {
+	if isPath(address) {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && (host == "" || port == "") {
+		err = errors.New("a part is missing")
+	}
+	return err
+}
+
+// isPath tells a Unix socket from a host:port as gomemcache does.
+func isPath(address string) bool { return strings.Contains(address, "/") }
+
+// names returns the servers in no order, as strings that positions are
+// counted by. Those of a record are "target:port", where the target ends with
+// the dot that DNS gives it, because Scope sorts them so.
+func (s Servers) names(ctx context.Context, resolver Resolver) ([]string, error) {
+	if s.host == "" {
+		return slices.Clone(s.list), nil
+	}
+	_, records, err := resolver.LookupSRV(ctx, s.service, "tcp", s.host)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(records))
+	for _, record := range records {
+		names = append(names, fmt.Sprintf("%s:%d", record.Target, record.Port))
+	}
+	if len(names) == 0 {
+		return nil, errNobody
+	}
+	return names, nil
+}
+
+// addresses returns where the server of a name can be dialled, in the order
+// to try; IPv4 comes first, which is all that gomemcache tries when there is one.
+func addresses(ctx context.Context, resolver Resolver, name string) ([]string, error) {
+	if isPath(name) {
+		return []string{name}, nil
+	}
+	host, port, err := net.SplitHostPort(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return []string{name}, nil
+	}
+	hosts, err := resolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(hosts, func(a, b string) int { return strings.Count(a, ":") - strings.Count(b, ":") })
+	for i, host := range hosts {
+		hosts[i] = net.JoinHostPort(host, port)
+	}
+	return hosts, nil
+}

@@ -1,0 +1,199 @@
+package memcache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gomemcache "github.com/bradfitz/gomemcache/memcache"
+	"golang.org/x/sync/semaphore"
+)
+
+// Tier is a cache of blobs on memcached servers. It satisfies tiered.Tier in
+// the role of a cache: it may forget, a Put overwrites, and a blob that is too
+// big is not kept. It is safe for any number of goroutines. Close it.
+type Tier struct {
+	opts       Options
+	expiration int32
+	servers    Servers
+	metrics    *metrics
+	calls      calls
+	gate       *semaphore.Weighted // of requests under way
+	ring       atomic.Pointer[ring]
+
+	stop      context.CancelFunc // ends keepFresh
+	refreshed chan struct{}      // closed when keepFresh has ended
+}
+
+// Open returns a tier on servers, which it looks up before it returns. That
+// this fails is no error, because a program must start without its cache: the
+// tier then returns ErrNoServers, and goes on trying, until it finds some. When
+// ctx ends first, its error is returned. No server is connected to before it is
+// needed.
+func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
+	if err := servers.check(); err != nil {
+		return nil, err
+	}
+	full, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(full.Registerer, full.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tier{opts: full, expiration: full.expiration(), servers: servers, metrics: m,
+		gate: semaphore.NewWeighted(int64(full.Parallel)), refreshed: make(chan struct{})}
+	t.ring.Store(&ring{pick: full.Selection.pick()})
+	failed := t.refresh(ctx)
+	if err := ctx.Err(); err != nil {
+		t.retire()
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.stop = stop
+	go t.keepFresh(running, failed)
+	return t, nil
+}
+
+// Get returns the blobs of the keys that their servers hold. Keys may repeat;
+// those that memcached does not allow (empty, over 250 bytes, with spaces or
+// control characters) are not asked for, and absent. When a server failed or
+// ran out of time the error says so, and the map holds what was found.
+func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	begin := time.Now()
+	found, err := t.get(bounded, keys)
+	t.metrics.requests.Add(float64(len(keys)))
+	t.metrics.hits.Add(float64(len(found)))
+	t.metrics.observe(ctx, methodGet, err, time.Since(begin))
+	return found, err
+}
+
+// Put stores a blob under a key until Options.TTL has passed, in place of what
+// was there. A blob of more than Options.MaxItem bytes, or a key that memcached
+// does not allow, is skipped and counted: that is no error. After an error the
+// blob may or may not be stored.
+func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
+	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
+	if err != nil {
+		return err
+	}
+	defer end()
+	switch {
+	case !legal(key):
+		t.metrics.skippedKey.Inc()
+		return nil
+	case len(blob) > t.opts.MaxItem:
+		t.metrics.skippedSize.Inc()
+		return nil
+	}
+	begin := time.Now()
+	err = t.put(bounded, key, blob)
+	t.metrics.observe(ctx, methodPut, err, time.Since(begin))
+	return err
+}
+
+// Close ends the calls under way, which return ErrClosed, and returns when
+// they have, with every connection closed and no goroutine left. It may be
+// called more than once.
+func (t *Tier) Close() error {
+	t.stop()
+	t.calls.close()
+	<-t.refreshed
+	t.retire()
+	return nil
+}
+
+func (t *Tier) retire() {
+	for _, s := range t.ring.Load().servers {
+		s.retire()
+	}
+}
+
+func (t *Tier) put(ctx context.Context, key string, blob []byte) error {
+	r := t.ring.Load()
+	if len(r.servers) == 0 {
+		return ErrNoServers
+	}
+	item := &gomemcache.Item{Key: key, Value: blob, Expiration: t.expiration}
+	return t.exchange(ctx, r.server(key), func(c *gomemcache.Client) error { return c.Set(item) })
+}
+
+func (t *Tier) get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	r := t.ring.Load()
+	if len(r.servers) == 0 && len(keys) > 0 {
+		return nil, ErrNoServers
+	}
+	a := answer{found: make(map[string][]byte, len(keys))}
+	batches := r.batches(keys, t.opts.BatchKeys)
+	if len(batches) == 1 {
+		t.ask(ctx, batches[0], &a)
+		return a.found, a.err()
+	}
+	var asked sync.WaitGroup
+	for _, b := range batches {
+		asked.Go(func() { t.ask(ctx, b, &a) })
+	}
+	asked.Wait()
+	return a.found, a.err()
+}
+
+// ask adds to a what one server has of a batch.
+func (t *Tier) ask(ctx context.Context, b batch, a *answer) {
+	var items map[string]*gomemcache.Item
+	err := t.exchange(ctx, b.server, func(c *gomemcache.Client) (err error) {
+		items, err = c.GetMulti(b.keys)
+		return err
+	})
+	a.add(b, items, err)
+}
+
+// exchange lets work talk to a server when its turn has come.
+func (t *Tier) exchange(ctx context.Context, s *server, work func(*gomemcache.Client) error) error {
+	if t.gate.Acquire(ctx, 1) != nil {
+		return ended(ctx)
+	}
+	defer t.gate.Release(1)
+	return s.exchange(ctx, work)
+}
+
+// answer is what came of one Get.
+type answer struct {
+	mu    sync.Mutex // guards what follows
+	found map[string][]byte
+	errs  map[*server]error // the first of each server
+}
+
+// add takes over what came of one batch: of the items those that were asked
+// for, and the error if there is one.
+func (a *answer) add(b batch, items map[string]*gomemcache.Item, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, key := range b.keys {
+		if item := items[key]; item != nil {
+			a.found[key] = item.Value
+		}
+	}
+	if err == nil || a.errs[b.server] != nil {
+		return
+	}
+	if a.errs == nil {
+		a.errs = make(map[*server]error)
+	}
+	a.errs[b.server] = err
+}
+
+func (a *answer) err() error {
+	var all error
+	for _, err := range a.errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
