@@ -34,15 +34,15 @@ func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error)
 			return v, window.err
 		}
 	}
-	from := c.now() - int64(c.opts.Window)
-	if !c.opts.Alone || from >= c.started {
+	from, started := c.now()-int64(c.opts.Window), c.started.Load()
+	if !c.opts.Alone || from >= started {
 		return window.value, nil
 	}
-	entries, err := c.past.entries(ctx, tenant, from, c.started)
+	entries, err := c.past.entries(ctx, tenant, from, started)
 	if err != nil {
 		return v, err
 	}
-	return c.past.merge(ctx, tenant, entries, from, c.started, window.parts()...)
+	return c.past.merge(ctx, tenant, entries, from, started, window.parts()...)
 }
 
 // Range returns the merge of every value of the tenant with from ≤ instant
@@ -154,7 +154,7 @@ func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []T {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.asking, w)
-	if now := max(now(), t.last+1); now < from || now >= to {
+	if now := t.next(now()); now < from || now >= to {
 		return nil
 	}
 	if v, ok := t.window.Current(); ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type Collector[T any] struct {
 	opts    CollectorOptions[T]
 	past    *Quantizer[T]
 	metrics *collectorMetrics
-	started int64 // Unix nanoseconds
+	started atomic.Int64 // Unix nanoseconds; no value of this collector is from before
 
 	outbox     *outbox[T]
 	pending    atomic.Int64 // bytes not yet discoverable
@@ -72,9 +73,10 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 		return nil, err
 	}
 	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
-		started: o.Now().UnixNano(), outbox: newOutbox[T](),
+		outbox:  newOutbox[T](),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
-	c.lastSealed.Store(c.started)
+	c.started.Store(c.now())
+	c.lastSealed.Store(c.started.Load())
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)
 	}
@@ -165,7 +167,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	defer c.mu.Unlock()
 	t := c.tenants[id]
 	if t == nil {
-		t = &tenant[T]{id: id, window: w, last: c.started - 1, asking: make(map[*watch[T]]struct{})}
+		t = &tenant[T]{id: id, window: w, last: math.MinInt64, asking: make(map[*watch[T]]struct{})}
 		c.tenants[id] = t
 		c.metrics.tenantIDs.Inc()
 	}
@@ -205,9 +207,10 @@ func (c *Collector[T]) Pending() int64 { return c.pending.Load() }
 func (c *Collector[T]) seal() {
 	c.sealing.Lock()
 	defer c.sealing.Unlock()
+	c.started.Store(min(c.now(), c.started.Load())) // earlier when the clock was set back
 	tenants := c.present()
 	inParallel(len(tenants), func(i int) { c.sealOne(tenants[i]) })
-	c.lastSealed.Store(max(c.now(), c.lastSealed.Load()))
+	c.lastSealed.Store(c.now())
 }
 
 // present returns the tenants that are held in memory, in no order.
@@ -239,7 +242,7 @@ func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	if !ok {
 		return nil
 	}
-	t.last = max(now(), t.last+1)
+	t.last = t.next(now())
 	p := &pending[T]{owner: t, value: v, size: t.size, due: time.Now(), done: make(chan struct{}),
 		turn: make(chan struct{}, 1)}
 	p.name(t.last)
@@ -249,6 +252,19 @@ func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	}
 	t.size = 0
 	return p
+}
+
+// backwards is how far a clock may go back, in nanoseconds, before it is taken
+// to have been set.
+const backwards = int64(time.Second)
+
+// next returns the instant of the open tick if it ended now: one after the
+// last, unless the clock was set back, which is followed.
+func (t *tenant[T]) next(now int64) int64 {
+	if now <= t.last && t.last-now < backwards {
+		return t.last + 1
+	}
+	return now
 }
 
 // leave marks an idle tenant as forgotten; false when it is not idle.

@@ -107,6 +107,29 @@ func TestAliveAfterAClockWentBack(t *testing.T) {
 	wantIDs(t, "the live window", v, err, ids{1})
 }
 
+// TestAClockThatWasSetBackIsFollowed must not file values under the time
+// before, where nobody would find them until it comes again.
+func TestAClockThatWasSetBackIsFollowed(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	now := time.Unix(1_700_000_000, 0)
+	c := s.collector(t, &bucket.CollectorOptions[ids]{Now: func() time.Time { return now }})
+	flush := func(id int) {
+		mustAdd(t, c, "a", id)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(1)
+	now = now.Add(-time.Hour)
+	flush(2)
+	mustAdd(t, c, "a", 3)
+	v, err := c.Range(t.Context(), "a", now, now.Add(time.Minute))
+	wantIDs(t, "range", v, err, ids{2, 3})
+	v, err = c.At(t.Context(), "a", now)
+	wantIDs(t, "the live window", v, err, ids{1, 2, 3})
+}
+
 // interrupted is an index of which a look is interrupted once.
 type interrupted struct {
 	bucket.Index
