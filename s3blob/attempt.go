@@ -1,0 +1,98 @@
+package s3blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// attempt is middleware around each single request, inside of the SDK's
+// retries. It sets the deadline and reads the body under it, so that a body
+// that stalls, breaks off or fails its checksum is tried again like any other
+// failure, which the SDK by itself does for headers only. And it measures.
+type attempt struct {
+	method  string
+	timeout time.Duration
+	limit   int64 // bytes of a body
+	now     func() time.Time
+	metrics *metrics
+}
+
+// ID names the middleware in the SDK's stack.
+func (a *attempt) ID() string { return "timeblob:attempt" }
+
+// HandleFinalize sends one request.
+func (a *attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
+) {
+	begin := a.now()
+	within, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	out, metadata, err = next.HandleFinalize(within, in)
+	if object, ok := out.Result.(*s3.GetObjectOutput); ok && err == nil {
+		err = a.readBody(object)
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = &lasting{err} // a retry would have no time left, but cost tokens
+	case within.Err() != nil:
+		err = &passing{fmt.Errorf("%w within %v", errNoAnswer, a.timeout)}
+	}
+	a.metrics.observe(a.method, ctx, err, since(a.now, begin))
+	return out, metadata, err
+}
+
+// errNoAnswer says that an attempt's time was up. It is no context's error:
+// the SDK would not retry that.
+var errNoAnswer = errors.New("no complete answer")
+
+// readBody replaces the body by one that is in memory.
+func (a *attempt) readBody(object *s3.GetObjectOutput) error {
+	defer object.Body.Close()
+	length := int64(-1) // not known
+	if object.ContentLength != nil {
+		length = aws.ToInt64(object.ContentLength)
+	}
+	if length > a.limit {
+		return fmt.Errorf("an object of %d bytes: %w", length, ErrTooLarge)
+	}
+	var blob bytes.Buffer
+	blob.Grow(int(max(length, 0)) + bytes.MinRead) // with room to meet the end, where the checksum is compared
+	n, err := blob.ReadFrom(io.LimitReader(object.Body, a.limit+1))
+	switch {
+	case err != nil:
+		return &passing{fmt.Errorf("after %d bytes of the body: %w", n, err)}
+	case n > a.limit:
+		return fmt.Errorf("an object of more than %d bytes: %w", a.limit, ErrTooLarge)
+	case length >= 0 && n != length:
+		return &passing{fmt.Errorf("%d bytes instead of %d", n, length)}
+	}
+	object.Body = &wholeBody{blob: blob.Bytes()}
+	return nil
+}
+
+// wholeBody is a body that was read. Nobody reads it again.
+type wholeBody struct{ blob []byte }
+
+func (*wholeBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (*wholeBody) Close() error             { return nil }
+
+// passing is an error that another attempt may not meet, and lasting one that
+// it would; the SDK's retryer asks.
+type (
+	passing struct{ error }
+	lasting struct{ error }
+)
+
+func (e *passing) RetryableError() bool { return true }
+func (e *passing) Unwrap() error        { return e.error }
+func (e *lasting) RetryableError() bool { return false }
+func (e *lasting) Unwrap() error        { return e.error }

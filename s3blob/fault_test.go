@@ -1,0 +1,372 @@
+package s3blob_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+// inBubble runs a test in synctest's time, where waiting costs none.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+const slowDown = `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`
+
+// troubles are faults that a tier must get over by itself.
+var troubles = []struct {
+	name  string
+	fault httpfault.Fault
+}{
+	{"unavailable", httpfault.Fault{Chance: 0.2, Status: 503}},
+	{"throttled", httpfault.Fault{Chance: 0.2, Status: 503, Body: slowDown}},
+	{"too many", httpfault.Fault{Chance: 0.2, Status: 429}},
+	{"internal error", httpfault.Fault{Chance: 0.2, Status: 500}},
+	{"reset", httpfault.Fault{Chance: 0.2, Reset: true}},
+	{"answer lost", httpfault.Fault{Chance: 0.2, Lost: true}},
+	{"body cut", httpfault.Fault{Chance: 0.2, Cut: true}},
+	{"body stalls", httpfault.Fault{Chance: 0.2, Stall: true}},
+	{"hang", httpfault.Fault{Chance: 0.2, Hang: true}},
+	{"slow body", httpfault.Fault{Chance: 0.2, Pace: 20 * time.Second}},
+}
+
+// TestTroubles writes and reads through one request of five going wrong:
+// nothing is lost, nothing is missing, and an object takes 1.5 requests at
+// most.
+func TestTroubles(t *testing.T) {
+	t.Parallel()
+	for _, c := range troubles {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T) {
+				const objects = 300
+				f := fake(t, s3blob.Options{Timeout: time.Hour, Attempts: 15})
+				rule := f.faults.Inject(c.fault)
+				want := blobs(objects, 4000)
+				putThrough(t, f, want)
+				got, err := f.Get(t.Context(), keysOf(want))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := same(got, want); err != nil {
+					t.Error(err)
+				}
+				if per := float64(rule.Seen()) / (2 * objects); per > 1.5 || rule.Hit() < objects/5 {
+					t.Errorf("%.2f requests per object of which %d went wrong", per, rule.Hit())
+				}
+			})
+		})
+	}
+}
+
+// putThrough stores blobs, ten at a time as a collector does. A put whose
+// answer was lost may say that the key is taken, but then by its own blob.
+func putThrough(t *testing.T, f fixture, blobs map[string][]byte) {
+	t.Helper()
+	g, ctx := errgroup.WithContext(t.Context())
+	g.SetLimit(10)
+	for key, blob := range blobs {
+		g.Go(func() error {
+			err := f.Put(ctx, key, blob)
+			if errors.Is(err, fs.ErrExist) && string(f.stored(t, key)) == string(blob) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOutage fails everything for an hour: that costs few requests, and then
+// one second is enough to retry again.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{})
+		want := blobs(1, 100)
+		mustPut(t, f, want)
+		outage := f.faults.Inject(httpfault.Fault{Status: 503})
+		for range 1000 {
+			if got, err := f.Get(t.Context(), keysOf(want)); err == nil || len(got) != 0 {
+				t.Fatalf("Get: %d blobs and %v in an outage", len(got), err)
+			}
+		}
+		if n := outage.Seen(); n > 1300 { // 100 retries saved up, and one a second
+			t.Errorf("1000 reads in an outage made %d requests", n)
+		}
+		f.faults.Heal()
+		time.Sleep(time.Second)
+		once := f.faults.Inject(httpfault.Fault{Status: 503, Times: 1})
+		if got, err := f.Get(t.Context(), keysOf(want)); err != nil || same(got, want) != nil {
+			t.Errorf("after the outage: %v, %v", err, same(got, want))
+		}
+		if once.Hit() != 1 {
+			t.Error("the fault after the outage did not happen")
+		}
+	})
+}
+
+// TestDeadlines lets a server hang, or send too slowly: each request is given
+// up after its time, and the object after its own.
+func TestDeadlines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		fault    httpfault.Fault
+		opts     s3blob.Options
+		requests int
+		least    time.Duration
+		most     time.Duration
+	}{
+		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
+		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
+		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
+		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 20 * time.Second, 21 * time.Second},
+		{"short", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T) {
+				f := fake(t, c.opts)
+				want := blobs(1, 4000)
+				mustPut(t, f, want)
+				c.fault.Match = isGet
+				rule := f.faults.Inject(c.fault)
+				begin := time.Now()
+				got, err := f.Get(t.Context(), keysOf(want))
+				if err == nil || len(got) != 0 {
+					t.Errorf("Get: %d blobs and %v", len(got), err)
+				}
+				if took := time.Since(begin); took < c.least || took > c.most || rule.Hit() != c.requests {
+					t.Errorf("%d requests in %v, want %d in %v to %v: %v", rule.Hit(), took, c.requests, c.least, c.most, err)
+				}
+			})
+		})
+	}
+}
+
+func TestPutDeadline(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{})
+		rule := f.faults.Inject(httpfault.Fault{Match: isPut, Hang: true})
+		begin := time.Now()
+		err := f.Put(t.Context(), "k", []byte("blob"))
+		if took := time.Since(begin); err == nil || errors.Is(err, fs.ErrExist) || took != 30*time.Second || rule.Hit() != 3 {
+			t.Errorf("%v after %v and %d requests, want an error after 30s and 3", err, took, rule.Hit())
+		}
+	})
+}
+
+// TestCancel ends the context while requests hang, and during a backoff.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []httpfault.Fault{{Hang: true}, {Stall: true}, {Delay: time.Hour}, {Status: 503}} {
+		inBubble(t, func(t *testing.T) {
+			f := fake(t, s3blob.Options{Attempts: 1000, Timeout: time.Hour, AttemptTimeout: time.Hour, Parallel: 2})
+			want := blobs(5, 100)
+			mustPut(t, f, want)
+			f.faults.Inject(fault)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, nil)
+			defer cancel()
+			begin := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if got, err := f.Get(ctx, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) || len(got) != 0 {
+					t.Errorf("%+v: Get: %d blobs and %v", fault, len(got), err)
+				}
+			})
+			wg.Go(func() {
+				if err := f.Put(ctx, "new", []byte("blob")); !fault.Stall && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%+v: Put: %v", fault, err)
+				}
+			})
+			wg.Wait()
+			if took := time.Since(begin); took != 10*time.Second && fault.Status == 0 || f.faults.Busy() != 0 {
+				t.Errorf("%+v: returned after %v with %d requests under way", fault, took, f.faults.Busy())
+			}
+		})
+	}
+}
+
+// TestErrorEndsTheCall reads keys of which one is refused while others hang:
+// the call returns at once, with what was found, and names the key.
+func TestErrorEndsTheCall(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{})
+		want, hanging := blobs(5, 100), blobs(5, 100)
+		mustPut(t, f, want)
+		mustPut(t, f, hanging)
+		has := func(keys map[string][]byte) func(*http.Request) bool {
+			return func(r *http.Request) bool { _, ok := keys[r.URL.Path[len("/"+bucket+"/"):]]; return ok }
+		}
+		f.faults.Inject(httpfault.Fault{Match: has(hanging), Hang: true})
+		f.faults.Inject(httpfault.Fault{Match: has(map[string][]byte{"refused": nil}), Delay: time.Second, Status: 403})
+		begin := time.Now()
+		got, err := f.Get(t.Context(), append(keysOf(want), append(keysOf(hanging), "refused")...))
+		if err == nil || !contains(err, `"refused"`) || errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want an error that names the key", err)
+		}
+		if took := time.Since(begin); took != time.Second || f.faults.Busy() != 0 {
+			t.Errorf("returned after %v with %d requests under way", took, f.faults.Busy())
+		}
+		if err := same(got, want); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPutRetries are puts whose first request goes wrong.
+func TestPutRetries(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		fault httpfault.Fault
+		want  error
+	}{
+		{"unavailable", httpfault.Fault{Status: 503}, nil},
+		{"conflict", httpfault.Fault{Status: 409, Body: "<Error><Code>ConditionalRequestConflict</Code></Error>"}, nil},
+		{"reset", httpfault.Fault{Reset: true}, nil},
+		{"landed", httpfault.Fault{Lost: true}, fs.ErrExist},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T) {
+				f := fake(t, s3blob.Options{})
+				c.fault.Match, c.fault.Times = isPut, 1
+				rule := f.faults.Inject(c.fault)
+				key, blob := tiertest.Key(), tiertest.Blob(5000)
+				if err := f.Put(t.Context(), key, blob); !errors.Is(err, c.want) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+				if got := f.stored(t, key); string(got) != string(blob) || rule.Seen() != 2 {
+					t.Errorf("%d bytes are stored after %d requests", len(got), rule.Seen())
+				}
+			})
+		})
+	}
+}
+
+// TestUnconditionalLandedPut is stored by its retry, which writes the same.
+func TestUnconditionalLandedPut(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{Unconditional: true})
+		f.faults.Inject(httpfault.Fault{Match: isPut, Times: 1, Lost: true})
+		want := blobs(1, 500)
+		mustPut(t, f, want)
+		got, err := f.Get(t.Context(), keysOf(want))
+		if err != nil || same(got, want) != nil {
+			t.Errorf("%v, %v", err, same(got, want))
+		}
+	})
+}
+
+// TestHeadFails looks whether a key is taken and is not told.
+func TestHeadFails(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{Unconditional: true})
+		f.faults.Inject(httpfault.Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodHead }, Status: 403})
+		err := f.Put(t.Context(), "k", []byte("blob"))
+		if err == nil || errors.Is(err, fs.ErrExist) || f.stored(t, "k") != nil {
+			t.Errorf("got %v, and %q is stored", err, f.stored(t, "k"))
+		}
+	})
+}
+
+// TestStatuses are answers to a GET: one of them means that the blob is not
+// there, and none that is for good is retried.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	code := func(code string) string { return "<Error><Code>" + code + "</Code></Error>" }
+	for _, c := range []struct {
+		name     string
+		fault    httpfault.Fault
+		absent   bool
+		requests int
+	}{
+		{"no such key", httpfault.Fault{Status: 404, Body: code("NoSuchKey")}, true, 1},
+		{"no such bucket", httpfault.Fault{Status: 404, Body: code("NoSuchBucket")}, false, 1},
+		{"a proxy's 404", httpfault.Fault{Status: 404, Body: "<html>not here</html>"}, false, 1},
+		{"an empty 404", httpfault.Fault{Status: 404}, false, 1},
+		{"forbidden", httpfault.Fault{Status: 403, Body: code("AccessDenied")}, false, 1},
+		{"redirect", httpfault.Fault{Status: 301, Body: code("PermanentRedirect")}, false, 1},
+		{"archived", httpfault.Fault{Status: 403, Body: code("InvalidObjectState")}, false, 1},
+		{"internal error", httpfault.Fault{Status: 500, Body: code("InternalError")}, false, 8},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T) {
+				f := fake(t, s3blob.Options{})
+				want := blobs(1, 10)
+				mustPut(t, f, want)
+				rule := f.faults.Inject(c.fault)
+				got, err := f.Get(t.Context(), keysOf(want))
+				if (err == nil) != c.absent || len(got) != 0 || rule.Hit() != c.requests {
+					t.Errorf("%d blobs and %v after %d requests, want %d", len(got), err, rule.Hit(), c.requests)
+				}
+			})
+		})
+	}
+}
+
+// TestChecksums spoils bytes on their way, on a server that checks: what was
+// spoilt once is sent again, what always is is an error, and never a blob.
+func TestChecksums(t *testing.T) {
+	t.Parallel()
+	endpoint, transport := startVersity(t)
+	for _, c := range []struct {
+		name string
+		put  httpfault.Fault
+		get  httpfault.Fault
+	}{
+		{"both once", httpfault.Fault{Spoil: true, Times: 1}, httpfault.Fault{Flip: true, Times: 1}},
+		{"reads always", httpfault.Fault{}, httpfault.Fault{Flip: true}},
+		{"writes always", httpfault.Fault{Spoil: true}, httpfault.Fault{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t, endpoint, transport, s3blob.Options{Attempts: 3})
+			c.put.Match, c.get.Match = isPut, isGet
+			f.faults.Inject(c.put)
+			f.faults.Inject(c.get)
+			key, blob := tiertest.Key(), tiertest.Blob(200_000)
+			always := c.put.Spoil && c.put.Times == 0
+			if err := f.Put(t.Context(), key, blob); (err != nil) != always {
+				t.Errorf("Put: %v", err)
+			}
+			want := map[string][]byte{}
+			if !always {
+				want[key] = blob
+			}
+			if got := f.stored(t, key); string(got) != string(want[key]) {
+				t.Errorf("%d other bytes are stored", len(got))
+			}
+			failing := c.get.Flip && c.get.Times == 0
+			if failing {
+				clear(want)
+			}
+			got, err := f.Get(t.Context(), []string{key})
+			if (err != nil) != failing || !maps.EqualFunc(got, want, func(a, b []byte) bool { return string(a) == string(b) }) {
+				t.Errorf("Get: %d blobs, %v", len(got), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,90 @@
+package s3blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// What became of a hedge.
+const (
+	hedgeWon     = "won"
+	hedgeLost    = "lost"
+	hedgeRefused = "refused"
+)
+
+// metrics of a tier. The name and labels of the first are Scope's, and so are
+// the methods S3.Get and S3.Put; Scope measured calls, this measures requests.
+type metrics struct {
+	seconds *prometheus.HistogramVec // method, status_code
+	hedges  *prometheus.CounterVec   // result
+}
+
+// newMetrics makes the metrics, or takes those that another tier registered.
+func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
+	seconds, err := metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "s3_request_duration_seconds",
+		Help:    "How long requests to S3 took, each attempt by itself. The status code may be cancel, timeout or error.",
+		Buckets: prometheus.DefBuckets, // Scope's
+	}, []string{"method", "status_code"}))
+	if err != nil {
+		return nil, fmt.Errorf("s3blob: register metrics: %w", err)
+	}
+	hedges, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "s3_hedges_total",
+		Help: "Second GETs that won, that lost, and that were refused for want of budget or place.",
+	}, []string{"result"}))
+	if err != nil {
+		return nil, fmt.Errorf("s3blob: register metrics: %w", err)
+	}
+	return &metrics{seconds, hedges}, nil
+}
+
+// methods are Scope's names of operations.
+var methods = map[string]string{"GetObject": "S3.Get", "PutObject": "S3.Put", "HeadObject": "S3.Head"}
+
+// method is what metrics call an operation of the SDK.
+func method(operation string) string {
+	if name, ok := methods[operation]; ok {
+		return name
+	}
+	return "S3." + operation
+}
+
+// observe counts a request that took so many seconds.
+func (m *metrics) observe(method string, ctx context.Context, err error, seconds float64) {
+	m.seconds.WithLabelValues(method, outcome(ctx, err)).Observe(seconds)
+}
+
+// outcome is the status that S3 answered with, or else what happened.
+func outcome(ctx context.Context, err error) string {
+	code := status(err)
+	switch {
+	case err == nil:
+		return "200"
+	case ctx.Err() != nil:
+		return "cancel"
+	case errors.Is(err, errNoAnswer):
+		return "timeout"
+	case code >= 300:
+		return strconv.Itoa(code)
+	}
+	return "error"
+}
+
+// status is the HTTP status of an error that S3 answered with, or 0.
+func status(err error) int {
+	type response interface {
+		error
+		HTTPStatusCode() int
+	}
+	if answered, ok := errors.AsType[response](err); ok {
+		return answered.HTTPStatusCode()
+	}
+	return 0
+}

@@ -1,0 +1,106 @@
+package s3blob
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options of a Tier; nil means the defaults.
+type Options struct {
+	// Parallel is how many objects are read at a time, over all callers of
+	// the tier. Default 64. It bounds the memory of reads to Parallel times
+	// MaxBlob beside what Get returns.
+	Parallel int
+	// MaxBlob is the most bytes that a blob may have: a longer one is neither
+	// stored nor read, but an error that is ErrTooLarge. Default 64 MiB.
+	MaxBlob int64
+
+	// AttemptTimeout bounds one request, from sending it to the last byte of
+	// its answer. Default 10 s.
+	AttemptTimeout time.Duration
+	// Timeout bounds the reading or writing of one object, with all of its
+	// requests and the waits between them. Default 30 s. A Get of many keys
+	// may take longer, and the wait for a place among Parallel is not in it:
+	// bound those with the context.
+	Timeout time.Duration
+	// Attempts is the most requests for one object. Default 8: at 20 % errors one object
+	// of 400 000 then fails, and the tokens bound what an outage costs.
+	Attempts int
+
+	// ContentType of the objects that Put makes. Default
+	// application/octet-stream.
+	ContentType string
+	// PathStyle puts the bucket's name into the path of URLs instead of the
+	// host's name, as most S3-compatible servers want it.
+	PathStyle bool
+	// Unconditional is for servers that do not know If-None-Match: Put looks
+	// whether the key is taken and then writes, which is one request more. It
+	// keeps its promise not to overwrite only as long as this Tier is the
+	// bucket's one writer: two that write the same key at the same time may
+	// both be told that they did.
+	Unconditional bool
+
+	// Hedge, when it is not 0, sends a second GET when the first has not been
+	// answered after the 95th percentile of recent GETs, and takes the answer
+	// that comes first. It is the most hedges per GET, up to 0.5; 0.05 is a
+	// fair choice. Hedges are earned by GETs, ten at most are saved up, and
+	// one that finds no place among Parallel is not sent.
+	Hedge float64
+
+	// Registerer takes the metrics; nil: they are not registered. Tiers that
+	// share a registerer and a namespace share their metrics.
+	Registerer prometheus.Registerer
+	// Namespace begins the metrics' names; default "timeblob".
+	Namespace string
+
+	// Now is the clock of durations, tokens and hedges; default time.Now.
+	Now func() time.Time
+}
+
+// withDefaults returns the options with their defaults filled in, or says
+// what is wrong with them.
+func (o *Options) withDefaults() (Options, error) {
+	var all Options
+	if o != nil {
+		all = *o
+	}
+	setDefault(&all.Parallel, 64)
+	setDefault(&all.MaxBlob, 64<<20)
+	setDefault(&all.AttemptTimeout, 10*time.Second)
+	setDefault(&all.Timeout, 30*time.Second)
+	setDefault(&all.Attempts, 8)
+	setDefault(&all.ContentType, "application/octet-stream")
+	setDefault(&all.Namespace, "timeblob")
+	if all.Now == nil {
+		all.Now = time.Now
+	}
+	return all, all.check()
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Parallel < 0:
+		return errors.New("s3blob: Options.Parallel must not be negative")
+	case o.MaxBlob < 0 || o.MaxBlob > maxPut:
+		return errors.New("s3blob: Options.MaxBlob must be between 0 and 5 GiB, the most that S3 takes in one request")
+	case o.AttemptTimeout < 0 || o.Timeout < 0:
+		return errors.New("s3blob: Options.AttemptTimeout and Timeout must not be negative")
+	case o.Attempts < 0:
+		return errors.New("s3blob: Options.Attempts must not be negative")
+	case !(o.Hedge >= 0 && o.Hedge <= 0.5): // NaN is neither
+		return errors.New("s3blob: Options.Hedge must be between 0 and 0.5")
+	}
+	return nil
+}
+
+// maxPut is the most bytes that S3 takes in one PUT.
+const maxPut = 5 << 30
+
+func setDefault[V comparable](field *V, value V) {
+	var zero V
+	if *field == zero {
+		*field = value
+	}
+}
