@@ -38,6 +38,7 @@ type orders struct {
 	delay   time.Duration // before each answer
 	drip    time.Duration // before each item of an answer
 	cut     int           // connections close after so many items of an answer; 0: never
+	lost    int           // the first so many connections hang
 	refusal string        // this is answered to every command
 }
 
@@ -63,12 +64,14 @@ func (f *fake) dial(ctx context.Context, _, address string) (net.Conn, error) {
 		return nil, fmt.Errorf("dial %s: connection refused", address)
 	}
 	ours, theirs := net.Pipe()
-	f.serving.Go(func() { f.serve(theirs) })
+	number := f.dials
+	f.serving.Go(func() { f.serve(theirs, number) })
 	return ours, ctx.Err()
 }
 
-// serve answers the commands of one connection until it is closed.
-func (f *fake) serve(conn net.Conn) {
+// serve answers the commands of one connection, the number-th that was made,
+// until it is closed.
+func (f *fake) serve(conn net.Conn, number int) {
 	defer conn.Close()
 	lines := bufio.NewReader(conn)
 	for {
@@ -82,6 +85,7 @@ func (f *fake) serve(conn net.Conn) {
 			data = readData(lines, words[4])
 		}
 		how := f.begin(strings.TrimSpace(line))
+		how.hang = how.hang || number <= how.lost
 		time.Sleep(how.delay)
 		ok := !how.down && !how.hang && f.answer(conn, how, words, data)
 		f.end()
@@ -249,4 +253,29 @@ func numbered(n int) []string {
 		keys[i] = fmt.Sprintf("%032x/%d", i, i)
 	}
 	return keys
+}
+
+// listen returns a fake that can be dialled as others are.
+func listen(t testing.TB, network, address string) *fake {
+	t.Helper()
+	f := new(fake)
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.serving.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	f.serving.Go(func() { f.accept(listener) })
+	return f
+}
+
+// accept serves a listener's connections until it is closed.
+func (f *fake) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		f.serving.Go(func() { f.serve(conn, 1) })
+	}
 }

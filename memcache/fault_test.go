@@ -199,6 +199,24 @@ func TestCallersWhoGiveUpLetOthersTry(t *testing.T) {
 	})
 }
 
+// TestLostConnectionsAreFoundTogether has a server move away: what is sent on
+// the old connections is never answered, and there are more of them than
+// failures are allowed.
+func TestLostConnectionsAreFoundTogether(t *testing.T) {
+	inBubble(t, memcache.Options{BatchKeys: 1}, func(t *testing.T, tier *memcache.Tier, f *fake) {
+		keys := numbered(10)
+		put(t, tier, keys...)
+		f.set(func(f *fake) { f.delay = time.Millisecond })
+		found(t, tier, keys...)
+		f.set(func(f *fake) { f.delay, f.lost = 0, f.dials })
+		get(t, t.Context(), tier, keys[:1], wants{err: context.DeadlineExceeded, after: 100 * time.Millisecond})
+		get(t, t.Context(), tier, keys, wants{found: 10})
+		if _, dials, _ := f.seen(); dials < 11 {
+			t.Errorf("%d dials: the keys did not go over ten connections", dials)
+		}
+	})
+}
+
 func TestEndedContextAsksNobody(t *testing.T) {
 	inBubble(t, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, f *fake) {
 		ctx, cancel := context.WithCancel(t.Context())

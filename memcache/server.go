@@ -79,8 +79,9 @@ func (s *server) verdict(ctx context.Context, err error, took time.Duration) err
 func (s *server) talk(ctx context.Context, work func(*gomemcache.Client) error) error {
 	if l := s.take(); l != nil {
 		err := l.exchange(ctx, work)
+		gone := l.wasGone()
 		s.give(l)
-		if !l.wasGone() || ctx.Err() != nil {
+		if !gone || ctx.Err() != nil {
 			return err
 		}
 		s.drop()
@@ -132,7 +133,7 @@ func (s *server) take() *lane {
 }
 
 // give keeps a connection for the next exchange, or closes it when it is no
-// good or nobody will come.
+// good or nobody will come. It is no longer the caller's.
 func (s *server) give(l *lane) {
 	if l.spoiled || !s.keep(l) {
 		l.close()

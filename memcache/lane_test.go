@@ -1,0 +1,33 @@
+package memcache
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	gomemcache "github.com/bradfitz/gomemcache/memcache"
+)
+
+// TestAnnouncedLengthIsBounded has a server announce more than it may, and
+// more than comes. The bound is lowered, so that the test takes no gigabyte.
+func TestAnnouncedLengthIsBounded(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	go func() {
+		_, _ = bufio.NewReader(theirs).ReadString('\n')
+		_, _ = io.WriteString(theirs, "VALUE k 0 10001 1\r\n")
+	}()
+	l := newLane(ours)
+	l.conn.longest = 10_000
+	defer l.close()
+	err := l.exchange(t.Context(), func(c *gomemcache.Client) error {
+		_, err := c.GetMulti([]string{"k"})
+		return err
+	})
+	if !errors.Is(err, errTooLong) || !l.spoiled {
+		t.Errorf("got %v, spoiled %v; want %v, true", err, l.spoiled, errTooLong)
+	}
+}

@@ -1,0 +1,295 @@
+package memcache_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+// patience is the timeout of tests in which nothing is to time out, however
+// busy the machine.
+const patience = 30 * time.Second
+
+// start starts n memcached.
+func start(t testing.TB, n int) (addresses []string, processes []*servertest.Process) {
+	t.Helper()
+	for range n {
+		address, process := servertest.Memcached(t)
+		addresses, processes = append(addresses, address), append(processes, process)
+	}
+	return addresses, processes
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		for _, selection := range []memcache.Selection{memcache.Modulo, memcache.Jump} {
+			t.Run(fmt.Sprintf("%d servers, selection %d", n, selection), func(t *testing.T) {
+				t.Parallel()
+				addresses, _ := start(t, n)
+				tiertest.RunCache(t, func(t *testing.T) tiered.Tier {
+					return open(t, memcache.List(addresses...),
+						memcache.Options{Selection: selection, TTL: time.Hour, Timeout: patience})
+				})
+			})
+		}
+	}
+}
+
+// texts is a codec of strings.
+type texts struct{}
+
+func (texts) Encode(s string) ([]byte, error)    { return []byte(s), nil }
+func (texts) Decode(blob []byte) (string, error) { return string(blob), nil }
+
+// stack is a store without memory over a tier on three memcached.
+type stack struct {
+	store     *tiered.Store[string]
+	tier      *memcache.Tier
+	reg       *prometheus.Registry
+	keys      []string
+	processes []*servertest.Process
+}
+
+// newStack holds 60 values, in the authority and in the cache.
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	addresses, processes := start(t, 3)
+	s := &stack{keys: numbered(60), processes: processes, reg: prometheus.NewRegistry()}
+	s.tier = open(t, memcache.List(addresses...), memcache.Options{
+		Failures: 3, Cooldown: 300 * time.Millisecond, TTL: time.Hour, Registerer: s.reg})
+	store, err := tiered.New(texts{}, new(tiered.MemTier), &tiered.Options[string]{
+		Caches: []tiered.Cache{{Name: "memcache", Tier: s.tier}}, Memory: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.store = store
+	t.Cleanup(func() {
+		if err := store.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, key := range s.keys {
+		if err := store.Put(t.Context(), key, []byte("blob of "+key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.warm(t)
+	return s
+}
+
+// warm reads until the cache has everything.
+func (s *stack) warm(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		s.read(t)
+		if blobs, err := s.tier.Get(t.Context(), s.keys); err == nil && len(blobs) == len(s.keys) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the cache does not have everything after %v", patience)
+		}
+	}
+}
+
+// read fails the test unless the store has every value, and returns how long
+// it took.
+func (s *stack) read(t *testing.T) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	values, err := s.store.Get(t.Context(), s.keys)
+	took := time.Since(begin)
+	if err != nil || len(values) != len(s.keys) {
+		t.Fatalf("Get: %d of %d values, %v", len(values), len(s.keys), err)
+	}
+	for key, value := range values {
+		if value != "blob of "+key {
+			t.Fatalf("the value of %q is %q", key, value)
+		}
+	}
+	return took
+}
+
+// TestFaultsOfServers has a server fail, and come back, under a store that is
+// read all the while. That a read costs at most 100 ms more is exact in the
+// tests by a bubble's clock; here the machine may add what it likes to take.
+func TestFaultsOfServers(t *testing.T) {
+	t.Parallel()
+	const slack = time.Second
+	for name, fault := range map[string]struct{ begin, end func(*servertest.Process) }{
+		"killed":  {(*servertest.Process).Kill, (*servertest.Process).Restart},
+		"stopped": {(*servertest.Process).Stop, (*servertest.Process).Cont},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			fault.begin(s.processes[1])
+			for deadline := time.Now().Add(patience); value(t, s.reg, `timeblob_memcache_servers{state="open"}`) == 0; {
+				if took := s.read(t); took > 100*time.Millisecond+slack {
+					t.Errorf("a read took %v", took)
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("the server is not left alone after %v", patience)
+				}
+			}
+			var all time.Duration
+			for range 20 {
+				all += s.read(t)
+			}
+			t.Logf("with a server left alone a read took %v", all/20)
+			fault.end(s.processes[1])
+			s.warm(t)
+		})
+	}
+}
+
+// TestRestartIsNotSeen has callers meet connections that their server closed.
+func TestRestartIsNotSeen(t *testing.T) {
+	t.Parallel()
+	addresses, processes := start(t, 1)
+	tier := open(t, memcache.List(addresses...), memcache.Options{Timeout: patience})
+	put(t, tier, numbered(10)...)
+	for range 3 {
+		processes[0].Restart()
+		blobs, err := tier.Get(t.Context(), numbered(10))
+		if err != nil || len(blobs) != 0 {
+			t.Errorf("Get after a restart: %d blobs, %v; want none, and no error", len(blobs), err)
+		}
+		processes[0].Restart()
+		put(t, tier, numbered(10)...)
+		found(t, tier, numbered(10)...)
+	}
+}
+
+// TestDefaultLimitFitsDefaultServers stores the largest blob there may be under
+// the longest key.
+func TestDefaultLimitFitsDefaultServers(t *testing.T) {
+	t.Parallel()
+	addresses, _ := start(t, 1)
+	tier := open(t, memcache.List(addresses...), memcache.Options{Timeout: patience})
+	key, blob := strings.Repeat("k", 250), tiertest.Blob(1<<20-512)
+	if err := tier.Put(t.Context(), key, blob); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+	blobs, err := tier.Get(t.Context(), []string{key})
+	if err != nil || !bytes.Equal(blobs[key], blob) {
+		t.Errorf("Get found %d bytes, %v", len(blobs[key]), err)
+	}
+	if err := tier.Put(t.Context(), "more", tiertest.Blob(1<<20-511)); err != nil {
+		t.Errorf("Put of one byte more: %v", err)
+	}
+	if blobs, err := tier.Get(t.Context(), []string{"more"}); err != nil || len(blobs) != 0 {
+		t.Errorf("Get of what was skipped: %d blobs, %v", len(blobs), err)
+	}
+}
+
+// TestServerWithALowerLimitIsUsed has a server decline blobs that the tier
+// holds to be small enough.
+func TestServerWithALowerLimitIsUsed(t *testing.T) {
+	t.Parallel()
+	address, _ := servertest.Memcached(t, "-I", "512k")
+	tier := open(t, memcache.List(address), memcache.Options{Timeout: patience})
+	put(t, tier, "small")
+	for range 10 {
+		if err := tier.Put(t.Context(), "big", tiertest.Blob(700_000)); err == nil {
+			t.Fatal("Put: no error; is the server's limit not in force?")
+		}
+	}
+	found(t, tier, "small")
+}
+
+// TestServersExpireItems asks memcached itself, by its meta commands, how long
+// it will keep an item.
+func TestServersExpireItems(t *testing.T) {
+	t.Parallel()
+	addresses, _ := start(t, 1)
+	for ttl, want := range map[time.Duration]string{
+		0:                       "HD t30\r\n HD t29\r\n",
+		1500 * time.Millisecond: "HD t2\r\n HD t1\r\n",
+		30 * 24 * time.Hour:     "HD t2592000\r\n HD t2591999\r\n",
+	} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			t.Parallel()
+			tier := open(t, memcache.List(addresses...), memcache.Options{TTL: ttl, Timeout: patience})
+			key := tiertest.Key()
+			put(t, tier, key)
+			if got := say(t, addresses[0], "mg "+key+" t\r\nquit\r\n"); !strings.Contains(want, got) || got == "" {
+				t.Errorf("memcached says %q, want one of %q", got, want)
+			}
+		})
+	}
+}
+
+func TestExpiredItemsAreAbsent(t *testing.T) {
+	t.Parallel()
+	addresses, _ := start(t, 1)
+	tier := open(t, memcache.List(addresses...), memcache.Options{TTL: time.Millisecond, Timeout: patience})
+	put(t, tier, "a")
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		blobs, err := tier.Get(t.Context(), []string{"a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(blobs) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a second lasts more than %v", patience)
+		}
+	}
+}
+
+// TestBlobsAreStoredAsTheyAre reads what a Scope collector would.
+func TestBlobsAreStoredAsTheyAre(t *testing.T) {
+	t.Parallel()
+	addresses, _ := start(t, 1)
+	tier := open(t, memcache.List(addresses...), memcache.Options{Timeout: patience})
+	put(t, tier, "k")
+	const want = "VALUE k 0 9\r\nblob of k\r\nEND\r\n"
+	if got := say(t, addresses[0], "get k\r\nquit\r\n"); got != want {
+		t.Errorf("memcached says %q, want %q", got, want)
+	}
+}
+
+// say sends commands, of which the last is quit, and returns the answers.
+func say(t *testing.T, address, commands string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, commands); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answers)
+}
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "socket")
+	f := listen(t, "unix", path)
+	tier := open(t, memcache.List(path), memcache.Options{Timeout: patience})
+	put(t, tier, "a")
+	found(t, tier, "a")
+	if commands, _, _ := f.seen(); len(commands) != 2 {
+		t.Errorf("the server got %q", commands)
+	}
+}
