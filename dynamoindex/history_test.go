@@ -148,7 +148,7 @@ func TestPagesOfRows(t *testing.T) {
 func TestRowsOfMorePartitions(t *testing.T) {
 	t.Parallel()
 	endpoint := servertest.SharedDynalite(t)
-	x, table := fresh(t, endpoint, spread(4))
+	x, table := fresh(t, endpoint, spread(3))
 	put(t, x, someRow, entries(someRow, 30)...)
 	if _, err := index(t, endpoint, table, spread(2)).Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 2 partitions") {
 		t.Errorf("got error %v, want one that says how to open the index", err)

@@ -104,27 +104,36 @@ func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
 }
 
 // taken returns nil when the item that holds the instant is mine after all,
-// put by an attempt whose answer was lost, and else ErrExists. Servers older
-// than 2023 do not send the item with the refusal.
+// put by an attempt whose answer was lost, and else ErrExists. There is empty
+// when the server sent no item along with its refusal; those older than 2023
+// never do.
 func (x *Index) taken(ctx context.Context, mine, there item) error {
 	if len(there) == 0 {
-		found, err := x.db.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName:                &x.table,
-			Key:                      keyOf(mine),
-			ConsistentRead:           aws.Bool(true),
-			ProjectionExpression:     aws.String("#put"),
-			ExpressionAttributeNames: names(attrPut),
-			ReturnConsumedCapacity:   types.ReturnConsumedCapacityTotal,
-		})
-		if err != nil {
+		var err error
+		if there, err = x.find(ctx, mine); err != nil {
 			return err
 		}
-		there = found.Item
 	}
 	if samePut(mine, there) {
 		return nil
 	}
 	return bucket.ErrExists
+}
+
+// find returns by whom the item was put that has the key of like.
+func (x *Index) find(ctx context.Context, like item) (item, error) {
+	found, err := x.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:                &x.table,
+		Key:                      keyOf(like),
+		ConsistentRead:           aws.Bool(true),
+		ProjectionExpression:     aws.String("#put"),
+		ExpressionAttributeNames: names(attrPut),
+		ReturnConsumedCapacity:   types.ReturnConsumedCapacityTotal,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.Item, nil
 }
 
 // Query implements bucket.Index. It costs a request for each MB of the entries
@@ -141,6 +150,11 @@ func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bu
 	if x.opts.Partitions == 1 {
 		return x.partition(ctx, partitionKey(row, 0), from, to)
 	}
+	return x.partitions(ctx, row, from, to)
+}
+
+// partitions asks all partitions of a row at once.
+func (x *Index) partitions(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
 	found := make([][]bucket.Entry, x.opts.Partitions)
 	group, ctx := errgroup.WithContext(ctx)
 	for p := range found {
@@ -167,20 +181,7 @@ func merge(partitions [][]bucket.Entry) []bucket.Entry {
 
 // partition returns the entries of one partition key, all pages of them.
 func (x *Index) partition(ctx context.Context, key string, from, to int64) (found []bucket.Entry, err error) {
-	now := x.opts.Now()
-	in := &dynamodb.QueryInput{
-		TableName:                &x.table,
-		KeyConditionExpression:   aws.String(keyCondition),
-		FilterExpression:         aws.String(isLive),
-		ProjectionExpression:     aws.String("#ts, #report"),
-		ExpressionAttributeNames: names(attrHour, attrTime, attrReport, attrExpires),
-		ExpressionAttributeValues: item{
-			":hour": text(key), ":first": number(from), ":last": number(to - 1), ":now": number(now.Unix()),
-		},
-		ConsistentRead:         aws.Bool(x.consistent(to, now)),
-		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
-	}
-	for {
+	for in := x.queryOf(key, from, to); ; {
 		page, err := x.db.Query(ctx, in)
 		if err != nil {
 			return nil, err
@@ -192,6 +193,23 @@ func (x *Index) partition(ctx context.Context, key string, from, to int64) (foun
 			return found, nil
 		}
 		in.ExclusiveStartKey = page.LastEvaluatedKey
+	}
+}
+
+// queryOf returns the question for the first page of a partition key.
+func (x *Index) queryOf(key string, from, to int64) *dynamodb.QueryInput {
+	now := x.opts.Now()
+	return &dynamodb.QueryInput{
+		TableName:                &x.table,
+		KeyConditionExpression:   aws.String(keyCondition),
+		FilterExpression:         aws.String(isLive),
+		ProjectionExpression:     aws.String("#ts, #report"),
+		ExpressionAttributeNames: names(attrHour, attrTime, attrReport, attrExpires),
+		ExpressionAttributeValues: item{
+			":hour": text(key), ":first": number(from), ":last": number(to - 1), ":now": number(now.Unix()),
+		},
+		ConsistentRead:         aws.Bool(x.consistent(to, now)),
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}
 }
 

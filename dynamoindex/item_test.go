@@ -91,6 +91,13 @@ func TestRowOf(t *testing.T) {
 	}
 }
 
+func TestEntryWithoutAKey(t *testing.T) {
+	t.Parallel()
+	if e, err := entryOf("a-0", item{attrTime: number(1), attrReport: text("")}); err == nil {
+		t.Errorf("an empty report is taken for the entry %+v", e)
+	}
+}
+
 func TestExtremesOfRetention(t *testing.T) {
 	t.Parallel()
 	o, err := (&Options{Retention: math.MaxInt64}).filled()

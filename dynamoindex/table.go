@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -97,21 +97,31 @@ func (x *Index) newTable(opts *TableOptions) (*dynamodb.CreateTableInput, error)
 		},
 		BillingMode: types.BillingModePayPerRequest,
 	}
-	if opts == nil || !opts.Provisioned {
-		if opts != nil && (opts.Read != 0 || opts.Write != 0) {
-			return nil, errors.New("capacity units are for provisioned tables: set Provisioned, or no units")
-		}
-		return in, nil
+	units, err := opts.units()
+	if units != nil {
+		in.BillingMode, in.ProvisionedThroughput = types.BillingModeProvisioned, units
 	}
-	o := *opts
-	fill(&o.Read, 10)
-	fill(&o.Write, 5)
-	if o.Read < 1 || o.Write < 1 {
-		return nil, fmt.Errorf("%d read and %d write units: must be positive", o.Read, o.Write)
+	return in, err
+}
+
+// units returns what a table is to be provisioned with, nil for on demand.
+func (o *TableOptions) units() (*types.ProvisionedThroughput, error) {
+	if o == nil {
+		return nil, nil
 	}
-	in.BillingMode = types.BillingModeProvisioned
-	in.ProvisionedThroughput = &types.ProvisionedThroughput{ReadCapacityUnits: &o.Read, WriteCapacityUnits: &o.Write}
-	return in, nil
+	read, write := o.Read, o.Write
+	if !o.Provisioned && (read != 0 || write != 0) {
+		return nil, errors.New("capacity units are for provisioned tables: set Provisioned, or no units")
+	}
+	if !o.Provisioned {
+		return nil, nil
+	}
+	fill(&read, 10)
+	fill(&write, 5)
+	if read < 1 || write < 1 {
+		return nil, fmt.Errorf("%d read and %d write units: must be positive", read, write)
+	}
+	return &types.ProvisionedThroughput{ReadCapacityUnits: &read, WriteCapacityUnits: &write}, nil
 }
 
 // checkKeys returns an error unless a table has the keys that want would have.
@@ -124,19 +134,17 @@ func checkKeys(want *dynamodb.CreateTableInput, got *types.TableDescription) err
 }
 
 // describeKeys returns, say, "hour (S, HASH), ts (N, RANGE)".
-func describeKeys(keys []types.KeySchemaElement, attributes []types.AttributeDefinition) (s string) {
-	for i, k := range keys {
-		name, kind := aws.ToString(k.AttributeName), types.ScalarAttributeType("?")
-		at := slices.IndexFunc(attributes, func(a types.AttributeDefinition) bool { return aws.ToString(a.AttributeName) == name })
-		if at >= 0 {
-			kind = attributes[at].AttributeType
-		}
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("%s (%s, %s)", name, kind, k.KeyType)
+func describeKeys(keys []types.KeySchemaElement, attributes []types.AttributeDefinition) string {
+	kinds := make(map[string]types.ScalarAttributeType, len(attributes))
+	for _, a := range attributes {
+		kinds[aws.ToString(a.AttributeName)] = a.AttributeType
 	}
-	return s
+	var described []string
+	for _, k := range keys {
+		name := aws.ToString(k.AttributeName)
+		described = append(described, fmt.Sprintf("%s (%s, %s)", name, kinds[name], k.KeyType))
+	}
+	return strings.Join(described, ", ")
 }
 
 // enableTTL lets DynamoDB delete what Options.Retention says.
