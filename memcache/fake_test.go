@@ -25,6 +25,7 @@ type fake struct {
 	items    map[string]string
 	commands []string // without the data
 	dials    int
+	open     int // connections that the client has not closed
 	busy     int // commands being answered
 	mostBusy int
 
@@ -63,10 +64,25 @@ func (f *fake) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if f.down {
 		return nil, fmt.Errorf("dial %s: connection refused", address)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	ours, theirs := net.Pipe()
 	number := f.dials
 	f.serving.Go(func() { f.serve(theirs, number) })
-	return ours, ctx.Err()
+	f.open++
+	return &counted{Conn: ours, closed: sync.OnceFunc(func() { f.set(func(f *fake) { f.open-- }) })}, nil
+}
+
+// counted is a connection that tells when it is closed first.
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c *counted) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // serve answers the commands of one connection, the number-th that was made,

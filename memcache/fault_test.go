@@ -300,6 +300,11 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 				t.Fatalf("Close: %v after %v", err, time.Since(begin))
 			}
 		}
+		f.set(func(f *fake) {
+			if f.open != 0 {
+				t.Errorf("%d connections are open after Close", f.open)
+			}
+		})
 		for range cap(errs) {
 			if err := <-errs; !errors.Is(err, memcache.ErrClosed) {
 				t.Errorf("a call that Close ended: %v", err)

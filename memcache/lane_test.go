@@ -2,6 +2,7 @@ package memcache
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -29,5 +30,20 @@ func TestAnnouncedLengthIsBounded(t *testing.T) {
 	})
 	if !errors.Is(err, errTooLong) || !l.spoiled {
 		t.Errorf("got %v, spoiled %v; want %v, true", err, l.spoiled, errTooLong)
+	}
+}
+
+// TestLateSuccessEndsTheConnection has the context end while the answer comes:
+// the next exchange would be interrupted.
+func TestLateSuccessEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	l := newLane(ours)
+	defer l.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := l.exchange(ctx, func(*gomemcache.Client) error { cancel(); return nil })
+	if err != nil || !l.spoiled {
+		t.Errorf("got %v, spoiled %v; want no error, true", err, l.spoiled)
 	}
 }

@@ -24,7 +24,7 @@ import (
 type resolver struct {
 	mu      sync.Mutex
 	targets []string
-	hosts   map[string]string // target to address; others fail
+	hosts   map[string]string // target to addresses, with commas between them; others fail
 	err     error             // of every lookup
 	lookups int               // of the record
 }
@@ -62,11 +62,11 @@ func (r *resolver) LookupSRV(ctx context.Context, service, proto, name string) (
 func (r *resolver) LookupHost(ctx context.Context, host string) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	address, ok := r.hosts[host]
+	addresses, ok := r.hosts[host]
 	if !ok {
 		return nil, fmt.Errorf("lookup %s: no such host", host)
 	}
-	return []string{address}, errors.Join(r.err, ctx.Err())
+	return strings.Split(addresses, ","), errors.Join(r.err, ctx.Err())
 }
 
 // onRecord runs a test by a bubble's clock on a tier whose servers are those
@@ -237,6 +237,25 @@ func TestServerThatMovesIsFollowed(t *testing.T) {
 			t.Errorf("%s are used, want d", got)
 		}
 	})
+}
+
+func TestAddressesOfAServerAreTriedInOrder(t *testing.T) {
+	t.Parallel()
+	r, f := newResolver("a."), new(fake)
+	r.hosts["a."] = "2001:db8::1,192.0.2.9,192.0.2.1"
+	t.Cleanup(f.serving.Wait)
+	var tried []string
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		tried = append(tried, network+" "+address)
+		if address != "192.0.2.1:11211" {
+			return nil, errors.New("no route")
+		}
+		return f.dial(ctx, network, address)
+	}
+	put(t, open(t, memcache.SRV("memcached", "cache.test"), memcache.Options{Resolver: r, Dial: dial, Timeout: patience}), "a")
+	if want := []string{"tcp 192.0.2.9:11211", "tcp 192.0.2.1:11211"}; !slices.Equal(tried, want) {
+		t.Errorf("dialled %q, want %q", tried, want)
+	}
 }
 
 // TestChangesDropNoRequests reads all the while that servers come and go.
