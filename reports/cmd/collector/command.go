@@ -26,7 +26,7 @@ type action func(ctx context.Context, p *process, args []string) error
 // commands returns the subcommands in the order in which help lists them.
 func commands() []*command {
 	return []*command{
-		&serveCommand, &pushCommand, &importCommand, &queryCommand, &inspectCommand, &mergeCommand,
+		&serveCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
 	}
 }
 
@@ -98,9 +98,9 @@ func (p *process) exit(name string, err error) int {
 	return 1
 }
 
-// warn writes one line to standard error.
+// warn writes one line to standard error, without what is secret in locations.
 func (p *process) warn(format string, args ...any) {
-	line := strings.TrimSpace(fmt.Sprintf(format, args...))
+	line := hideSecrets(strings.TrimSpace(fmt.Sprintf(format, args...)))
 	fmt.Fprintf(p.stderr, "collector: %s\n", strings.ReplaceAll(line, "\n", "; "))
 }
 

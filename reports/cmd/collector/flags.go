@@ -68,8 +68,9 @@ func (f *flags) parseEnv(env lookup) (err error) {
 	return err
 }
 
+// asUsage makes wrong usage of an error, if there is one.
 func asUsage(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
 	}
 	return &usageError{err.Error()}

@@ -12,13 +12,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
 var importCommand = command{
-	name:  "import",
-	usage: []string{"[--data DIR] [--tenant ID] FILE|DIR…"},
+	name: "import",
+	usage: []string{
+		"[--data DIR] [--tenant ID] FILE|DIR…",
+		"--index URL --blobs URL [--create] [--tenant ID] FILE|DIR…",
+	},
 	brief: "stores report files under the times in their names",
 	about: `A file named 1795332870932684457.msgpack.gz is stored as received at that instant, in Unix nanoseconds.
 The directory must not be held by a running collector: stop that, or push to it.
@@ -27,19 +29,17 @@ Importing again stores nothing twice: a report that the store holds already is c
 another report has the same instant, the following nanoseconds are tried until one is free or holds the
 same report. Shortcut reports are never stored; they are counted.
 
-` + fileForms,
+` + fileForms + "\n\n" + placeForms,
 	define: func(f *flags) action {
-		i := &importer{tenant: f.tenant()}
-		f.StringVar(&i.data, "data", defaultData, "the `DIR` of the embedded store")
+		i := &importer{tenant: f.tenant(), into: f.creating(f.place(defaultData))}
+		f.exclusive([]string{"data"}, placeFlags)
+		f.must(i.into.check)
 		f.IntVar(&i.parallel, "parallel", 4, "store `N` files at a time")
 		i.maxInflated = f.maxInflated()
 		f.must(func() error { return atLeastOne("parallel", i.parallel) })
 		return i.run
 	},
 }
-
-// defaultData is where the embedded store is unless --data says otherwise.
-const defaultData = "./data"
 
 var errInterrupted = errors.New("interrupted")
 
@@ -48,7 +48,7 @@ const maxShift = 1000
 
 // importer stores report files.
 type importer struct {
-	data        string
+	into        *place
 	tenant      *string
 	parallel    int
 	maxInflated *size
@@ -62,7 +62,7 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 	if err != nil {
 		return err
 	}
-	i.store, err = openStore(i.data, &local.Options{Logger: warnings(p.stderr)})
+	i.store, err = i.into.open(ctx, setup{logger: warnings(p.stderr)})
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 
 // all imports the files of a batch.
 func (i *importer) all(ctx context.Context, b *batch) error {
-	shown := b.p.progress("import", len(b.files))
+	shown := b.p.progress("import", "file", len(b.files))
 	defer shown.end()
 	var g errgroup.Group
 	g.SetLimit(i.parallel)
@@ -130,7 +130,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 	for shift := range int64(maxShift) {
 		row := bucket.RowAt(*i.tenant, t+shift)
 		e := bucket.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
-		err := i.store.committer.Commit(ctx, row, e, blob)
+		err := i.store.commit(ctx, row, e, blob)
 		if err == nil {
 			i.stored.Add(1)
 			i.volume.Add(int64(len(blob)))

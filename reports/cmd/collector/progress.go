@@ -15,10 +15,11 @@ import (
 // that is not a terminal.
 const lineEvery = 10 * time.Second
 
-// progress shows how many of the files are done: a bar on a terminal, else a
-// line now and then. It is safe for any number of goroutines.
+// progress shows how many of the things to do are done: a bar on a terminal,
+// else a line now and then. It is safe for any number of goroutines.
 type progress struct {
-	what  string
+	what  string // is done, such as "import"
+	thing string // it is done to, such as "file"
 	total int
 	out   *lockedWriter
 	bar   *progressbar.ProgressBar // nil when out is no terminal
@@ -28,9 +29,9 @@ type progress struct {
 	said time.Time // when the last line was written; guarded by mu
 }
 
-// progress starts to show work on files.
-func (p *process) progress(what string, total int) *progress {
-	g := &progress{what: what, total: total, out: p.stderr, said: time.Now()}
+// progress starts to show work on that many things.
+func (p *process) progress(what, thing string, total int) *progress {
+	g := &progress{what: what, thing: thing, total: total, out: p.stderr, said: time.Now()}
 	if g.out.isTerminal() {
 		g.bar = newBar(g.out.w, what, total)
 		g.out.hide(g.clear)
@@ -48,7 +49,7 @@ func newBar(w io.Writer, what string, total int) *progressbar.ProgressBar {
 		progressbar.OptionClearOnFinish())
 }
 
-// add says that one more file is done.
+// add says that one more is done.
 func (g *progress) add() {
 	if g.bar != nil {
 		g.out.locked(func() { g.bar.Add(1) })
@@ -59,7 +60,7 @@ func (g *progress) add() {
 	g.done++
 	if now := time.Now(); now.Sub(g.said) >= lineEvery {
 		g.said = now
-		fmt.Fprintf(g.out, "collector: %s %d of %s\n", g.what, g.done, plural(g.total, "file"))
+		fmt.Fprintf(g.out, "collector: %s %d of %s\n", g.what, g.done, plural(g.total, g.thing))
 	}
 }
 

@@ -15,7 +15,7 @@ func TestProgressIsALineNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stderr bytes.Buffer
 		p := &process{stderr: &lockedWriter{w: &stderr}}
-		g := p.progress("import", 40)
+		g := p.progress("import", "file", 40)
 		for range 40 {
 			time.Sleep(time.Second)
 			g.add()

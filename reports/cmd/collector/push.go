@@ -105,7 +105,7 @@ func (u *pusher) run(ctx context.Context, p *process, args []string) (err error)
 // all posts the files of a batch. The first that the collector could not take
 // in time ends it.
 func (u *pusher) all(ctx context.Context, b *batch) error {
-	shown := b.p.progress("push", len(b.files))
+	shown := b.p.progress("push", "file", len(b.files))
 	defer shown.end()
 	g, posting := errgroup.WithContext(ctx)
 	g.SetLimit(u.parallel)

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -16,14 +15,15 @@ var queryCommand = command{
 	usage: []string{
 		"(--data DIR | --from URL) --at TIME [--window 15s] [--json]",
 		"(--data DIR | --from URL) --start TIME --end TIME [--json]",
+		"--index URL --blobs URL [--cache URL] (--at TIME | --start TIME --end TIME) …",
 	},
 	brief: "shows the merge of a window of time",
 	about: `The answer is the merge of everything received from START on and before END, or in the window before AT.
-It comes from a directory that no running collector holds, or from a collector. A collector that is asked
+It comes from a directory that no running collector holds, from a table and a bucket, or from a collector. A collector that is asked
 without --window, --start and --end takes its own window and, for the present, answers with what it has not
 stored yet as well.
 
-` + timeForms,
+` + timeForms + "\n\n" + placeForms,
 	define: func(f *flags) action {
 		q := &question{}
 		q.define(f)
@@ -33,7 +33,8 @@ stored yet as well.
 
 // question is what a query asks, and whom.
 type question struct {
-	data, from     string
+	place          *place
+	from           string
 	tenant         *string
 	remote         *remoteFlags
 	at, start, end *instant
@@ -45,7 +46,7 @@ type question struct {
 // define defines the flags of a query.
 func (q *question) define(f *flags) {
 	q.tenant, q.chosen = f.tenant(), f.chosen
-	f.StringVar(&q.data, "data", "", "the `DIR` of the embedded store")
+	q.place = f.place("")
 	f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
 	q.at = f.instant("at", "the `TIME` that the window ends before")
 	f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
@@ -53,15 +54,16 @@ func (q *question) define(f *flags) {
 	q.end = f.instant("end", "the `TIME` after the last")
 	f.BoolVar(&q.json, "json", false, "write the report as JSON")
 	q.remote = f.remote(q.tenant)
-	f.exclusive([]string{"data"}, []string{"from"})
+	f.exclusive([]string{"data"}, []string{"from"}, placeFlags)
 	f.exclusive([]string{"at", "window"}, []string{"start", "end"})
+	f.must(q.place.check)
 	f.must(q.check)
 }
 
 func (q *question) check() error {
 	switch {
-	case q.data == "" && q.from == "":
-		return errors.New("give --data or --from")
+	case q.place.embedded() && q.place.data == "" && q.from == "":
+		return errors.New("give --data or --from, or --index and --blobs")
 	case q.at.text == "" && (q.start.text == "" || q.end.text == ""):
 		return errors.New("give --at, or --start and --end")
 	case q.window <= 0:
@@ -93,7 +95,7 @@ func (q *question) answer(ctx context.Context, p *process) (*report.Report, []fa
 	if q.from != "" {
 		return q.askRemote(ctx)
 	}
-	s, err := openExisting(q.data, &local.Options{Logger: warnings(p.stderr)})
+	s, err := q.place.open(ctx, setup{logger: warnings(p.stderr), existing: true})
 	if err != nil {
 		return nil, nil, err
 	}

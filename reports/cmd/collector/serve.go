@@ -16,20 +16,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
 
 var serveCommand = command{
-	name:  "serve",
-	usage: []string{"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …"},
+	name: "serve",
+	usage: []string{
+		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
+		"[--listen ADDRESS] --index URL --blobs URL [--cache URL] [--create] …",
+	},
 	brief: "takes what probes post, stores it and answers questions",
 	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
 What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
 requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
-A second signal ends it at once.`,
+A second signal ends it at once.
+
+` + placeForms + `
+
+With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
+of the bucket, which should keep them for a day longer.`,
 	define: func(f *flags) action {
 		s := &server{}
 		s.defineStore(f)
@@ -42,7 +49,9 @@ A second signal ends it at once.`,
 
 // server is a running collector.
 type server struct {
-	listen, data, tenantHeader               string
+	listen, tenantHeader                     string
+	place                                    *place
+	alone                                    bool
 	window, tick, quantum                    time.Duration
 	retention, shutdown                      time.Duration
 	maxTopologyNodes                         int
@@ -57,7 +66,12 @@ type server struct {
 }
 
 func (s *server) defineStore(f *flags) {
-	f.StringVar(&s.data, "data", defaultData, "the `DIR` to keep everything in")
+	s.metrics = prometheus.NewRegistry()
+	s.place = f.creating(f.place(defaultData))
+	f.exclusive([]string{"data"}, placeFlags)
+	f.must(s.place.check)
+	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
+		"window, the present is what is stored as well; always so with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
 	f.DurationVar(&s.tick, "tick", 3*time.Second, "how often what arrived is stored, merged: every `DURATION`")
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
@@ -94,7 +108,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
 	s.log = s.logging.logger(p.stderr)
-	s.store, err = openStore(s.data, &local.Options{Retention: s.retention, Logger: s.log})
+	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention})
 	if err != nil {
 		return err
 	}
@@ -112,19 +126,19 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 
 // wire makes the collector on the store, and its HTTP surface.
 func (s *server) wire() (err error) {
-	s.metrics = prometheus.NewRegistry()
 	s.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
-			Window: s.window, Tick: s.tick, Alone: true,
+			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
 			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
 			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
-		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory)},
+		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated:      blobs.MaxBytes,
 		MaxTopologyNodes: s.maxTopologyNodes,
 		Registerer:       s.metrics,
+		Namespace:        namespace,
 		Logger:           s.log,
 	})
 	if err != nil {
@@ -162,7 +176,7 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 	running := make(chan error, 2)
 	go func() { running <- s.collector.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.web.Serve(listener) }()
-	s.log.Info("collector is ready", "address", listener.Addr().String(), "data", s.data)
+	s.log.Info("collector is ready", "address", listener.Addr().String(), "store", s.place.String())
 	var failed error
 	left := 2
 	select {

@@ -18,10 +18,15 @@ import (
 type store struct {
 	index     bucket.Index
 	authority tiered.Tier
-	committer bucket.Committer
+	committer bucket.Committer // nil where entries and blobs are apart
+	caches    []tiered.Cache   // before the authority
 	// entries returns a tenant's entries of any range at little cost.
 	entries func(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error]
-	close   func() error
+	// rows returns the rows of tenants, of all without any, that may have
+	// entries in [from, to).
+	rows      func(ctx context.Context, tenants []string, from, to int64) ([]bucket.Row, error)
+	retention time.Duration // what is older need not be put; 0 for none
+	close     func() error
 }
 
 // openStore opens the embedded store in a directory, and makes it where there
@@ -31,7 +36,53 @@ func openStore(dir string, opts *local.Options) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{index: db.Index(), authority: db.Blobs(), committer: db, entries: db.Entries, close: db.Close}, nil
+	return &store{
+		index: db.Index(), authority: db.Blobs(), committer: db,
+		entries: db.Entries, rows: directoryRows(db), close: db.Close,
+	}, nil
+}
+
+// directoryRows returns the rows of an embedded store, all of which have
+// entries. It reads the entries, which costs little there.
+func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, from, to int64) ([]bucket.Row, error) {
+	return func(ctx context.Context, tenants []string, from, to int64) (rows []bucket.Row, err error) {
+		if len(tenants) == 0 {
+			if tenants, err = db.Tenants(ctx); err != nil {
+				return nil, err
+			}
+		}
+		for _, tenant := range tenants {
+			for e, err := range db.Entries(ctx, tenant, from, to) {
+				if err != nil {
+					return nil, err
+				}
+				if row := bucket.RowAt(tenant, e.Time); len(rows) == 0 || rows[len(rows)-1] != row {
+					rows = append(rows, row)
+				}
+			}
+		}
+		return rows, nil
+	}
+}
+
+// commit stores a blob and makes it discoverable, in this order. When the key
+// or the instant is taken it returns bucket.ErrExists; after any error but
+// that one the blob may be stored, and after ErrExists too where entries and
+// blobs are apart.
+func (s *store) commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+	if s.committer != nil {
+		return s.committer.Commit(ctx, row, e, blob)
+	}
+	if err := s.authority.Put(ctx, e.Key, blob); err != nil {
+		return err
+	}
+	if err := s.index.Put(ctx, row, e); err != nil {
+		return err
+	}
+	for _, c := range s.caches {
+		_ = c.Tier.Put(ctx, e.Key, blob) // a cache's fault is counted by the cache
+	}
+	return nil
 }
 
 // openExisting opens the embedded store in a directory that must hold one.
@@ -48,6 +99,11 @@ func openExisting(dir string, opts *local.Options) (*store, error) {
 
 // maxBlob is how long a stored report may be, inflated, in bytes.
 const maxBlob = 1 << 30
+
+// outlived tells whether an instant is older than the store keeps entries.
+func (s *store) outlived(t int64) bool {
+	return s.retention > 0 && time.Since(time.Unix(0, t)) > s.retention
+}
 
 // blobs is the codec of stored reports. It takes what is larger than any
 // report that is received: the merge of many is one blob.
@@ -75,10 +131,11 @@ const (
 // read returns the merge of a tenant's values in [from, to), and how many they
 // are. It holds the merge and no more than one run in memory.
 func (s *store) read(ctx context.Context, tenant string, from, to time.Time) (*report.Report, int, error) {
-	past, err := s.past()
+	values, past, err := s.past()
 	if err != nil {
 		return nil, 0, err
 	}
+	defer values.Close(ctx) // what has not reached a cache then the authority has
 	r := reader{past: past, tenant: tenant}
 	for e, err := range s.entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
@@ -134,13 +191,14 @@ func (r *reader) merge(ctx context.Context) error {
 	return r.sum.add(part)
 }
 
-// past returns what answers questions about the store. It keeps nothing, since
-// a process asks once.
-func (s *store) past() (*bucket.Quantizer[*report.Report], error) {
-	values, err := tiered.New(upgrading{blobs}, s.authority, &tiered.Options[*report.Report]{Memory: -1})
+// past returns what answers questions about the store, and the values beneath
+// it, which are to be closed. It keeps nothing, since a process asks once.
+func (s *store) past() (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
+	values, err := tiered.New(upgrading{blobs}, s.authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.caches})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return bucket.NewQuantizer(s.index, values, report.Merge,
+	past, err := bucket.NewQuantizer(s.index, values, report.Merge,
 		&bucket.QuantizerOptions[*report.Report]{CacheBytes: -1, Size: report.Size})
+	return values, past, err
 }

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/s3blob"
+)
+
+const (
+	// copiedRows is how many rows are copied at a time: enough for rows of few
+	// entries not to wait for each other's queries.
+	copiedRows = 8
+	// maxFaults is how many values a store may fail before a copy gives up on
+	// it. Values that cannot be copied by themselves do not count.
+	maxFaults = 10
+)
+
+// What is wrong with a single value.
+var (
+	errNoBlob = errors.New("the source has no such blob, which its index names")
+	errTaken  = errors.New("the destination holds another value at this instant")
+	errOther  = errors.New("the destination holds another blob under this key, or another value at this instant")
+)
+
+// copier copies values from a store to another. It is used once.
+type copier struct {
+	p              *process
+	source, target *store
+	from, to       int64               // the instants to copy, Unix nanoseconds
+	slots          *semaphore.Weighted // of blobs in memory
+	tenants        int
+
+	copied, present, expired, failed, faults, volume atomic.Int64
+}
+
+func newCopier(p *process, source, target *store, parallel int) *copier {
+	return &copier{p: p, source: source, target: target, slots: semaphore.NewWeighted(int64(parallel))}
+}
+
+// copy copies the tenants' values, all tenants' without any, and says how many.
+func (k *copier) copy(ctx context.Context, tenants []string) error {
+	begin := time.Now()
+	rows, err := k.source.rows(ctx, tenants, k.from, k.to)
+	if err != nil {
+		return err
+	}
+	k.tenants = countTenants(rows)
+	err = k.all(ctx, rows)
+	fmt.Fprint(k.p.stdout, k.tally(time.Since(begin)))
+	if n := int(k.failed.Load()); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%s not copied", plural(n, "value")))
+	}
+	return err
+}
+
+// tally is what became of the values of a copy.
+func (k *copier) tally(took time.Duration) string {
+	text := fmt.Sprintf("copied %s (%s), %d present", plural(int(k.copied.Load()), "value"),
+		humanBytes(k.volume.Load()), k.present.Load())
+	if n := k.expired.Load(); n > 0 {
+		text += fmt.Sprintf(", %d too old for the destination's retention", n)
+	}
+	return text + fmt.Sprintf(", of %s, in %v\n", plural(k.tenants, "tenant"), took.Round(time.Millisecond))
+}
+
+func countTenants(rows []bucket.Row) int {
+	seen := make(map[string]bool)
+	for _, row := range rows {
+		seen[row.Tenant] = true
+	}
+	return len(seen)
+}
+
+// all copies rows, some at a time.
+func (k *copier) all(ctx context.Context, rows []bucket.Row) error {
+	shown := k.p.progress("copy", "hour", len(rows))
+	defer shown.end()
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(copiedRows)
+	for _, row := range rows {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			defer shown.add()
+			return k.row(running, row)
+		})
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// row copies the entries of a row that the target does not have.
+func (k *copier) row(ctx context.Context, row bucket.Row) error {
+	entries, err := k.source.index.Query(ctx, row, k.from, k.to)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	there, err := k.target.index.Query(ctx, row, entries[0].Time, entries[len(entries)-1].Time+1)
+	if err != nil {
+		return err
+	}
+	g, running := errgroup.WithContext(ctx)
+	for _, e := range k.missing(row, entries, there) {
+		if k.slots.Acquire(running, 1) != nil {
+			break
+		}
+		g.Go(func() error {
+			defer k.slots.Release(1)
+			return k.judge(running, row, e, k.value(running, row, e))
+		})
+	}
+	return g.Wait()
+}
+
+// missing returns the entries that are to be copied.
+func (k *copier) missing(row bucket.Row, entries, there []bucket.Entry) (missing []bucket.Entry) {
+	for _, e := range entries {
+		i, taken := slices.BinarySearchFunc(there, e.Time, func(t bucket.Entry, at int64) int { return cmp.Compare(t.Time, at) })
+		switch {
+		case taken && slices.Contains(there[i:], e):
+			k.present.Add(1)
+		case taken:
+			k.fail(row, e, errTaken)
+		case k.target.outlived(e.Time):
+			k.expired.Add(1)
+		default:
+			missing = append(missing, e)
+		}
+	}
+	return missing
+}
+
+// value copies the value of an entry, its blob first.
+func (k *copier) value(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+	found, err := k.source.authority.Get(ctx, []string{e.Key})
+	if err != nil {
+		return err
+	}
+	blob, ok := found[e.Key]
+	if !ok {
+		return errNoBlob
+	}
+	err = k.target.commit(ctx, row, e, blob)
+	if errors.Is(err, bucket.ErrExists) {
+		err = k.complete(ctx, row, e, blob)
+	}
+	if err == nil {
+		k.copied.Add(1)
+		k.volume.Add(int64(len(blob)))
+	}
+	return err
+}
+
+// complete gives a blob its entry that a copy has stored and, because it was
+// interrupted, not indexed, or that another copy is just storing.
+func (k *copier) complete(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+	found, err := k.target.authority.Get(ctx, []string{e.Key})
+	if err != nil {
+		return err
+	}
+	if there, ok := found[e.Key]; !ok || !bytes.Equal(there, blob) {
+		return errOther
+	}
+	err = k.target.index.Put(ctx, row, e)
+	if !errors.Is(err, bucket.ErrExists) {
+		return err
+	}
+	entries, err := k.target.index.Query(ctx, row, e.Time, e.Time+1)
+	if err == nil && !slices.Contains(entries, e) {
+		err = errTaken
+	}
+	return err
+}
+
+// judge decides what the error of a value means for the copy: nil, when it may
+// go on.
+func (k *copier) judge(ctx context.Context, row bucket.Row, e bucket.Entry, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case errors.Is(err, dynamoindex.ErrExpired):
+		k.expired.Add(1)
+		return nil
+	}
+	k.fail(row, e, err)
+	if alone(err) || k.faults.Add(1) < maxFaults {
+		return nil
+	}
+	return errors.New("gave up: repeat the copy when the cause is gone")
+}
+
+// alone tells whether an error concerns one value and not the stores.
+func alone(err error) bool {
+	return slices.ContainsFunc([]error{errNoBlob, errTaken, errOther, s3blob.ErrTooLarge},
+		func(of error) bool { return errors.Is(err, of) })
+}
+
+// fail names a value that was not copied.
+func (k *copier) fail(row bucket.Row, e bucket.Entry, err error) {
+	k.failed.Add(1)
+	k.p.warn("not copied: tenant %q, instant %d, blob %s: %v", row.Tenant, e.Time, e.Key, err)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+var copyCommand = command{
+	name:  "copy",
+	usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
+	brief: "copies what one store holds to another",
+	about: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
+a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
+"collector help serve" says more about URLs. Every value keeps its instant and its key.
+
+It may be interrupted and repeated, and repeated while collectors write to either store: what is there
+already is counted as present and not read. A value whose blob is missing, or whose instant is taken at the
+destination, is named; the others are copied, and the exit code is 1.
+
+` + timeForms,
+	define: func(f *flags) action {
+		c := &copying{}
+		c.define(f)
+		return c.run
+	},
+}
+
+// copying is what a copy is told to do.
+type copying struct {
+	fromText, toText string
+	create           bool
+	start, end       *instant
+	tenants          tenantList
+	parallel         int
+
+	from, to *place
+}
+
+func (c *copying) define(f *flags) {
+	f.StringVar(&c.fromText, "from", "", "the `STORE` to copy from")
+	f.StringVar(&c.toText, "to", "", "the `STORE` to copy to")
+	f.BoolVar(&c.create, "create", false, "make the destination's table and bucket where they are not there")
+	c.start = f.instant("start", "the first `TIME` to copy; the beginning of all without")
+	c.end = f.instant("end", "the `TIME` after the last to copy; the end of all without")
+	f.Var(&c.tenants, "tenant", "copy only the tenant of an `ID`; repeat it, or separate IDs by commas, for more")
+	f.IntVar(&c.parallel, "parallel", 16, "copy `N` blobs at a time, which are in memory")
+	f.must(c.check)
+}
+
+func (c *copying) check() (err error) {
+	if c.fromText == "" || c.toText == "" {
+		return errors.New("give --from and --to")
+	}
+	if c.from, err = parsePlace(c.fromText); err != nil {
+		return named("--from", err)
+	}
+	if c.to, err = parsePlace(c.toText); err != nil {
+		return named("--to", err)
+	}
+	if c.create && c.to.embedded() {
+		return errors.New("--create is for tables and buckets: a directory is made when it is not there")
+	}
+	c.to.create = c.create
+	return errors.Join(c.checkSpan(), atLeastOne("parallel", c.parallel))
+}
+
+func (c *copying) checkSpan() error {
+	for _, i := range []*instant{c.start, c.end} {
+		if i.text == "" {
+			continue
+		}
+		if err := inRange(i.Time); err != nil {
+			return err
+		}
+	}
+	if from, to := c.span(); to < from {
+		return errors.New("--end is before --start")
+	}
+	return nil
+}
+
+// span returns the instants to copy: all but the last nanosecond that there
+// is, unless flags say less.
+func (c *copying) span() (from, to int64) {
+	from, to = math.MinInt64, math.MaxInt64
+	if c.start.text != "" {
+		from = c.start.UnixNano()
+	}
+	if c.end.text != "" {
+		to = c.end.UnixNano()
+	}
+	return from, to
+}
+
+func (c *copying) run(ctx context.Context, p *process, args []string) (err error) {
+	if len(args) > 0 {
+		return usagef("%q is no flag: copy takes no arguments", args[0])
+	}
+	source, err := c.from.open(ctx, setup{logger: warnings(p.stderr), existing: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.close()) }()
+	target, err := c.to.open(ctx, setup{logger: warnings(p.stderr)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.close()) }()
+	k := newCopier(p, source, target, c.parallel)
+	k.from, k.to = c.span()
+	return k.copy(ctx, c.tenants)
+}
+
+// tenantList is a flag that holds tenants' IDs; none means all.
+type tenantList []string
+
+func (l *tenantList) String() string { return strings.Join(*l, ",") }
+
+// Set adds IDs.
+func (l *tenantList) Set(text string) error {
+	for id := range strings.SplitSeq(text, ",") {
+		if err := bucket.CheckTenant(id); err != nil {
+			return err
+		}
+		if !slices.Contains(*l, id) {
+			*l = append(*l, id)
+		}
+	}
+	return nil
+}

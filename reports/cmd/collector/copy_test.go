@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// TestCopyThereAndBack: the same windows come out of a directory, of a table
+// and a bucket that it was copied to, and of a directory that those were.
+func TestCopyThereAndBack(t *testing.T) {
+	t.Parallel()
+	first, second := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "data")
+	index, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
+	node := goldentest.Files(t, "k8s-node/*.gz")
+	must(t, "import", "--data", first, goldentest.Path("hosts"))
+	must(t, append([]string{"import", "--data", first, "--tenant", "t"}, node...)...)
+
+	said := must(t, "copy", "--from", first, "--to", index+","+blobs, "--create")
+	if want := fmt.Sprintf("copied %d values (", 60+len(node)); !strings.HasPrefix(said, want) || !strings.Contains(said, ", 0 present, of 2 tenants, ") {
+		t.Errorf("said %q", said)
+	}
+	checkWindows(t, "--index", index, "--blobs", blobs)
+	said = must(t, "copy", "--from", "dir:"+first, "--to", index+","+blobs)
+	if want := fmt.Sprintf(", %d present, ", 60+len(node)); !strings.HasPrefix(said, "copied 0 values (0 B)") || !strings.Contains(said, want) {
+		t.Errorf("again: said %q", said)
+	}
+
+	said = must(t, "copy", "--from", index+","+blobs, "--to", second)
+	if want := fmt.Sprintf("copied %d values (", 60+len(node)); !strings.HasPrefix(said, want) {
+		t.Errorf("back: said %q", said)
+	}
+	checkWindows(t, "--data", second)
+	all := []string{"query", "--json", "--tenant", "t", "--start", "0", "--end", "now", "--data"}
+	goldentest.Equal(t, []byte(must(t, append(all, second)...)), []byte(must(t, append(all, first)...)), nobody)
+}
+
+func nobody([]string) bool { return false }
+
+// TestCopyPart: tenants and instants choose what is copied.
+func TestCopyPart(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join(t.TempDir(), "data")
+	dir := t.TempDir()
+	for i := range 4 {
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", int64(i)*int64(time.Hour))), sample("one", i))
+	}
+	for _, tenant := range []string{"a", "b", ""} {
+		must(t, "import", "--data", source, "--tenant", tenant, dir)
+	}
+	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+	create(t, index, blobs)
+	for _, to := range []string{filepath.Join(t.TempDir(), "data"), index + "," + blobs} {
+		for i, c := range []struct{ args, want string }{
+			{"--tenant b --start 3600 --end 7201", "copied 2 values|, 0 present, of 1 tenant,"},
+			{"--tenant a,b --end 7200", "copied 3 values|, 1 present, of 2 tenants,"},
+			{"--tenant a --tenant b", "copied 3 values|, 5 present, of 2 tenants,"},
+			{"", "copied 4 values|, 8 present, of 3 tenants,"},
+			{"--tenant c", "copied 0 values|, 0 present, of 0 tenants,"},
+			{"--start 3600 --end 3600", "copied 0 values|, 0 present, of 0 tenants,"},
+		} {
+			said := must(t, append([]string{"copy", "--from", source, "--to", to}, strings.Fields(c.args)...)...)
+			head, tail, _ := strings.Cut(c.want, "|")
+			if !strings.HasPrefix(said, head) || !strings.Contains(said, tail) {
+				t.Errorf("to %.9s, copy %d: said %q, want %q", to, i, said, c.want)
+			}
+		}
+		back := filepath.Join(t.TempDir(), "data") // and by the rows of named tenants
+		said := must(t, "copy", "--from", to, "--to", back, "--tenant", "a", "--start", "0", "--end", "7260")
+		if !strings.HasPrefix(said, "copied 3 values") {
+			t.Errorf("from %.9s: said %q", to, said)
+		}
+	}
+}
+
+// TestCopyKilled: a copy that is killed and repeated is a copy.
+func TestCopyKilled(t *testing.T) {
+	t.Parallel()
+	const values = 400
+	dir, source := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	for i := range values {
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
+	}
+	must(t, "import", "--data", source, dir)
+	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+	store := create(t, index, blobs)
+	for range 2 {
+		killCopy(t, source, index, blobs)
+	}
+	said := must(t, "copy", "--from", source, "--to", index+","+blobs)
+	var copied int
+	if _, err := fmt.Sscanf(said, "copied %d values", &copied); err != nil || copied == 0 || copied == values {
+		t.Errorf("said %q, %v: nothing was interrupted", said, err)
+	}
+	got := must(t, append([]string{"query", "--json", "--start", "1600000000", "--end", "1700000001"}, store...)...)
+	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
+}
+
+// killCopy kills a copy when it has copied some values more.
+func killCopy(t *testing.T, source, index, blobs string) {
+	t.Helper()
+	before := countEntries(t, index, blobs)
+	cmd := child("copy", "--from", source, "--to", index+","+blobs, "--parallel", "4")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for countEntries(t, index, blobs) < before+5 {
+		select {
+		case err := <-ended:
+			t.Fatalf("copy ended before it was killed: %v", err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	cmd.Process.Kill()
+	if err := <-ended; err == nil {
+		t.Fatal("copy was done before it was killed")
+	}
+}
+
+func countEntries(t *testing.T, index, blobs string) int {
+	t.Helper()
+	pl := &place{indexURL: index, blobsURL: blobs}
+	if err := pl.check(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := pl.open(t.Context(), setup{logger: warnings(&buffer{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	entries, err := s.index.Query(t.Context(), bucket.RowAt("", 1_700_000_000_000_000_000), 0, 1_800_000_000_000_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// The rest copies between stores in memory.
+
+// memory is a store in memory of which entries and blobs are apart.
+func memory(t *testing.T, tenants ...string) *store {
+	t.Helper()
+	index, authority := bucket.NewMemIndex(), new(tiered.MemTier)
+	s := &store{index: index, authority: authority, close: func() error { return nil }}
+	s.rows = func(context.Context, []string, int64, int64) (rows []bucket.Row, err error) {
+		for _, tenant := range tenants {
+			rows = append(rows, bucket.RowAt(tenant, 0))
+		}
+		return rows, nil
+	}
+	return s
+}
+
+// at is the entry of an instant of the first hour.
+func at(tenant string, t int64) (bucket.Row, bucket.Entry) {
+	row := bucket.RowAt(tenant, t)
+	return row, bucket.Entry{Time: t, Key: row.BlobKey(t)}
+}
+
+// fill puts values of that many instants.
+func fill(t *testing.T, s *store, tenant string, n int) {
+	t.Helper()
+	for i := range n {
+		row, e := at(tenant, int64(i))
+		if err := s.commit(t.Context(), row, e, fmt.Append(nil, tenant, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// copyAll copies everything and returns the copier, what was said, and the error.
+func copyAll(ctx context.Context, source, target *store) (k *copier, stdout, stderr string, err error) {
+	var out, warned buffer
+	k = newCopier(&process{stdout: &out, stderr: &lockedWriter{w: &warned}}, source, target, 4)
+	k.from, k.to = 0, int64(time.Hour)
+	err = k.copy(ctx, nil)
+	return k, out.String(), warned.String(), err
+}
+
+// TestCopySingleFaults: values that cannot be copied are named, and the others
+// are.
+func TestCopySingleFaults(t *testing.T) {
+	t.Parallel()
+	source, target := memory(t, "a"), memory(t)
+	fill(t, source, "a", 10)
+	row, lost := at("a", 10)
+	if err := source.index.Put(t.Context(), row, lost); err != nil {
+		t.Fatal(err)
+	}
+	put := func(i int64, key string, blob string) {
+		if err := target.authority.Put(t.Context(), key, []byte(blob)); err != nil {
+			t.Fatal(err)
+		}
+		if i >= 0 {
+			if err := target.index.Put(t.Context(), row, bucket.Entry{Time: i, Key: key}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, e := at("a", 1)
+	put(1, e.Key, "a1") // present
+	_, e = at("a", 2)
+	put(-1, e.Key, "a2") // as an interrupted copy leaves it
+	_, e = at("a", 3)
+	put(-1, e.Key, "another")
+	put(4, "k", "another")
+	k, stdout, stderr, err := copyAll(t.Context(), source, target)
+	if err == nil || err.Error() != "3 values not copied" || !strings.HasPrefix(stdout, "copied 7 values (14 B), 1 present, of 1 tenant, in ") {
+		t.Errorf("error %v, said %q", err, stdout)
+	}
+	for _, want := range []string{
+		"instant 10, blob " + lost.Key + ": the source has no such blob",
+		"instant 3, blob " + e.Key + ": the destination holds another blob",
+		"instant 4, blob ",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no %q in %s", want, stderr)
+		}
+	}
+	entries, err := target.index.Query(t.Context(), row, 0, 100)
+	if err != nil || len(entries) != 9 || k.failed.Load() != 3 {
+		t.Errorf("%d entries, %v, %d failed", len(entries), err, k.failed.Load())
+	}
+	if _, e := at("a", 4); len(must1(target.authority.Get(t.Context(), []string{e.Key}))) != 0 {
+		t.Error("a blob was stored for an instant that is taken")
+	}
+}
+
+func must1[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// slowTier notes how many reads are under way, and may fail them.
+type slowTier struct {
+	tiered.Tier
+	mu          sync.Mutex
+	reads, most int // guarded by mu
+	gets        atomic.Int64
+	err         error
+	during      func(get int64)
+}
+
+func (s *slowTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	s.count(1)
+	defer s.count(-1)
+	n := s.gets.Add(1)
+	if s.during != nil {
+		s.during(n)
+	}
+	if s.err != nil || ctx.Err() != nil {
+		return nil, errors.Join(s.err, ctx.Err())
+	}
+	time.Sleep(time.Millisecond)
+	return s.Tier.Get(ctx, keys)
+}
+
+func (s *slowTier) count(d int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads += d
+	s.most = max(s.most, s.reads)
+}
+
+// TestCopyIsBounded: no more blobs are in memory than --parallel says, whatever
+// the rows.
+func TestCopyIsBounded(t *testing.T) {
+	t.Parallel()
+	tenants := strings.Split("abcdefghijkl", "")
+	source, target := memory(t, tenants...), memory(t)
+	for _, tenant := range tenants {
+		fill(t, source, tenant, 10)
+	}
+	tier := &slowTier{Tier: source.authority}
+	source.authority = tier
+	_, stdout, stderr, err := copyAll(t.Context(), source, target)
+	if err != nil || stderr != "" || !strings.HasPrefix(stdout, "copied 120 values") || !strings.Contains(stdout, "of 12 tenants") {
+		t.Errorf("error %v, said %q, %q", err, stdout, stderr)
+	}
+	if tier.most > 4 || tier.most < 2 {
+		t.Errorf("%d blobs at a time, want up to 4", tier.most)
+	}
+}
+
+// TestCopyGivesUp: a store that fails one value after the other is left alone.
+func TestCopyGivesUp(t *testing.T) {
+	t.Parallel()
+	source := memory(t, "a")
+	fill(t, source, "a", 500)
+	tier := &slowTier{Tier: source.authority, err: errors.New("disk on fire")}
+	source.authority = tier
+	_, stdout, stderr, err := copyAll(t.Context(), source, memory(t))
+	if err == nil || !strings.Contains(err.Error(), "gave up") || !strings.Contains(err.Error(), "values not copied") {
+		t.Errorf("error %v", err)
+	}
+	if n := tier.gets.Load(); n > maxFaults+4 || !strings.HasPrefix(stdout, "copied 0 values") ||
+		strings.Count(stderr, "disk on fire\n") < maxFaults {
+		t.Errorf("%d reads, said %q, %q", n, stdout, stderr)
+	}
+}
+
+// TestCopyCancelled: it ends soon, says so, and goes on where it was.
+func TestCopyCancelled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	source, target := memory(t, "a", "b"), memory(t)
+	fill(t, source, "a", 100)
+	fill(t, source, "b", 100)
+	tier := &slowTier{Tier: source.authority, during: func(get int64) {
+		if get == 20 {
+			cancel()
+		}
+	}}
+	source.authority = tier
+	k, _, stderr, err := copyAll(ctx, source, target)
+	before := k.copied.Load()
+	if !errors.Is(err, errInterrupted) || stderr != "" || before == 0 || before > 40 {
+		t.Errorf("error %v, %d copied, said %q", err, before, stderr)
+	}
+	k, _, _, err = copyAll(t.Context(), source, target)
+	if err != nil || k.copied.Load()+before != 200 || k.present.Load() != before {
+		t.Errorf("again: error %v, %d copied and %d present after %d", err, k.copied.Load(), k.present.Load(), before)
+	}
+}
+
+// TestCopyLeavesOutWhatIsTooOld: a destination with a retention does not get
+// what it would not show.
+func TestCopyLeavesOutWhatIsTooOld(t *testing.T) {
+	t.Parallel()
+	source, target := memory(t, "a"), memory(t)
+	fill(t, source, "a", 3)
+	target.retention = time.Hour
+	_, stdout, _, err := copyAll(t.Context(), source, target)
+	if err != nil || !strings.Contains(stdout, ", 3 too old for the destination's retention, of 1 tenant") {
+		t.Errorf("error %v, said %q", err, stdout)
+	}
+	_, e := at("a", 0)
+	if len(must1(target.authority.Get(t.Context(), []string{e.Key}))) != 0 {
+		t.Error("a blob was stored all the same")
+	}
+}
