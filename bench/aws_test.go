@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// servers are a table and a bucket, empty, on DynamoDB Local and versitygw:
+// what a benchmark measures is our side and those servers on this machine, and
+// not Amazon's latency.
+func servers(b *testing.B) (*dynamoindex.Index, *s3blob.Tier) {
+	b.Helper()
+	s3, _ := servertest.VersityGW(b)
+	index, err := dynamoindex.New(config(servertest.SharedDynamoDBLocal(b)), fmt.Sprint("bench-", time.Now().UnixNano()), nil)
+	must(b, err)
+	tier, err := s3blob.Open(config(s3.Endpoint), "bench", &s3blob.Options{PathStyle: true})
+	must(b, err)
+	b.Cleanup(func() { _, _ = index.Close(), tier.Close() })
+	must(b, index.CreateTable(b.Context(), nil))
+	must(b, tier.CreateBucket(b.Context()))
+	return index, tier
+}
+
+func config(endpoint string) aws.Config {
+	return aws.Config{
+		Region: servertest.Region, BaseEndpoint: &endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(servertest.AccessKey, servertest.SecretKey, ""),
+	}
+}
+
+// BenchmarkAWSWindow asks for a window of five ticks of a big node: cold, when
+// every blob comes from the bucket; from a warm memcached; and from memory,
+// blobs and merges. The index is asked each time.
+func BenchmarkAWSWindow(b *testing.B) {
+	for _, where := range []string{"bucket", "memcached", "memory"} {
+		b.Run(where, func(b *testing.B) { benchmarkAWSWindow(b, where) })
+	}
+}
+
+func benchmarkAWSWindow(b *testing.B, where string) {
+	index, tier := servers(b)
+	from := time.Unix(1_700_000_001, 0) // where a quantum begins
+	const ticks, tick = 5, 3 * time.Second
+	all := blobs(b, node)[:ticks]
+	size := 0
+	for i, blob := range all {
+		t := from.Add(time.Duration(i) * tick).UnixNano()
+		row := bucket.RowAt("a", t)
+		must(b, tier.Put(b.Context(), row.BlobKey(t), blob))
+		must(b, index.Put(b.Context(), row, bucket.Entry{Time: t, Key: row.BlobKey(t)}))
+		size += len(blob)
+	}
+	opts, past := memoryOf(b, where)
+	q, err := bucket.NewQuantizer(index, store(b, tier, opts), report.Merge, past)
+	must(b, err)
+	ask := func() {
+		_, err := q.Range(b.Context(), "a", from, from.Add(ticks*tick))
+		must(b, err)
+	}
+	warm(b, all, from, tick, opts)
+	ask() // what memory is to hold it holds from here on
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		ask()
+	}
+	b.ReportMetric(ticks, "entries/op")
+}
+
+// memoryOf returns what the benchmark's store and quantizer keep.
+func memoryOf(b *testing.B, where string) (*tiered.Options[*report.Report], *bucket.QuantizerOptions[*report.Report]) {
+	b.Helper()
+	opts := &tiered.Options[*report.Report]{Memory: -1}
+	past := &bucket.QuantizerOptions[*report.Report]{CacheBytes: -1, Size: report.Size}
+	switch where {
+	case "memory":
+		opts.Memory, past.CacheBytes = 1<<30, 1<<30
+	case "memcached":
+		address, _ := servertest.Memcached(b)
+		cache, err := memcache.Open(b.Context(), memcache.List(address), &memcache.Options{
+			TTL: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		must(b, err)
+		b.Cleanup(func() { _ = cache.Close() })
+		opts.Caches = []tiered.Cache{{Name: where, Tier: cache}}
+	}
+	return opts, past
+}
+
+// warm puts every blob into the caches.
+func warm(b *testing.B, all [][]byte, from time.Time, tick time.Duration, opts *tiered.Options[*report.Report]) {
+	b.Helper()
+	for i, blob := range all {
+		t := from.Add(time.Duration(i) * tick).UnixNano()
+		for _, c := range opts.Caches {
+			must(b, c.Tier.Put(context.Background(), bucket.RowAt("a", t).BlobKey(t), blob))
+		}
+	}
+}
+
+// BenchmarkAWSFlush stores a tick of 100 tenants, each with one big report, in
+// a bucket and a table, ten at a time.
+func BenchmarkAWSFlush(b *testing.B) {
+	const tenants = 100
+	index, tier := servers(b)
+	size := 0
+	c, err := bucket.NewCollector(index, store(b, tier, nil), report.Merge, &bucket.CollectorOptions[*report.Report]{
+		Size: report.Size, MaxPending: 1 << 40, Stored: func(_ string, _ bucket.Entry, n int) { size = n },
+	})
+	must(b, err)
+	all := decoded(b, node)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for t := range tenants {
+			must(b, c.Add(fmt.Sprint("t", t), all[i%len(all)]))
+		}
+		must(b, c.Flush(b.Context()))
+	}
+	b.SetBytes(int64(size * tenants))
+	b.ReportMetric(tenants, "blobs/op")
+}
