@@ -33,7 +33,7 @@ func BenchmarkWindow(b *testing.B) {
 	for _, ticks := range []int{5, 100, 1200} {
 		b.Run(fmt.Sprint(ticks, " ticks"), func(b *testing.B) {
 			merges := 0
-			w, err := bucket.NewWindow(ticks, func(parts []*report.Report) (*report.Report, error) {
+			w, err := bucket.NewWindow(time.Duration(ticks)*time.Second, func(parts []*report.Report) (*report.Report, error) {
 				merges += len(parts) - 1
 				return report.Merge(parts)
 			})
@@ -43,7 +43,7 @@ func BenchmarkWindow(b *testing.B) {
 			all := decoded(b, hosts)
 			for i := range ticks {
 				must(b, w.Add(all[i%len(all)]))
-				w.Seal()
+				w.Seal(time.Unix(int64(i), 0))
 			}
 			asked := 0
 			b.ReportAllocs()

@@ -7,8 +7,9 @@ import (
 )
 
 // At returns the merge of the window that ends at an instant. From the last
-// seal on that is the live window: the current tick and the sealed ones
-// before it, at the cost of at most two merges. Any earlier instant is
+// seal on that is the live window: the open tick and the sealed ones that
+// ended less than a window before the last seal, at the cost of at most two
+// merges. Any earlier instant is
 // Range(at − window, at). The value is shared: nobody may change it.
 func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time) (v T, err error) {
 	if err := CheckTenant(tenant); err != nil {
@@ -29,12 +30,14 @@ func (c *Collector[T]) Live(at time.Time) bool {
 // run for a window yet, what the store holds of it from before the start.
 func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error) {
 	var window cell[T]
+	now := c.now()
 	if t := c.lookup(tenant); t != nil {
-		if window = t.window.total(); window.err != nil {
+		// A seal drops what is too old; one that is late by a tick did not.
+		if window = t.window.since(now - int64(c.opts.Tick)); window.err != nil {
 			return v, window.err
 		}
 	}
-	from, started := c.now()-int64(c.opts.Window), c.started.Load()
+	from, started := now-int64(c.opts.Window), c.started.Load()
 	if !c.opts.Alone || from >= started {
 		return window.value, nil
 	}

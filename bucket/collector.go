@@ -46,7 +46,8 @@ type Collector[T any] struct {
 
 // tenant is one tenant's values that are not only in the store.
 type tenant[T any] struct {
-	id string
+	id      string
+	failing atomic.Bool // the last attempt to flush a value failed
 
 	mu     sync.Mutex // guards what follows
 	window *Window[T]
@@ -113,7 +114,7 @@ func (c *Collector[T]) reserve(size int64) error {
 	if pending := c.count(size); pending > c.opts.MaxPending {
 		c.release(size)
 		c.metrics.refused.Inc()
-		return &FullError{Pending: pending - size, Limit: c.opts.MaxPending}
+		return &FullError{Pending: pending - size, Limit: c.opts.MaxPending, Size: size}
 	}
 	return nil
 }
@@ -159,7 +160,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	if t := c.lookup(id); t != nil {
 		return t, nil
 	}
-	w, err := NewWindow(c.opts.ticks(), c.merge)
+	w, err := NewWindow(c.opts.Window, c.merge)
 	if err != nil {
 		return nil, err
 	}
@@ -238,11 +239,12 @@ func (c *Collector[T]) now() int64 { return c.opts.Now().UnixNano() }
 func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v, ok := t.window.Seal()
+	at := t.next(now())
+	v, ok := t.window.seal(at)
 	if !ok {
 		return nil
 	}
-	t.last = t.next(now())
+	t.last = at
 	p := &pending[T]{owner: t, value: v, size: t.size, due: time.Now(), done: make(chan struct{}),
 		turn: make(chan struct{}, 1)}
 	p.name(t.last)
@@ -273,6 +275,14 @@ func (t *tenant[T]) leave() bool {
 	defer t.mu.Unlock()
 	t.gone = len(t.held) == 0 && t.window.Empty()
 	return t.gone
+}
+
+// lane is how the tenant's values leave the outbox.
+func (t *tenant[T]) lane() lane {
+	if t.failing.Load() {
+		return doubtful
+	}
+	return sound
 }
 
 // drop forgets a value that has become discoverable.
@@ -342,8 +352,7 @@ func (c *Collector[T]) tick(ctx context.Context) {
 
 // Flush seals the current ticks and returns when all that was sealed is
 // discoverable. What fails it tries again until ctx ends, and then returns an
-// *UndeliveredError; the values stay pending. The live window counts ticks, so
-// each one that Flush ends early makes it reach less far back.
+// *UndeliveredError; the values stay pending.
 func (c *Collector[T]) Flush(ctx context.Context) error {
 	c.seal()
 	return c.drain(ctx)
@@ -371,14 +380,17 @@ func (c *Collector[T]) Close(ctx context.Context) error {
 
 // drain delivers the values that are pending now.
 func (c *Collector[T]) drain(ctx context.Context) error {
+	var mu sync.Mutex // guards left
 	left := c.outbox.values()
-	c.outbox.hurry(time.Now())
-	c.work(ctx, func() bool {
+	done := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
 		left = slices.DeleteFunc(left, (*pending[T]).delivered)
 		return len(left) == 0
-	})
-	left = slices.DeleteFunc(left, (*pending[T]).delivered)
-	if len(left) == 0 {
+	}
+	c.outbox.hurry(time.Now())
+	c.work(ctx, done)
+	if done() {
 		return nil
 	}
 	return undelivered(left)

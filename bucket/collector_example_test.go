@@ -36,13 +36,13 @@ func ExampleNewCollector() {
 }
 
 func ExampleNewWindow() {
-	w, err := bucket.NewWindow(2, mergeIDs)
+	w, err := bucket.NewWindow(2*time.Second, mergeIDs)
 	if err != nil {
 		panic(err)
 	}
 	for i := range 4 {
 		_ = w.Add(ids{i})
-		w.Seal()
+		w.Seal(time.Unix(int64(i), 0))
 	}
 	_ = w.Add(ids{4})
 	fmt.Println(w.Value())

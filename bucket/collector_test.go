@@ -137,6 +137,33 @@ func TestRule4OtherTenantsGoOn(t *testing.T) {
 	})
 }
 
+// TestRule4ManyThatHangHoldUpNone lets more tenants hang than are flushed at
+// a time. Once their first attempts are over they have a lane of their own.
+func TestRule4ManyThatHangHoldUpNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores(t)
+		healthy := bucket.RowAt("b", time.Now().UnixNano()).BlobKey(0)[:32]
+		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
+			Match: func(key string) bool { return !strings.HasPrefix(key, healthy) }})
+		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 10 * time.Second})
+		run := start(t, c)
+		for i := range 10 {
+			mustAdd(t, c, fmt.Sprint("stuck", i), i)
+		}
+		time.Sleep(50 * time.Second) // the first attempts of ten, three at a time
+		for i := range 10 {
+			mustAdd(t, c, fmt.Sprint("stuck", i), 100+i)
+		}
+		mustAdd(t, c, "b", 1)
+		time.Sleep(3001 * time.Millisecond)
+		wantIDs(t, "the healthy tenant", s.stored(t, "b"), nil, ids{1})
+		s.tier.Heal()
+		run.end(t)
+		wantIDs(t, "a stuck one, healed", s.stored(t, "stuck7"), nil, ids{7, 107})
+	})
+}
+
 // running is a call of Run in a test.
 type running struct {
 	c    *bucket.Collector[ids]

@@ -10,10 +10,13 @@ var ErrClosed = errors.New("collector is closed")
 
 // FullError is returned by Add when too many bytes wait to be stored: the
 // store is slower than what arrives, or away. The value was not taken; try
-// again later.
-type FullError struct{ Pending, Limit int64 } // bytes
+// again later, unless its size alone is over the limit.
+type FullError struct{ Pending, Limit, Size int64 } // bytes
 
 func (e *FullError) Error() string {
+	if e.Size > e.Limit {
+		return fmt.Sprintf("a value of %d bytes is over the limit of %d for all that waits to be stored", e.Size, e.Limit)
+	}
 	return fmt.Sprintf("%d bytes wait to be stored and the limit is %d: try again later", e.Pending, e.Limit)
 }
 

@@ -16,13 +16,21 @@ const maxMoves = 64
 
 // work tries the pending values as they become due, some at a time, until
 // enough says so or ctx ends, and waits for those it has begun. A value that
-// fails or hangs holds up none but itself.
+// fails or hangs holds up none but those of tenants that failed last time too.
 func (c *Collector[T]) work(ctx context.Context, enough func() bool) {
+	var g errgroup.Group
+	for l := range lanes {
+		g.Go(func() error { c.workLane(ctx, l, enough); return nil })
+	}
+	_ = g.Wait()
+}
+
+func (c *Collector[T]) workLane(ctx context.Context, from lane, enough func() bool) {
 	var g errgroup.Group
 	g.SetLimit(c.opts.Flushes)
 	defer func() { _ = g.Wait() }()
 	for ctx.Err() == nil && !enough() {
-		p, wait, changed := c.outbox.take(time.Now())
+		p, wait, changed := c.outbox.take(from, time.Now())
 		switch {
 		case p != nil:
 			g.Go(func() error { c.try(ctx, p); return nil })
@@ -56,17 +64,22 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 		c.finish(p)
 		return
 	}
-	p.mu.Lock()
-	p.err = err
-	p.mu.Unlock()
+	p.note(err, ctx.Err() == nil)
 	if ctx.Err() == nil { // else it was not the store that ended the attempt
-		c.metrics.retries.Inc()
-		c.opts.Logger.Warn("flush failed, will be tried again", "tenant", p.owner.id, "instant", p.entry.Time,
-			"attempt", p.tries+1, "err", err)
-		p.due = time.Now().Add(c.backoff(p.tries))
-		p.tries++
+		c.failed(p, err)
 	}
 	c.outbox.put(p)
+}
+
+// failed counts an attempt that the store made fail, and says when to try
+// again.
+func (c *Collector[T]) failed(p *pending[T], err error) {
+	c.metrics.retries.Inc()
+	c.opts.Logger.Warn("flush failed, will be tried again", "tenant", p.owner.id, "instant", p.entry.Time,
+		"attempt", p.tries+1, "err", err)
+	p.due = time.Now().Add(c.backoff(p.tries))
+	p.tries++
+	p.owner.failing.Store(true)
 }
 
 // backoff returns how long to wait after the given number of earlier failures.
@@ -84,6 +97,7 @@ func (c *Collector[T]) backoff(tries int) time.Duration {
 // it here any more finds it in the index.
 func (c *Collector[T]) finish(p *pending[T]) {
 	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
+	p.owner.failing.Store(false)
 	p.owner.drop(p)
 	close(p.done)
 	c.outbox.remove(p)

@@ -43,7 +43,9 @@ type Scanner interface {
 }
 
 // Committer is an index that holds blobs as well and so can store a blob and
-// make it discoverable in one step.
+// make it discoverable in one step. Of a tenant, one collector at a time
+// commits: when a commit fails that may have landed, and its instant is then
+// taken, the collector takes it for its own.
 type Committer interface {
 	// Commit stores blob under e.Key and adds e, both or neither, and returns
 	// nil only when they will survive a crash. When the instant or the key is

@@ -11,8 +11,7 @@ import (
 // CollectorOptions tune a Collector; nil or a zero field means the default.
 type CollectorOptions[T any] struct {
 	// Window is how far back a question of At reaches. Default 15 s; at least
-	// one tick. The live window holds the sealed ticks that fit in, rounded
-	// up, and the current one.
+	// one tick.
 	Window time.Duration
 	// Tick is how often Run seals and flushes. Default 3 s, at least 1 ms.
 	Tick time.Duration
@@ -28,7 +27,8 @@ type CollectorOptions[T any] struct {
 	// pending and what is cached, and may be an estimate. Default the length
 	// of its blob, which costs an encoding for every value added.
 	Size func(T) int64
-	// Flushes is how many values are flushed at a time. Default 10.
+	// Flushes is how many values are flushed at a time, and as many more of
+	// tenants whose last flush failed. Default 10.
 	Flushes int
 	// Deadline bounds each attempt to store or index a value. Default 10 s.
 	Deadline time.Duration
@@ -112,8 +112,6 @@ func (o *CollectorOptions[T]) check() error {
 		return fmt.Errorf("collector: a tick of %v: must be at least 1ms", o.Tick)
 	case o.Window < o.Tick:
 		return fmt.Errorf("collector: a window of %v is shorter than a tick of %v", o.Window, o.Tick)
-	case o.ticks() > maxTicks:
-		return fmt.Errorf("collector: a window of %v holds more than %d ticks of %v", o.Window, maxTicks, o.Tick)
 	case o.MaxPending < 0 || o.Flushes < 0:
 		return fmt.Errorf("collector: MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
@@ -121,15 +119,6 @@ func (o *CollectorOptions[T]) check() error {
 			o.Deadline, o.Backoff, o.MaxBackoff)
 	}
 	return nil
-}
-
-// ticks returns how many sealed ticks the live window holds.
-func (o *CollectorOptions[T]) ticks() int {
-	ticks := o.Window / o.Tick
-	if o.Window%o.Tick > 0 {
-		ticks++
-	}
-	return int(ticks)
 }
 
 func orDefault[V comparable](field *V, value V) {

@@ -72,6 +72,16 @@ func (p *pending[T]) state() (stage, Entry) {
 	return p.stage, p.entry
 }
 
+// note keeps the error of an attempt. One that the store is to blame for is
+// not replaced by one that it is not.
+func (p *pending[T]) note(err error, blame bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if blame || p.err == nil {
+		p.err = err
+	}
+}
+
 func (p *pending[T]) delivered() bool {
 	select {
 	case <-p.done:
@@ -81,10 +91,21 @@ func (p *pending[T]) delivered() bool {
 	}
 }
 
+// lane is one of the two ways out of the outbox, each with its own limit.
+// Values of a tenant whose last attempt failed take the doubtful one, so that
+// those that hang, however many, leave the other one free.
+type lane int
+
+const (
+	sound lane = iota
+	doubtful
+	lanes
+)
+
 // outbox holds the pending values and says which one to try next.
 type outbox[T any] struct {
 	mu      sync.Mutex
-	idle    dueHeap[T]
+	idle    [lanes]dueHeap[T]
 	all     map[*pending[T]]struct{} // those being tried too
 	changed chan struct{}            // closed, and made anew, when a value comes or goes or is due earlier
 }
@@ -98,24 +119,30 @@ func (o *outbox[T]) put(p *pending[T]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.all[p] = struct{}{}
-	heap.Push(&o.idle, p)
+	heap.Push(&o.idle[p.owner.lane()], p)
 	o.signal()
 }
 
-// take returns the value that has been due longest, which nobody else gets
-// until it is put back. When none is due it returns nil and how long to wait
-// for one, negative when none will be, and a channel that is closed when that
-// may have changed.
-func (o *outbox[T]) take(now time.Time) (p *pending[T], wait time.Duration, changed <-chan struct{}) {
+// take returns the value of a lane that has been due longest, which nobody
+// else gets until it is put back. When none is due it returns nil and how long
+// to wait for one, negative when none will be, and a channel that is closed
+// when that may have changed.
+func (o *outbox[T]) take(from lane, now time.Time) (p *pending[T], wait time.Duration, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.idle) == 0 {
-		return nil, -1, o.changed
+	idle := &o.idle[from]
+	for len(*idle) > 0 {
+		if wait := (*idle)[0].due.Sub(now); wait > 0 {
+			return nil, wait, o.changed
+		}
+		p := heap.Pop(idle).(*pending[T])
+		if p.owner.lane() <= from {
+			return p, 0, nil
+		}
+		heap.Push(&o.idle[doubtful], p) // its tenant has failed since it was put
+		o.signal()
 	}
-	if wait := o.idle[0].due.Sub(now); wait > 0 {
-		return nil, wait, o.changed
-	}
-	return heap.Pop(&o.idle).(*pending[T]), 0, nil
+	return nil, -1, o.changed
 }
 
 // remove forgets a value that was taken and delivered.
@@ -130,12 +157,14 @@ func (o *outbox[T]) remove(p *pending[T]) {
 func (o *outbox[T]) hurry(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, p := range o.idle {
-		if p.due.After(now) {
-			p.due = now
+	for l := range o.idle {
+		for _, p := range o.idle[l] {
+			if p.due.After(now) {
+				p.due = now
+			}
 		}
+		heap.Init(&o.idle[l])
 	}
-	heap.Init(&o.idle)
 	o.signal()
 }
 

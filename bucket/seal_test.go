@@ -127,7 +127,27 @@ func TestAClockThatWasSetBackIsFollowed(t *testing.T) {
 	v, err := c.Range(t.Context(), "a", now, now.Add(time.Minute))
 	wantIDs(t, "range", v, err, ids{2, 3})
 	v, err = c.At(t.Context(), "a", now)
-	wantIDs(t, "the live window", v, err, ids{1, 2, 3})
+	wantIDs(t, "the live window", v, err, ids{2, 3})
+}
+
+// TestLiveWindowIsTime holds however often a tick is ended by hand.
+func TestLiveWindowIsTime(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	now := time.Unix(1_700_000_000, 0)
+	c := s.collector(t, &bucket.CollectorOptions[ids]{Now: func() time.Time { return now }})
+	for i := range 20 {
+		now = now.Add(10 * time.Millisecond)
+		mustAdd(t, c, "a", i)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := c.At(t.Context(), "a", now)
+	wantIDs(t, "many ticks in a window", v, err, upTo(20))
+	now = now.Add(time.Minute)
+	v, err = c.At(t.Context(), "a", now)
+	wantIDs(t, "a window after the last tick", v, err, nil)
 }
 
 // interrupted is an index of which a look is interrupted once.

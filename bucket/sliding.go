@@ -23,6 +23,7 @@ package bucket
 type sliding[T any] struct {
 	merge                                Merge[T]
 	cells                                []cell[T] // a ring: position p is at p modulo the length
+	ends                                 []int64   // likewise: when the ticks ended, ascending, Unix nanoseconds
 	front, left, right, accum, back, end int
 
 	middle cell[T] // the merge of [right, back)
@@ -46,19 +47,24 @@ func (c cell[T]) parts() []T {
 }
 
 func newSliding[T any](merge Merge[T]) *sliding[T] {
-	return &sliding[T]{merge: merge, cells: make([]cell[T], 8)}
+	return &sliding[T]{merge: merge, cells: make([]cell[T], 8), ends: make([]int64, 8)}
 }
 
 func (s *sliding[T]) len() int { return s.end - s.front }
 
 func (s *sliding[T]) at(position int) *cell[T] { return &s.cells[position%len(s.cells)] }
 
-// push adds the newest tick and costs at most three merges.
-func (s *sliding[T]) push(c cell[T]) {
+// ended returns when the tick at a position ended.
+func (s *sliding[T]) ended(position int) int64 { return s.ends[position%len(s.ends)] }
+
+// push adds the newest tick, which ended at the instant end, and costs at most
+// three merges.
+func (s *sliding[T]) push(c cell[T], end int64) {
 	if s.len() == len(s.cells) {
 		s.grow()
 	}
 	*s.at(s.end) = c
+	s.ends[s.end%len(s.ends)] = end
 	s.tail = join(s.merge, s.tail, c)
 	s.end++
 	s.step()
@@ -74,11 +80,11 @@ func (s *sliding[T]) pop() {
 
 // grow doubles the ring.
 func (s *sliding[T]) grow() {
-	cells := make([]cell[T], 2*len(s.cells))
+	cells, ends := make([]cell[T], 2*len(s.cells)), make([]int64, 2*len(s.cells))
 	for p := s.front; p < s.end; p++ {
-		cells[p%len(cells)] = *s.at(p)
+		cells[p%len(cells)], ends[p%len(ends)] = *s.at(p), s.ended(p)
 	}
-	s.cells = cells
+	s.cells, s.ends = cells, ends
 }
 
 // halves returns two parts whose merge is the merge of the queue.

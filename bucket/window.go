@@ -4,40 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// maxTicks bounds a window's memory; a month of 3 s ticks is below it.
-const maxTicks = 1 << 20
-
-// Window is the live window of one tenant: the tick that values are merged
-// into now, and the sealed ticks before it. The merge of them all is at hand
-// at any time. A Window is safe for any number of goroutines; while it
-// merges, the others wait.
+// Window is the live window of one tenant: the open tick that values are
+// merged into, and the sealed ticks that ended less than its length ago. The
+// merge of them all is at hand at any time. A Window is safe for any number of
+// goroutines; while it merges, the others wait.
 type Window[T any] struct {
-	merge Merge[T]
-	ticks int
+	merge  Merge[T]
+	length int64 // nanoseconds
 
 	mu      sync.Mutex
 	current cell[T]
-	older   *sliding[T]
-	idle    int     // ticks sealed since the last one that held a value
-	answer  cell[T] // the value of the window, while known
+	older   *sliding[T] // ticks with a value
+	answer  cell[T]     // the value of the window, while known
 	known   bool
 }
 
-// NewWindow returns a window over the given number of sealed ticks, from 0 to
-// 1 048 576, and the current one.
-func NewWindow[T any](ticks int, merge Merge[T]) (*Window[T], error) {
-	if ticks < 0 || ticks > maxTicks {
-		return nil, fmt.Errorf("window of %d ticks: must be from 0 to %d", ticks, maxTicks)
+// NewWindow returns a window over the sealed ticks of the given length of
+// time, which must not be negative, and the open one.
+func NewWindow[T any](length time.Duration, merge Merge[T]) (*Window[T], error) {
+	if length < 0 {
+		return nil, fmt.Errorf("window of %v: must not be negative", length)
 	}
 	if merge == nil {
 		return nil, errors.New("window: needs a merge function")
 	}
-	return &Window[T]{merge: merge, ticks: ticks, idle: ticks, older: newSliding(merge)}, nil
+	return &Window[T]{merge: merge, length: int64(length), older: newSliding(merge)}, nil
 }
 
-// Add merges v into the current tick and costs one merge. When it returns an
+// Add merges v into the open tick and costs one merge. When it returns an
 // error, that of the merge, the window is as it was.
 func (w *Window[T]) Add(v T) error {
 	w.mu.Lock()
@@ -50,59 +47,70 @@ func (w *Window[T]) Add(v T) error {
 	return nil
 }
 
-// Seal ends the current tick and drops the oldest one when there are more
-// than the window's ticks. It returns the value of the tick it ended; ok is
-// false when nothing arrived in it. It costs at most five merges, whatever
-// the window's length.
-func (w *Window[T]) Seal() (v T, ok bool) {
+// Seal ends the open tick at an instant and drops the ticks that ended a
+// window's length or longer before it. It returns the value of the tick it
+// ended; ok is false when nothing arrived in it. It costs at most three
+// merges, and two for each tick it drops, whatever the window's length.
+//
+// Where the instant is before that of the last tick, the clock was set back:
+// the ticks of what is now the future are dropped.
+func (w *Window[T]) Seal(at time.Time) (v T, ok bool) { return w.seal(at.UnixNano()) }
+
+func (w *Window[T]) seal(at int64) (v T, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ended := w.current
 	w.current, w.known = cell[T]{}, false
-	w.keep(ended)
+	if n := w.older.len(); n > 0 && at < w.older.ended(w.older.end-1) {
+		w.older = newSliding(w.merge)
+	}
+	w.expire(at)
+	if ended.full && w.length > 0 {
+		w.older.push(ended, at)
+	}
 	return ended.value, ended.full
 }
 
-// keep moves a tick that has ended into the sealed ones.
-func (w *Window[T]) keep(ended cell[T]) {
-	w.idle++
-	if ended.full {
-		w.idle = 0
-	}
-	if w.idle >= w.ticks { // nothing but ticks without a value
-		if w.older.len() > 0 {
-			w.older = newSliding(w.merge)
-		}
-		return
-	}
-	w.older.push(ended)
-	if w.older.len() > w.ticks {
+// expire drops the ticks that ended a window's length or longer before at. The
+// caller holds mu.
+func (w *Window[T]) expire(at int64) {
+	for w.older.len() > 0 && at-w.older.ended(w.older.front) >= w.length {
 		w.older.pop()
+		w.known = false
 	}
 }
 
-// Value returns the merge of the current tick and the sealed ones; the zero
-// value of T when they are empty. It costs at most two merges, whatever the
-// window's length, and none when nothing changed since the last time. The
-// value is shared: nobody may change it.
+// Value returns the merge of the open tick and of the sealed ones that Seal
+// has kept; the zero value of T when they are empty. It costs at most two
+// merges, whatever the window's length, and none when nothing changed since
+// the last time. The value is shared: nobody may change it.
 //
 // It fails while the window holds values that the merge function refuses to
 // merge with each other.
 func (w *Window[T]) Value() (T, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	c := w.total()
 	return c.value, c.err
 }
 
-func (w *Window[T]) total() cell[T] {
+// since is Value, as a cell, once the ticks are dropped that a Seal at that
+// instant would drop.
+func (w *Window[T]) since(at int64) cell[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.expire(at)
+	return w.total()
+}
+
+func (w *Window[T]) total() cell[T] {
 	if !w.known {
 		w.answer, w.known = w.sum(), true
 	}
 	return w.answer
 }
 
-// Current returns the value of the current tick; ok is false when nothing has
+// Current returns the value of the open tick; ok is false when nothing has
 // arrived in it.
 func (w *Window[T]) Current() (v T, ok bool) {
 	w.mu.Lock()
@@ -110,11 +118,11 @@ func (w *Window[T]) Current() (v T, ok bool) {
 	return w.current.value, w.current.full
 }
 
-// Empty reports whether neither the current tick nor a sealed one has a value.
+// Empty reports whether neither the open tick nor a sealed one has a value.
 func (w *Window[T]) Empty() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.idle >= w.ticks && !w.current.full
+	return w.older.len() == 0 && !w.current.full
 }
 
 func (w *Window[T]) sum() cell[T] {

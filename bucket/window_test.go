@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -33,25 +34,25 @@ var errPoison = errors.New("two poisoned values")
 func TestWindowIsItsTicks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		ticks := rapid.IntRange(0, 40).Draw(t, "ticks")
+		m := windowModel{length: int64(rapid.IntRange(0, 40).Draw(t, "length"))}
 		calls := 0
-		w, err := NewWindow(ticks, mergeBags(&calls))
+		w, err := NewWindow(time.Duration(m.length), mergeBags(&calls))
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := windowModel{ticks: ticks, sealed: make([]bag, ticks)}
 		for i := range rapid.IntRange(0, 300).Draw(t, "operations") {
 			calls = 0
-			switch rapid.SampledFrom([]string{"add", "add", "seal", "seal", "ask"}).Draw(t, "operation") {
+			switch rapid.SampledFrom([]string{"add", "add", "seal", "seal"}).Draw(t, "operation") {
 			case "add":
-				m.add(i)
+				m.current = append(m.current, i)
 				if err := w.Add(bag{i}); err != nil || calls > 1 {
 					t.Fatalf("add: %v, %d merges", err, calls)
 				}
 			case "seal":
-				want := m.seal()
-				got, ok := w.Seal()
-				if !slices.Equal(got, want) || ok != (want != nil) || calls > 5 {
+				m.now += rapid.SampledFrom([]int64{0, 1, 1, 1, 1, 3, 17, -2}).Draw(t, "time")
+				want, dropped := m.seal()
+				got, ok := w.Seal(time.Unix(0, m.now))
+				if !slices.Equal(got, want) || ok != (want != nil) || calls > 3+2*dropped {
 					t.Fatalf("seal: got %v %v, want %v; %d merges", got, ok, want, calls)
 				}
 			}
@@ -69,17 +70,26 @@ func TestWindowIsItsTicks(t *testing.T) {
 
 // windowModel is a window as a list: oldest tick first.
 type windowModel struct {
-	ticks   int
-	sealed  []bag
-	current bag
+	length, now int64
+	sealed      []bag
+	ends        []int64
+	current     bag
 }
 
-func (m *windowModel) add(i int) { m.current = append(m.current, i) }
-
-func (m *windowModel) seal() (ended bag) {
+// seal also returns how many ticks it dropped.
+func (m *windowModel) seal() (ended bag, dropped int) {
 	ended, m.current = m.current, nil
-	m.sealed = append(m.sealed, ended)[1:]
-	return ended
+	if n := len(m.ends); n > 0 && m.now < m.ends[n-1] {
+		m.sealed, m.ends = nil, nil
+	}
+	if ended != nil {
+		m.sealed, m.ends = append(m.sealed, ended), append(m.ends, m.now)
+	}
+	for len(m.ends) > 0 && m.now-m.ends[0] >= m.length {
+		m.sealed, m.ends = m.sealed[1:], m.ends[1:]
+		dropped++
+	}
+	return ended, dropped
 }
 
 func (m *windowModel) value() bag {
@@ -97,7 +107,7 @@ func TestWindowPrice(t *testing.T) {
 			t.Parallel()
 			calls := 0
 			// The value counts, so that its size does not grow with the window.
-			w, err := NewWindow(ticks, func(parts []int) (int, error) {
+			w, err := NewWindow(time.Duration(ticks)*time.Second, func(parts []int) (int, error) {
 				calls += len(parts) - 1
 				return sum(parts), nil
 			})
@@ -108,7 +118,7 @@ func TestWindowPrice(t *testing.T) {
 				checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
 				checkPrice(t, &calls, 2, func() { checkCount(t, w, min(i, ticks)+1) })
 				checkPrice(t, &calls, 0, func() { checkCount(t, w, min(i, ticks)+1) })
-				checkPrice(t, &calls, 5, func() { w.Seal() })
+				checkPrice(t, &calls, 5, func() { w.Seal(time.Unix(int64(i), 0)) })
 			}
 		})
 	}
@@ -140,7 +150,7 @@ func checkCount(t *testing.T, w *Window[int], want int) {
 func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	w, err := NewWindow(2, mergeBags(&calls))
+	w, err := NewWindow(2*time.Second, mergeBags(&calls))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,18 +164,18 @@ func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
 	if err := w.Add(bag{-2}); !errors.Is(err, errPoison) {
 		t.Fatalf("got %v, want the merge's error", err)
 	}
-	if v, ok := w.Seal(); !ok || !slices.Equal(v, bag{-1}) {
+	if v, ok := w.Seal(time.Unix(1, 0)); !ok || !slices.Equal(v, bag{-1}) {
 		t.Fatalf("a refused value changed the tick: %v %v", v, ok)
 	}
 	must(w.Add(bag{-2}))
 	if _, err := w.Value(); !errors.Is(err, errPoison) {
 		t.Fatalf("got %v, want the merge's error while both are in the window", err)
 	}
-	if v, ok := w.Seal(); !ok || !slices.Equal(v, bag{-2}) {
+	if v, ok := w.Seal(time.Unix(2, 0)); !ok || !slices.Equal(v, bag{-2}) {
 		t.Fatalf("a tick that does not merge with others is still a tick: %v %v", v, ok)
 	}
 	must(w.Add(bag{7}))
-	w.Seal() // drops −1
+	w.Seal(time.Unix(3, 0)) // drops −1
 	v, err := w.Value()
 	if err != nil || !slices.Equal(v, bag{-2, 7}) {
 		t.Fatalf("got %v %v once the poison has left the window", v, err)
@@ -175,10 +185,8 @@ func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
 func TestWindowRefusesOptions(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	for _, ticks := range []int{-1, maxTicks + 1} {
-		if _, err := NewWindow(ticks, mergeBags(&calls)); err == nil {
-			t.Errorf("%d ticks: no error", ticks)
-		}
+	if _, err := NewWindow(-1, mergeBags(&calls)); err == nil {
+		t.Error("a negative length: no error")
 	}
 	if _, err := NewWindow[bag](1, nil); err == nil {
 		t.Error("no merge function: no error")

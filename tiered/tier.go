@@ -11,9 +11,10 @@ import (
 var ErrExists = fs.ErrExist
 
 // Tier is one place that blobs are read from and written to. A blob under a
-// key never changes. A tier is safe for any number of goroutines, keeps no
-// reference to what it is given, and returns bytes that are the caller's;
-// tiertest.Run checks all that is said here.
+// key never changes. A tier is safe for any number of goroutines, returns
+// soon after its context has ended, keeps no reference to what it is given,
+// and returns bytes that are the caller's; tiertest.Run checks all that is
+// said here.
 type Tier interface {
 	// Get returns the blobs of the keys that the tier holds; a key it does
 	// not hold is absent from the map and is no error. With an error the map

@@ -15,7 +15,7 @@ import (
 func testScan(t *testing.T, index bucket.Index) {
 	scanner, ok := index.(bucket.Scanner)
 	if !ok {
-		t.Skip("the index is no bucket.Scanner")
+		return // it need not be one
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
