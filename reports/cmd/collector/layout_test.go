@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+)
+
+// raw is a store as Scope's collectors use it: through the SDK alone, with
+// keys made here.
+type raw struct {
+	db            *dynamodb.Client
+	s3            *s3.Client
+	table, bucket string
+}
+
+func openRaw(t *testing.T, index, blobs string) *raw {
+	t.Helper()
+	table, bucket := must1(parseTable(index)), must1(parseBucket(blobs))
+	log := warnings(&buffer{})
+	return &raw{
+		db:    dynamodb.NewFromConfig(must1(table.config(t.Context(), log))),
+		s3:    s3.NewFromConfig(must1(bucket.config(t.Context(), log)), func(o *s3.Options) { o.UsePathStyle = true }),
+		table: table.name, bucket: bucket.name,
+	}
+}
+
+// keys returns what Scope calls a tenant's instant: the item's key, and the
+// blob's.
+func keys(tenant string, ts int64) (item map[string]types.AttributeValue, blob string) {
+	hour := fmt.Sprintf("%s-%d", tenant, ts/3_600_000_000_000)
+	return map[string]types.AttributeValue{
+		"hour": &types.AttributeValueMemberS{Value: hour},
+		"ts":   &types.AttributeValueMemberN{Value: strconv.FormatInt(ts, 10)},
+	}, fmt.Sprintf("%x/%d", md5.Sum([]byte(hour)), ts)
+}
+
+// TestLayoutIsScopes: what we store is found as Scope looks for it, and what
+// Scope stores is answered exactly.
+func TestLayoutIsScopes(t *testing.T) {
+	t.Parallel()
+	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+	store := create(t, index, blobs)
+	scope := openRaw(t, index, blobs)
+	path := goldentest.Files(t, "hosts/*/*")[0]
+	ts := must1(fileTime(filepath.Base(path)))
+
+	must(t, append([]string{"import", "--tenant", "ours", path}, store...)...)
+	item, key := keys("ours", ts)
+	got, err := scope.db.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &scope.table, Key: item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named, ok := got.Item["report"].(*types.AttributeValueMemberS); !ok || named.Value != key {
+		t.Errorf("the item's report is %v, want %s", got.Item["report"], key)
+	}
+	object, err := scope.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &scope.bucket, Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer object.Body.Close()
+	plain := must1(io.ReadAll(must1(gzip.NewReader(object.Body))))
+	stored := filepath.Join(t.TempDir(), "1.msgpack")
+	if err := os.WriteFile(stored, plain, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []byte(must(t, "inspect", "--json", path))
+	goldentest.Equal(t, []byte(must(t, "inspect", "--json", stored)), want, nil)
+
+	item, key = keys("theirs", ts)
+	_, err = scope.s3.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &scope.bucket, Key: &key, Body: bytes.NewReader(must1(os.ReadFile(path)))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item["report"] = &types.AttributeValueMemberS{Value: key}
+	if _, err := scope.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(scope.table), Item: item}); err != nil {
+		t.Fatal(err)
+	}
+	at := strconv.FormatInt(ts+1, 10)
+	answer := must(t, append([]string{"query", "--json", "--tenant", "theirs", "--at", at}, store...)...)
+	goldentest.Equal(t, []byte(answer), []byte(must(t, "inspect", "--upgrade", "--json", path)), anyID)
+}
