@@ -2,10 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
@@ -87,6 +91,28 @@ func TestCreate(t *testing.T) {
 	checkUsage(t, r, "cannot be used together")
 }
 
+// TestAlone: what was stored shortly before the start is in the present of a
+// collector that is alone, and not of one that shares its store.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	store := create(t, newTable(t, servertest.SharedDynalite), newBucket(t))
+	now := filepath.Join(t.TempDir(), fmt.Sprintf("%d.json", time.Now().UnixNano()))
+	must(t, append([]string{"import", write(t, now, sample("before", 1))}, store...)...)
+	for _, alone := range []bool{true, false} {
+		s := serveWithin(t, append([]string{"--window", "10m", fmt.Sprintf("--alone=%v", alone)}, store...)...)
+		live := must(t, "query", "--json", "--from", s.url, "--at", "now")
+		if strings.Contains(live, "before;<host>") != alone {
+			t.Errorf("alone %v: the present is %s", alone, live)
+		}
+		if code := s.stop(); code != 0 {
+			t.Errorf("exit %d: %s", code, s.said())
+		}
+	}
+}
+
+// cacheHit is in the metrics of a collector that had a blob from its cache.
+var cacheHit = regexp.MustCompile(`(?m)^scope_memcache_hits_total [1-9]`)
+
 // TestCacheDies: without the cache a collector answers from the bucket, and it
 // flushes.
 func TestCacheDies(t *testing.T) {
@@ -100,11 +126,22 @@ func TestCacheDies(t *testing.T) {
 		return []byte(must(t, "query", "--json", "--from", s.url, "--start", "-1h", "--end", "+1h"))
 	}
 	must(t, "push", "--to", s.url, path)
-	goldentest.Equal(t, ask(), want, anyID)
+	for start := time.Now(); !cacheHit.MatchString(metrics(t, s.url)); {
+		goldentest.Equal(t, ask(), want, anyID)
+		if time.Since(start) > time.Minute {
+			t.Fatal("the cache is not used")
+		}
+	}
 	server.Kill()
 	goldentest.Equal(t, ask(), want, anyID)
 	must(t, "push", "--to", s.url, path)
 	goldentest.Equal(t, ask(), want, func(path []string) bool { return anyID(path) || sums(path) })
+	for _, want := range []string{"scope_dynamo_request_duration_seconds_count{", "scope_s3_request_duration_seconds_count{"} {
+		if !strings.Contains(metrics(t, s.url), want) {
+			t.Errorf("no %s among the metrics", want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit %d: %s", code, s.said())
 	}
@@ -112,6 +149,17 @@ func TestCacheDies(t *testing.T) {
 	if !strings.Contains(said, "2 stored values\n") {
 		t.Errorf("said %s", said)
 	}
+}
+
+// metrics returns the page of that name.
+func metrics(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return string(must1(io.ReadAll(resp.Body)))
 }
 
 // sums are what a report has twice as much of when it is merged with itself.

@@ -1,7 +1,7 @@
 // Command collector collects Weave Scope's reports: it takes what probes post,
-// keeps it in a directory, and answers what was seen in any window of time.
-// The other subcommands feed it, ask it, and look at reports in files;
-// "collector help" lists them.
+// keeps it in a directory or in DynamoDB and S3, and answers what was seen in
+// any window of time. The other subcommands feed it, ask it, move what it
+// keeps, and look at reports in files; "collector help" lists them.
 //
 // It exits with 0, with 1 when something failed, and with 2 when it was used
 // wrongly. Errors are single lines on standard error.
