@@ -3,6 +3,7 @@ package s3blob_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -64,9 +65,11 @@ func TestTroubles(t *testing.T) {
 				if err := same(got, want); err != nil {
 					t.Error(err)
 				}
-				if per := float64(rule.Seen()) / (2 * objects); per > 1.5 || rule.Hit() < objects/5 {
-					t.Errorf("%.2f requests per object of which %d went wrong", per, rule.Hit())
+				per := float64(rule.Seen()) / (2 * objects)
+				if per > 1.5 || rule.Hit() < objects/5 {
+					t.Errorf("%.2f requests per object, of which %d went wrong", per, rule.Hit())
 				}
+				t.Logf("%.2f requests per object", per)
 			})
 		})
 	}
@@ -132,12 +135,13 @@ func TestDeadlines(t *testing.T) {
 		requests int
 		least    time.Duration
 		most     time.Duration
+		says     string
 	}{
-		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
-		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
-		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second},
-		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 20 * time.Second, 21 * time.Second},
-		{"short", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond},
+		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 20 * time.Second, 21 * time.Second, "no complete answer within 10s"},
+		{"short", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond, "not done within 2.5s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +153,7 @@ func TestDeadlines(t *testing.T) {
 				rule := f.faults.Inject(c.fault)
 				begin := time.Now()
 				got, err := f.Get(t.Context(), keysOf(want))
-				if err == nil || len(got) != 0 {
+				if err == nil || len(got) != 0 || !contains(err, c.says) {
 					t.Errorf("Get: %d blobs and %v", len(got), err)
 				}
 				if took := time.Since(begin); took < c.least || took > c.most || rule.Hit() != c.requests {
@@ -204,6 +208,68 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestCancelCostsNoTokens cancels many calls while they read: that is nobody's
+// failure, and the next one still has its retries.
+func TestCancelCostsNoTokens(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := fake(t, s3blob.Options{})
+		want := blobs(1, 100)
+		mustPut(t, f, want)
+		f.faults.Inject(httpfault.Fault{Stall: true})
+		for range 300 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if _, err := f.Get(ctx, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		f.faults.Heal()
+		f.faults.Inject(httpfault.Fault{Status: 503, Times: 3})
+		if got, err := f.Get(t.Context(), keysOf(want)); err != nil || same(got, want) != nil {
+			t.Errorf("%v, %v", err, same(got, want))
+		}
+	})
+}
+
+// obscure is a RoundTripper whose bodies end with an error of their own when
+// the context ends.
+type obscure struct{ base http.RoundTripper }
+
+func (o obscure) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := o.base.RoundTrip(request)
+	if err == nil && request.Method == http.MethodGet {
+		response.Body = obscureBody{response.Body, request}
+	}
+	return response, err
+}
+
+type obscureBody struct {
+	io.ReadCloser
+	request *http.Request
+}
+
+func (b obscureBody) Read([]byte) (int, error) {
+	<-b.request.Context().Done()
+	return 0, errors.New("the connection is closed")
+}
+
+// TestCancelIsNamed gets an error of the context whatever the client says.
+func TestCancelIsNamed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T) {
+		f := open(t, "http://s3.test", obscure{newFake()}, s3blob.Options{})
+		want := blobs(1, 100)
+		mustPut(t, f, want)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(time.Second, cancel).Stop()
+		_, err := f.Get(ctx, keysOf(want))
+		if !errors.Is(err, context.Canceled) || !contains(err, "connection is closed") {
+			t.Errorf("got %v, want both that it was cancelled and what the client said", err)
+		}
+	})
+}
+
 // TestErrorEndsTheCall reads keys of which one is refused while others hang:
 // the call returns at once, with what was found, and names the key.
 func TestErrorEndsTheCall(t *testing.T) {
@@ -242,6 +308,8 @@ func TestPutRetries(t *testing.T) {
 	}{
 		{"unavailable", httpfault.Fault{Status: 503}, nil},
 		{"conflict", httpfault.Fault{Status: 409, Body: "<Error><Code>ConditionalRequestConflict</Code></Error>"}, nil},
+		{"spoilt", httpfault.Fault{Status: 400, Body: "<Error><Code>BadDigest</Code></Error>"}, nil},
+		{"spoilt, says Amazon", httpfault.Fault{Status: 400, Body: "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>"}, nil},
 		{"reset", httpfault.Fault{Reset: true}, nil},
 		{"landed", httpfault.Fault{Lost: true}, fs.ErrExist},
 	} {

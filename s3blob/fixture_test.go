@@ -1,6 +1,7 @@
 package s3blob_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -79,8 +80,10 @@ func open(t testing.TB, endpoint string, base http.RoundTripper, opts s3blob.Opt
 // fake returns a tier on gofakes3 without a network, which is for synctest.
 func fake(t testing.TB, opts s3blob.Options) fixture {
 	t.Helper()
-	return open(t, "http://s3.test", inProcess{gofakes3.New(s3mem.New()).Server()}, opts)
+	return open(t, "http://s3.test", newFake(), opts)
 }
+
+func newFake() http.RoundTripper { return inProcess{gofakes3.New(s3mem.New()).Server()} }
 
 // inProcess is a RoundTripper that calls a server's handler.
 type inProcess struct{ handler http.Handler }
@@ -210,6 +213,18 @@ func (f fixture) stored(t testing.TB, key string) []byte {
 		t.Fatal(err)
 	}
 	return blob
+}
+
+// putPlain stores objects as Scope does: without a checksum, and whatever is
+// there.
+func (f fixture) putPlain(t testing.TB, blobs map[string][]byte) {
+	t.Helper()
+	for key, blob := range blobs {
+		input := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(blob)}
+		if _, err := f.plain.PutObject(t.Context(), input); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet }

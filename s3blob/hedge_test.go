@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/internal/httpfault"
@@ -16,7 +14,7 @@ import (
 
 // jittery is a tier on a server that takes 5 to 15 ms.
 func jittery(t *testing.T, opts s3blob.Options) fixture {
-	server := &jitter{base: inProcess{gofakes3.New(s3mem.New()).Server()}, random: rand.New(rand.NewPCG(1, 2))}
+	server := &jitter{base: newFake(), random: rand.New(rand.NewPCG(1, 2))}
 	return open(t, "http://s3.test", server, opts)
 }
 
@@ -31,6 +29,9 @@ func latencies(t *testing.T, f fixture, want map[string][]byte, n int) []time.Du
 			t.Fatalf("Get: %v, %v", err, same(got, want))
 		}
 		took = append(took, time.Since(begin))
+		if n := f.faults.Busy(); n != 0 {
+			t.Fatalf("%d requests are still under way", n)
+		}
 	}
 	slices.Sort(took)
 	return took
@@ -68,9 +69,6 @@ func TestHedge(t *testing.T) {
 				if hedged := won + lost; hedged > c.hedge*3200 || c.hedge > 0 && won < 60 {
 					t.Errorf("%v hedges won and %v lost of 3200 GETs", won, lost)
 				}
-				if f.faults.Busy() != 0 {
-					t.Errorf("%d requests are still under way", f.faults.Busy())
-				}
 				t.Logf("p50 %v, p99 %v, %v won, %v lost, %d GETs", slow[1500], slow[2970], won, lost, all.Seen())
 			})
 		})
@@ -82,7 +80,7 @@ func TestHedge(t *testing.T) {
 func TestHedgeBudget(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
-		f := jittery(t, s3blob.Options{Hedge: 0.05})
+		f := jittery(t, s3blob.Options{Hedge: 0.05, Parallel: 2})
 		want := blobs(1, 1000)
 		mustPut(t, f, want)
 		count := f.faults.Inject(httpfault.Fault{Match: isGet})
@@ -96,19 +94,24 @@ func TestHedgeBudget(t *testing.T) {
 		if n := slow.Seen(); n > 100+10+5 { // ten saved up, and five earned
 			t.Errorf("100 slow GETs made %d requests", n)
 		}
+		two := blobs(2, 100)
+		mustPut(t, f, two)
+		if took := latencies(t, f, two, 1)[0]; took > 1100*time.Millisecond {
+			t.Errorf("two GETs of a second took %v: a hedge that was refused kept its place", took)
+		}
 	})
 }
 
 // TestHedgeAfterErrors has first GETs, or hedges, fail while the other goes
-// well.
+// well. A hedge is not retried.
 func TestHedgeAfterErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name string
-		nth  int // which of the GETs is refused
+		name          string
+		first, second httpfault.Fault
 	}{
-		{"the first is refused", 1},
-		{"the hedge is refused", 2},
+		{"the first fails", httpfault.Fault{Status: 403}, httpfault.Fault{Delay: 60 * time.Millisecond}},
+		{"the hedge fails", httpfault.Fault{}, httpfault.Fault{Status: 503}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,20 +120,35 @@ func TestHedgeAfterErrors(t *testing.T) {
 				want := blobs(1, 1000)
 				mustPut(t, f, want)
 				latencies(t, f, want, 100)
-				first := httpfault.Fault{Match: isGet, Times: 1, Delay: 60 * time.Millisecond}
-				second := httpfault.Fault{Match: isGet, Times: 1}
-				if c.nth == 1 {
-					first.Status, second.Delay = 403, 60*time.Millisecond
-				} else {
-					second.Status = 403
-				}
-				f.faults.Inject(first)
-				hedge := f.faults.Inject(second)
+				c.first.Times, c.second.Times = 1, 1
+				c.first.Delay = 60 * time.Millisecond
+				f.faults.Inject(c.first)
+				hedge := f.faults.Inject(c.second)
+				more := f.faults.Inject(httpfault.Fault{})
 				latencies(t, f, want, 1)
-				if hedge.Hit() != 1 {
-					t.Error("no hedge was sent")
+				if hedge.Hit() != 1 || more.Hit() != 0 {
+					t.Errorf("%d hedges and %d more requests, want one hedge", hedge.Hit(), more.Hit())
 				}
 			})
+		})
+	}
+}
+
+// TestHedgeFailsToo has both GETs fail: the error is that of the first, which
+// had its retries, whichever comes last.
+func TestHedgeFailsToo(t *testing.T) {
+	t.Parallel()
+	for first, hedge := range map[time.Duration]time.Duration{time.Second: 0, 60 * time.Millisecond: time.Second} {
+		inBubble(t, func(t *testing.T) {
+			f := jittery(t, s3blob.Options{Hedge: 0.5})
+			want := blobs(1, 1000)
+			mustPut(t, f, want)
+			latencies(t, f, want, 100)
+			f.faults.Inject(httpfault.Fault{Times: 1, Delay: first, Status: 403})
+			f.faults.Inject(httpfault.Fault{Times: 1, Delay: hedge, Status: 405})
+			if _, err := f.Get(t.Context(), keysOf(want)); err == nil || !contains(err, "403") {
+				t.Errorf("first after %v, hedge after %v: %v, want the first's 403", first, hedge, err)
+			}
 		})
 	}
 }

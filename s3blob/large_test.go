@@ -7,9 +7,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/s3blob"
 )
@@ -66,10 +63,7 @@ func TestMaxBlob(t *testing.T) {
 			if err := f.Put(t.Context(), "large", make([]byte, 1001)); !errors.Is(err, s3blob.ErrTooLarge) || f.stored(t, "large") != nil {
 				t.Errorf("Put: %v, and %d bytes are stored", err, len(f.stored(t, "large")))
 			}
-			input := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("large"), Body: bytes.NewReader(make([]byte, 1001))}
-			if _, err := f.plain.PutObject(t.Context(), input); err != nil {
-				t.Fatal(err)
-			}
+			f.putPlain(t, map[string][]byte{"large": make([]byte, 1001)})
 			got, err := f.Get(t.Context(), keysOf(fits))
 			if err != nil || same(got, fits) != nil {
 				t.Errorf("Get: %v, %v", err, same(got, fits))
@@ -83,14 +77,25 @@ func TestMaxBlob(t *testing.T) {
 	}
 }
 
-// TestWrongLength gets bodies that are not as long as they say.
+// TestHugeLength is told of a body that no memory has room for.
+func TestHugeLength(t *testing.T) {
+	t.Parallel()
+	f := fake(t, s3blob.Options{})
+	huge := f.faults.Inject(httpfault.Fault{Status: 200, Header: http.Header{"Content-Length": {"1152921504606846976"}}})
+	if got, err := f.Get(t.Context(), []string{"k"}); !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || huge.Hit() != 1 {
+		t.Errorf("%d blobs and %v after %d requests", len(got), err, huge.Hit())
+	}
+}
+
+// TestWrongLength gets bodies that are not as long as they say, of objects
+// that have no checksum to tell.
 func TestWrongLength(t *testing.T) {
 	t.Parallel()
 	for _, by := range []int{-1, 1} {
 		endpoint, transport := startFake(t)
 		f := open(t, endpoint, lying{transport, by}, s3blob.Options{Attempts: 2})
 		want := blobs(1, 1000)
-		mustPut(t, f, want)
+		f.putPlain(t, want)
 		all := f.faults.Inject(httpfault.Fault{})
 		if got, err := f.Get(t.Context(), keysOf(want)); err == nil || len(got) != 0 || all.Seen() != 2 {
 			t.Errorf("%+d bytes: %d blobs and %v after %d requests", by, len(got), err, all.Seen())
