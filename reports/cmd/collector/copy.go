@@ -18,7 +18,7 @@ var copyCommand = command{
 a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
 "collector help serve" says more about URLs. Every value keeps its instant and its key.
 
-It may be interrupted and repeated, and repeated while collectors write to either store: what is there
+It may be interrupted and repeated, also while collectors write to the tables: what is there
 already is counted as present and not read. A value whose blob is missing, or whose instant is taken at the
 destination, is named; the others are copied, and the exit code is 1.
 
