@@ -46,7 +46,7 @@ func (a *attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInpu
 	case within.Err() != nil:
 		err = &passing{fmt.Errorf("%w within %v", errNoAnswer, a.timeout)}
 	}
-	a.metrics.observe(a.method, ctx, err, since(a.now, begin))
+	a.metrics.observe(ctx, a.method, err, since(a.now, begin))
 	return out, metadata, err
 }
 

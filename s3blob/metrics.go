@@ -57,7 +57,7 @@ func method(operation string) string {
 }
 
 // observe counts a request that took so many seconds.
-func (m *metrics) observe(method string, ctx context.Context, err error, seconds float64) {
+func (m *metrics) observe(ctx context.Context, method string, err error, seconds float64) {
 	m.seconds.WithLabelValues(method, outcome(ctx, err)).Observe(seconds)
 }
 
