@@ -28,11 +28,16 @@ const (
 // report's.
 //
 // The memory it allocates is bounded by 32 times the length of data, plus a
-// constant. The result does not keep data. An error is a [*SyntaxError].
+// constant; what the result keeps of it, by about twice its [Size]. It does not
+// keep data. An error is a [*SyntaxError].
 func DecodeMsgpack(data []byte) (*Report, error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
-	return d.decode(data)
+	r, spent, err := d.decode(data)
+	if err != nil || spent <= memoryFree || spent <= 2*listed(r) {
+		return r, err
+	}
+	return d.repack(r)
 }
 
 // decoders keeps decoders for the strings that they have seen lately: the next
@@ -63,20 +68,32 @@ type decoder struct {
 	samples arena[Sample]
 }
 
-func (d *decoder) decode(data []byte) (*Report, error) {
+// decode returns the report in data, and how many bytes were allocated for it.
+func (d *decoder) decode(data []byte) (r *Report, spent int64, err error) {
 	limit := memoryFactor*int64(len(data)) + memoryFree
 	*d = decoder{in: data, limit: limit, left: limit, words: d.words}
 	defer func() { *d = decoder{words: d.words} }()
-	r := New()
+	r = New()
 	d.report(r)
 	if d.err == nil && d.at < len(d.in) {
 		d.fail(ErrTrailing)
 	}
 	if d.err != nil {
-		return nil, d.failure()
+		return nil, 0, d.failure()
 	}
 	d.stampCounters(r)
-	return r, nil
+	return r, limit - d.left, nil
+}
+
+// repack returns a report that holds on to less than r, whose memory has room
+// for much that it does not hold: elements whose keys came again, old forms.
+func (d *decoder) repack(r *Report) (*Report, error) {
+	plain, err := AppendMsgpack(nil, r)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err = d.decode(plain)
+	return r, err
 }
 
 // fail notes the first failure.

@@ -6,18 +6,23 @@ import "unsafe"
 // are bounded by bytes. A nil report holds none.
 //
 // It counts every list, and the text of node IDs, of values and of set members;
-// not that of keys and of topologies, which a decoder shares between nodes.
-// Lists are counted by their length, so what a chunk of memory has left over
+// that of keys, names and labels only where it is longer than a decoder shares
+// between nodes. Lists are counted by their length, so what a chunk of memory has left over
 // does not count, and what two reports share counts for each of them. On decoded
 // reports it is right within a factor of 1.5. It visits each node and value,
 // which costs a fiftieth of decoding.
-func Size(r *Report) int64 {
+func Size(r *Report) int64 { return measure(r, nodeSize) }
+
+// listed is Size without the text in nodes, at a third of its cost.
+func listed(r *Report) int64 { return measure(r, nodeLists) }
+
+func measure(r *Report, node func(*Node) int64) int64 {
 	if r == nil {
 		return 0
 	}
-	n := sizeOf(*r) + listSize(r.Plugins) + dnsSize(r.DNS) + dnsSize(r.LegacyDNS)
+	n := sizeOf(*r) + long(r.ID) + pluginsSize(r.Plugins) + dnsSize(r.DNS) + dnsSize(r.LegacyDNS)
 	for k := range r.Topologies {
-		n += topologySize(&r.Topologies[k])
+		n += topologySize(&r.Topologies[k]) + nodesSize(r.Topologies[k].Nodes, node)
 	}
 	return n
 }
@@ -40,46 +45,112 @@ func dnsSize(records []DNSRecord) int64 {
 	return n
 }
 
-func textsSize(texts []string) int64 {
-	n := listSize(texts)
+func textsSize(texts []string) int64 { return listSize(texts) + lengths(texts) }
+
+func lengths(texts []string) int64 {
+	n := 0
 	for _, s := range texts {
-		n += int64(len(s))
+		n += len(s)
+	}
+	return int64(n)
+}
+
+// long returns the length of the texts that are too long to be shared.
+func long(texts ...string) int64 {
+	n := 0
+	for _, s := range texts {
+		if len(s) > wordLength {
+			n += len(s)
+		}
+	}
+	return int64(n)
+}
+
+func pluginsSize(plugins []PluginSpec) int64 {
+	n := listSize(plugins)
+	for i := range plugins {
+		p := &plugins[i]
+		n += textsSize(p.Interfaces) + long(p.ID, p.Label, p.Description, p.APIVersion, p.Status)
 	}
 	return n
 }
 
 func topologySize(t *Topology) int64 {
-	n := listSize(t.Controls) + listSize(t.MetadataTemplates) + listSize(t.MetricTemplates) + listSize(t.TableTemplates)
-	for i := range t.TableTemplates {
-		n += listSize(t.TableTemplates[i].Columns) + listSize(t.TableTemplates[i].FixedRows)
+	n := long(t.Shape, t.Tag, t.Label, t.LabelPlural)
+	n += listSize(t.Controls) + listSize(t.MetadataTemplates) + listSize(t.MetricTemplates)
+	for i := range t.Controls {
+		c := &t.Controls[i]
+		n += long(c.Key, c.ID, c.Human, c.Icon, c.Confirmation, c.ProbeID)
 	}
-	return n + nodesSize(t.Nodes)
+	for i := range t.MetadataTemplates {
+		m := &t.MetadataTemplates[i]
+		n += long(m.Key, m.ID, m.Label, m.DataType, m.From)
+	}
+	for i := range t.MetricTemplates {
+		m := &t.MetricTemplates[i]
+		n += long(m.Key, m.ID, m.Label, m.Format, m.Group)
+	}
+	return n + tablesSize(t.TableTemplates)
 }
 
-func nodesSize(nodes []*Node) int64 {
-	n := listSize(nodes)
-	for _, node := range nodes {
-		n += nodeSize(node)
+func tablesSize(tables []TableTemplate) int64 {
+	n := listSize(tables)
+	for i := range tables {
+		t := &tables[i]
+		n += long(t.Key, t.ID, t.Label, t.Prefix, t.Type) + listSize(t.Columns) + listSize(t.FixedRows)
+		for _, c := range t.Columns {
+			n += long(c.ID, c.Label, c.DataType)
+		}
+		for _, r := range t.FixedRows {
+			n += long(r.Key, r.Label)
+		}
 	}
 	return n
 }
 
-func nodeSize(n *Node) int64 {
-	size := sizeOf(*n) + int64(len(n.ID)) + textsSize(n.Adjacency) + setsSize(n.Sets) + setsSize(n.Parents)
-	size += listSize(n.Latest) + listSize(n.Metrics)
-	for i := range n.Latest {
-		size += int64(len(n.Latest[i].Value))
+// nodesSize adds up what is said of each node, and of its children.
+func nodesSize(nodes []*Node, one func(*Node) int64) int64 {
+	n := listSize(nodes)
+	for _, node := range nodes {
+		n += one(node) + nodesSize(node.Children, one)
 	}
+	return n
+}
+
+func nodeSize(n *Node) int64 { return nodeLists(n) + nodeTexts(n) }
+
+func nodeLists(n *Node) int64 {
+	size := sizeOf(*n) + listSize(n.Adjacency) + setsLists(n.Sets) + setsLists(n.Parents)
+	size += listSize(n.Latest) + listSize(n.Metrics)
 	for i := range n.Metrics {
 		size += listSize(n.Metrics[i].Samples)
 	}
-	return size + nodesSize(n.Children)
+	return size
 }
 
-func setsSize(sets []StringSet) int64 {
+func setsLists(sets []StringSet) int64 {
 	n := listSize(sets)
 	for i := range sets {
-		n += textsSize(sets[i].Values)
+		n += listSize(sets[i].Values)
+	}
+	return n
+}
+
+func nodeTexts(n *Node) int64 {
+	size := int64(len(n.ID)) + long(n.Topology) + lengths(n.Adjacency) + setsTexts(n.Sets) + setsTexts(n.Parents)
+	for i := range n.Latest {
+		size += long(n.Latest[i].Key) + int64(len(n.Latest[i].Value))
+	}
+	for i := range n.Metrics {
+		size += long(n.Metrics[i].Key)
+	}
+	return size
+}
+
+func setsTexts(sets []StringSet) int64 {
+	n := int64(0)
+	for i := range sets {
+		n += long(sets[i].Key) + lengths(sets[i].Values)
 	}
 	return n
 }
