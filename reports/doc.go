@@ -47,7 +47,7 @@
 //	401  no tenant, where a header must name one
 //	404  no such path; 405 no such method there
 //	408  the body did not come in time
-//	413  the body is too large, as sent or inflated
+//	413  the body is too large: as sent, inflated, or for what may wait to be stored
 //	415  a content coding other than gzip
 //	499  the client left; 504 the answer took too long
 //	500  the store failed or is damaged; the line names the blobs' keys

@@ -66,9 +66,12 @@ func asError[E error](err error) error {
 	return nil
 }
 
-// busy knows what a later try may not meet.
+// busy knows what a later try may not meet, and a report too large for any.
 func busy(err error) *refusal {
 	if e, ok := errors.AsType[*bucket.FullError](err); ok {
+		if e.Size > e.Limit {
+			return &refusal{status: http.StatusRequestEntityTooLarge, text: e.Error()} // now and ever
+		}
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
 	}
 	if errors.Is(err, bucket.ErrClosed) || errors.Is(err, tiered.ErrClosed) {

@@ -210,15 +210,20 @@ func (e *endless) Read(p []byte) (int, error) {
 // TestBusy holds: what cannot be taken now is answered with when to try again.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(o *Options, h *HandlerOptions) { o.Live.MaxPending, h.MaxBody, h.MaxBuffered = 1, 1<<20, 1<<20 })
-	body := encode(t, hosts("h1"))
+	body, both := encode(t, hosts("h1")), encode(t, hosts("h1", "h2"))
+	limit := report.Size(decode(t, body))
+	f := setup(t, func(o *Options, h *HandlerOptions) { o.Live.MaxPending, h.MaxBody, h.MaxBuffered = limit, 1<<20, 1<<20 })
+	if w := f.serve("POST", "/api/report", both, probeHeaders...); w.Code != 413 || w.Header().Get("Retry-After") != "" {
+		t.Errorf("more than may ever wait: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	f.post(t, body)
 	busy := func(what string, w *httptest.ResponseRecorder, reason string) {
 		t.Helper()
 		if w.Code != 503 || w.Header().Get("Retry-After") != "3" || !strings.Contains(w.Body.String(), reason) {
 			t.Errorf("%s: %d %v %s", what, w.Code, w.Header(), w.Body)
 		}
 	}
-	busy("full", f.serve("POST", "/api/report", body, probeHeaders...), "the limit is 1")
+	busy("full", f.serve("POST", "/api/report", body, probeHeaders...), "wait to be stored")
 	f.handler.buffered.take(1<<20 + 2*room)
 	busy("bodies", f.serve("POST", "/api/report", body, probeHeaders...), "too many requests")
 	busy("answers", f.serve("GET", "/api/report", nil), "too many answers")
