@@ -13,9 +13,12 @@ const (
 	maxDepth = 64
 	// memoryFactor bounds what a decoded report may take: so many bytes of
 	// memory for a byte of msgpack, beyond memoryFree. Real reports take
-	// less than 2; only empty values under short keys come near.
+	// less than 2; only empty values under short keys come near. Beyond
+	// memoryEasy bytes of msgpack it is memoryTight: there it adds up.
 	memoryFactor = 32
 	memoryFree   = 64 << 10
+	memoryEasy   = 4 << 20
+	memoryTight  = 4
 )
 
 // DecodeMsgpack reads a report from msgpack that is not compressed.
@@ -27,8 +30,8 @@ const (
 // controls and counters become latest values; what counters lack in time is the
 // report's.
 //
-// The memory it allocates is bounded by 32 times the length of data, plus a
-// constant; what the result keeps of it, by about twice its [Size]. It does not
+// The memory it allocates is bounded by 32 times the length of data, beyond
+// 4 MiB of it by 4 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
 // keep data. An error is a [*SyntaxError].
 func DecodeMsgpack(data []byte) (*Report, error) {
 	d := decoders.Get().(*decoder)
@@ -70,7 +73,8 @@ type decoder struct {
 
 // decode returns the report in data, and how many bytes were allocated for it.
 func (d *decoder) decode(data []byte) (r *Report, spent int64, err error) {
-	limit := memoryFactor*int64(len(data)) + memoryFree
+	easy := min(len(data), memoryEasy)
+	limit := memoryFree + memoryFactor*int64(easy) + memoryTight*int64(len(data)-easy)
 	*d = decoder{in: data, limit: limit, left: limit, words: d.words}
 	defer func() { *d = decoder{words: d.words} }()
 	r = New()

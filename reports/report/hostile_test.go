@@ -177,6 +177,18 @@ func TestMemoryIsProportionalToTheInput(t *testing.T) {
 	}
 }
 
+// TestLargeReportsAreMostlyContent holds: many bytes of empty values are no
+// licence for many times as many bytes of memory.
+func TestLargeReportsAreMostlyContent(t *testing.T) {
+	t.Parallel()
+	list := "\xdd\x01\x00\x00\x00" + strings.Repeat("\x80", 1<<24)
+	data := []byte(one("Host", one("nodes", one("h", one("metrics", one("m", one("samples", list)))))))
+	isTooLarge(t, 64<<10+32*4<<20+4*int64(len(data)-4<<20), func() error {
+		_, err := report.DecodeMsgpack(data)
+		return err
+	})
+}
+
 // manyKeys returns reports whose n nodes come in descending order of their keys.
 func manyKeys(n int) map[string][]byte {
 	var nodes, copies, text strings.Builder
