@@ -14,11 +14,12 @@ const (
 	// memoryFactor bounds what a decoded report may take: so many bytes of
 	// memory for a byte of msgpack, beyond memoryFree. Real reports take
 	// less than 2; only empty values under short keys come near. Beyond
-	// memoryEasy bytes of msgpack it is memoryTight: there it adds up.
+	// memoryEasy bytes of msgpack it is memoryTight: what this package writes
+	// never needs more, a node without content being 6.
 	memoryFactor = 32
 	memoryFree   = 64 << 10
 	memoryEasy   = 4 << 20
-	memoryTight  = 4
+	memoryTight  = 8
 )
 
 // DecodeMsgpack reads a report from msgpack that is not compressed.
@@ -31,7 +32,7 @@ const (
 // report's.
 //
 // The memory it allocates is bounded by 32 times the length of data, beyond
-// 4 MiB of it by 4 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
+// 4 MiB of it by 8 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
 // keep data. An error is a [*SyntaxError].
 func DecodeMsgpack(data []byte) (*Report, error) {
 	d := decoders.Get().(*decoder)

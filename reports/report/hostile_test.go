@@ -183,7 +183,7 @@ func TestLargeReportsAreMostlyContent(t *testing.T) {
 	t.Parallel()
 	list := "\xdd\x01\x00\x00\x00" + strings.Repeat("\x80", 1<<24)
 	data := []byte(one("Host", one("nodes", one("h", one("metrics", one("m", one("samples", list)))))))
-	isTooLarge(t, 64<<10+32*4<<20+4*int64(len(data)-4<<20), func() error {
+	isTooLarge(t, 64<<10+32*4<<20+8*int64(len(data)-4<<20), func() error {
 		_, err := report.DecodeMsgpack(data)
 		return err
 	})
