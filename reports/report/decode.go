@@ -15,7 +15,7 @@ const (
 	// memory for a byte of msgpack, beyond memoryFree. Real reports take
 	// less than 2; only empty values under short keys come near. Beyond
 	// memoryEasy bytes of msgpack it is memoryTight: what this package writes
-	// never needs more, a node without content being 6.
+	// never needs more, a node without content takes 5.
 	memoryFactor = 32
 	memoryFree   = 64 << 10
 	memoryEasy   = 4 << 20
