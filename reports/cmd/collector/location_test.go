@@ -197,6 +197,18 @@ func TestPlacesInTheEnvironment(t *testing.T) {
 	}
 }
 
+// TestPlacesInOneText: a comma between two URLs is not one in a secret.
+func TestPlacesInOneText(t *testing.T) {
+	t.Parallel()
+	pl, err := parsePlace("dynamodb://k:a,b@h/t?partitions=2,s3://k:c,d@h/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pl.table.secret != "a,b" || pl.table.opts.Partitions != 2 || pl.bucket.secret != "c,d" || pl.bucket.name != "b" {
+		t.Errorf("got %v, secrets %q and %q", pl, pl.table.secret, pl.bucket.secret)
+	}
+}
+
 func TestCopyUsage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

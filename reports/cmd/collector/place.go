@@ -112,11 +112,11 @@ func parsePlace(text string) (*place, error) {
 	if !strings.Contains(text, "://") {
 		return &place{data: text}, nil
 	}
-	index, blobs, ok := strings.Cut(text, ",")
-	if !ok {
+	comma := strings.LastIndex(text, ","+s3Scheme+"://") // commas may be in secrets, too
+	if comma < 0 {
 		return nil, errors.New("must be a directory, or the URLs of a table and a bucket: dynamodb://…,s3://…")
 	}
-	pl := &place{indexURL: index, blobsURL: blobs}
+	pl := &place{indexURL: text[:comma], blobsURL: text[comma+1:]}
 	return pl, pl.parse("the first URL", "the second URL")
 }
 
