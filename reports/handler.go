@@ -33,8 +33,9 @@ type HandlerOptions struct {
 	// What would pass it is answered with 503. Default 256 MiB.
 	MaxBuffered int64
 	// Codings is how many reports are decoded or encoded at a time; others
-	// wait. It bounds the memory that takes to so many times a report's.
-	// Default GOMAXPROCS.
+	// wait. It bounds the memory that takes to so many times a report's: about
+	// 600 MiB for the worst that MaxInflated lets through by default, a few
+	// MiB for real ones. Default GOMAXPROCS, at most 4.
 	Codings int
 
 	// MaxRange bounds the time that one question covers. Default 31 days.
@@ -69,7 +70,7 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.MaxBody, 16<<20)
 	orDefault(&o.MaxInflated, 64<<20)
 	orDefault(&o.MaxBuffered, 256<<20)
-	orDefault(&o.Codings, runtime.GOMAXPROCS(0))
+	orDefault(&o.Codings, min(runtime.GOMAXPROCS(0), 4))
 	orDefault(&o.MaxRange, 31*24*time.Hour)
 	orDefault(&o.Timeout, 60*time.Second)
 	orDefault(&o.ClientTimeout, 30*time.Second)

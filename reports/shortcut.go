@@ -43,13 +43,10 @@ func (s *shortcuts) add(tenant string, r *report.Report, probe string, now time.
 	c := shortcut{report: r, sources: sources(r, probe), size: report.Size(r), arrived: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.size > maxTenantShortcutBytes {
+	if c.size > maxTenantShortcutBytes || s.bytes+c.size > maxShortcutBytes {
 		return false
 	}
 	s.makeRoom(tenant, c.size)
-	if s.bytes+c.size > maxShortcutBytes {
-		return false
-	}
 	s.tenants[tenant] = append(s.tenants[tenant], c)
 	s.bytes += c.size
 	return true

@@ -136,7 +136,7 @@ func (d *decoder) failure() error {
 func (d *decoder) spend(n int, size uintptr) int {
 	d.left -= int64(n) * int64(size)
 	if d.left < 0 {
-		d.fail(&TooLargeError{What: "decoded report", Limit: d.limit})
+		d.fail(&TooLargeError{What: "memory for the decoded report", Limit: d.limit})
 		return 0
 	}
 	return n
