@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,24 +12,27 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// beside runs work, and base as often in the same loop, and reports how much
-// longer work takes.
+// beside runs work and, as often in the same loop, base, and reports how much
+// longer work takes: the median, since on a busy machine either may be held up.
 func beside(b *testing.B, unit string, bytes int, base, work func()) {
 	b.Helper()
-	var baseTime, workTime time.Duration
+	var ratios []float64
 	b.ReportAllocs()
 	b.SetBytes(int64(bytes))
 	for b.Loop() {
-		begun := time.Now()
-		work()
-		workTime += time.Since(begun)
+		worked := timed(work)
 		b.StopTimer()
-		begun = time.Now()
-		base()
-		baseTime += time.Since(begun)
+		ratios = append(ratios, float64(worked)/float64(timed(base)))
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(workTime)/float64(baseTime), unit)
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], unit)
+}
+
+func timed(f func()) time.Duration {
+	begun := time.Now()
+	f()
+	return time.Since(begun)
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -49,9 +49,10 @@ func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error)
 }
 
 // Range returns the merge of every value of the tenant with from ≤ instant
-// < to, in the index or not yet; values of the tick that is still open count
-// as of now. It is exact, or an error. The value is shared: nobody may
-// change it.
+// < to, in the index or not yet. The instant of a tick that is still open is
+// yet to come: a range that ends in the future holds it as of now, one that
+// ends before the answer is made does not. It is exact, or an error. The value
+// is shared: nobody may change it.
 func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.Time) (v T, err error) {
 	start, end, err := c.span(tenant, from, to)
 	if err != nil {

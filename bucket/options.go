@@ -109,13 +109,13 @@ func (o *CollectorOptions[T]) sharePast() {
 func (o *CollectorOptions[T]) check() error {
 	switch {
 	case o.Tick < time.Millisecond:
-		return fmt.Errorf("collector: a tick of %v: must be at least 1ms", o.Tick)
+		return fmt.Errorf("a tick of %v: must be at least 1ms", o.Tick)
 	case o.Window < o.Tick:
-		return fmt.Errorf("collector: a window of %v is shorter than a tick of %v", o.Window, o.Tick)
+		return fmt.Errorf("a window of %v is shorter than a tick of %v", o.Window, o.Tick)
 	case o.MaxPending < 0 || o.Flushes < 0:
-		return fmt.Errorf("collector: MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
+		return fmt.Errorf("MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
-		return fmt.Errorf("collector: Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
+		return fmt.Errorf("Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)
 	}
 	return nil

@@ -64,11 +64,11 @@ func join(r *report.Report, said []*report.Report) (*report.Report, error) {
 
 // HasReports reports whether Report would find any, shortcuts aside.
 func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
-	from := at.Add(-c.live.Window())
 	if c.live.Live(at) {
-		from, at = c.now().Add(-c.live.Window()), c.soon() // the open tick's instant is still to come
+		r, err := c.live.At(ctx, tenant, at)
+		return r != nil, err
 	}
-	return c.live.Has(ctx, tenant, from, at)
+	return c.live.Has(ctx, tenant, at.Add(-c.live.Window()), at)
 }
 
 // HasHistoricReports reports whether questions may reach further back than the

@@ -155,7 +155,8 @@ func TestOpenTick(t *testing.T) {
 	f := setup(t, nil)
 	f.add(t, "", hosts("h1"), "")
 	for target, want := range map[string]bool{"/api/report": true, "/api/report?window=1m": true, "/api/report?window=744h": true,
-		"/api/report?window=1m&timestamp=" + stamp(noon): false} {
+		"/api/report?window=1m&timestamp=" + stamp(noon): false, "/api/report?start=" + stamp(noon): true,
+		"/api/report?start=" + stamp(noon.Add(-time.Minute)) + "&end=" + stamp(noon): false} {
 		w := f.serve("GET", target, nil)
 		if got := strings.Contains(w.Body.String(), "h1;"); w.Code != 200 || got != want {
 			t.Errorf("%s: %d, found: %v", target, w.Code, got)

@@ -61,7 +61,7 @@ func (h *Handler) question(p params) (question, error) {
 // end ends a window from now, so that no tick that ends meanwhile is left out.
 func (p params) question(now time.Time, window time.Duration) (q question, err error) {
 	if p.get("start") != "" || p.get("end") != "" {
-		return p.between()
+		return p.between(now.Add(window))
 	}
 	at, length := now, window
 	if q.open = p.get("timestamp") == ""; !q.open {
@@ -85,12 +85,11 @@ func (p params) question(now time.Time, window time.Duration) (q question, err e
 	return q, nil
 }
 
-// between reads start and end.
-func (p params) between() (q question, err error) {
-	for _, name := range []string{"start", "end"} {
-		if p.get(name) == "" {
-			return q, refuse(http.StatusBadRequest, "parameters start and end go together: %s is missing", name)
-		}
+// between reads start and end; without an end it is the instant later, which
+// is after all there is.
+func (p params) between(later time.Time) (q question, err error) {
+	if p.get("start") == "" {
+		return q, refuse(http.StatusBadRequest, "parameter end needs a start")
 	}
 	for _, name := range []string{"timestamp", "window"} {
 		if p.get(name) != "" {
@@ -100,11 +99,13 @@ func (p params) between() (q question, err error) {
 	if q.from, err = p.time("start"); err != nil {
 		return q, err
 	}
-	if q.to, err = p.time("end"); err != nil {
+	if q.open = p.get("end") == ""; q.open {
+		q.to = later
+	} else if q.to, err = p.time("end"); err != nil {
 		return q, err
 	}
 	if q.to.Before(q.from) {
-		return q, refuse(http.StatusBadRequest, "end is before start")
+		return q, refuse(http.StatusBadRequest, "start is after end, which is now when it is not given")
 	}
 	q.ranged = true
 	return q, nil
