@@ -75,8 +75,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 // again.
 func (c *Collector[T]) failed(p *pending[T], err error) {
 	c.metrics.retries.Inc()
-	c.opts.Logger.Warn("flush failed, will be tried again", "tenant", p.owner.id, "instant", p.entry.Time,
-		"attempt", p.tries+1, "err", err)
+	c.opts.Logger.Warn("flush failed, will be tried again", "attempt", p.tries+1, "err", err)
 	p.due = time.Now().Add(c.backoff(p.tries))
 	p.tries++
 	p.owner.failing.Store(true)
@@ -96,6 +95,9 @@ func (c *Collector[T]) backoff(tries int) time.Duration {
 // finish forgets a value that has become discoverable: whoever does not find
 // it here any more finds it in the index.
 func (c *Collector[T]) finish(p *pending[T]) {
+	if p.tries > 0 {
+		c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", p.tries+1)
+	}
 	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
 	p.owner.failing.Store(false)
 	p.owner.drop(p)

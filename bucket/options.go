@@ -52,7 +52,8 @@ type CollectorOptions[T any] struct {
 	// names; default "timeblob".
 	Registerer prometheus.Registerer
 	Namespace  string
-	// Logger is told of failed attempts. Default none.
+	// Logger is told of failed attempts, and of successes after them. Default
+	// none.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
 	Now func() time.Time

@@ -33,7 +33,7 @@ func newQuantMetrics(reg prometheus.Registerer, namespace string) (*quantMetrics
 	m.duration, errs[3] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "range_duration_seconds",
 		Help:    "Time of each step of answering a range: reading the index, then fetching and merging.",
-		Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10)}, []string{"step"}))
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"step"}))
 	m.entries, errs[4] = metric.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "range_entries", Help: "Entries that a range holds.",
 		Buckets: prometheus.ExponentialBuckets(1, 4, 10)}))

@@ -204,8 +204,8 @@ const index = `<!DOCTYPE html>
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
 <li><a href="/metrics">/metrics</a>: for Prometheus
 </ul>
-<p>Add <code>?timestamp=2026-11-22T07:34:30Z</code> to the first and fourth for the window that ended then,
-<code>&amp;window=1m</code> for another length, or <code>?start=…&amp;end=…</code> for any range.
+<p>Add <code>?window=1m</code> to the first and fourth for another length, <code>timestamp=…</code> for the window
+that ended then, RFC 3339 or Unix time, or <code>start=…&amp;end=…</code> for any range of up to 31 days.
 </html>
 `
 
