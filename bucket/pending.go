@@ -2,6 +2,8 @@ package bucket
 
 import (
 	"container/heap"
+	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -73,11 +75,11 @@ func (p *pending[T]) state() (stage, Entry) {
 }
 
 // note keeps the error of an attempt. One that the store is to blame for is
-// not replaced by one that it is not.
+// not replaced by one that it is not; that somebody gave up is the least.
 func (p *pending[T]) note(err error, blame bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if blame || p.err == nil {
+	if blame || p.err == nil || errors.Is(p.err, context.Canceled) {
 		p.err = err
 	}
 }

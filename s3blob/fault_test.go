@@ -137,10 +137,10 @@ func TestDeadlines(t *testing.T) {
 		most     time.Duration
 		says     string
 	}{
-		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 20 * time.Second, 21 * time.Second, "no complete answer within 10s"},
+		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 8 * time.Second, 9 * time.Second, "no complete answer within 4s"},
 		{"short", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond, "not done within 2.5s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestDeadlines(t *testing.T) {
 func TestPutDeadline(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
-		f := fake(t, s3blob.Options{})
+		f := fake(t, s3blob.Options{AttemptTimeout: 10 * time.Second})
 		rule := f.faults.Inject(httpfault.Fault{Match: isPut, Hang: true})
 		begin := time.Now()
 		err := f.Put(t.Context(), "k", []byte("blob"))

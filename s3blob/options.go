@@ -18,7 +18,9 @@ type Options struct {
 	MaxBlob int64
 
 	// AttemptTimeout bounds one request, from sending it to the last byte of
-	// its answer. Default 10 s.
+	// its answer. Default 4 s, so that a request that hangs is tried again
+	// well within the 10 s that a collector gives an attempt to store a value;
+	// raise both for blobs that take longer.
 	AttemptTimeout time.Duration
 	// Timeout bounds the reading or writing of one object, with all of its
 	// requests and the waits between them. Default 30 s. A Get of many keys
@@ -68,7 +70,7 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	setDefault(&all.Parallel, 64)
 	setDefault(&all.MaxBlob, 64<<20)
-	setDefault(&all.AttemptTimeout, 10*time.Second)
+	setDefault(&all.AttemptTimeout, 4*time.Second)
 	setDefault(&all.Timeout, 30*time.Second)
 	setDefault(&all.Attempts, 8)
 	setDefault(&all.ContentType, "application/octet-stream")
