@@ -382,15 +382,18 @@ func (c *Collector[T]) Close(ctx context.Context) error {
 func (c *Collector[T]) drain(ctx context.Context) error {
 	var mu sync.Mutex // guards left
 	left := c.outbox.values()
-	done := func() bool {
+	done := func() bool { // looks at each value once, however often it is asked
 		mu.Lock()
 		defer mu.Unlock()
-		left = slices.DeleteFunc(left, (*pending[T]).delivered)
+		for len(left) > 0 && left[len(left)-1].delivered() {
+			left = left[:len(left)-1]
+		}
 		return len(left) == 0
 	}
 	c.outbox.hurry(time.Now())
 	c.work(ctx, done)
-	if done() {
+	left = slices.DeleteFunc(left, (*pending[T]).delivered)
+	if len(left) == 0 {
 		return nil
 	}
 	return undelivered(left)

@@ -57,6 +57,9 @@ func (s *sliding[T]) at(position int) *cell[T] { return &s.cells[position%len(s.
 // ended returns when the tick at a position ended.
 func (s *sliding[T]) ended(position int) int64 { return s.ends[position%len(s.ends)] }
 
+// last returns when the newest tick ended. The queue must not be empty.
+func (s *sliding[T]) last() int64 { return s.ended(s.end - 1) }
+
 // push adds the newest tick, which ended at the instant end, and costs at most
 // three merges.
 func (s *sliding[T]) push(c cell[T], end int64) {

@@ -50,10 +50,12 @@ func (w *Window[T]) Add(v T) error {
 // Seal ends the open tick at an instant and drops the ticks that ended a
 // window's length or longer before it. It returns the value of the tick it
 // ended; ok is false when nothing arrived in it. It costs at most three
-// merges, and two for each tick it drops, whatever the window's length.
+// merges, and two for each tick it drops unless it drops them all, whatever
+// the window's length.
 //
 // Where the instant is before that of the last tick, the clock was set back:
-// the ticks of what is now the future are dropped.
+// every sealed tick is dropped, since those of what is now the future cannot
+// be told from their merge with the others.
 func (w *Window[T]) Seal(at time.Time) (v T, ok bool) { return w.seal(at.UnixNano()) }
 
 func (w *Window[T]) seal(at int64) (v T, ok bool) {
@@ -61,7 +63,7 @@ func (w *Window[T]) seal(at int64) (v T, ok bool) {
 	defer w.mu.Unlock()
 	ended := w.current
 	w.current, w.known = cell[T]{}, false
-	if n := w.older.len(); n > 0 && at < w.older.ended(w.older.end-1) {
+	if w.older.len() > 0 && at < w.older.last() {
 		w.older = newSliding(w.merge)
 	}
 	w.expire(at)
@@ -74,6 +76,9 @@ func (w *Window[T]) seal(at int64) (v T, ok bool) {
 // expire drops the ticks that ended a window's length or longer before at. The
 // caller holds mu.
 func (w *Window[T]) expire(at int64) {
+	if w.older.len() > 0 && at-w.older.last() >= w.length {
+		w.older, w.known = newSliding(w.merge), false
+	}
 	for w.older.len() > 0 && at-w.older.ended(w.older.front) >= w.length {
 		w.older.pop()
 		w.known = false

@@ -120,6 +120,9 @@ func TestWindowPrice(t *testing.T) {
 				checkPrice(t, &calls, 0, func() { checkCount(t, w, min(i, ticks)+1) })
 				checkPrice(t, &calls, 5, func() { w.Seal(time.Unix(int64(i), 0)) })
 			}
+			checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
+			checkPrice(t, &calls, 0, func() { w.Seal(time.Unix(int64(9*ticks+9), 0)) }) // after a sleep
+			checkPrice(t, &calls, 0, func() { checkCount(t, w, 1) })
 		})
 	}
 }
