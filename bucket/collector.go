@@ -47,7 +47,10 @@ type Collector[T any] struct {
 // tenant is one tenant's values that are not only in the store.
 type tenant[T any] struct {
 	id      string
-	failing atomic.Bool // the last attempt to flush a value failed
+	failing atomic.Bool // the last attempt to flush a value was slow to fail
+
+	probe  *pending[T]   // the one value that is in the doubtful lane; of the outbox
+	parked []*pending[T] // those that wait for it; likewise
 
 	mu     sync.Mutex // guards what follows
 	window *Window[T]
@@ -275,14 +278,6 @@ func (t *tenant[T]) leave() bool {
 	defer t.mu.Unlock()
 	t.gone = len(t.held) == 0 && t.window.Empty()
 	return t.gone
-}
-
-// lane is how the tenant's values leave the outbox.
-func (t *tenant[T]) lane() lane {
-	if t.failing.Load() {
-		return doubtful
-	}
-	return sound
 }
 
 // drop forgets a value that has become discoverable.

@@ -164,6 +164,36 @@ func TestRule4ManyThatHangHoldUpNone(t *testing.T) {
 	})
 }
 
+// TestRule4AHangThatPassesIsForgotten lets a tenant hang once among many that
+// hang for good: what it sends must not stay behind theirs.
+func TestRule4AHangThatPassesIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores(t)
+		once := bucket.RowAt("once", time.Now().UnixNano()).BlobKey(0)[:32]
+		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true, Times: 1,
+			Match: func(key string) bool { return strings.HasPrefix(key, once) }})
+		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
+			Match: func(key string) bool { return !strings.HasPrefix(key, once) }})
+		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 2 * time.Second})
+		run := start(t, c)
+		for i := range 100 {
+			mustAdd(t, c, "once", i)
+			for j := range 12 {
+				mustAdd(t, c, fmt.Sprint("stuck", j), i)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		if got := s.stored(t, "once"); len(got) < 90 {
+			t.Errorf("%d of 100 values are stored after 5 minutes, 12 of 12 tenants hanging: %v", len(got), got)
+		}
+		s.tier.Heal()
+		run.end(t)
+		wantIDs(t, "all, healed", s.stored(t, "once"), nil, upTo(100))
+		wantIDs(t, "a stuck one, healed", s.stored(t, "stuck7"), nil, upTo(100))
+	})
+}
+
 // running is a call of Run in a test.
 type running struct {
 	c    *bucket.Collector[ids]

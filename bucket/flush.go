@@ -59,6 +59,7 @@ func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
 func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
+	begun := time.Now()
 	err := c.deliver(ctx, p)
 	if err == nil {
 		c.finish(p)
@@ -66,19 +67,20 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 	}
 	p.note(err, ctx.Err() == nil)
 	if ctx.Err() == nil { // else it was not the store that ended the attempt
-		c.failed(p, err)
+		c.failed(p, err, time.Since(begun))
 	}
 	c.outbox.put(p)
 }
 
 // failed counts an attempt that the store made fail, and says when to try
-// again.
-func (c *Collector[T]) failed(p *pending[T], err error) {
+// again. One that failed at once held up nobody, and its tenant is as good as
+// any.
+func (c *Collector[T]) failed(p *pending[T], err error, took time.Duration) {
 	c.metrics.retries.Inc()
 	c.opts.Logger.Warn("flush failed, will be tried again", "attempt", p.tries+1, "err", err)
 	p.due = time.Now().Add(c.backoff(p.tries))
 	p.tries++
-	p.owner.failing.Store(true)
+	p.owner.failing.Store(took >= c.opts.Deadline/4)
 }
 
 // backoff returns how long to wait after the given number of earlier failures.

@@ -93,9 +93,10 @@ func (p *pending[T]) delivered() bool {
 	}
 }
 
-// lane is one of the two ways out of the outbox, each with its own limit.
-// Values of a tenant whose last attempt failed take the doubtful one, so that
-// those that hang, however many, leave the other one free.
+// lane is one of the two ways out of the outbox, each with its own limit. A
+// tenant whose last attempt was slow to fail sends one value at a time through
+// the doubtful one, so that those that hang, however many, soon leave the
+// other one free; its other values are parked until one gets through.
 type lane int
 
 const (
@@ -121,8 +122,36 @@ func (o *outbox[T]) put(p *pending[T]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.all[p] = struct{}{}
-	heap.Push(&o.idle[p.owner.lane()], p)
+	o.route(p)
 	o.signal()
+}
+
+// route gives a value its place. The caller holds mu.
+func (o *outbox[T]) route(p *pending[T]) {
+	t := p.owner
+	switch {
+	case !t.failing.Load():
+		heap.Push(&o.idle[sound], p)
+		o.clear(p)
+	case t.probe == nil || t.probe == p:
+		t.probe = p
+		heap.Push(&o.idle[doubtful], p)
+	default:
+		t.parked = append(t.parked, p)
+	}
+}
+
+// clear lets go the values that were parked behind p or behind none. The
+// caller holds mu.
+func (o *outbox[T]) clear(p *pending[T]) {
+	t := p.owner
+	if t.probe == p {
+		t.probe = nil
+	}
+	for _, parked := range t.parked {
+		heap.Push(&o.idle[sound], parked)
+	}
+	t.parked = nil
 }
 
 // take returns the value of a lane that has been due longest, which nobody
@@ -138,10 +167,10 @@ func (o *outbox[T]) take(from lane, now time.Time) (p *pending[T], wait time.Dur
 			return nil, wait, o.changed
 		}
 		p := heap.Pop(idle).(*pending[T])
-		if p.owner.lane() <= from {
+		if from == doubtful || !p.owner.failing.Load() {
 			return p, 0, nil
 		}
-		heap.Push(&o.idle[doubtful], p) // its tenant has failed since it was put
+		o.route(p) // its tenant has failed since it was put
 		o.signal()
 	}
 	return nil, -1, o.changed
@@ -152,6 +181,7 @@ func (o *outbox[T]) remove(p *pending[T]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.all, p)
+	o.clear(p)
 	o.signal()
 }
 
