@@ -31,12 +31,36 @@
 //	x ← (x ⊕ x≫27) · 94d049bb133111eb
 //	p = (x ⊕ x≫31) mod n
 //
-// Every reader must be given the greatest n that any writer has been given
-// while the entries are kept, Scope's own readers know only n = 1, and all
-// writers must agree on n. So n is raised at the readers first and then at the
-// writers; while those disagree, or while Scope writes as well, one instant may
+// The table itself says what n is, in one item, the marker. A table without it
+// has n = 1, and nobody writes one who is given no more than that.
+//
+//	hour     S  "#partitions", the key of no row
+//	ts       N  0
+//	n        N  the number of partitions, 1 to 64; it only grows
+//	was      N  what it was before
+//	from     N  Unix seconds: from then on entries are put over n, until then over was
+//
+// Each Index reads the marker, strongly consistently, before its first request
+// and again when what it knows is a minute old: a request a minute. It queries
+// n partitions, or Options.Partitions if that is more, from the moment it reads
+// n, and puts over n when from has come. A writer that is given more than n
+// raises it before it puts; from is then so far ahead, 65 s and
+// Options.Timeout, that every index has read the new n first. So every reader
+// finds every entry, whatever it was given itself, and all writers change over
+// at once. A second growth waits for the first to take effect.
+//
+// That rests on clocks that differ by less than 5 s. While writers' clocks
+// disagree about whether from has come, while puts from before it are under
+// way, or where Scope, which knows only n = 1, writes as well, one instant may
 // be put in two partitions, and a query returns both entries, ordered by key,
-// unless they are the same. A query costs n requests, made at once.
+// unless they are the same. No value is lost by that as long as blobs are put
+// under keys that must not exist yet, as bucket.Collector expects: of two
+// writers that choose one instant of a row, and with it one key, the later is
+// refused by the store of the blobs before it puts an entry. Scope's own
+// readers find the entries of partition 0 only.
+//
+// A query costs n requests, made at once. n cannot shrink: a table that was
+// given too many is copied to another.
 //
 // # Consistency
 //

@@ -2,6 +2,7 @@ package dynamoindex_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -86,20 +87,43 @@ func created(t testing.TB, x *dynamoindex.Index) *dynamoindex.Index {
 	return x
 }
 
+// prepared makes a table that has been spread as opts say for long.
+func prepared(t testing.TB, endpoint, table string, opts *dynamoindex.Options) {
+	t.Helper()
+	created(t, index(t, endpoint, table, nil))
+	if opts != nil && opts.Partitions > 1 {
+		write(t, endpoint, table, marker(opts.Partitions, 1, 1))
+	}
+}
+
+// marker is the item in which a table says how many partitions it has.
+func marker(n, was int, from int64) item {
+	return item{"hour": text("#partitions"), "ts": number(0),
+		"n": number(int64(n)), "was": number(int64(was)), "from": number(from)}
+}
+
 // fresh returns an index with a new table, and its name.
 func fresh(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, string) {
 	t.Helper()
 	table := newTable()
-	return created(t, index(t, endpoint, table, opts)), table
+	prepared(t, endpoint, table, opts)
+	return index(t, endpoint, table, opts), table
 }
 
-// faulty returns an index with a new table and what breaks its requests.
+// faulty returns an index with a new table, of which it knows the marker, and
+// what breaks its requests.
 func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, *httpfault.Transport, string) {
 	t.Helper()
 	cfg, transport := faultyConfig(t, endpoint)
 	table := newTable()
-	created(t, index(t, endpoint, table, nil))
-	return openIndex(t, cfg, table, opts), transport, table
+	prepared(t, endpoint, table, opts)
+	x := openIndex(t, cfg, table, opts)
+	for _, err := x.Rows(t.Context()); err != nil; _, err = x.Rows(t.Context()) {
+		if !errors.Is(err, context.DeadlineExceeded) { // of tests with short ones
+			t.Fatal(err)
+		}
+	}
+	return x, transport, table
 }
 
 func faultyConfig(t testing.TB, endpoint string) (aws.Config, *httpfault.Transport) {

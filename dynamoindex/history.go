@@ -24,7 +24,7 @@ const maxAsked = 366 * 24
 // reads the whole table, a MB at a time and one after the other, at a read unit
 // for each 4 kB, some 35 entries: a tenant's year at an entry every 3 s is
 // about 1.2 GB and 300 000 units. It is an error when a row is spread over more
-// partitions than the index has been given.
+// partitions than the table's marker and Options.Partitions say.
 func (x *Index) Rows(ctx context.Context) ([]bucket.Row, error) {
 	found := make(map[bucket.Row]struct{})
 	for in := x.scan(); ; {
@@ -32,7 +32,11 @@ func (x *Index) Rows(ctx context.Context) ([]bucket.Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := x.collectRows(found, page.Items); err != nil {
+		n, err := x.most(ctx) // asked after the page, whose entries it covers
+		if err != nil {
+			return nil, err
+		}
+		if err := collectRows(found, page.Items, n); err != nil {
 			return nil, err
 		}
 		if len(page.LastEvaluatedKey) == 0 {
@@ -55,15 +59,19 @@ func (x *Index) scan() *dynamodb.ScanInput {
 	}
 }
 
-func (x *Index) collectRows(found map[bucket.Row]struct{}, items []item) error {
+// collectRows notes the rows of items, which have n partitions at most.
+func collectRows(found map[bucket.Row]struct{}, items []item, n int) error {
 	for _, i := range items {
+		if isMarker(i) {
+			continue
+		}
 		row, partition, err := rowOf(i)
 		if err != nil {
 			return err
 		}
-		if partition >= x.opts.Partitions {
+		if partition >= n {
 			return fmt.Errorf("row %q has a partition %d: open the index with more than %d partitions",
-				row.Key(), partition, x.opts.Partitions)
+				row.Key(), partition, n)
 		}
 		found[row] = struct{}{}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ const (
 	isFree       = "attribute_not_exists(#ts)"
 )
 
+// tableName is DynamoDB's rule for names; ARNs are not supported.
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+
 // Index is an index in one DynamoDB table. It is safe for any number of
 // goroutines and processes. Its errors are the SDK's and name the operation,
 // not the table.
@@ -37,13 +41,15 @@ type Index struct {
 	table   string
 	opts    Options
 	metrics *metrics
+	spread  spread
 	idle    func() // closes idle connections
 }
 
 var _ bucket.Index = (*Index)(nil)
 
 // New returns the index in the named table of the region, endpoint and account
-// that cfg says. It asks nothing of the server yet: CreateTable does. Of cfg
+// that cfg says. A table's name has 3 to 255 letters, digits, "_", "." and "-".
+// It asks nothing of the server yet: CreateTable does. Of cfg
 // the retry settings are not used, since Options has them, and an HTTP client
 // of the SDK's own kind (awshttp.BuildableClient, or none) is replaced by one
 // like it that keeps more idle connections; any other is used as it is.
@@ -56,8 +62,8 @@ func New(cfg aws.Config, table string, opts *Options) (*Index, error) {
 }
 
 func open(cfg aws.Config, table string, opts *Options) (*Index, error) {
-	if table == "" {
-		return nil, errors.New("the table needs a name")
+	if !tableName.MatchString(table) {
+		return nil, fmt.Errorf("table %.80q: a name has 3 to 255 of A-Z a-z 0-9 _ . -", table)
 	}
 	full, err := opts.filled()
 	if err != nil {
@@ -80,9 +86,16 @@ func (x *Index) Close() error {
 }
 
 // Put implements bucket.Index. It costs one write unit, and when the instant
-// is taken a read unit more.
+// is taken a read unit more, apart from what Query says of the marker.
 func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
-	mine, err := x.opts.itemOf(row, e)
+	if err := check(row, e); err != nil {
+		return err
+	}
+	m, err := x.known(ctx, x.opts.Partitions)
+	if err != nil {
+		return err
+	}
+	mine, err := x.opts.itemOf(row, e, m.at(x.opts.Now()))
 	if err != nil {
 		return err
 	}
@@ -138,6 +151,9 @@ func (x *Index) find(ctx context.Context, like item) (item, error) {
 
 // Query implements bucket.Index. It costs a request for each MB of the entries
 // in the range, at least one for each partition, and a read unit for each 4 kB.
+// Once a minute the first Query, Put or Rows reads the table's marker before,
+// which costs a request and a read unit more; that its read failed is the error
+// of those calls that waited for it.
 // An item that is not an entry is an error that names it.
 func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
 	if err := errors.Join(ctx.Err(), checkTenant(row.Tenant)); err != nil {
@@ -147,15 +163,25 @@ func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bu
 	if from >= to {
 		return nil, nil
 	}
-	if x.opts.Partitions == 1 {
+	n, err := x.most(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n == 1 {
 		return x.partition(ctx, partitionKey(row, 0), from, to)
 	}
-	return x.partitions(ctx, row, from, to)
+	return x.partitions(ctx, row, n, from, to)
 }
 
-// partitions asks all partitions of a row at once.
-func (x *Index) partitions(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
-	found := make([][]bucket.Entry, x.opts.Partitions)
+// most returns how many partitions a row may have.
+func (x *Index) most(ctx context.Context) (int, error) {
+	m, err := x.known(ctx, 1)
+	return max(x.opts.Partitions, m.n), err
+}
+
+// partitions asks all n partitions of a row at once.
+func (x *Index) partitions(ctx context.Context, row bucket.Row, n int, from, to int64) ([]bucket.Entry, error) {
+	found := make([][]bucket.Entry, n)
 	group, ctx := errgroup.WithContext(ctx)
 	for p := range found {
 		group.Go(func() (err error) {

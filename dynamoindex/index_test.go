@@ -191,12 +191,23 @@ func TestOptions(t *testing.T) {
 		"timeouts of":     {AttemptTimeout: -1},
 		"and -1ns in all": {Timeout: -1},
 	} {
-		if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "t", &opts); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "table", &opts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want one with %q", err, want)
 		}
 	}
-	if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "", nil); err == nil {
-		t.Error("an index without a table")
+}
+
+func TestTableNames(t *testing.T) {
+	t.Parallel()
+	for name, good := range map[string]bool{
+		"abc": true, "A_b.c-9": true, strings.Repeat("t", 255): true,
+		"": false, "ab": false, "a/b": false, "a b c": false, "tablé": false, "abc\n": false, strings.Repeat("t", 256): false,
+		"arn:aws:dynamodb:eu-central-1:123456789012:table/abc": false,
+	} {
+		_, err := dynamoindex.New(configFor("http://127.0.0.1:1"), name, nil)
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "3 to 255") {
+			t.Errorf("table %q: got error %v", name, err)
+		}
 	}
 }
 
@@ -252,8 +263,8 @@ func TestConsistentReads(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := fmt.Sprintf(`"ConsistentRead":%t`, c.want)
-			if len(transport.bodies) != 1 || !strings.Contains(transport.bodies[0], want) {
-				t.Errorf("requests %q, want one with %s", transport.bodies, want)
+			if len(transport.bodies) != 2 || !strings.Contains(transport.bodies[0], `"ConsistentRead":true`) || !strings.Contains(transport.bodies[1], want) {
+				t.Errorf("requests %q, want a consistent one and one with %s", transport.bodies, want)
 			}
 		})
 	}

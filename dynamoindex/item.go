@@ -41,13 +41,11 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// itemOf returns the item of an entry that the row can hold.
-func (o *Options) itemOf(row bucket.Row, e bucket.Entry) (item, error) {
-	if err := check(row, e); err != nil {
-		return nil, err
-	}
+// itemOf returns the item of an entry that the row, spread over n partitions,
+// can hold.
+func (o *Options) itemOf(row bucket.Row, e bucket.Entry, n int) (item, error) {
 	i := item{
-		attrHour:   text(partitionKey(row, partitionOf(e.Time, o.Partitions))),
+		attrHour:   text(partitionKey(row, partitionOf(e.Time, n))),
 		attrTime:   number(e.Time),
 		attrReport: text(e.Key),
 		attrPut:    &types.AttributeValueMemberB{Value: binary.BigEndian.AppendUint64(nil, rand.Uint64())},

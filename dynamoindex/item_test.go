@@ -105,7 +105,7 @@ func TestExtremesOfRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := bucket.RowAt("t", math.MaxInt64-1)
-	i, err := o.itemOf(row, bucket.Entry{Time: math.MaxInt64 - 1, Key: "k"})
+	i, err := o.itemOf(row, bucket.Entry{Time: math.MaxInt64 - 1, Key: "k"}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

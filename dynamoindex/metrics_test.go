@@ -75,11 +75,11 @@ func TestMetrics(t *testing.T) {
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.PutItem", "400"}, 1},
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.PutItem", "cancel"}, 1},
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.PutItem", "500"}, 1},
-		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.GetItem", "200"}, 1},
+		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.GetItem", "200"}, 2}, // of the marker and the taken instant
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.Query", "200"}, 2},
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.Query", "503"}, 0},
 		{"scope_dynamo_consumed_capacity_total", []string{"PutItem"}, 10},
-		{"scope_dynamo_consumed_capacity_total", []string{"GetItem"}, 1},
+		{"scope_dynamo_consumed_capacity_total", []string{"GetItem"}, 2},
 		{"scope_dynamo_consumed_capacity_total", []string{"Query"}, 2}, // of less than 4 kB
 		{"scope_dynamo_value_size_bytes_total", []string{"PutItem"}, size},
 		{"scope_dynamo_value_size_bytes_total", []string{"Query"}, 2 * size},

@@ -12,9 +12,11 @@ const maxPartitions = 64
 
 // Options are the settings of New that have defaults; nil is all of them.
 type Options struct {
-	// Partitions is over how many partition keys each row is spread, 1 to 64;
-	// 1, Scope's layout, when 0. The package comment says what readers and
-	// writers have to agree on.
+	// Partitions is over how many partition keys each row is spread at least,
+	// 1 to 64; 1, Scope's layout, when 0. The first Put has the table remember
+	// a number greater than the one it knows, which takes effect 65 s and
+	// Timeout later for all who use the table, as the package comment says,
+	// and never shrinks again.
 	Partitions int
 
 	// Lateness is a promise about all writers of the table: none puts an entry
@@ -36,7 +38,8 @@ type Options struct {
 
 	// Timeout bounds a request with all its attempts and the pauses between
 	// them; 10 s when 0. Put makes one request, or two when the instant is
-	// taken; Query makes one for each page of 1 MB.
+	// taken; Query makes one for each page of 1 MB; once a minute there is one
+	// more before.
 	Timeout time.Duration
 
 	// Registerer takes the metrics, nil for none. Indexes that share a
@@ -45,8 +48,8 @@ type Options struct {
 	// Namespace begins the metrics' names, "timeblob" when empty.
 	Namespace string
 
-	// Now is the clock that Lateness, Retention and the budget of retries look
-	// at, time.Now when nil.
+	// Now is the clock that Partitions, Lateness, Retention and the budget of
+	// retries look at, time.Now when nil.
 	Now func() time.Time
 }
 

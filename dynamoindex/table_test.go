@@ -66,7 +66,7 @@ func TestCreateTable(t *testing.T) {
 
 func TestCreateTableRefuses(t *testing.T) {
 	t.Parallel()
-	x := index(t, "http://127.0.0.1:1", "t", nil)
+	x := index(t, "http://127.0.0.1:1", "table", nil)
 	for _, opts := range []dynamoindex.TableOptions{{Read: 5}, {Write: 5}, {Provisioned: true, Read: -1}} {
 		if err := x.CreateTable(t.Context(), &opts); err == nil || !strings.Contains(err.Error(), "units") {
 			t.Errorf("%+v: got error %v", opts, err)

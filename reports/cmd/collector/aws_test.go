@@ -175,7 +175,7 @@ func TestFaultsAreReadable(t *testing.T) {
 	create(t, index, blobs)
 	path := goldentest.Files(t, "hosts/*/*")[0]
 	for name, c := range map[string]struct{ index, blobs, want string }{
-		"no server for the index": {"dynamodb://k:" + secret + "@127.0.0.1:1/t", blobs, "dynamodb://127.0.0.1:1/t: connection refused"},
+		"no server for the index": {"dynamodb://k:" + secret + "@127.0.0.1:1/table", blobs, "dynamodb://127.0.0.1:1/table: connection refused"},
 		"no server for the blobs": {index, "s3://k:" + secret + "@127.0.0.1:1/b", "s3://127.0.0.1:1/b: connection refused"},
 		"no such table":           {index + "x", blobs, "there is no such table: --create makes it"},
 		"no such bucket":          {index, blobs + "x", "there is no such bucket: --create makes it"},
@@ -192,8 +192,8 @@ func TestFaultsAreReadable(t *testing.T) {
 			}
 		})
 	}
-	r := collect(t, "import", "--create", path, "--index", "dynamodb://k:s@127.0.0.1:1/t", "--blobs", blobs)
-	if r.code != 1 || !strings.Contains(r.stderr, "dynamodb://127.0.0.1:1/t: connection refused") || strings.Count(r.stderr, "\n") != 1 {
+	r := collect(t, "import", "--create", path, "--index", "dynamodb://k:s@127.0.0.1:1/table", "--blobs", blobs)
+	if r.code != 1 || !strings.Contains(r.stderr, "dynamodb://127.0.0.1:1/table: connection refused") || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("--create: exit %d, %s", r.code, r.stderr)
 	}
 }
