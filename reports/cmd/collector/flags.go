@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 )
@@ -14,7 +16,8 @@ import (
 // from the environment, and from the default when it is not there either.
 type flags struct {
 	*flag.FlagSet
-	fromEnv map[string]bool // the flags that the environment set
+	now     func() time.Time // the same for all flags: the clock is read once
+	fromEnv map[string]bool  // the flags that the environment set
 	checks  []func() error
 }
 
@@ -22,7 +25,7 @@ func newFlags(name string) *flags {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	return &flags{FlagSet: fs, fromEnv: map[string]bool{}}
+	return &flags{FlagSet: fs, now: sync.OnceValue(time.Now), fromEnv: map[string]bool{}}
 }
 
 // variable returns the environment variable that stands in for a flag.

@@ -26,6 +26,9 @@ type instant struct {
 
 func (i *instant) String() string { return i.text }
 
+// isNow tells whether the present was given by its name.
+func (i *instant) isNow() bool { return i.text == "now" }
+
 // Set reads a TIME. The empty text, the default, is none.
 func (i *instant) Set(text string) (err error) {
 	i.text, i.Time = text, time.Time{}
@@ -37,7 +40,7 @@ func (i *instant) Set(text string) (err error) {
 
 // instant defines a flag of a TIME.
 func (f *flags) instant(name, usage string) *instant {
-	i := &instant{now: time.Now}
+	i := &instant{now: f.now}
 	f.Var(i, name, usage)
 	return i
 }

@@ -19,9 +19,9 @@ var queryCommand = command{
 	},
 	brief: "shows the merge of a window of time",
 	about: `The answer is the merge of everything received from START on and before END, or in the window before AT.
-It comes from a directory that no running collector holds, from a table and a bucket, or from a collector. A collector that is asked
-without --window, --start and --end takes its own window and, for the present, answers with what it has not
-stored yet as well.
+It comes from a directory that no running collector holds, from a table and a bucket, or from a collector.
+A collector answers --at now and --end now by its own clock, and with what it has not stored yet as well;
+without --window, --start and --end it takes its own window.
 
 ` + timeForms + "\n\n" + placeForms,
 	define: func(f *flags) action {
@@ -95,7 +95,8 @@ func (q *question) answer(ctx context.Context, p *process) (*report.Report, []fa
 	if q.from != "" {
 		return q.askRemote(ctx)
 	}
-	s, err := q.place.open(ctx, setup{logger: warnings(p.stderr), existing: true})
+	s, err := q.place.open(ctx, setup{logger: warnings(p.stderr), existing: true,
+		instead: "ask it with --from URL in place of --data, or stop it"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +118,7 @@ func (q *question) span() (from, to time.Time) {
 
 func (q *question) rangeFact() fact {
 	from, to := q.span()
-	return fact{"range", fmt.Sprintf("%s to %s (%v)", timeText(from), timeText(to), to.Sub(from))}
+	return fact{"range", fmt.Sprintf("%s to %s (%v)", timeText(from), q.untilText(), to.Sub(from))}
 }
 
 func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error) {
@@ -131,7 +132,7 @@ func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error
 		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
 	}
 	if q.ownWindow() {
-		return r, []fact{{"range", "the collector's window before " + timeText(q.at.Time)}}, nil
+		return r, []fact{{"range", "the collector's window before " + q.untilText()}}, nil
 	}
 	return r, []fact{q.rangeFact()}, nil
 }
@@ -139,19 +140,31 @@ func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error
 // ownWindow tells whether the collector is to take its own window.
 func (q *question) ownWindow() bool { return q.at.text != "" && !q.chosen("window") }
 
-// parameters returns the question as a collector's API takes it. What the
-// present is, is left to the collector: ours may be the past by the time that
-// it is asked, and its live window is what it knows of the present only.
+// untilText is the end of the range. What the present is, a collector says.
+func (q *question) untilText() string {
+	if q.from != "" && (q.at.isNow() || q.end.isNow()) {
+		return "now"
+	}
+	_, to := q.span()
+	return timeText(to)
+}
+
+// parameters returns the question as a collector's API takes it. The present
+// is left out: ours may be the past by the time that the collector is asked,
+// and an instant that it is told, even one just past, leaves out what it has
+// not stored yet.
 func (q *question) parameters() url.Values {
-	switch {
-	case q.ownWindow() && q.at.text == "now":
-		return nil
-	case q.ownWindow():
-		return url.Values{"timestamp": {q.at.UTC().Format(time.RFC3339Nano)}}
-	}
 	from, to := q.span()
-	return url.Values{
-		"start": {from.UTC().Format(time.RFC3339Nano)},
-		"end":   {to.UTC().Format(time.RFC3339Nano)},
+	start, end := from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)
+	switch {
+	case q.at.isNow() && q.ownWindow():
+		return nil
+	case q.at.isNow():
+		return url.Values{"window": {q.window.String()}}
+	case q.ownWindow():
+		return url.Values{"timestamp": {end}}
+	case q.end.isNow():
+		return url.Values{"start": {start}}
 	}
+	return url.Values{"start": {start}, "end": {end}}
 }

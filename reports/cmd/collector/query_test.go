@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -12,6 +13,12 @@ func TestQuestionsToCollectors(t *testing.T) {
 		want string
 	}{
 		"the present":       {[]string{"--at", "now"}, nil, ""},
+		"now by a window":   {[]string{"--at", "now", "--window", "1m30s"}, nil, "window=1m30s"},
+		"now by a variable": {[]string{"--at", "now"}, map[string]string{"COLLECTOR_WINDOW": "10s"}, "window=10s"},
+		"a range until now": {[]string{"--start", "50", "--end", "now"}, nil, "start=1970-01-01T00%3A00%3A50Z"},
+		"a variable's end":  {[]string{"--at", "1.5"}, map[string]string{"COLLECTOR_END": "now"}, "timestamp=1970-01-01T00%3A00%3A01.5Z"},
+		"a variable's now": {[]string{"--start", "50", "--end", "60"}, map[string]string{"COLLECTOR_AT": "now"},
+			"end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
 		"an instant":        {[]string{"--at", "1.5"}, nil, "timestamp=1970-01-01T00%3A00%3A01.5Z"},
 		"a window":          {[]string{"--at", "60", "--window", "10s"}, nil, "end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
 		"a variable window": {[]string{"--at", "60"}, map[string]string{"COLLECTOR_WINDOW": "10s"}, "end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
@@ -28,5 +35,19 @@ func TestQuestionsToCollectors(t *testing.T) {
 				t.Errorf("asks %q, %v, want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// All times of a command are read off one clock, once.
+func TestOffsetsAreFromOneNow(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]string{"--data=d": "Z (15m0s)", "--from=h": " to now (15m0s)"} {
+		q := &question{}
+		f := newFlags("query")
+		q.define(f)
+		_, err := f.parse([]string{from, "--start", "-15m", "--end", "now"}, func(string) (string, bool) { return "", false })
+		if got := q.rangeFact().value; err != nil || !strings.HasSuffix(got, want) {
+			t.Errorf("%s: the range is %q, %v, want %q", from, got, err, want)
+		}
 	}
 }
