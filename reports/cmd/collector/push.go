@@ -22,7 +22,8 @@ var pushCommand = command{
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
 fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
 it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
-in this way for as long as --patience says. A report that the collector calls bad does not stop the others.
+in this way for as long as --patience says, or when it would refuse any: with 401, 403 or 404. A report that
+the collector calls bad does not stop the others.
 
 ` + fileForms,
 	define: func(f *flags) action {
@@ -103,7 +104,7 @@ func (u *pusher) run(ctx context.Context, p *process, args []string) (err error)
 }
 
 // all posts the files of a batch. The first that the collector could not take
-// in time ends it.
+// in time ends it, and so does one that it refused as it would refuse any.
 func (u *pusher) all(ctx context.Context, b *batch) error {
 	shown := b.p.progress("push", "file", len(b.files))
 	defer shown.end()
@@ -126,7 +127,7 @@ func (u *pusher) all(ctx context.Context, b *batch) error {
 	}
 	err := g.Wait()
 	if err != nil {
-		err = fmt.Errorf("%w; %d of %s were not pushed", err, len(b.files)-int(u.posted.Load()), plural(len(b.files), "file"))
+		err = fmt.Errorf("%w; %d of %s not pushed", err, len(b.files)-int(u.posted.Load()), plural(len(b.files), "file"))
 	}
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -160,11 +161,12 @@ func (u *pusher) one(ctx context.Context, b *batch, path string) error {
 		err = u.deliver(ctx, post)
 	}
 	var tired *gaveUpError
+	var refused *refusalError
 	switch {
 	case err == nil:
 		u.posted.Add(1)
 		u.volume.Add(int64(len(post.body)))
-	case errors.As(err, &tired):
+	case errors.As(err, &tired), errors.As(err, &refused) && refused.toAll():
 		return fmt.Errorf("%s: %w", path, err)
 	case ctx.Err() == nil:
 		b.fail(path, err)
@@ -232,9 +234,9 @@ func (u *pusher) post(ctx context.Context, post *post) error {
 	case resp.StatusCode < 300:
 		return nil
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
-		return &retryError{after: retryAfter(resp), err: refusal(resp)}
+		return &retryError{after: retryAfter(resp), err: u.collector.refusal(resp)}
 	}
-	return refusal(resp)
+	return u.collector.refusal(resp)
 }
 
 // retryAfter returns how long the collector asks to wait.

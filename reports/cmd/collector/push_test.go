@@ -135,7 +135,7 @@ func TestPushGivesUp(t *testing.T) {
 	if r.code != 1 || !strings.HasPrefix(r.stdout, "pushed 0 reports") {
 		t.Errorf("exit %d: %s", r.code, r.stdout)
 	}
-	if want := "/0.json: gave up after 90ms: 503 Service Unavailable: full; 20 of 20 files were not pushed\n"; !strings.HasSuffix(r.stderr, want) ||
+	if want := "/0.json: gave up after 90ms: 503 Service Unavailable: full; 20 of 20 files not pushed\n"; !strings.HasSuffix(r.stderr, want) ||
 		strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("said %q, want %q", r.stderr, want)
 	}
@@ -146,6 +146,36 @@ func TestPushGivesUp(t *testing.T) {
 	r = collect(t, "push", "--patience", "50ms", "--to", s.URL, dir)
 	if r.code != 1 || !strings.Contains(r.stderr, "connection refused") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// What the collector answers to any post stops the push at the first file, with
+// one line that says what to do.
+func TestPushStopsWhereNothingIsTaken(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i := range 20 {
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample("one", 1))
+	}
+	for name, c := range map[string]struct {
+		status int
+		args   []string
+		want   string
+	}{
+		"no tenant":      {http.StatusUnauthorized, nil, "401 Unauthorized: no (give --tenant"},
+		"another header": {http.StatusUnauthorized, []string{"--tenant", "t", "--tenant-header", "X"}, "the header X: --tenant-header must"},
+		"forbidden":      {http.StatusForbidden, nil, "403 Forbidden: no (a collector forbids nothing"},
+		"no collector":   {http.StatusNotFound, nil, "404 Not Found: no (no collector answers at http://"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStub(t, func(w http.ResponseWriter, _ int) { http.Error(w, "no", c.status) })
+			r := collect(t, append([]string{"push", "--to", s.URL, dir}, c.args...)...)
+			if r.code != 1 || !strings.HasPrefix(r.stdout, "pushed 0 reports") || strings.Count(r.stderr, "\n") != 1 ||
+				!strings.Contains(r.stderr, c.want) || !strings.HasSuffix(r.stderr, "; 20 of 20 files not pushed\n") {
+				t.Errorf("exit %d, said %q, %q, want %q", r.code, r.stdout, r.stderr, c.want)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, refusal(resp)
+		return nil, r.refusal(resp)
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
@@ -127,15 +128,49 @@ func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, err
 	return report.DecodeMsgpack(answer)
 }
 
-// refusal is the error of an answer that is not 200: its status, and the first
-// line of its body.
-func refusal(resp *http.Response) error {
+// refusalError is an answer that is not 200: its status, and the first line of
+// its body.
+type refusalError struct {
+	status int
+	text   string
+	advice string // what to do; empty for nothing
+}
+
+func (e *refusalError) Error() string {
+	if e.advice == "" {
+		return e.text
+	}
+	return e.text + " (" + e.advice + ")"
+}
+
+// toAll tells whether any other request would be refused as well.
+func (e *refusalError) toAll() bool {
+	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
+}
+
+func (r *remote) refusal(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	if line == "" {
-		return errors.New(resp.Status)
+	e := &refusalError{status: resp.StatusCode, text: resp.Status, advice: r.advice(resp.StatusCode)}
+	if line != "" {
+		e.text += ": " + clean(line)
 	}
-	return fmt.Errorf("%s: %s", resp.Status, clean(line))
+	return e
+}
+
+// advice says what to do about the status of an answer.
+func (r *remote) advice(status int) string {
+	switch {
+	case status == http.StatusUnauthorized && r.tenant == "":
+		return "give --tenant and, where the collector reads another header than " + r.header + ", --tenant-header"
+	case status == http.StatusUnauthorized:
+		return "was sent the tenant in the header " + r.header + ": --tenant-header must name the one that it reads"
+	case status == http.StatusForbidden:
+		return "a collector forbids nothing, so ask who runs what stands before it; it may want http://user:password@ in the URL"
+	case status == http.StatusNotFound:
+		return "no collector answers at " + r.base.Redacted() + ": check the URL's port and path"
+	}
+	return ""
 }
 
 // positive refuses durations that are not above zero.
