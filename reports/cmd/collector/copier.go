@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,13 +41,16 @@ type copier struct {
 	source, target *store
 	from, to       int64               // the instants to copy, Unix nanoseconds
 	slots          *semaphore.Weighted // of blobs in memory
-	tenants        int
+
+	mu   sync.Mutex
+	have map[string]bool // the tenants that have something to copy; guarded by mu
 
 	copied, present, expired, failed, faults, volume atomic.Int64
 }
 
 func newCopier(p *process, source, target *store, parallel int) *copier {
-	return &copier{p: p, source: source, target: target, slots: semaphore.NewWeighted(int64(parallel))}
+	return &copier{p: p, source: source, target: target, slots: semaphore.NewWeighted(int64(parallel)),
+		have: make(map[string]bool)}
 }
 
 // copy copies the tenants' values, all tenants' without any, and says how many.
@@ -56,13 +60,24 @@ func (k *copier) copy(ctx context.Context, tenants []string) error {
 	if err != nil {
 		return err
 	}
-	k.tenants = countTenants(rows)
 	err = k.all(ctx, rows)
 	fmt.Fprint(k.p.stdout, k.tally(time.Since(begin)))
 	if n := int(k.failed.Load()); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%s not copied", plural(n, "value")))
 	}
+	if err == nil {
+		k.warnEmpty(tenants)
+	}
 	return err
+}
+
+// warnEmpty names the tenants without values: the ID may be mistyped.
+func (k *copier) warnEmpty(tenants []string) {
+	for _, tenant := range tenants {
+		if !k.have[tenant] {
+			k.p.warn("warning: tenant %q has nothing to copy", tenant)
+		}
+	}
 }
 
 // tally is what became of the values of a copy.
@@ -72,15 +87,7 @@ func (k *copier) tally(took time.Duration) string {
 	if n := k.expired.Load(); n > 0 {
 		text += fmt.Sprintf(", %d too old for the destination's retention", n)
 	}
-	return text + fmt.Sprintf(", of %s, in %v\n", plural(k.tenants, "tenant"), took.Round(time.Millisecond))
-}
-
-func countTenants(rows []bucket.Row) int {
-	seen := make(map[string]bool)
-	for _, row := range rows {
-		seen[row.Tenant] = true
-	}
-	return len(seen)
+	return text + fmt.Sprintf(", of %s, in %v\n", plural(len(k.have), "tenant"), took.Round(time.Millisecond))
 }
 
 // all copies rows, some at a time.
@@ -111,6 +118,7 @@ func (k *copier) row(ctx context.Context, row bucket.Row) error {
 	if err != nil || len(entries) == 0 {
 		return err
 	}
+	k.note(row.Tenant)
 	there, err := k.target.index.Query(ctx, row, entries[0].Time, entries[len(entries)-1].Time+1)
 	if err != nil {
 		return err
@@ -126,6 +134,13 @@ func (k *copier) row(ctx context.Context, row bucket.Row) error {
 		})
 	}
 	return g.Wait()
+}
+
+// note remembers that a tenant has something to copy.
+func (k *copier) note(tenant string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.have[tenant] = true
 }
 
 // missing returns the entries that are to be copied.

@@ -66,12 +66,16 @@ func TestCopyPart(t *testing.T) {
 			{"--tenant a --tenant b", "copied 3 values|, 5 present, of 2 tenants,"},
 			{"", "copied 4 values|, 8 present, of 3 tenants,"},
 			{"--tenant c", "copied 0 values|, 0 present, of 0 tenants,"},
+			{"--tenant a,c", "copied 0 values|, 4 present, of 1 tenant,"},
 			{"--start 3600 --end 3600", "copied 0 values|, 0 present, of 0 tenants,"},
 		} {
-			said := must(t, append([]string{"copy", "--from", source, "--to", to}, strings.Fields(c.args)...)...)
+			r := collect(t, append([]string{"copy", "--from", source, "--to", to}, strings.Fields(c.args)...)...)
 			head, tail, _ := strings.Cut(c.want, "|")
-			if !strings.HasPrefix(said, head) || !strings.Contains(said, tail) {
-				t.Errorf("to %.9s, copy %d: said %q, want %q", to, i, said, c.want)
+			if r.code != 0 || !strings.HasPrefix(r.stdout, head) || !strings.Contains(r.stdout, tail) {
+				t.Errorf("to %.9s, copy %d: exit %d, said %q, %q, want %q", to, i, r.code, r.stdout, r.stderr, c.want)
+			}
+			if nothing := strings.Contains(r.stderr, `tenant "c" has nothing to copy`); nothing != strings.Contains(c.args, "c") {
+				t.Errorf("to %.9s, copy %d: said %q", to, i, r.stderr)
 			}
 		}
 		back := filepath.Join(t.TempDir(), "data") // and by the rows of named tenants
