@@ -101,12 +101,12 @@ func (c *copying) run(ctx context.Context, p *process, args []string) (err error
 	if len(args) > 0 {
 		return usagef("%q is no flag: copy takes no arguments", args[0])
 	}
-	source, err := c.from.open(ctx, setup{logger: warnings(p.stderr), existing: true})
+	source, err := c.from.open(ctx, setup{logger: warnings(p.stderr), existing: true, instead: "stop it"})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
-	target, err := c.to.open(ctx, setup{logger: warnings(p.stderr)})
+	target, err := c.to.open(ctx, setup{logger: warnings(p.stderr), instead: "stop it"})
 	if err != nil {
 		return err
 	}

@@ -212,7 +212,7 @@ func TestServeWithoutTenants(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if code := s.stop(); code != 0 || !strings.Contains(s.said(), `"level":"INFO"`) {
+	if code := s.stop(); code != 0 || !strings.Contains(s.said(), `"level":"INFO"`) || !strings.Contains(s.said(), `"msg":"stopped","values_stored":1}`) {
 		t.Errorf("exit %d: %s", code, s.said())
 	}
 	got := must(t, append([]string{"query", "--json", "--start", "-1h", "--end", "+1h"}, store...)...)

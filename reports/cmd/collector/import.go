@@ -62,7 +62,8 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 	if err != nil {
 		return err
 	}
-	i.store, err = i.into.open(ctx, setup{logger: warnings(p.stderr)})
+	i.store, err = i.into.open(ctx, setup{logger: warnings(p.stderr),
+		instead: "post the files to it with \"collector push --to URL\", or stop it"})
 	if err != nil {
 		return err
 	}

@@ -103,3 +103,23 @@ func TestADirectoryIsHeldByOneProcess(t *testing.T) {
 		}
 	}
 }
+
+// Who meets a directory that a collector holds is told what to do in place.
+func TestAHeldDirectoryIsExplained(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	serveAsProcess(t, "--data", data)
+	path := write(t, filepath.Join(t.TempDir(), "5.json"), sample("one", 1))
+	for want, args := range map[string][]string{
+		"ask it with --from URL in place of --data, or stop it":           {"query", "--at", "now", "--data", data},
+		`post the files to it with "collector push --to URL", or stop it`: {"import", path, "--data", data},
+		"when that is a collector, stop it":                               {"copy", "--from", data, "--to", t.TempDir()},
+		"stop it, or give --data another directory":                       {"serve", "--data", data},
+	} {
+		r := collect(t, args...)
+		if line := "another process holds it"; r.code != 1 || !strings.Contains(r.stderr, line) || !strings.HasSuffix(r.stderr, want+"\n") ||
+			strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+			t.Errorf("%s: exit %d, said %q, %q, want %q", args[0], r.code, r.stdout, r.stderr, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +50,7 @@ type setup struct {
 	metrics   prometheus.Registerer // nil for none
 	retention time.Duration         // 0 for what the place says
 	existing  bool                  // the directory must hold a store
+	instead   string                // what to do when a running collector holds the directory
 }
 
 // place defines the flags that name a store. The caller excludes what is
@@ -138,12 +140,32 @@ func (pl *place) open(ctx context.Context, how setup) (*store, error) {
 	if !pl.embedded() {
 		return pl.openAWS(ctx, &how)
 	}
+	s, err := pl.openDirectory(&how)
+	if errors.Is(err, syscall.EAGAIN) { // what a lock of another process's answers
+		err = &heldError{pl.data, how.instead, err}
+	}
+	return s, err
+}
+
+func (pl *place) openDirectory(how *setup) (*store, error) {
 	opts := &local.Options{Retention: how.retention, Logger: how.logger}
 	if how.existing {
 		return openExisting(pl.data, opts)
 	}
 	return openStore(pl.data, opts)
 }
+
+// heldError says that another process holds a directory, and what to do.
+type heldError struct {
+	dir, instead string
+	err          error
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("open store %q: another process holds it: when that is a collector, %s", e.dir, e.instead)
+}
+
+func (e *heldError) Unwrap() error { return e.err }
 
 func (pl *place) openAWS(ctx context.Context, how *setup) (*store, error) {
 	index, err := pl.table.open(ctx, how)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -61,6 +62,7 @@ type server struct {
 	log       *slog.Logger
 	metrics   *prometheus.Registry
 	store     *store
+	stored    atomic.Int64 // values
 	collector *reports.Collector
 	web       *http.Server
 }
@@ -108,7 +110,8 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
 	s.log = s.logging.logger(p.stderr)
-	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention})
+	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention,
+		instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err
 	}
@@ -132,7 +135,8 @@ func (s *server) wire() (err error) {
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
 			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
-			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
+			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated:      blobs.MaxBytes,
@@ -191,6 +195,7 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 			err = errors.Join(err, e)
 		}
 	}
+	s.log.Info("stopped", "values_stored", s.stored.Load())
 	return err
 }
 
