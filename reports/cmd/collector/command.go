@@ -99,8 +99,10 @@ func (p *process) exit(name string, err error) int {
 }
 
 // warn writes one line to standard error, without what is secret in locations.
+// It begins with the command's name, which some errors do of their own accord.
 func (p *process) warn(format string, args ...any) {
 	line := hideSecrets(strings.TrimSpace(fmt.Sprintf(format, args...)))
+	line = strings.TrimPrefix(line, "collector: ")
 	fmt.Fprintf(p.stderr, "collector: %s\n", strings.ReplaceAll(line, "\n", "; "))
 }
 

@@ -165,7 +165,8 @@ func TestErrorsAreSingleLines(t *testing.T) {
 	t.Parallel()
 	p := &process{stderr: &lockedWriter{w: new(bytes.Buffer)}}
 	p.warn("first\nsecond\n")
-	if got := p.stderr.w.(*bytes.Buffer).String(); got != "collector: first; second\n" {
+	p.warn("%s", "collector: third")
+	if got := p.stderr.w.(*bytes.Buffer).String(); got != "collector: first; second\ncollector: third\n" {
 		t.Errorf("wrote %q", got)
 	}
 }
