@@ -33,4 +33,4 @@ bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
 clean:
-	rm -rf bin data .tools
+	rm -rf bin data .tools *.test *.out bench/*.test bench/*.out
