@@ -9,8 +9,9 @@ import (
 // At returns the merge of the window that ends at an instant. From the last
 // seal on that is the live window: the open tick and the sealed ones that
 // ended less than a window before the last seal, at the cost of at most two
-// merges; for a window after the clock was set back, only what came since. Any earlier instant is
-// Range(at − window, at). The value is shared: nobody may change it.
+// merges; for a window after the clock was set back, only what came since.
+// Any earlier instant is Range(at − window, at). The value is shared: nobody
+// may change it.
 func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time) (v T, err error) {
 	if err := CheckTenant(tenant); err != nil {
 		return v, err
