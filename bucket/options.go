@@ -114,9 +114,9 @@ func (o *CollectorOptions[T]) check() error {
 	case o.Window < o.Tick:
 		return fmt.Errorf("a window of %v is shorter than a tick of %v", o.Window, o.Tick)
 	case o.MaxPending < 0 || o.Flushes < 0:
-		return fmt.Errorf("MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
+		return fmt.Errorf("limits MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
-		return fmt.Errorf("Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
+		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)
 	}
 	return nil
