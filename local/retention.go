@@ -51,7 +51,11 @@ func (db *DB) sweep(ctx context.Context) error {
 		if err != nil || batch.Empty() {
 			return errors.Join(err, batch.Close())
 		}
-		return e.apply(batch)
+		if err := e.apply(batch); err != nil {
+			return err
+		}
+		db.opts.Logger.Info("retention removed the hours before", "hour", time.Unix(hour*3600, 0).UTC(), "dir", db.dir)
+		return nil
 	})
 }
 

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,4 +124,26 @@ func disk(t *testing.T, db *DB) uint64 {
 		t.Fatal(err)
 	}
 	return stats.DiskBytes
+}
+
+// TestRetentionTells: what is removed for good is in the log, and only then.
+func TestRetentionTells(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	db := openIn(t, "data", &Options{FS: mem})
+	commit(t, db, "t", 0, 100)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, told := range []bool{true, false} {
+		var log bytes.Buffer
+		db := openIn(t, "data", &Options{FS: mem, Retention: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Now: func() time.Time { return time.Unix(1_700_000_000, 0) }})
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "retention removed the hours before"); got != told {
+			t.Errorf("told %v, want %v: %s", got, told, log.String())
+		}
+	}
 }
