@@ -16,7 +16,7 @@ const maxMoves = 64
 
 // work tries the pending values as they become due, some at a time, until
 // enough says so or ctx ends, and waits for those it has begun. A value that
-// fails or hangs holds up none but those of tenants that failed last time too.
+// fails or hangs holds up none but those of tenants that were slow to fail.
 func (c *Collector[T]) work(ctx context.Context, enough func() bool) {
 	var g errgroup.Group
 	for l := range lanes {

@@ -176,11 +176,15 @@ func (o *outbox[T]) take(from lane, now time.Time) (p *pending[T], wait time.Dur
 	return nil, -1, o.changed
 }
 
-// remove forgets a value that was taken and delivered.
+// remove forgets a value that was taken and delivered. Those that were parked
+// behind it are due at once: the store takes their tenant's values again.
 func (o *outbox[T]) remove(p *pending[T]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.all, p)
+	for _, parked := range p.owner.parked {
+		parked.due = time.Time{}
+	}
 	o.clear(p)
 	o.signal()
 }
