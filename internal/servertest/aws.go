@@ -77,7 +77,7 @@ func dynalite() program {
 		if err != nil {
 			return nil, err
 		}
-		script, err := pinned("npm", "node_modules", "dynalite", "cli.js")
+		script, err := pinned("npm", "dynalite.js")
 		return []string{
 			node, script, "--host", "127.0.0.1", "--port", strconv.Itoa(port),
 			"--createTableMs", "50", "--updateTableMs", "50", "--deleteTableMs", "50",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -380,4 +382,24 @@ func (o *observer) Fatalf(format string, args ...any) { o.end("fatal: "+format, 
 func (o *observer) end(format string, args ...any) {
 	o.outcome = fmt.Sprintf(format, args...)
 	runtime.Goexit()
+}
+
+// TestDynaliteOutlivesItsClients hangs up in the middle of a request, as the tests of faults do.
+func TestDynaliteOutlivesItsClients(t *testing.T) {
+	t.Parallel()
+	endpoint, p := Dynalite(t)
+	for range 20 {
+		conn, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond) // until it reads the body
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	works(t, "after clients that hung up", strings.TrimPrefix(endpoint, "http://"), putItem, getItem)
 }
