@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,7 +29,9 @@ type Collector[T any] struct {
 	opts    CollectorOptions[T]
 	past    *Quantizer[T]
 	metrics *collectorMetrics
-	started atomic.Int64 // Unix nanoseconds; no value of this collector is from before
+	id      string        // differs from every other collector's
+	changes atomic.Uint64 // how many versions tenants have had
+	started atomic.Int64  // Unix nanoseconds; no value of this collector is from before
 
 	outbox     *outbox[T]
 	pending    atomic.Int64 // bytes not yet discoverable
@@ -47,18 +50,20 @@ type Collector[T any] struct {
 // tenant is one tenant's values that are not only in the store.
 type tenant[T any] struct {
 	id      string
-	failing atomic.Bool // the last attempt to flush a value was slow to fail
+	changes *atomic.Uint64 // the collector's
+	failing atomic.Bool    // the last attempt to flush a value was slow to fail
 
 	probe  *pending[T]   // the one value that is in the doubtful lane; of the outbox
 	parked []*pending[T] // those that wait for it; likewise
 
-	mu     sync.Mutex // guards what follows
-	window *Window[T]
-	size   int64         // bytes added to the current tick
-	last   int64         // the last instant given, Unix nanoseconds
-	held   []*pending[T] // sealed, not yet known to be discoverable
-	asking map[*watch[T]]struct{}
-	gone   bool // forgotten by the collector: look the tenant up again
+	mu      sync.Mutex // guards what follows
+	window  *Window[T]
+	size    int64         // bytes added to the current tick
+	last    int64         // the last instant given, Unix nanoseconds
+	version uint64        // what Held.Version is made of
+	held    []*pending[T] // sealed, not yet known to be discoverable
+	asking  map[*watch[T]]struct{}
+	gone    bool // forgotten by the collector: look the tenant up again
 }
 
 // NewCollector returns a collector over an index and a blob store. It does
@@ -77,7 +82,7 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 		return nil, err
 	}
 	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
-		outbox:  newOutbox[T](),
+		outbox: newOutbox[T](), id: rand.Text(),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
 	c.started.Store(c.now())
 	c.lastSealed.Store(c.started.Load())
@@ -171,7 +176,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	defer c.mu.Unlock()
 	t := c.tenants[id]
 	if t == nil {
-		t = &tenant[T]{id: id, window: w, last: math.MinInt64, asking: make(map[*watch[T]]struct{})}
+		t = &tenant[T]{id: id, changes: &c.changes, version: c.changes.Add(1), window: w, last: math.MinInt64, asking: make(map[*watch[T]]struct{})}
 		c.tenants[id] = t
 		c.metrics.tenantIDs.Inc()
 	}
@@ -247,7 +252,7 @@ func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	if !ok {
 		return nil
 	}
-	t.last = at
+	t.last, t.version = at, t.changes.Add(1)
 	p := &pending[T]{owner: t, value: v, size: t.size, due: time.Now(), done: make(chan struct{}),
 		turn: make(chan struct{}, 1)}
 	p.name(t.last)

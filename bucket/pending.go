@@ -51,8 +51,13 @@ func (p *pending[T]) name(t int64) {
 }
 
 // move gives the value another instant, up to a microsecond later: random, so
-// that two writers do not meet again and again.
+// that two writers do not meet again and again. Whoever asks what is held sees
+// the new instant together with a new version.
 func (p *pending[T]) move() {
+	t := p.owner
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version = t.changes.Add(1)
 	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
 }
 

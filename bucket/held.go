@@ -1,0 +1,129 @@
+package bucket
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Held is what a collector holds of a tenant, at one moment, that the index
+// may not have yet. With the index as it is read after that moment, a Querier
+// makes an answer of it that holds everything once.
+type Held[T any] struct {
+	// Version is another one after each seal of a tick that held a value, and
+	// after each change of a sealed value's entry. Collectors never share one.
+	Version string
+	// Next is an instant, Unix nanoseconds, that no value sealed later
+	// precedes unless the clock is set back.
+	Next int64
+	// Sealed are the values not known to be in the index, of the range that
+	// was asked for, in the order in which they were sealed.
+	Sealed []HeldValue[T]
+	// Open is the value of the open tick. IsOpen is false when it has none, or
+	// when its instant to come is out of the range.
+	Open   T
+	IsOpen bool
+}
+
+// HeldValue is a sealed value on its way into the index.
+type HeldValue[T any] struct {
+	Entry Entry
+	// Own says that Entry's key is this value's for good: an entry of that
+	// key in the index is its own and not another writer's.
+	Own   bool
+	Value T
+}
+
+// Held returns what the collector holds of a tenant with from ≤ instant < to
+// that may not be in the index yet. Values are shared: nobody may change them.
+// It costs no merge and waits for no store.
+func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
+	start, end, err := c.span(tenant, from, to)
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return Held[T]{}, err
+	}
+	t := c.lookup(tenant)
+	if t == nil {
+		return Held[T]{Version: c.versionOf(0), Next: c.now()}, nil
+	}
+	return c.heldOf(t, start, end), nil
+}
+
+func (c *Collector[T]) heldOf(t *tenant[T], from, to int64) Held[T] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := Held[T]{Version: c.versionOf(t.version), Next: t.next(c.now())}
+	for _, p := range t.held {
+		stage, e := p.state()
+		if e.Time >= from && e.Time < to {
+			h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: stage >= stored, Value: p.value})
+		}
+	}
+	if h.Next >= from && h.Next < to {
+		h.Open, h.IsOpen = t.window.Current()
+	}
+	return h
+}
+
+// versionOf makes a version of this collector of a number.
+func (c *Collector[T]) versionOf(n uint64) string {
+	return c.id + "-" + strconv.FormatUint(n, 10)
+}
+
+// extra returns the values that are not among the entries.
+func (h *Held[T]) extra(entries []Entry) (values []T) {
+	for _, v := range h.Sealed {
+		if !names(entries, v.Entry) {
+			values = append(values, v.Value)
+		}
+	}
+	if h.IsOpen {
+		values = append(values, h.Open)
+	}
+	return values
+}
+
+// maxMoved is how much later, in nanoseconds, a sealed value may be found in
+// the index than it was held for: instants that are taken move it on, by a
+// microsecond at the most each time.
+const maxMoved = int64(time.Millisecond)
+
+// doubtful reports whether entries, which were read after h, may hold one of
+// its values without naming it: the open tick may have been sealed since, a
+// value may have moved, or a key be another writer's.
+func (h *Held[T]) doubtful(entries []Entry) bool {
+	if h.IsOpen && hasWithin(entries, h.Next, math.MaxInt64) {
+		return true
+	}
+	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {
+		if names(entries, v.Entry) {
+			return !v.Own
+		}
+		return hasWithin(entries, v.Entry.Time, v.Entry.Time+maxMoved)
+	})
+}
+
+// confirms reports whether h, which was asked for after the entries were read,
+// shows that what was held before is what was held then.
+func (h *Held[T]) confirms(before *Held[T], entries []Entry) bool {
+	if h.Version != before.Version {
+		return false
+	}
+	return !slices.ContainsFunc(before.Sealed, func(v HeldValue[T]) bool {
+		return !v.Own && names(entries, v.Entry) && h.undecided(v.Entry)
+	})
+}
+
+// undecided reports whether it is open whose an entry is.
+func (h *Held[T]) undecided(e Entry) bool {
+	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return v.Entry == e && !v.Own })
+}
+
+// hasWithin reports whether entries, which ascend, have one of [from, to].
+func hasWithin(entries []Entry, from, to int64) bool {
+	place, _ := search(entries, from)
+	return place < len(entries) && entries[place].Time <= to
+}

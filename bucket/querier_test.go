@@ -1,0 +1,428 @@
+package bucket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+func (s *stores) querier(t testing.TB) *bucket.Querier[ids] {
+	t.Helper()
+	q, err := bucket.NewQuerier(s.index, s.blobs, mergeIDs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// hooked is a source that calls before and after around each question.
+type hooked struct {
+	bucket.Source[ids]
+	asked         atomic.Int64
+	before, after func(n int64) error // n counts from 1; nil for nothing
+}
+
+func (h *hooked) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[ids], error) {
+	n := h.asked.Add(1)
+	if h.before != nil {
+		if err := h.before(n); err != nil {
+			return bucket.Held[ids]{}, err
+		}
+	}
+	held, err := h.Source.Held(ctx, tenant, from, to)
+	if err == nil && h.after != nil {
+		err = h.after(n)
+	}
+	return held, err
+}
+
+// always is a range around all that tests do.
+func always() (from, to time.Time) {
+	now := time.Now()
+	return now.Add(-1000 * time.Hour), now.Add(1000 * time.Hour)
+}
+
+func ask(t *testing.T, q *bucket.Querier[ids], sources ...bucket.Source[ids]) bucket.Answer[ids] {
+	t.Helper()
+	from, to := always()
+	a, err := q.Range(t.Context(), "a", from, to, sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestQuerierAnswersHoldEveryValueOnce asks without pause while values arrive
+// at three collectors of one store, are sealed, flushed, and fail to be.
+func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
+	n := 0
+	s.index.Inject(func(call indextest.Call) indextest.Fault {
+		if n++; call.Op == indextest.Put && n%3 == 0 {
+			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+		}
+		return indextest.Fault{}
+	})
+	const collectors, each = 3, 200
+	var sources []bucket.Source[ids]
+	var adders, askers sync.WaitGroup
+	var counts [collectors]atomic.Int64
+	var done atomic.Bool
+	for w := range collectors {
+		opts := fast()
+		opts.Tick, opts.Window = 5*time.Millisecond, time.Second
+		c := s.collector(t, opts)
+		r := start(t, c)
+		sources = append(sources, c)
+		adders.Go(func() {
+			for i := range each {
+				mustAdd(t, c, "a", w*each+i)
+				counts[w].Store(int64(i + 1))
+				time.Sleep(200 * time.Microsecond)
+			}
+			time.Sleep(30 * time.Millisecond)
+			r.end(t)
+		})
+	}
+	q := s.querier(t)
+	from, to := always()
+	for range 3 {
+		askers.Go(func() {
+			for !done.Load() && !t.Failed() {
+				var least [collectors]int64
+				for w := range least {
+					least[w] = counts[w].Load()
+				}
+				a, err := q.Range(t.Context(), "a", from, to, sources)
+				if errors.Is(err, bucket.ErrUnsettled) {
+					continue // on a busy machine
+				}
+				if err := errors.Join(append(a.Failed, err)...); err != nil {
+					t.Error(err)
+				}
+				for w := range least {
+					checkRun(t, a.Value, w*each, int(least[w]))
+				}
+			}
+		})
+	}
+	adders.Wait()
+	done.Store(true)
+	askers.Wait()
+	if got := s.stored(t, "a"); !slices.Equal(got, upTo(collectors*each)) {
+		t.Errorf("stored %d values, want all %d once", len(got), collectors*each)
+	}
+}
+
+// checkRun fails unless v holds the numbers from first on, each once, and at
+// least so many of them.
+func checkRun(t *testing.T, v ids, first, least int) {
+	t.Helper()
+	low, _ := slices.BinarySearch(v, first)
+	high, _ := slices.BinarySearch(v, first+200)
+	for i, id := range v[low:high] {
+		if id != first+i {
+			t.Errorf("a value is lost or twice near %d in %v", id, v[low:high])
+			return
+		}
+	}
+	if high-low < least {
+		t.Errorf("%d values from %d on, want %d at least", high-low, first, least)
+	}
+}
+
+// TestQuerierSeesWhatChangesWhileItAsks changes a collector between the
+// moment it is asked and the moment the index is read.
+func TestQuerierSeesWhatChangesWhileItAsks(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, c *bucket.Collector[ids], s *stores) error{
+		"nothing":             func(*testing.T, *bucket.Collector[ids], *stores) error { return nil },
+		"the tick is flushed": func(t *testing.T, c *bucket.Collector[ids], _ *stores) error { return c.Flush(t.Context()) },
+		"the tick is sealed and not stored": func(t *testing.T, c *bucket.Collector[ids], _ *stores) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_ = c.Flush(ctx)
+			return nil
+		},
+		"flushed, and more came": func(t *testing.T, c *bucket.Collector[ids], _ *stores) error {
+			return errors.Join(c.Flush(t.Context()), c.Add("b", ids{7}), c.Flush(t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStores(t)
+			c := s.collector(t, fast())
+			mustAdd(t, c, "a", 1)
+			if err := c.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustAdd(t, c, "a", 2, 3)
+			h := &hooked{Source: c}
+			h.after = func(n int64) error {
+				if n == 1 {
+					return change(t, c, s)
+				}
+				return nil
+			}
+			wantIDs(t, "answer", ask(t, s.querier(t), h).Value, nil, ids{1, 2, 3})
+		})
+	}
+}
+
+// TestQuerierFollowsAValueOffItsOwnBlob has a value find its key taken by what
+// it stored itself in an attempt that seemed to fail: it is indexed under
+// another, and nothing under the first.
+func TestQuerierFollowsAValueOffItsOwnBlob(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, fast())
+	mustAdd(t, c, "a", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = c.Flush(ctx)
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Stored: true, Times: 1})
+	h := &hooked{Source: c}
+	h.after = func(n int64) error {
+		if n == 1 {
+			return c.Flush(t.Context())
+		}
+		return nil
+	}
+	wantIDs(t, "answer", ask(t, s.querier(t), h).Value, nil, ids{1})
+}
+
+// TestQuerierWaitsForTheOwnerOfAnInstant finds an entry of another writer at
+// the instant of a value that has yet to learn that it is taken.
+func TestQuerierWaitsForTheOwnerOfAnInstant(t *testing.T) {
+	t.Parallel()
+	s, first, second := rivals(t)
+	h := &hooked{Source: first}
+	h.after = func(n int64) error {
+		switch n {
+		case 1:
+			return second.Flush(t.Context())
+		case 4:
+			return first.Flush(t.Context())
+		}
+		return nil
+	}
+	wantIDs(t, "answer", ask(t, s.querier(t), h).Value, nil, ids{1, 2})
+}
+
+// rivals returns two collectors that each hold a value of one instant, 1 and 2.
+func rivals(t *testing.T) (s *stores, first, second *bucket.Collector[ids]) {
+	t.Helper()
+	s = newStores(t)
+	still := time.Now()
+	collector := func(value int) *bucket.Collector[ids] {
+		opts := fast()
+		opts.Now = func() time.Time { return still }
+		c := s.collector(t, opts)
+		mustAdd(t, c, "a", value)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = c.Flush(ctx)
+		return c
+	}
+	return s, collector(1), collector(2)
+}
+
+// TestQuerierFollowsAValueThatMoves has another writer take the instant of a
+// value that was asked for before it found out.
+func TestQuerierFollowsAValueThatMoves(t *testing.T) {
+	t.Parallel()
+	s, first, second := rivals(t)
+	h := &hooked{Source: first}
+	h.after = func(n int64) error {
+		if n == 1 {
+			return errors.Join(second.Flush(t.Context()), first.Flush(t.Context()))
+		}
+		return nil
+	}
+	wantIDs(t, "answer", ask(t, s.querier(t), h, second).Value, nil, ids{1, 2})
+	if h.asked.Load() < 2 {
+		t.Error("the collector of which a value moved was asked once")
+	}
+}
+
+func TestQuerierNamesSourcesThatFail(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	good, bad := s.collector(t, fast()), s.collector(t, fast())
+	mustAdd(t, good, "a", 1)
+	mustAdd(t, bad, "a", 2)
+	if err := errors.Join(good.Flush(t.Context()), bad.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, good, "a", 3)
+	mustAdd(t, bad, "a", 4)
+	h := &hooked{Source: bad, before: func(int64) error { return errBroken }}
+	a := ask(t, s.querier(t), good, h)
+	wantIDs(t, "answer", a.Value, nil, ids{1, 2, 3})
+	if a.Failed[0] != nil || !errors.Is(a.Failed[1], errBroken) {
+		t.Errorf("failed: %v, want the second only", a.Failed)
+	}
+	h.before = func(n int64) error { // answers, and is gone when asked again
+		if n > 2 {
+			return errBroken
+		}
+		return nil
+	}
+	h.after = func(int64) error { return bad.Flush(t.Context()) }
+	a = ask(t, s.querier(t), good, h)
+	wantIDs(t, "answer", a.Value, nil, ids{1, 2, 3, 4})
+	if !errors.Is(a.Failed[1], errBroken) {
+		t.Errorf("failed: %v, want the second", a.Failed)
+	}
+	h.before, h.after = nil, nil
+	if a = ask(t, s.querier(t), good, h); errors.Join(a.Failed...) != nil {
+		t.Errorf("failed after it healed: %v", a.Failed)
+	}
+}
+
+func TestQuerierErrors(t *testing.T) {
+	t.Parallel()
+	from, to := always()
+	for name, c := range map[string]struct {
+		tenant string
+		spoil  func(s *stores)
+		want   error
+	}{
+		"a tenant that is none": {tenant: "a b", want: new(bucket.TenantError)},
+		"an index that fails": {tenant: "a", want: errBroken, spoil: func(s *stores) {
+			s.index.FailNext(indextest.Query, 1, indextest.Fault{Err: errBroken})
+		}},
+		"a store that fails": {tenant: "a", want: errBroken, spoil: func(s *stores) {
+			s.tier.Inject(tiertest.Fault{Op: tiertest.Get, Err: errBroken})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStores(t)
+			collector := s.collector(t, fast())
+			mustAdd(t, collector, "a", 1)
+			if err := collector.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.reopen(t)
+			if c.spoil != nil {
+				c.spoil(s)
+			}
+			_, err := s.querier(t).Range(t.Context(), c.tenant, from, to, []bucket.Source[ids]{collector})
+			if e := new(bucket.TenantError); !errors.Is(err, c.want) && !(errors.As(err, &e) && errors.As(c.want, &e)) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// TestQuerierGivesUp is asked by collectors that never stand still, and by
+// callers who leave.
+func TestQuerierGivesUp(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, fast())
+	h := &hooked{Source: c}
+	h.after = func(int64) error {
+		return errors.Join(c.Flush(context.Background()), c.Add("a", ids{1}))
+	}
+	mustAdd(t, c, "a", 1)
+	from, to := always()
+	_, err := s.querier(t).Range(t.Context(), "a", from, to, []bucket.Source[ids]{h})
+	if !errors.Is(err, bucket.ErrUnsettled) {
+		t.Errorf("got %v, want ErrUnsettled", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	h.after = func(int64) error { cancel(); return nil }
+	if _, err = s.querier(t).Range(ctx, "a", from, to, []bucket.Source[ids]{h}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the caller left", err)
+	}
+}
+
+// TestHeldIsOfTheRange asks for parts of what a collector holds.
+func TestHeldIsOfTheRange(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	now := time.Unix(1_700_000_000, 0)
+	opts := fast()
+	opts.Now = func() time.Time { return now }
+	c := s.collector(t, opts)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 3 { // sealed at 0, 10 and 20 s
+		mustAdd(t, c, "a", i)
+		_ = c.Flush(ctx)
+		now = now.Add(10 * time.Second)
+	}
+	mustAdd(t, c, "a", 3) // open at 30 s
+	begun := time.Unix(1_700_000_000, 0)
+	for _, r := range []struct {
+		from, to int
+		want     ids
+	}{
+		{-10, 0, nil}, {0, 1, ids{0}}, {0, 10, ids{0}}, {1, 21, ids{1, 2}}, {20, 30, ids{2}}, {20, 31, ids{2, 3}}, {30, 31, ids{3}}, {31, 99, nil},
+	} {
+		from, to := begun.Add(time.Duration(r.from)*time.Second), begun.Add(time.Duration(r.to)*time.Second)
+		h, err := c.Held(t.Context(), "a", from, to)
+		var got ids
+		for _, v := range h.Sealed {
+			got = append(got, v.Value...)
+		}
+		if h.IsOpen {
+			got = append(got, h.Open...)
+		}
+		wantIDs(t, fmt.Sprint("held in ", r.from, " to ", r.to), got, err, r.want)
+		has, err := s.querier(t).Has(t.Context(), "a", from, to, []bucket.Source[ids]{c})
+		if err != nil || has != (len(r.want) > 0) {
+			t.Errorf("has %d to %d: %v, %v", r.from, r.to, has, err)
+		}
+	}
+	if _, err := c.Held(ctx, "a", begun, begun); !errors.Is(err, context.Canceled) {
+		t.Errorf("held for one who left: %v", err)
+	}
+}
+
+// TestHeldVersions tells when versions must differ and when not.
+func TestHeldVersions(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, fast())
+	from, to := always()
+	version := func(c *bucket.Collector[ids]) string {
+		h, err := c.Held(t.Context(), "a", from, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Version
+	}
+	seen := []string{version(c), version(s.collector(t, fast()))}
+	mustAdd(t, c, "a", 1)
+	seen = append(seen, version(c))
+	mustAdd(t, c, "a", 2)
+	if v := version(c); v != seen[2] {
+		t.Errorf("a value in the open tick made %s of %s", v, seen[2])
+	}
+	for range 2 {
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, version(c))
+		mustAdd(t, c, "a", 3)
+	}
+	slices.Sort(seen)
+	if distinct := slices.Compact(slices.Clone(seen)); len(distinct) != len(seen) {
+		t.Errorf("versions repeat: %v", seen)
+	}
+}
