@@ -106,20 +106,13 @@ func (h *Held[T]) doubtful(entries []Entry) bool {
 	})
 }
 
-// confirms reports whether h, which was asked for after the entries were read,
-// shows that what was held before is what was held then.
-func (h *Held[T]) confirms(before *Held[T], entries []Entry) bool {
-	if h.Version != before.Version {
-		return false
-	}
-	return !slices.ContainsFunc(before.Sealed, func(v HeldValue[T]) bool {
-		return !v.Own && names(entries, v.Entry) && h.undecided(v.Entry)
+// confirmed reports whether a version seen after the entries were read shows
+// that they belong together with h. Where it was open whose an entry is, it
+// takes another look at both.
+func (h *Held[T]) confirmed(version string, entries []Entry) bool {
+	return h.Version == version && !slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {
+		return !v.Own && names(entries, v.Entry)
 	})
-}
-
-// undecided reports whether it is open whose an entry is.
-func (h *Held[T]) undecided(e Entry) bool {
-	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return v.Entry == e && !v.Own })
 }
 
 // hasWithin reports whether entries, which ascend, have one of [from, to].

@@ -157,7 +157,7 @@ func (p *poll[T]) agree(ctx context.Context, entries []Entry) (bool, error) {
 	}
 	agreed := true
 	for _, i := range doubtful {
-		if p.failed[i] == nil && !now[i].confirms(&p.held[i], entries) {
+		if p.failed[i] == nil && !p.held[i].confirmed(now[i].Version, entries) {
 			p.held[i], agreed = now[i], false
 		}
 	}
