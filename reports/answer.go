@@ -2,27 +2,37 @@ package reports
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// summaryBatch is how many reports a summary reads at a time.
-const summaryBatch = 16
+// Answer is the report that answers a question, and what is not in it.
+type Answer struct {
+	Report *report.Report // shared: nobody may change it; empty when there is nothing
+	// Missing names, in order, what could not be asked: collectors by their
+	// addresses, and "store" where an answer about now had to do without what
+	// is stored. A Collector's answers miss nothing.
+	Missing []string
 
-// Window returns how far back a question of Report reaches.
-func (c *Collector) Window() time.Duration { return c.live.Window() }
+	found bool // there is a report, shortcuts aside
+}
+
+// ask answers a question of a request.
+func (c *Collector) ask(ctx context.Context, tenant string, q question) (Answer, error) {
+	var r *report.Report
+	var err error
+	if q.ranged {
+		r, err = c.Range(ctx, tenant, q.from, q.to)
+	} else {
+		r, err = c.Report(ctx, tenant, q.to)
+	}
+	return Answer{Report: r, found: true}, err
+}
 
 // Tenants returns the ids, sorted, of the tenants with reports in memory.
 func (c *Collector) Tenants() []string { return c.live.Tenants() }
-
-// soon returns an instant to ask for the live window with: no tick that ends
-// while the question is on its way ends after it.
-func (c *Collector) soon() time.Time { return c.now().Add(c.live.Window()) }
 
 // Report returns the merge of the window that ends at an instant; the empty
 // report when there is nothing. From the end of the last tick on, and for any
@@ -71,49 +81,10 @@ func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time)
 	return c.live.Has(ctx, tenant, at.Add(-c.live.Window()), at)
 }
 
-// HasHistoricReports reports whether questions may reach further back than the
-// live window. They may.
-func (c *Collector) HasHistoricReports() bool { return true }
-
-// AdminSummary returns a line for each report stored with an instant in the
-// window that ends just before at: the instant, and report.Summary.
-func (c *Collector) AdminSummary(ctx context.Context, tenant string, at time.Time) (string, error) {
-	return c.summary(ctx, tenant, at.Add(-c.live.Window()), at)
+// held returns what the collector holds of a tenant in a range, and its
+// shortcuts. Shortcuts come first: what supersedes one is held before it leaves.
+func (c *Collector) held(ctx context.Context, tenant string, q question) (h holdings, err error) {
+	h.shortcuts = c.shortcuts.held(tenant, c.now())
+	h.Held, err = c.live.Held(ctx, tenant, q.from, q.to)
+	return h, err
 }
-
-// summary returns a line for each report stored with from ≤ instant < to.
-func (c *Collector) summary(ctx context.Context, tenant string, from, to time.Time) (string, error) {
-	entries, err := c.live.Entries(ctx, tenant, from, to)
-	if err != nil {
-		return "", err
-	}
-	var lines strings.Builder
-	for batch := range slices.Chunk(entries, summaryBatch) {
-		if err := c.summarize(ctx, tenant, batch, &lines); err != nil {
-			return "", err
-		}
-	}
-	return lines.String(), nil
-}
-
-func (c *Collector) summarize(ctx context.Context, tenant string, entries []bucket.Entry, lines *strings.Builder) error {
-	keys := make([]string, len(entries))
-	for i, e := range entries {
-		keys[i] = e.Key
-	}
-	stored, err := c.store.Get(ctx, keys)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		r, ok := stored[e.Key]
-		if !ok {
-			return &bucket.MissingError{Tenant: tenant, Entries: []bucket.Entry{e}}
-		}
-		fmt.Fprintf(lines, "%s  %s\n", stamp(time.Unix(0, e.Time)), report.Summary(r))
-	}
-	return nil
-}
-
-// stamp writes a time to the nanosecond, always as long.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }

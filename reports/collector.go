@@ -23,13 +23,12 @@ const sweepEvery = 5 * time.Second
 // Reports that it takes or returns are shared: nobody may change them. It is
 // safe for any number of goroutines.
 type Collector struct {
+	archive
 	live      *bucket.Collector[*report.Report]
-	store     *tiered.Store[*report.Report]
 	shortcuts *shortcuts
 	waiters   waiters
 	metrics   *metrics
 	maxNodes  int
-	now       func() time.Time
 	closed    atomic.Bool // Close was called
 }
 
@@ -57,8 +56,8 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{live: live, store: store, shortcuts: newShortcuts(live.Window()),
-		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
+	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now}, live: live,
+		shortcuts: newShortcuts(live.Window()), metrics: m, maxNodes: o.MaxTopologyNodes}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values

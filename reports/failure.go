@@ -74,6 +74,12 @@ func busy(err error) *refusal {
 		}
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
 	}
+	if e, ok := errors.AsType[*NoCollectorError](err); ok {
+		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
+	}
+	if errors.Is(err, bucket.ErrUnsettled) {
+		return &refusal{status: http.StatusServiceUnavailable, text: err.Error(), retry: true}
+	}
 	if errors.Is(err, bucket.ErrClosed) || errors.Is(err, tiered.ErrClosed) {
 		return &refusal{status: http.StatusServiceUnavailable, text: "the collector is closing: try another, or again later", retry: true}
 	}

@@ -29,19 +29,27 @@ func (h *Handler) getReport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rpt, err := h.collector.ask(r.Context(), tenant, q)
+	a, err := h.reader.ask(r.Context(), tenant, q)
 	if err != nil {
 		return err
 	}
-	return h.sendReport(w, r, censor.of(rpt))
+	tellMissing(w, a)
+	return h.sendReport(w, r, censor.of(a.Report))
 }
 
-// ask answers a question.
-func (c *Collector) ask(ctx context.Context, tenant string, q question) (*report.Report, error) {
-	if q.ranged {
-		return c.Range(ctx, tenant, q.from, q.to)
+// headerMissing names what is not in an answer, as [Answer.Missing] does, with
+// commas between. It is our own, and absent from answers that miss nothing.
+const headerMissing = "Timeblob-Missing"
+
+func tellMissing(w http.ResponseWriter, a Answer) {
+	if len(a.Missing) > 0 {
+		w.Header().Set(headerMissing, strings.Join(a.Missing, ", "))
 	}
-	return c.Report(ctx, tenant, q.to)
+}
+
+// now returns the answer about now.
+func (h *Handler) now(ctx context.Context, tenant string) (Answer, error) {
+	return h.reader.ask(ctx, tenant, question{to: h.reader.stored().soon()})
 }
 
 // sendReport sends a report as the client wants it.
@@ -99,24 +107,23 @@ func (h *Handler) getProbes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var found any
 	if sparse {
-		found, err = h.collector.HasReports(r.Context(), tenant, h.collector.soon())
-	} else {
-		found, err = h.collector.probes(r.Context(), tenant)
+		found, err := h.reader.HasReports(r.Context(), tenant, h.reader.stored().soon())
+		if err != nil {
+			return err
+		}
+		return h.sendJSON(w, r, found)
 	}
+	a, err := h.now(r.Context(), tenant)
 	if err != nil {
 		return err
 	}
-	return h.sendJSON(w, r, found)
+	tellMissing(w, a)
+	return h.sendJSON(w, r, probesOf(a.Report))
 }
 
-// probes returns the probes that the hosts of the live window name, by host.
-func (c *Collector) probes(ctx context.Context, tenant string) ([]probe, error) {
-	r, err := c.Report(ctx, tenant, c.soon())
-	if err != nil {
-		return nil, err
-	}
+// probesOf returns the probes that a report's hosts name, by host.
+func probesOf(r *report.Report) []probe {
 	hosts := r.Topologies[report.Host].Nodes
 	found := make([]probe, 0, len(hosts))
 	for _, n := range hosts {
@@ -124,7 +131,7 @@ func (c *Collector) probes(ctx context.Context, tenant string) ([]probe, error) 
 		found = append(found, probe{ID: latest(n, "control_probe_id").Value,
 			Hostname: latest(n, "host_name").Value, Version: version.Value, LastSeen: version.Timestamp})
 	}
-	return found, nil
+	return found
 }
 
 // details is what GET /api says.
@@ -153,13 +160,13 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := details{ID: h.opts.ID, Version: h.opts.Version, Hostname: h.opts.Hostname,
-		Capabilities: map[string]bool{"historic_reports": h.collector.HasHistoricReports()}}
-	rpt, err := h.collector.Report(r.Context(), tenant, h.collector.soon())
+		Capabilities: map[string]bool{"historic_reports": h.reader.stored().HasHistoricReports()}}
+	a, err := h.now(r.Context(), tenant)
 	if err != nil {
 		h.opts.Logger.Warn("answered /api without plugins", "err", err)
 		return h.sendJSON(w, r, d)
 	}
-	for _, p := range rpt.Plugins {
+	for _, p := range a.Report.Plugins {
 		d.Plugins = append(d.Plugins, plugin(p))
 	}
 	return h.sendJSON(w, r, d)
@@ -179,7 +186,7 @@ func (h *Handler) getSummary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text, err := h.collector.summary(r.Context(), tenant, q.from, q.to)
+	text, err := h.reader.stored().summary(r.Context(), tenant, q.from, q.to)
 	if err != nil {
 		return err
 	}

@@ -104,10 +104,18 @@ func validHeader(name string) bool {
 	})
 }
 
-// Handler is the HTTP surface of a Collector, as the package comment lists it.
-// It is safe for any number of requests at a time.
+// reader answers questions: a *Collector or a *Querier.
+type reader interface {
+	ask(ctx context.Context, tenant string, q question) (Answer, error)
+	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
+	stored() *archive
+}
+
+// Handler is the HTTP surface of a Collector or a Querier, as the package
+// comment lists it. It is safe for any number of requests at a time.
 type Handler struct {
-	collector *Collector
+	reader    reader
+	collector *Collector // the same; nil where it is a Querier
 	opts      HandlerOptions
 	routes    map[string]route // by path
 	codings   gate
@@ -120,6 +128,18 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 	if c == nil {
 		return nil, errors.New("reports: a handler needs a collector")
 	}
+	return newHandler(c, c, opts)
+}
+
+// NewQueryHandler returns the HTTP surface of a querier, which takes no reports.
+func NewQueryHandler(q *Querier, opts *HandlerOptions) (*Handler, error) {
+	if q == nil {
+		return nil, errors.New("reports: a query handler needs a querier")
+	}
+	return newHandler(q, nil, opts)
+}
+
+func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -128,7 +148,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{collector: c, opts: o, codings: make(gate, o.Codings),
+	h := &Handler{reader: from, collector: c, opts: o, codings: make(gate, o.Codings),
 		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m}
 	h.routes = h.table()
 	return h, nil
@@ -149,13 +169,18 @@ func (h *Handler) table() map[string]route {
 		return map[string]answerer{http.MethodGet: f, http.MethodHead: f}
 	}
 	report := get(h.getReport)
-	report[http.MethodPost] = h.postReport
+	if h.collector != nil {
+		report[http.MethodPost] = h.postReport
+	}
 	routes := map[string]route{
 		"/":              {"root", get(h.getIndex)},
 		"/api":           {"api", get(h.getDetails)},
 		"/api/report":    {"api_report", report},
 		"/api/probes":    {"api_probes", get(h.getProbes)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
+	}
+	if h.collector != nil {
+		routes["/api/held"] = route{"api_held", get(h.getHeld)}
 	}
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}

@@ -43,13 +43,14 @@ func (p params) has(name string) bool { return url.Values(p).Has(name) }
 
 // question reads what is asked about.
 func (h *Handler) question(p params) (question, error) {
-	q, err := p.question(h.collector.now(), h.collector.Window())
+	stored := h.reader.stored()
+	q, err := p.question(stored.now(), stored.window)
 	if err != nil {
 		return q, err
 	}
 	length := q.to.Sub(q.from)
 	if q.open {
-		length -= h.collector.Window()
+		length -= stored.window
 	}
 	if length > h.opts.MaxRange {
 		return q, refuse(http.StatusBadRequest, "the range is longer than %v: ask for a shorter one", h.opts.MaxRange)

@@ -1,0 +1,444 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+const tenantHeader = "X-Scope-OrgID"
+
+// cluster is collectors that share stores, each behind a server of its own,
+// and a querier that asks them all.
+type cluster struct {
+	*Querier
+	clock      *clock
+	index      bucket.Index
+	authority  tiered.Tier
+	registry   *prometheus.Registry
+	collectors []*member
+	handler    *Handler
+}
+
+// member is one collector of a cluster. Its hook, when set, sees requests first.
+type member struct {
+	*Collector
+	server *httptest.Server
+	hook   atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
+}
+
+func (m *member) name() string { return strings.TrimPrefix(m.server.URL, "http://") }
+
+func (m *member) intercept(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	m.hook.Store(&hook)
+}
+
+// newCluster starts n collectors on stores in memory. The functions change
+// options before they are used.
+func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *cluster)) *cluster {
+	t.Helper()
+	c := &cluster{clock: &clock{t: noon}, index: bucket.NewMemIndex(), authority: new(tiered.MemTier),
+		registry: prometheus.NewRegistry()}
+	qo := &QuerierOptions{TenantHeader: tenantHeader, Registerer: c.registry, Now: c.clock.now, Timeout: 5 * time.Second}
+	o := &Options{Now: c.clock.now}
+	if change != nil {
+		change(o, qo, c)
+	}
+	var urls []string
+	for range n {
+		m := c.member(t, *o)
+		c.collectors = append(c.collectors, m)
+		urls = append(urls, m.server.URL)
+	}
+	places, err := ParseCollectors(strings.Join(urls, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Querier, err = NewQuerier(c.index, c.authority, places, qo); err != nil {
+		t.Fatal(err)
+	}
+	if c.handler, err = NewQueryHandler(c.Querier, &HandlerOptions{TenantHeader: tenantHeader}); err != nil {
+		t.Fatal(err)
+	}
+	c.peers.refresh(t.Context())
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func (c *cluster) member(t testing.TB, o Options) *member {
+	t.Helper()
+	collector, err := New(c.index, c.authority, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := NewHandler(collector, &HandlerOptions{TenantHeader: tenantHeader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{Collector: collector}
+	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hook := m.hook.Load(); hook == nil || !(*hook)(w, r) {
+			h.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(m.server.Close)
+	return m
+}
+
+// add gives a report to the collector at a place.
+func (c *cluster) add(t testing.TB, place int, tenant string, r *report.Report) {
+	t.Helper()
+	if err := c.collectors[place].Add(t.Context(), tenant, r, Origin{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) flush(t testing.TB, places ...int) {
+	t.Helper()
+	for _, i := range places {
+		if err := c.collectors[i].Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// want compares an answer with the merge of reports, and what it misses.
+func (c *cluster) want(t testing.TB, a Answer, err error, missing []string, all ...*report.Report) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.Missing, missing) {
+		t.Errorf("missing %q, want %q", a.Missing, missing)
+	}
+	equal(t, a.Report, merged(t, all...))
+}
+
+// TestQuerierIsExact asks about windows and ranges of reports that are stored,
+// on their way, and in open ticks, at two collectors.
+func TestQuerierIsExact(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, nil)
+	ctx := t.Context()
+	c.add(t, 0, "a", hosts("h0"))
+	c.add(t, 0, "b", hosts("other"))
+	c.flush(t, 0) // at noon
+	c.clock.advance(3 * time.Second)
+	c.add(t, 1, "a", hosts("h1"))
+	c.flush(t, 1) // 3 s after
+	c.clock.advance(3 * time.Second)
+	c.add(t, 0, "a", hosts("h2"))
+	gone, leave := context.WithCancel(ctx)
+	leave()
+	_ = c.collectors[0].Flush(gone) // 6 s after: sealed, not stored
+	c.clock.advance(3 * time.Second)
+	c.add(t, 0, "a", hosts("h3")) // in the open ticks, 9 s after
+	c.add(t, 1, "a", hosts("h4"))
+	r := func(ids ...string) (all []*report.Report) {
+		for _, id := range ids {
+			all = append(all, hosts(id))
+		}
+		return all
+	}
+	a, err := c.Report(ctx, "a", c.clock.now())
+	c.want(t, a, err, nil, r("h0", "h1", "h2", "h3", "h4")...)
+	for _, q := range []struct {
+		from, to int // seconds after noon
+		want     []string
+	}{{-10, 0, nil}, {0, 3, []string{"h0"}}, {0, 4, []string{"h0", "h1"}}, {1, 7, []string{"h1", "h2"}}, {6, 9, []string{"h2"}}, {7, 10, []string{"h3", "h4"}}} {
+		from, to := noon.Add(time.Duration(q.from)*time.Second), noon.Add(time.Duration(q.to)*time.Second)
+		a, err := c.Range(ctx, "a", from, to)
+		c.want(t, a, err, nil, r(q.want...)...)
+		a, err = c.Report(ctx, "a", to.Add(-time.Second))
+		if to.Add(-time.Second).Before(c.clock.now()) {
+			brute, berr := c.Range(ctx, "a", to.Add(-16*time.Second), to.Add(-time.Second))
+			if berr != nil || err != nil {
+				t.Fatal(err, berr)
+			}
+			equal(t, a.Report, brute.Report)
+		}
+	}
+	a, err = c.Report(ctx, "b", c.clock.now())
+	c.want(t, a, err, nil, hosts("other"))
+	a, err = c.Report(ctx, "nobody", c.clock.now())
+	c.want(t, a, err, nil)
+	c.flush(t, 0, 1)
+	a, err = c.Report(ctx, "a", c.clock.now())
+	c.want(t, a, err, nil, r("h0", "h1", "h2", "h3", "h4")...)
+}
+
+// counted is a report that shows in an answer's Sampling whether it was
+// counted twice, and in its containers that it is there.
+func counted(id int) *report.Report {
+	r := container(fmt.Sprintf("c%06d", id), "h")
+	r.Sampling = report.Sampling{Count: 1, Total: 1}
+	r.TS = noon
+	return r
+}
+
+// TestQuerierWhileCollectorsRun posts to two collectors that seal and store all
+// the time, and asks: every report acknowledged before a question is in its
+// answer, and none twice.
+func TestQuerierWhileCollectorsRun(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, func(o *Options, q *QuerierOptions, _ *cluster) {
+		o.Now, q.Now = time.Now, time.Now
+		o.Live.Tick, o.Live.Window = 20*time.Millisecond, time.Minute
+		q.Window = time.Minute
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	var running, adding, asking sync.WaitGroup
+	var acknowledged atomic.Int64
+	for i, m := range c.collectors {
+		running.Go(func() { _ = m.Run(ctx) })
+		adding.Go(func() {
+			for n := range 150 {
+				c.add(t, i, "a", counted(i*1000+n))
+				acknowledged.Add(1)
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	var done atomic.Bool
+	asking.Go(func() {
+		for !done.Load() && !t.Failed() {
+			least := int(acknowledged.Load())
+			a, err := c.Report(ctx, "a", time.Now().Add(time.Second))
+			if err != nil || len(a.Missing) > 0 {
+				t.Error(a.Missing, err)
+				return
+			}
+			if n := containers(a.Report); n < least || n != int(a.Report.Sampling.Count) {
+				t.Errorf("%d reports, %d counted, want %d at least and each once", n, a.Report.Sampling.Count, least)
+			}
+		}
+	})
+	adding.Wait()
+	done.Store(true)
+	asking.Wait()
+	stop()
+	running.Wait()
+	c.flush(t, 0, 1)
+	a, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil || containers(a.Report) != 300 || a.Report.Sampling.Count != 300 {
+		t.Errorf("at last %d of 300 reports, error %v", containers(a.Report), err)
+	}
+}
+
+// TestQuerierNamesMissingCollectors has one collector of two, and then both,
+// fail in many ways.
+func TestQuerierNamesMissingCollectors(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"500":            func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken on purpose", 500) },
+		"cut off":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"hangs":          func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"something else": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
+		"no end": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", `multipart/mixed; boundary="b"`)
+			w.Header().Set(headerVersion, "v")
+			w.Header().Set(headerNext, "1")
+			_, _ = io.WriteString(w, "--b\r\nTimeblob-Role: open\r\n\r\n")
+		},
+		"too much": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", `multipart/mixed; boundary="b"`)
+			w.Header().Set(headerVersion, "v")
+			w.Header().Set(headerNext, "1")
+			_, _ = io.WriteString(w, "--b\r\nTimeblob-Role: open\r\n\r\n"+strings.Repeat("x", 2<<20))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 2, func(_ *Options, q *QuerierOptions, _ *cluster) {
+				q.MaxAnswer = 1 << 20
+				if name == "hangs" {
+					q.Timeout = 100 * time.Millisecond
+				}
+			})
+			c.add(t, 0, "a", hosts("stored"))
+			c.flush(t, 0)
+			c.add(t, 0, "a", hosts("lost"))
+			c.add(t, 1, "a", hosts("held"))
+			hook := func(w http.ResponseWriter, r *http.Request) bool { fault(w, r); return true }
+			c.collectors[0].intercept(hook)
+			a, err := c.Report(t.Context(), "a", noon)
+			c.want(t, a, err, []string{c.collectors[0].name()}, hosts("stored"), hosts("held"))
+			w := c.get("/api/report")
+			if got := w.Header().Get(headerMissing); w.Code != 200 || got != c.collectors[0].name() {
+				t.Errorf("status %d, header %q", w.Code, got)
+			}
+			if n := testutil.ToFloat64(c.metrics.missing); n != 2 {
+				t.Errorf("%v missing were counted, want 2", n)
+			}
+			c.collectors[1].intercept(hook)
+			var none *NoCollectorError
+			if _, err = c.Report(t.Context(), "a", noon); !errors.As(err, &none) || len(none.Errs) != 2 {
+				t.Errorf("without collectors: %v", err)
+			}
+			if w = c.get("/api/report"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+				t.Errorf("without collectors: %d %s", w.Code, w.Body)
+			}
+			c.clock.advance(time.Minute) // what is past is the store's
+			a, err = c.Report(t.Context(), "a", noon.Add(time.Second))
+			both := []string{c.collectors[0].name(), c.collectors[1].name()}
+			slices.Sort(both)
+			c.want(t, a, err, both, hosts("stored"))
+		})
+	}
+}
+
+func (c *cluster) get(target string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", target, nil)
+	r.Header.Set(tenantHeader, "a")
+	w := httptest.NewRecorder()
+	c.handler.ServeHTTP(w, r)
+	return w
+}
+
+// TestQuerierAsksScopesCollectors has one of Scope's among the collectors,
+// which knows one path and answers it without gzip.
+func TestQuerierAsksScopesCollectors(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, nil)
+	var held, live atomic.Int64
+	c.collectors[0].intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/api/held":
+			held.Add(1)
+			http.NotFound(w, r)
+			return true
+		case "/api/report":
+			live.Add(1)
+			if r.URL.RawQuery != "" || r.Header.Get("Accept") != "application/msgpack" ||
+				r.Header.Get("Accept-Encoding") != "identity" || r.Header.Get(tenantHeader) == "" {
+				t.Errorf("asked %v with %v, not as Scope does", r.URL, r.Header)
+			}
+		}
+		return false
+	})
+	c.add(t, 0, "a", hosts("of-scope"))
+	c.flush(t, 0) // Scope's holds its window's reports also when they are stored
+	c.add(t, 1, "a", hosts("h1"))
+	c.flush(t, 1)
+	c.add(t, 1, "a", hosts("h2"))
+	for range 3 {
+		a, err := c.Report(t.Context(), "a", noon.Add(time.Second))
+		c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"), hosts("h2"))
+	}
+	if held.Load() != 1 || live.Load() != 3 {
+		t.Errorf("asked %d times what it holds and %d times for its window, want 1 and 3", held.Load(), live.Load())
+	}
+	if ok, err := c.HasReports(t.Context(), "nobody", noon.Add(time.Second)); ok || err != nil {
+		t.Errorf("reports of nobody: %v, %v", ok, err)
+	}
+	c.clock.advance(time.Minute)
+	a, err := c.Range(t.Context(), "a", noon, noon.Add(time.Second))
+	c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"))
+}
+
+// TestQuerierWithoutStore asks about now while the index fails.
+func TestQuerierWithoutStore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, func(_ *Options, _ *QuerierOptions, c *cluster) { c.index = failingIndex{bucket.NewMemIndex()} })
+	c.add(t, 0, "a", hosts("h0"))
+	c.add(t, 1, "a", hosts("h1"))
+	a, err := c.Report(t.Context(), "a", noon)
+	c.want(t, a, err, []string{"store"}, hosts("h0"), hosts("h1"))
+	if _, err := c.Range(t.Context(), "a", noon, noon.Add(time.Second)); err == nil {
+		t.Error("a range without the store is answered")
+	}
+}
+
+// TestQuerierShowsShortcuts asks while collectors hold shortcuts, one of them
+// held by both.
+func TestQuerierShowsShortcuts(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, nil)
+	cut := func(id string) *report.Report {
+		r := container(id, "h1")
+		r.Shortcut, r.TS, r.ID = true, noon, id
+		return r
+	}
+	c.add(t, 0, "a", hosts("h0"))
+	c.add(t, 0, "a", cut("c1"))
+	c.add(t, 1, "a", cut("c1"))
+	c.add(t, 1, "a", cut("c2"))
+	a, err := c.Report(t.Context(), "a", noon)
+	c.want(t, a, err, nil, hosts("h0"), cut("c1"), cut("c2"))
+	a, err = c.Range(t.Context(), "a", noon.Add(-time.Second), noon.Add(time.Second))
+	c.want(t, a, err, nil, hosts("h0"))
+	if ok, err := c.HasReports(t.Context(), "b", noon); ok || err != nil {
+		t.Errorf("reports of b: %v, %v", ok, err)
+	}
+}
+
+// TestQueryHandler asks over HTTP what only a collector takes, and the rest.
+func TestQueryHandler(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	c.add(t, 0, "a", hosts("h0"))
+	c.flush(t, 0)
+	c.add(t, 0, "a", hosts("h1"))
+	r := httptest.NewRequest("POST", "/api/report", strings.NewReader("{}"))
+	r.Header.Set(tenantHeader, "a")
+	w := httptest.NewRecorder()
+	if c.handler.ServeHTTP(w, r); w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("a post: %d, allowed %s", w.Code, w.Header().Get("Allow"))
+	}
+	if w := c.get("/api/held?start=" + stamp(noon)); w.Code != 404 {
+		t.Errorf("what a querier holds: %d", w.Code)
+	}
+	for target, want := range map[string]string{
+		"/api/probes":        `"hostname":"h1"`,
+		"/api/probes?sparse": "true",
+		"/api":               `"historic_reports":true`,
+		"/admin/summary":     "until now: 1\n",
+		"/api/report":        `"probe-h0"`,
+	} {
+		if w := c.get(target); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, want %s in %.200s", target, w.Code, want, w.Body)
+		}
+	}
+}
+
+func TestNewQuerierErrors(t *testing.T) {
+	t.Parallel()
+	places, err := ParseCollectors("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func() (*Querier, error){
+		"no index":     func() (*Querier, error) { return NewQuerier(nil, new(tiered.MemTier), places, nil) },
+		"no authority": func() (*Querier, error) { return NewQuerier(bucket.NewMemIndex(), nil, places, nil) },
+		"no collectors": func() (*Querier, error) {
+			return NewQuerier(bucket.NewMemIndex(), new(tiered.MemTier), Collectors{}, nil)
+		},
+		"a timeout below 0": func() (*Querier, error) {
+			return NewQuerier(bucket.NewMemIndex(), new(tiered.MemTier), places, &QuerierOptions{Timeout: -1})
+		},
+	} {
+		if q, err := make(); q != nil || err == nil {
+			t.Errorf("%s: got %v, %v", name, q, err)
+		}
+	}
+}
