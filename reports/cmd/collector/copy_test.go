@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -109,21 +113,22 @@ func TestCopyKilled(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
 }
 
-// killCopy kills a copy when it has copied some values more.
+// killCopy kills a copy when it has begun to put some values, four at a time,
+// each of which takes a while.
 func killCopy(t *testing.T, source, index, blobs string) {
 	t.Helper()
-	before := countEntries(t, index, blobs)
-	cmd := child("copy", "--from", source, "--to", index+","+blobs, "--parallel", "4")
+	slow, puts := slowly(t, blobs)
+	cmd := child("copy", "--from", source, "--to", index+","+slow, "--parallel", "4")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for countEntries(t, index, blobs) < before+5 {
+	for range 12 {
 		select {
+		case <-puts:
 		case err := <-ended:
 			t.Fatalf("copy ended before it was killed: %v", err)
-		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	cmd.Process.Kill()
@@ -132,22 +137,28 @@ func killCopy(t *testing.T, source, index, blobs string) {
 	}
 }
 
-func countEntries(t *testing.T, index, blobs string) int {
+// slowly returns a bucket's URL through a proxy that delays each put and tells
+// of it.
+func slowly(t *testing.T, blobs string) (slow string, puts <-chan struct{}) {
 	t.Helper()
-	pl := &place{indexURL: index, blobsURL: blobs}
+	pl := &place{indexURL: "dynamodb://here:1/none", blobsURL: blobs}
 	if err := pl.check(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := pl.open(t.Context(), setup{logger: warnings(&buffer{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	entries, err := s.index.Query(t.Context(), bucket.RowAt("", 1_700_000_000_000_000_000), 0, 1_800_000_000_000_000_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
+	begun := make(chan struct{}, 10_000)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: pl.bucket.host})
+		r.Out.Host = r.In.Host // which is signed
+	}, ErrorHandler: func(http.ResponseWriter, *http.Request, error) {}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			begun <- struct{}{}
+			time.Sleep(20 * time.Millisecond)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return strings.Replace(blobs, pl.bucket.host, server.Listener.Addr().String(), 1), begun
 }
 
 // The rest copies between stores in memory.
