@@ -8,6 +8,12 @@
 // its probes and query services can talk to them, and more exact: a question
 // is answered in full or with an error.
 //
+// [Querier] takes no reports and answers for several collectors, ours or
+// Scope's, that share a store; [NewQueryHandler] is its HTTP surface. What one
+// of our collectors holds and has not stored yet it tells at /api/held, so that
+// a querier's answers hold every report once, whenever it is asked. A collector
+// that does not answer is named in [Answer.Missing].
+//
 // # Shortcuts
 //
 // A probe that saw something happen, such as a container that started, posts
@@ -28,6 +34,7 @@
 //	GET  /api/probes     the probes heard of in the live window
 //	GET  /api            who answers here; probes read the id
 //	GET  /admin/summary  one line for each report stored in a window
+//	GET  /api/held       what a collector holds and the store may not, for queriers
 //	GET  /metrics        for Prometheus
 //	GET  /               a list of the above
 //
@@ -41,6 +48,9 @@
 // may be secret, and GET /api/probes knows sparse, which asks only whether
 // there are any.
 //
+// Where an answer lacks what could not be asked, the header Timeblob-Missing
+// names it, with commas between: collectors, and "store".
+//
 // What is wrong with a request is said in one line of plain text:
 //
 //	400  the body, its content type, a parameter or the tenant's id
@@ -51,5 +61,6 @@
 //	415  a content coding other than gzip
 //	499  the client left; 504 the answer took too long
 //	500  the store failed or is damaged; the line names the blobs' keys
-//	503  the collector is full, busy or closing: try again after Retry-After
+//	503  the collector is full, busy or closing, or a querier finds none: try
+//	     again after Retry-After
 package reports

@@ -129,6 +129,8 @@ type Querier struct {
 	refresh time.Duration
 	metrics *peerMetrics
 	log     *slog.Logger
+	stop    chan struct{} // closed by Close
+	once    sync.Once
 }
 
 // NewQuerier returns a querier of the collectors that store in an index and
@@ -158,13 +160,24 @@ func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors
 		token: o.Token, metrics: m, now: time.Now}
 	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now}, past: past,
 		peers:  newPeers(collectors, o.Resolver, a, o.Logger),
-		client: o.Client, refresh: o.Refresh, metrics: m, log: o.Logger}, nil
+		client: o.Client, refresh: o.Refresh, metrics: m, log: o.Logger, stop: make(chan struct{})}, nil
 }
 
-// Run looks the collectors up, and again and again until ctx ends.
+// Run looks the collectors up, and again and again until ctx ends or the
+// querier is closed.
 func (q *Querier) Run(ctx context.Context) error {
-	q.peers.refresh(ctx)
-	q.peers.run(ctx, q.refresh)
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		q.peers.refresh(ctx)
+		q.peers.run(ctx, q.refresh)
+	})
+	select {
+	case <-q.stop:
+	case <-ctx.Done():
+	}
+	cancel()
+	looking.Wait()
 	return nil
 }
 
@@ -177,9 +190,10 @@ func (q *Querier) Collectors() []string {
 	return names
 }
 
-// Close ends what the querier keeps open. The authority and the index are the
-// caller's.
+// Close ends Run, and what the querier keeps open. The authority and the index
+// are the caller's.
 func (q *Querier) Close(ctx context.Context) error {
+	q.once.Do(func() { close(q.stop) })
 	q.client.CloseIdleConnections()
 	return q.store.Close(ctx)
 }
@@ -221,8 +235,8 @@ func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (Answ
 	if at.Before(now) {
 		return q.Range(ctx, tenant, at.Add(-q.window), at)
 	}
-	// Collectors whose clocks are ahead have ticks that end later.
-	p := q.poll(tenant, now.Add(-q.window), now.Add(time.Hour))
+	// Collectors' clocks may be ahead, by a window at the most.
+	p := q.poll(tenant, now.Add(-q.window), q.soon())
 	r, err := p.ask(ctx)
 	switch {
 	case p.plain():

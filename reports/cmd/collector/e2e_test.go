@@ -89,6 +89,7 @@ func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...s
 type served struct {
 	url  string
 	stop func() (code int) // as by a signal
+	kill func()            // at once; of a process only
 	said func() string     // on standard error
 }
 
@@ -164,7 +165,8 @@ func serveAsProcess(t *testing.T, args ...string) *served {
 		return cmd.ProcessState.ExitCode()
 	})
 	t.Cleanup(func() { stop() })
-	return &served{url: address(t, stdout, stderr), stop: stop, said: stderr.String}
+	kill := func() { cmd.Process.Kill(); stop() }
+	return &served{url: address(t, stdout, stderr), stop: stop, kill: kill, said: stderr.String}
 }
 
 func TestServeFailsPlainly(t *testing.T) {
@@ -222,7 +224,7 @@ func TestServeWithoutTenants(t *testing.T) {
 // An import that is killed and repeated is an import.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
-	const files = 600
+	const files = 1500
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	for i := range files {
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
@@ -232,7 +234,7 @@ func TestImportKilled(t *testing.T) {
 	}
 	said := must(t, "import", "--data", data, dir)
 	var stored int
-	if _, err := fmt.Sscanf(said, "imported 600 reports: %d stored", &stored); err != nil {
+	if _, err := fmt.Sscanf(said, "imported 1500 reports: %d stored", &stored); err != nil {
 		t.Fatalf("said %q: %v", said, err)
 	}
 	if stored == 0 || stored == files {

@@ -26,13 +26,16 @@ var serveCommand = command{
 	name: "serve",
 	usage: []string{
 		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
-		"[--listen ADDRESS] --index URL --blobs URL [--cache URL] [--create] …",
+		"[--listen ADDRESS] [--role collector] --index URL --blobs URL [--cache URL] [--create] …",
+		"[--listen ADDRESS] --role query --collectors LIST --index URL --blobs URL [--cache URL] …",
 	},
 	brief: "takes what probes post, stores it and answers questions",
 	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
 What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
 requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
 A second signal ends it at once.
+
+` + roleForms + `
 
 ` + placeForms + `
 
@@ -42,6 +45,8 @@ of the bucket, which should keep them for a day longer.`,
 		s := &server{}
 		s.defineStore(f)
 		s.defineHTTP(f)
+		s.role = f.role()
+		f.must(s.checkRole)
 		s.logging = f.logging()
 		f.must(s.check)
 		return s.run
@@ -52,6 +57,7 @@ of the bucket, which should keep them for a day longer.`,
 type server struct {
 	listen, tenantHeader                     string
 	place                                    *place
+	role                                     *roleFlags
 	alone                                    bool
 	window, tick, quantum                    time.Duration
 	retention, shutdown                      time.Duration
@@ -59,12 +65,12 @@ type server struct {
 	maxBody, maxInflated, maxPending, memory *size
 	logging                                  *logging
 
-	log       *slog.Logger
-	metrics   *prometheus.Registry
-	store     *store
-	stored    atomic.Int64 // values
-	collector *reports.Collector
-	web       *http.Server
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	store   *store
+	stored  atomic.Int64 // values
+	runner  runner
+	web     *http.Server
 }
 
 func (s *server) defineStore(f *flags) {
@@ -127,11 +133,18 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	return s.serve(ctx, p, listener)
 }
 
-// wire makes the collector on the store, and its HTTP surface.
-func (s *server) wire() (err error) {
+// wire makes what the role says on the store, and its HTTP surface.
+func (s *server) wire() error {
 	s.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
+	if s.role.role == roleQuery {
+		return s.wireQuerier()
+	}
+	return s.wireCollector()
+}
+
+func (s *server) wireCollector() error {
+	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
 			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
@@ -148,21 +161,22 @@ func (s *server) wire() (err error) {
 	if err != nil {
 		return err
 	}
-	return s.wireHTTP()
-}
-
-func (s *server) wireHTTP() error {
-	h, err := reports.NewHandler(s.collector, &reports.HandlerOptions{
-		TenantHeader: s.tenantHeader,
-		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
-		MaxBuffered: max(256<<20, int64(*s.maxBody)),
-		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
-	})
+	s.runner = c
+	h, err := reports.NewHandler(c, s.handlerOptions())
 	if err != nil {
 		return err
 	}
 	s.web = reports.NewServer(h)
 	return nil
+}
+
+func (s *server) handlerOptions() *reports.HandlerOptions {
+	return &reports.HandlerOptions{
+		TenantHeader: s.tenantHeader,
+		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
+		MaxBuffered: max(256<<20, int64(*s.maxBody)),
+		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+	}
 }
 
 // version returns the version that the command was built as.
@@ -178,7 +192,7 @@ func version() string {
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
 	running := make(chan error, 2)
-	go func() { running <- s.collector.Run(context.WithoutCancel(ctx)) }()
+	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.web.Serve(listener) }()
 	s.log.Info("collector is ready", "address", listener.Addr().String(), "store", s.place.String())
 	var failed error
@@ -216,7 +230,7 @@ func (s *server) stop(p *process) error {
 		s.log.Warn("cut off requests that were under way", "error", err)
 		s.web.Close()
 	}
-	err := s.collector.Close(ctx)
+	err := s.runner.Close(ctx)
 	var lost *bucket.UndeliveredError
 	if errors.As(err, &lost) {
 		for _, v := range lost.Values {

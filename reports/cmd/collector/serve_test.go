@@ -27,6 +27,7 @@ func newServer(t *testing.T, s *store, args ...string) *server {
 	f := newFlags("serve")
 	srv.defineStore(f)
 	srv.defineHTTP(f)
+	srv.role = f.role()
 	srv.logging = f.logging()
 	if _, err := f.parse(args, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func TestServeNamesWhatItLoses(t *testing.T) {
 	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: new(tiered.MemTier), committer: brokenStore{}},
 		"--shutdown-timeout", "300ms")
 	for _, tenant := range []string{"a", "b"} {
-		if err := s.collector.Add(t.Context(), tenant, sample("one", 1), reports.Origin{}); err != nil {
+		if err := s.runner.(*reports.Collector).Add(t.Context(), tenant, sample("one", 1), reports.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}

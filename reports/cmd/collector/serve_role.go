@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// role is what a server does.
+type role string
+
+const (
+	roleAll       role = "all"       // takes reports, and answers about all there is
+	roleCollector role = "collector" // one of several that take reports
+	roleQuery     role = "query"     // takes no reports: asks collectors and the store
+)
+
+// roleForms is what help says about roles.
+const roleForms = `With --role all, the default, a server takes reports and answers for itself. With --role collector it is
+one of several: it takes reports and answers for what it takes and what all have stored. With --role query
+it takes none: it asks the --collectors what they hold, Scope's own among them, and the store for the rest.
+A collector that does not answer is named in the answer's header Timeblob-Missing.`
+
+// roleFlags are what a server's role is made of.
+type roleFlags struct {
+	role       role
+	collectors reports.Collectors
+	given      bool // collectors are
+	timeout    time.Duration
+	resolver   *net.Resolver // nil for the system's
+}
+
+func (f *flags) role() *roleFlags {
+	r := &roleFlags{role: roleAll}
+	f.Func("role", "take reports and answer (all), be one of several (collector), or only answer (query): the `ROLE` (default all)",
+		func(text string) error { r.role = role(text); return r.role.check() })
+	f.Func("collectors", "with --role query: ask the collectors in a `LIST` of host:port, http(s)://host:port, and srv:NAME "+
+		"or srv+https:NAME for SRV records, looked up every 5s", func(text string) (err error) {
+		r.collectors, err = reports.ParseCollectors(text)
+		r.given = text != ""
+		return err
+	})
+	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
+	f.Func("resolver", "look up names of collectors with the DNS server at an `ADDRESS`, host:port; else as the system does",
+		func(text string) (err error) { r.resolver, err = resolverAt(text); return err })
+	f.must(r.check)
+	return r
+}
+
+func (r role) check() error {
+	switch r {
+	case roleAll, roleCollector, roleQuery:
+		return nil
+	}
+	return errors.New("must be all, collector or query")
+}
+
+func (r *roleFlags) check() error {
+	switch {
+	case r.role == roleQuery && !r.given:
+		return errors.New("--role query needs --collectors")
+	case r.role != roleQuery && r.given:
+		return errors.New("--collectors goes with --role query")
+	}
+	return positive("collector-timeout", r.timeout)
+}
+
+// resolverAt returns a resolver that asks one server; nil for no address.
+func resolverAt(address string) (*net.Resolver, error) {
+	if address == "" {
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("must be host:port: %w", err)
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}, nil
+}
+
+// runner is what a server runs behind its HTTP surface.
+type runner interface {
+	Run(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+// checkRole says what of the other flags does not go with the role.
+func (s *server) checkRole() error {
+	switch {
+	case s.role.role == roleQuery && s.place.embedded():
+		return errors.New("--role query needs --index and --blobs: a directory is held by the collector that writes it")
+	case s.role.role == roleQuery && s.alone:
+		return errors.New("--alone is not for --role query")
+	case s.role.role == roleCollector && s.alone:
+		return errors.New("--alone is not for --role collector, which is one of several")
+	}
+	return nil
+}
+
+// wireQuerier makes the querier on the store, and its HTTP surface.
+func (s *server) wireQuerier() error {
+	o := &reports.QuerierOptions{
+		Window: s.window, TenantHeader: s.tenantHeader, Timeout: s.role.timeout,
+		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
+		MaxInflated: blobs.MaxBytes,
+		Registerer:  s.metrics, Namespace: namespace, Logger: s.log,
+	}
+	if s.role.resolver != nil {
+		o.Resolver = s.role.resolver
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.DialContext = (&net.Dialer{Resolver: s.role.resolver}).DialContext
+		o.Client = &http.Client{Transport: transport}
+	}
+	q, err := reports.NewQuerier(s.store.index, s.store.authority, s.role.collectors, o)
+	if err != nil {
+		return err
+	}
+	s.runner = q
+	h, err := reports.NewQueryHandler(q, s.handlerOptions())
+	if err != nil {
+		return err
+	}
+	s.web = reports.NewServer(h)
+	return nil
+}
