@@ -39,8 +39,9 @@ type cluster struct {
 // member is one collector of a cluster. Its hook, when set, sees requests first.
 type member struct {
 	*Collector
-	server *httptest.Server
-	hook   atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
+	handler *Handler
+	server  *httptest.Server
+	hook    atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
 }
 
 func (m *member) name() string { return strings.TrimPrefix(m.server.URL, "http://") }
@@ -95,7 +96,7 @@ func (c *cluster) member(t testing.TB, o Options) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{Collector: collector}
+	m := &member{Collector: collector, handler: h}
 	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hook := m.hook.Load(); hook == nil || !(*hook)(w, r) {
 			h.ServeHTTP(w, r)
