@@ -59,6 +59,17 @@ func installed(name string) (string, error) {
 	return path, nil
 }
 
+// Program returns the path of one of apt's programs that is no server of this package, as promtool.
+// Where it is missing the test is skipped or fails, as for a server.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := installed(name)
+	if err != nil {
+		unavailable(t, err)
+	}
+	return path
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
