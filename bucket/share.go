@@ -5,29 +5,29 @@ import (
 	"slices"
 )
 
-// Held is what a Collector holds of a tenant in memory at one moment.
-type Held struct {
+// Share is one tenant's part of what a Collector has in memory.
+type Share struct {
 	Ticks  int   // of the live window, the open one too, in which values came
 	Values int   // sealed and not known to be discoverable
 	Bytes  int64 // of memory: of those values and of the open tick
 }
 
-// Held returns what the collector holds of a tenant, which is nothing for one
-// that it does not know. It merges nothing, but waits while another goroutine
-// merges a value of the tenant.
-func (c *Collector[T]) Held(tenant string) (h Held) {
+// Share returns a tenant's part of what the collector has in memory, which is
+// nothing for one that it does not know. It merges nothing, but waits while
+// another goroutine merges a value of the tenant.
+func (c *Collector[T]) Share(tenant string) (s Share) {
 	t := c.lookup(tenant)
 	if t == nil {
-		return h
+		return s
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h.Ticks = t.window.ticks(c.now() - int64(c.opts.Tick)) // as live questions see them
-	h.Values, h.Bytes = len(t.held), t.size
+	s.Ticks = t.window.ticks(c.now() - int64(c.opts.Tick)) // as live questions see them
+	s.Values, s.Bytes = len(t.held), t.size
 	for _, p := range t.held {
-		h.Bytes += p.size
+		s.Bytes += p.size
 	}
-	return h
+	return s
 }
 
 // Waiting returns the entries, ascending, that a tenant's sealed values will

@@ -10,9 +10,9 @@ import (
 	"github.com/timeblob/timeblob/bucket/indextest"
 )
 
-// TestHeld follows one tenant's values from the open tick, past an index that
+// TestShare follows one tenant's values from the open tick, past an index that
 // refuses them, out of the window.
-func TestHeld(t *testing.T) {
+func TestShare(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
 	now := time.Unix(1_700_000_000, 0)
@@ -21,8 +21,8 @@ func TestHeld(t *testing.T) {
 	c := s.collector(t, opts)
 	check := func(when string, ticks, values int, bytes int64, waiting ...int64) {
 		t.Helper()
-		if got, want := c.Held("a"), (bucket.Held{Ticks: ticks, Values: values, Bytes: bytes}); got != want {
-			t.Errorf("%s: holds %+v, want %+v", when, got, want)
+		if got, want := c.Share("a"), (bucket.Share{Ticks: ticks, Values: values, Bytes: bytes}); got != want {
+			t.Errorf("%s: share %+v, want %+v", when, got, want)
 		}
 		entries := c.Waiting("a")
 		if !slices.EqualFunc(entries, waiting, func(e bucket.Entry, at int64) bool { return e.Time == at && e.Key != "" }) {

@@ -2,17 +2,11 @@ package reports
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
 )
-
-// summaryBatch is how many reports a summary reads at a time.
-const summaryBatch = 16
 
 // Window returns how far back a question of Report reaches.
 func (c *Collector) Window() time.Duration { return c.live.Window() }
@@ -74,46 +68,6 @@ func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time)
 // HasHistoricReports reports whether questions may reach further back than the
 // live window. They may.
 func (c *Collector) HasHistoricReports() bool { return true }
-
-// AdminSummary returns a line for each report stored with an instant in the
-// window that ends just before at: the instant, and report.Summary.
-func (c *Collector) AdminSummary(ctx context.Context, tenant string, at time.Time) (string, error) {
-	return c.summary(ctx, tenant, at.Add(-c.live.Window()), at)
-}
-
-// summary returns a line for each report stored with from ≤ instant < to.
-func (c *Collector) summary(ctx context.Context, tenant string, from, to time.Time) (string, error) {
-	entries, err := c.live.Entries(ctx, tenant, from, to)
-	if err != nil {
-		return "", err
-	}
-	var lines strings.Builder
-	for batch := range slices.Chunk(entries, summaryBatch) {
-		if err := c.summarize(ctx, tenant, batch, &lines); err != nil {
-			return "", err
-		}
-	}
-	return lines.String(), nil
-}
-
-func (c *Collector) summarize(ctx context.Context, tenant string, entries []bucket.Entry, lines *strings.Builder) error {
-	keys := make([]string, len(entries))
-	for i, e := range entries {
-		keys[i] = e.Key
-	}
-	stored, err := c.store.Get(ctx, keys)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		r, ok := stored[e.Key]
-		if !ok {
-			return &bucket.MissingError{Tenant: tenant, Entries: []bucket.Entry{e}}
-		}
-		fmt.Fprintf(lines, "%s  %s\n", stamp(time.Unix(0, e.Time)), report.Summary(r))
-	}
-	return nil
-}
 
 // stamp writes a time to the nanosecond, always as long.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }

@@ -22,7 +22,8 @@ type HandlerOptions struct {
 	// TenantHeader names the request header that holds the tenant's id;
 	// Scope's is X-Scope-OrgID. Default none: all is of the single tenant of
 	// which the id is empty. Whoever can reach the handler can name any
-	// tenant: something before it must see to who may.
+	// tenant: something before it must see to who may. Without the header
+	// /admin/ and /admin/summary are of all tenants, as /metrics always is.
 	TenantHeader string
 
 	// MaxBody bounds a report as it is posted, in bytes; default 16 MiB.
@@ -49,6 +50,8 @@ type HandlerOptions struct {
 	// to one of them. Default random. Version and Hostname are shown; default
 	// "dev" and the machine's name.
 	ID, Version, Hostname string
+	// Role is shown on the page for operators; default "all".
+	Role string
 
 	// Gatherer is what /metrics shows; nil: the path does not exist.
 	Gatherer prometheus.Gatherer
@@ -76,6 +79,7 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.ClientTimeout, 30*time.Second)
 	orDefault(&o.ID, rand.Text())
 	orDefault(&o.Version, "dev")
+	orDefault(&o.Role, "all")
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if o.Hostname == "" {
@@ -113,6 +117,7 @@ type Handler struct {
 	codings   gate
 	buffered  *budget
 	metrics   *requestMetrics
+	begun     time.Time // when it was made
 }
 
 // NewHandler returns the HTTP surface of a collector.
@@ -129,7 +134,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{collector: c, opts: o, codings: make(gate, o.Codings),
-		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m}
+		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m, begun: c.now()}
 	h.routes = h.table()
 	return h, nil
 }
@@ -155,6 +160,8 @@ func (h *Handler) table() map[string]route {
 		"/api":           {"api", get(h.getDetails)},
 		"/api/report":    {"api_report", report},
 		"/api/probes":    {"api_probes", get(h.getProbes)},
+		"/admin":         {"admin", get(toAdmin)},
+		"/admin/":        {"admin", get(h.getAdmin)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
 	}
 	if h.opts.Gatherer != nil {
