@@ -25,7 +25,7 @@ func (c *Collector[T]) Share(tenant string) (s Share) {
 	s.Ticks = t.window.ticks(c.now() - int64(c.opts.Tick)) // as live questions see them
 	s.Values, s.Bytes = len(t.held), t.size
 	for _, p := range t.held {
-		s.Bytes += p.size
+		s.Bytes += p.weight()
 	}
 	return s
 }

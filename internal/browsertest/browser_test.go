@@ -1,8 +1,10 @@
 package browsertest_test
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,7 +26,7 @@ func TestPage(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		picture := ""
 		if r.URL.Path == "/picture" {
-			picture = `<img src="/x.png" alt="">`
+			picture = `<img src="/x.png" alt=""><div style="height: 1000px"></div>`
 		}
 		fmt.Fprintf(w, `<!DOCTYPE html><html lang="en"><title>t</title><style>body { background: #ff0000 }
 			@media (prefers-color-scheme: dark) { body { background: #0000ff } }</style>
@@ -40,8 +42,11 @@ func TestPage(t *testing.T) {
 	}
 	for dark, want := range map[bool]color.RGBA{false: {R: 255, A: 255}, true: {B: 255, A: 255}} {
 		page.See(browsertest.View{Width: 200, Height: 100, Dark: dark})
-		_, picture := page.Screenshot()
-		if b := picture.Bounds(); b.Dx() != 200 || b.Dy() < 100 {
+		picture, err := png.Decode(bytes.NewReader(page.Screenshot(false)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b := picture.Bounds(); b.Dx() != 200 || b.Dy() != 100 {
 			t.Errorf("a picture of %v", b)
 		}
 		if got := color.RGBAModel.Convert(picture.At(5, 90)); got != want {
@@ -54,5 +59,8 @@ func TestPage(t *testing.T) {
 	page.Open(server.URL + "/picture")
 	if said := page.Complaints(); len(said) != 1 || !strings.Contains(said[0], "Content Security Policy") {
 		t.Errorf("complaints: %q", said)
+	}
+	if whole, err := png.DecodeConfig(bytes.NewReader(page.Screenshot(true))); err != nil || whole.Height < 1000 {
+		t.Errorf("the whole page: %d pixels high, %v", whole.Height, err)
 	}
 }

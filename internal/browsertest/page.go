@@ -1,10 +1,7 @@
 package browsertest
 
 import (
-	"bytes"
 	"encoding/json"
-	"image"
-	"image/png"
 	"sync"
 	"time"
 )
@@ -94,16 +91,12 @@ func (p *Page) Eval(expression string, value any) {
 	}
 }
 
-// Screenshot returns a picture of the whole page, however long, as a PNG and decoded.
-func (p *Page) Screenshot() ([]byte, image.Image) {
+// Screenshot returns a picture of what is in view, or of the whole page, as a PNG.
+func (p *Page) Screenshot(whole bool) []byte {
 	p.browser.t.Helper()
 	var shot struct{ Data []byte }
-	p.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &shot)
-	picture, err := png.Decode(bytes.NewReader(shot.Data))
-	if err != nil {
-		p.browser.t.Fatalf("screenshot: %v", err)
-	}
-	return shot.Data, picture
+	p.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": whole}, &shot)
+	return shot.Data
 }
 
 // Complaints returns what the browser has complained about so far: what a policy kept it from, what it
