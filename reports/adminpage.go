@@ -13,11 +13,10 @@ import (
 
 // adminPage is what the page shows. Its methods are for the template.
 type adminPage struct {
-	CSS template.CSS
-	Now time.Time
-	Who details
-	Role, Uptime,
-	TenantHeader string
+	CSS                        template.CSS
+	Now                        time.Time
+	Who                        details
+	Role, Uptime, TenantHeader string
 
 	overview
 	figures
