@@ -110,12 +110,12 @@ func (m *metrics) tally(tenant string) (t tally) {
 	if s == nil {
 		return t
 	}
-	return tally{Received: counted(s.received), ReceivedBytes: counted(s.receivedBytes),
-		Stored: counted(s.stored), StoredBytes: counted(s.storedBytes)}
+	return tally{Received: reading(s.received), ReceivedBytes: reading(s.receivedBytes),
+		Stored: reading(s.stored), StoredBytes: reading(s.storedBytes)}
 }
 
-// counted reads a counter; 0 from one that cannot be read.
-func counted(c prometheus.Counter) int64 {
+// reading reads a counter; 0 from one that cannot be read.
+func reading(c prometheus.Counter) int64 {
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
 		return 0
