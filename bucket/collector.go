@@ -89,6 +89,7 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)
 	}
+	c.metrics.limit.Add(float64(o.MaxPending))
 	return c, nil
 }
 

@@ -15,11 +15,12 @@ type collectorMetrics struct {
 	flush                    *prometheus.HistogramVec
 	retries, refused         prometheus.Counter
 	bytes, values, tenantIDs prometheus.Gauge
+	limit                    prometheus.Gauge
 }
 
 func newCollectorMetrics(reg prometheus.Registerer, namespace string) (*collectorMetrics, error) {
 	m := &collectorMetrics{}
-	var errs [6]error
+	var errs [7]error
 	m.flush, errs[0] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "flush_duration_seconds",
 		Help:    "Time of each step of flushing a value, by step; status code 500 when it failed.",
@@ -37,6 +38,7 @@ func newCollectorMetrics(reg prometheus.Registerer, namespace string) (*collecto
 	m.bytes, errs[3] = gauge("pending_bytes", "Bytes of memory of the values that are not discoverable yet.")
 	m.values, errs[4] = gauge("pending_values", "Sealed values that are not discoverable yet.")
 	m.tenantIDs, errs[5] = gauge("live_tenants", "Tenants with values in memory.")
+	m.limit, errs[6] = gauge("pending_limit_bytes", "Bytes that may be pending before values are refused.")
 	return m, errors.Join(errs[:]...)
 }
 

@@ -135,8 +135,8 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	}
 	p.mu.Lock()
 	p.blob, p.stage = blob, encoded
-	p.mu.Unlock()
 	p.size += int64(len(blob))
+	p.mu.Unlock()
 	c.count(int64(len(blob)))
 	return nil
 }

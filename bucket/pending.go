@@ -24,7 +24,7 @@ const (
 type pending[T any] struct {
 	owner *tenant[T]
 	value T
-	size  int64         // bytes of memory, as counted against the limit
+	size  int64         // bytes of memory, as counted against the limit; changed by whoever has the turn, with mu held
 	done  chan struct{} // closed when it is indexed
 	turn  chan struct{} // full while it is being moved on
 
@@ -77,6 +77,13 @@ func (p *pending[T]) state() (stage, Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stage, p.entry
+}
+
+// weight returns the bytes of memory that the value takes.
+func (p *pending[T]) weight() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size
 }
 
 // note keeps the error of an attempt. One that the store is to blame for is

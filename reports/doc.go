@@ -33,7 +33,8 @@
 //	GET  /api/report     the merge of a window, as msgpack or JSON
 //	GET  /api/probes     the probes heard of in the live window
 //	GET  /api            who answers here; probes read the id
-//	GET  /admin/summary  one line for each report stored in a window
+//	GET  /admin/         a page for operators: tenants, what is stored, hit ratios
+//	GET  /admin/summary  a table of the reports stored in a window
 //	GET  /api/held       what a collector holds and the store may not, for queriers
 //	GET  /metrics        for Prometheus
 //	GET  /               a list of the above
@@ -50,6 +51,14 @@
 //
 // Where an answer lacks what could not be asked, the header Timeblob-Missing
 // names it, with commas between: collectors, and "store".
+//
+// The page at /admin/ needs no scripts, asks the index once for one tenant's
+// entries of the last 3 hours (hours, up to 24), waits no longer than 1.5 s for
+// that, and reads no report. Where a header names the tenant, a request that has
+// it sees that tenant; one without it sees all, and the parameter tenant
+// chooses: by a part of the id on the page, by the id in /admin/summary. Keep
+// both, like /metrics, from those who may not see every tenant. Its parameter
+// refresh is in how many seconds a browser asks again, 0 for never.
 //
 // What is wrong with a request is said in one line of plain text:
 //

@@ -23,9 +23,10 @@ const retryAfter = "3"
 
 // refusal is an answer other than 200: a status, and a line that says why.
 type refusal struct {
-	status int
-	text   string
-	retry  bool // the same may work a little later
+	status  int
+	text    string
+	retry   bool // the same may work a little later
+	unnamed bool // no tenant was named, where a header would name it
 }
 
 func (f *refusal) Error() string { return f.text }
@@ -145,6 +146,11 @@ func line(text string) string {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
+	return flat(text)
+}
+
+// flat replaces the control characters of a text by spaces.
+func flat(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' {
 			return ' '

@@ -3,7 +3,6 @@ package reports
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -172,32 +171,6 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 	return h.sendJSON(w, r, d)
 }
 
-// getSummary answers with a line for each report stored in a window.
-func (h *Handler) getSummary(w http.ResponseWriter, r *http.Request) error {
-	tenant, err := h.tenant(r)
-	if err != nil {
-		return err
-	}
-	p, err := parseParams(r.URL.RawQuery, spanParams...)
-	if err != nil {
-		return err
-	}
-	q, err := h.question(p)
-	if err != nil {
-		return err
-	}
-	text, err := h.reader.stored().summary(r.Context(), tenant, q.from, q.to)
-	if err != nil {
-		return err
-	}
-	until := "now"
-	if !q.open {
-		until = stamp(q.to)
-	}
-	head := fmt.Sprintf("reports stored from %s until %s: %d\n", stamp(q.from), until, strings.Count(text, "\n"))
-	return h.send(w, r, mediaText, append([]byte(head), text...))
-}
-
 // index is a page that lists what there is.
 const index = `<!DOCTYPE html>
 <html lang="en">
@@ -208,6 +181,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/api/report">/api/report</a>: the merge of the live window; probes POST here
 <li><a href="/api/probes">/api/probes</a>: the probes heard of
 <li><a href="/api">/api</a>: who answers here
+<li><a href="/admin/">/admin/</a>: for operators, tenants and what is stored at a glance
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
 <li><a href="/metrics">/metrics</a>: for Prometheus
 </ul>
@@ -217,5 +191,5 @@ that ended then, RFC 3339 or Unix time, or <code>start=…&amp;end=…</code> fo
 `
 
 func (h *Handler) getIndex(w http.ResponseWriter, r *http.Request) error {
-	return h.send(w, r, "text/html; charset=utf-8", []byte(index))
+	return h.send(w, r, mediaHTML, []byte(index))
 }

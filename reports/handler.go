@@ -22,7 +22,8 @@ type HandlerOptions struct {
 	// TenantHeader names the request header that holds the tenant's id;
 	// Scope's is X-Scope-OrgID. Default none: all is of the single tenant of
 	// which the id is empty. Whoever can reach the handler can name any
-	// tenant: something before it must see to who may.
+	// tenant: something before it must see to who may. Without the header
+	// /admin/ and /admin/summary are of all tenants, as /metrics always is.
 	TenantHeader string
 
 	// MaxBody bounds a report as it is posted, in bytes; default 16 MiB.
@@ -49,6 +50,9 @@ type HandlerOptions struct {
 	// to one of them. Default random. Version and Hostname are shown; default
 	// "dev" and the machine's name.
 	ID, Version, Hostname string
+	// Role is shown on the page for operators; default "all", of a querier
+	// "query".
+	Role string
 
 	// Gatherer is what /metrics shows; nil: the path does not exist.
 	Gatherer prometheus.Gatherer
@@ -109,6 +113,10 @@ type reader interface {
 	ask(ctx context.Context, tenant string, q question) (Answer, error)
 	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
 	stored() *archive
+
+	// overview and activity are for the page for operators.
+	overview(ctx context.Context, match func(tenant string) bool, limit int) overview
+	activity(ctx context.Context, tenant string, from time.Time) (activity, error)
 }
 
 // Handler is the HTTP surface of a Collector or a Querier, as the package
@@ -121,6 +129,7 @@ type Handler struct {
 	codings   gate
 	buffered  *budget
 	metrics   *requestMetrics
+	begun     time.Time // when it was made
 }
 
 // NewHandler returns the HTTP surface of a collector.
@@ -144,12 +153,16 @@ func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	if c == nil {
+		orDefault(&o.Role, "query")
+	}
+	orDefault(&o.Role, "all")
 	m, err := newRequestMetrics(o.Registerer, o.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	h := &Handler{reader: from, collector: c, opts: o, codings: make(gate, o.Codings),
-		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m}
+		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m, begun: from.stored().now()}
 	h.routes = h.table()
 	return h, nil
 }
@@ -177,6 +190,8 @@ func (h *Handler) table() map[string]route {
 		"/api":           {"api", get(h.getDetails)},
 		"/api/report":    {"api_report", report},
 		"/api/probes":    {"api_probes", get(h.getProbes)},
+		"/admin":         {"admin", get(toAdmin)},
+		"/admin/":        {"admin", get(h.getAdmin)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
 	}
 	if h.collector != nil {

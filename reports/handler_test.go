@@ -143,8 +143,11 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	w := f.serve("GET", fmt.Sprintf("/admin/summary?timestamp=%d&window=10s", second+9), nil)
-	const table = "reports stored from 2026-11-22T11:59:59.000000000Z until 2026-11-22T12:00:09.000000000Z: 2\n" +
-		"2026-11-22T12:00:03.000000000Z  0;<host>: host:1\n2026-11-22T12:00:06.000000000Z  1;<host>: host:1\n"
+	const table = "tenant (the single one), stored from 2026-11-22T11:59:59.000000000Z until 2026-11-22T12:00:09.000000000Z\n\n" +
+		"TIME                                NODES   IN MEMORY  SUMMARY\n" +
+		"2026-11-22T12:00:03.000000000Z          1     4.6 KiB  0;<host>: host:1\n" +
+		"2026-11-22T12:00:06.000000000Z          1     4.6 KiB  1;<host>: host:1\n" +
+		"2 reports                               2     9.3 KiB\n"
 	if w.Body.String() != table || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 		t.Errorf("summary: %s", w.Body)
 	}
@@ -163,7 +166,7 @@ func TestOpenTick(t *testing.T) {
 			t.Errorf("%s: %d, found: %v", target, w.Code, got)
 		}
 	}
-	if text := f.serve("GET", "/admin/summary", nil).Body.String(); text != "reports stored from 2026-11-22T11:59:45.000000000Z until now: 0\n" {
+	if text := f.serve("GET", "/admin/summary", nil).Body.String(); text != "tenant (the single one), stored from 2026-11-22T11:59:45.000000000Z until now\n\n0 reports\n" {
 		t.Errorf("summary: %s", text)
 	}
 }
@@ -269,7 +272,7 @@ func TestIndexAndMetrics(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
 	page := f.serve("GET", "/", nil).Body.String()
-	unlisted := []string{"/", "/api/held"} // the page itself, and what only queriers read
+	unlisted := []string{"/", "/admin", "/api/held"} // the page itself, a way to another, and what only queriers read
 	for path := range f.handler.routes {
 		if !strings.Contains(page, `href="`+path+`"`) && !slices.Contains(unlisted, path) {
 			t.Errorf("the page does not list %s", path)

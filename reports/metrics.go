@@ -41,7 +41,8 @@ type series struct {
 	received, receivedBytes, shortcuts, stored, storedBytes prometheus.Counter
 
 	dropped map[string]bool // topologies
-	heard   time.Time
+	heard   time.Time       // when anything was counted last
+	sent    time.Time       // when a report came last; zero when none did
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration, now func() time.Time) (*metrics, error) {
@@ -95,6 +96,7 @@ func (m *metrics) countReceived(tenant string, size int, shortcut bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, _ := m.of(tenant)
+	s.sent = s.heard
 	s.received.Inc()
 	s.receivedBytes.Add(float64(size))
 	if shortcut {

@@ -16,6 +16,7 @@ const (
 	mediaMsgpack = "application/msgpack"
 	mediaJSON    = "application/json"
 	mediaText    = "text/plain; charset=utf-8"
+	mediaHTML    = "text/html; charset=utf-8"
 )
 
 // minGzip is the length in bytes from which on compressing is worth it.

@@ -413,7 +413,7 @@ func TestQueryHandler(t *testing.T) {
 		"/api/probes":        `"hostname":"h1"`,
 		"/api/probes?sparse": "true",
 		"/api":               `"historic_reports":true`,
-		"/admin/summary":     "until now: 1\n",
+		"/admin/summary":     "\n1 report  ",
 		"/api/report":        `"probe-h0"`,
 	} {
 		if w := c.get(target); w.Code != 200 || !strings.Contains(w.Body.String(), want) {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -17,7 +18,8 @@ func (h *Handler) tenant(r *http.Request) (string, error) {
 	case len(ids) > 1:
 		return "", refuse(http.StatusBadRequest, "header %s came %d times: send it once", name, len(ids))
 	case len(ids) == 0 || ids[0] == "":
-		return "", refuse(http.StatusUnauthorized, "no tenant: send header %s with the tenant's id", name)
+		return "", &refusal{status: http.StatusUnauthorized, unnamed: len(ids) == 0,
+			text: fmt.Sprintf("no tenant: send header %s with the tenant's id", name)}
 	}
 	return ids[0], bucket.CheckTenant(ids[0])
 }

@@ -1,5 +1,5 @@
 // Package servertest starts the real servers that tests talk to: memcached, NATS, DynamoDB Local,
-// dynalite and versitygw. Each call starts a process of its own on a free port of 127.0.0.1, returns
+// dynalite, versitygw and Prometheus. Each call starts a process of its own on a free port of 127.0.0.1, returns
 // once that process answers its protocol, and ends it when the test ends. When the test fails, what
 // the server said is in the test's log.
 //
@@ -57,6 +57,17 @@ func installed(name string) (string, error) {
 		return "", fmt.Errorf("%s is missing", name)
 	}
 	return path, nil
+}
+
+// Program returns the path of one of apt's programs that is no server of this package, as promtool.
+// Where it is missing the test is skipped or fails, as for a server.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := installed(name)
+	if err != nil {
+		unavailable(t, err)
+	}
+	return path
 }
 
 func exists(path string) bool {

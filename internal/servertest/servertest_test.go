@@ -83,6 +83,13 @@ var servers = []struct {
 		read:  getObject,
 		keeps: true,
 	},
+	{
+		name:  "prometheus",
+		open:  func(t testing.TB) *Process { _, p := Prometheus(t); return p },
+		write: func(context.Context, string) error { return nil }, // it writes what it scrapes, by itself
+		read:  isReady,
+		keeps: true,
+	},
 }
 
 // TestFaults takes each server through all that a fault test does to it.

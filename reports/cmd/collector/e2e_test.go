@@ -199,7 +199,7 @@ func TestServeWithoutTenants(t *testing.T) {
 	s := serveWithin(t, append(store, "--log-format", "json")...)
 	path := goldentest.Files(t, "hosts/*/*")[0]
 	must(t, "push", "--to", s.url, path)
-	for _, page := range []string{"/metrics", "/api", "/api/probes", "/admin/summary", "/"} {
+	for _, page := range []string{"/metrics", "/api", "/api/probes", "/admin/", "/admin/summary", "/"} {
 		resp, err := http.Get(s.url + page)
 		if err != nil {
 			t.Fatal(err)

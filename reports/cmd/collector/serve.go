@@ -175,7 +175,7 @@ func (s *server) handlerOptions() *reports.HandlerOptions {
 		TenantHeader: s.tenantHeader,
 		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
 		MaxBuffered: max(256<<20, int64(*s.maxBody)),
-		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+		Version:     version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	}
 }
 

@@ -1,0 +1,65 @@
+package bucket_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+)
+
+// TestShare follows one tenant's values from the open tick, past an index that
+// refuses them, out of the window.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	now := time.Unix(1_700_000_000, 0)
+	opts := fast()
+	opts.Now, opts.MaxPending = func() time.Time { return now }, 100
+	c := s.collector(t, opts)
+	check := func(when string, ticks, values int, bytes int64, waiting ...int64) {
+		t.Helper()
+		if got, want := c.Share("a"), (bucket.Share{Ticks: ticks, Values: values, Bytes: bytes}); got != want {
+			t.Errorf("%s: share %+v, want %+v", when, got, want)
+		}
+		entries := c.Waiting("a")
+		if !slices.EqualFunc(entries, waiting, func(e bucket.Entry, at int64) bool { return e.Time == at && e.Key != "" }) {
+			t.Errorf("%s: %v wait, want those of %v", when, entries, waiting)
+		}
+	}
+	check("unknown", 0, 0, 0)
+	mustAdd(t, c, "a", 1, 2)
+	mustAdd(t, c, "b", 3)
+	check("open", 1, 0, 2)
+
+	s.index.Inject(func(call indextest.Call) indextest.Fault { return indextest.Fault{Err: errBroken} })
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	first := now.UnixNano()
+	if err := c.Flush(gaveUp); err == nil {
+		t.Fatal("flushed into an index that refuses")
+	}
+	now = now.Add(3 * time.Second)
+	mustAdd(t, c, "a", 4)
+	check("sealed and open", 2, 1, 3, first)
+	second := now.UnixNano()
+	if err := c.Flush(gaveUp); err == nil {
+		t.Fatal("flushed into an index that refuses")
+	}
+	check("two wait", 2, 2, 3, first, second)
+
+	s.index.Inject(nil)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("stored", 2, 0, 0)
+	now = now.Add(15*time.Second + 2*time.Second) // the window, and less than a tick
+	check("the first has left", 1, 0, 0)
+	now = now.Add(time.Second)
+	check("both have", 0, 0, 0)
+	if n := c.MaxPending(); n != 100 {
+		t.Errorf("at most %d pending, want 100", n)
+	}
+}

@@ -1,0 +1,180 @@
+package ops_test
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// known are the metrics that a collector can have, with their labels. Those of
+// histograms are there under their three names.
+type known map[string][]string
+
+// Register implements prometheus.Registerer, and looks at what is registered.
+func (k known) Register(c prometheus.Collector) error {
+	descs := make(chan *prometheus.Desc, 1000)
+	c.Describe(descs)
+	close(descs)
+	_, vector := c.(*prometheus.HistogramVec)
+	_, single := c.(prometheus.Histogram)
+	for d := range descs {
+		parts := described.FindStringSubmatch(d.String())
+		name, labels := parts[1], strings.FieldsFunc(parts[2], func(r rune) bool { return r == ',' || r == ' ' })
+		if !vector && !single {
+			k[name] = labels
+			continue
+		}
+		k[name+"_count"], k[name+"_sum"] = labels, labels
+		k[name+"_bucket"] = append(slices.Clone(labels), "le")
+	}
+	return nil
+}
+
+var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\}`)
+
+func (k known) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := k.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (known) Unregister(prometheus.Collector) bool { return false }
+
+// everything returns the metrics of a collector with all drivers, none of
+// which asks its server anything here.
+func everything(t *testing.T) known {
+	t.Helper()
+	const namespace = "scope"
+	k := known{"up": nil}
+	k.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cfg := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")}
+	index, err := dynamoindex.New(cfg, "reports", &dynamoindex.Options{Registerer: k, Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = index.Close() })
+	blobs, err := s3blob.Open(cfg, "reports", &s3blob.Options{Registerer: k, Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = blobs.Close() })
+	cache, err := memcache.Open(context.Background(), memcache.List("127.0.0.1:1"), &memcache.Options{Registerer: k, Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cache.Close() })
+	c, err := reports.New(bucket.NewMemIndex(), blobs, &reports.Options{Registerer: k, Namespace: namespace,
+		Store: tiered.Options[*report.Report]{Caches: []tiered.Cache{{Name: "memcached", Tier: cache}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reports.NewHandler(c, &reports.HandlerOptions{Registerer: k, Namespace: namespace}); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(?:up|(?:scope|process|go)_\w+)\b`)
+	matchers   = regexp.MustCompile(`\{([^}]*)\}`)
+	matcher    = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)`)
+	grouping   = regexp.MustCompile(`\b(?:by|on|without)\s*\(([^)]*)\)`)
+)
+
+// unknown returns what an expression asks for that no collector has: metrics,
+// and labels that none of its metrics has.
+func (k known) unknown(expr string) (found []string) {
+	labels := []string{"job", "instance"}
+	for _, name := range metricName.FindAllString(expr, -1) {
+		has, ok := k[name]
+		if !ok {
+			found = append(found, "metric "+name)
+		}
+		labels = append(labels, has...)
+	}
+	var used []string
+	for _, m := range matchers.FindAllStringSubmatch(expr, -1) {
+		for _, label := range matcher.FindAllStringSubmatch(quoted.ReplaceAllString(m[1], `""`), -1) {
+			used = append(used, label[1])
+		}
+	}
+	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+		used = append(used, strings.FieldsFunc(g[1], func(r rune) bool { return r == ',' || r == ' ' })...)
+	}
+	for _, label := range used {
+		if !slices.Contains(labels, label) {
+			found = append(found, "label "+label)
+		}
+	}
+	return found
+}
+
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// TestNames holds: what dashboard and alerts ask for is there.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	k := everything(t)
+	if len(k) < 60 {
+		t.Fatalf("%d metrics are known", len(k))
+	}
+	for _, expr := range expressions(t) {
+		for _, what := range k.unknown(expr) {
+			t.Errorf("no collector has the %s of %s", what, expr)
+		}
+	}
+	for expr, want := range map[string]int{
+		`up == 0`: 0, `scope_no_such_total`: 1, `scope_tier_hits_total{tier="a",kind="b"}`: 1, `sum by (user) (scope_pending_bytes)`: 1,
+		`sum by (le, tier) (scope_tier_duration_seconds_bucket)`: 0, `scope_tier_duration_seconds`: 1, `scope_pending_bytes{x=~"a=b"}`: 1,
+	} {
+		if got := k.unknown(expr); len(got) != want {
+			t.Errorf("%s: %q, want %d findings", expr, got, want)
+		}
+	}
+}
+
+var alertExpr = regexp.MustCompile(`(?m)^ +expr: (?:>-\n)?((?:.+\n)+?) +for: `)
+
+// expressions returns those of all panels, variables and annotations of the
+// dashboard, and of all alerts.
+func expressions(t *testing.T) (all []string) {
+	t.Helper()
+	d := readDashboard(t)
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			all = append(all, target.Expr)
+		}
+	}
+	for _, a := range d.Annotations.List {
+		all = append(all, a.Expr)
+	}
+	for _, v := range d.Templating.List {
+		all = append(all, v.Definition)
+	}
+	text := readFile(t, alertsFile)
+	found := alertExpr.FindAllStringSubmatch(text, -1)
+	if len(found) != len(alert.FindAllString(text, -1)) {
+		t.Fatalf("%d expressions of %d alerts", len(found), len(alert.FindAllString(text, -1)))
+	}
+	for _, m := range found {
+		all = append(all, m[1])
+	}
+	return all
+}

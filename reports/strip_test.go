@@ -1,0 +1,107 @@
+package reports
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/indextest"
+)
+
+// TestStrip holds: each entry counts into the minute that it is of, what is
+// later than now into the last one, and the live window ends now.
+func TestStrip(t *testing.T) {
+	t.Parallel()
+	now := noon.Add(90 * time.Second) // minute 59 of an hour that began at 11:02
+	entries := func(after ...time.Duration) (all []bucket.Entry) {
+		for _, d := range after {
+			all = append(all, bucket.Entry{Time: noon.Add(d).UnixNano()})
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		activity
+		window time.Duration
+		bars   []bar
+		says   string
+	}{
+		"nothing": {activity{}, time.Minute, nil, "Nothing was stored in the last 1 h, and nothing waits to be."},
+		"edges": {activity{stored: entries(-58*time.Minute, -57*time.Minute-1, -57*time.Minute, 90*time.Second)}, 15 * time.Second,
+			[]bar{{0, 2, 0, 0}, {1, 1, 0, 0}, {59, 0, 1, 0}},
+			"4 stored in 3 of 60 minutes, at most 2 in one; longest gap 57 min from 11:04 to 12:01 UTC."},
+		"a clock ahead": {activity{stored: entries(80*time.Second, 5*time.Minute), waiting: entries(6 * time.Minute)}, 15 * time.Second,
+			[]bar{{59, 0, 2, 1}}, "2 stored in 1 of 60 minutes, at most 3 in one; 1 waiting to be stored."},
+		"a long window": {activity{stored: entries(-time.Minute, 0, time.Minute)}, 91 * time.Second,
+			[]bar{{57, 1, 0, 0}, {58, 0, 1, 0}, {59, 0, 1, 0}}, "3 stored in 3 of 60 minutes, at most 1 in one."},
+		"silent since": {activity{stored: entries(-10 * time.Minute)}, 15 * time.Second, []bar{{48, 1, 0, 0}},
+			"1 stored in 1 of 60 minutes, at most 1 in one; longest gap 10 min from 11:51 to 12:01 UTC."},
+		"waiting alone": {activity{waiting: entries(-time.Minute, -time.Minute+1)}, 15 * time.Second, []bar{{57, 0, 0, 2}},
+			"0 stored in 0 of 60 minutes, at most 2 in one; 2 waiting to be stored; longest gap 1 min from 12:00 to 12:01 UTC."},
+	} {
+		s := newStrip(c.activity, now, c.window, 1)
+		if !slices.Equal(s.bars, c.bars) {
+			t.Errorf("%s: bars %v, want %v", name, s.bars, c.bars)
+		}
+		if says := s.Says(); says != c.says {
+			t.Errorf("%s: says %q, want %q", name, says, c.says)
+		}
+	}
+}
+
+// TestStripMarks holds: there is a mark at every full hour, and room for its
+// label.
+func TestStripMarks(t *testing.T) {
+	t.Parallel()
+	for hours, want := range map[int]struct {
+		marks  int
+		labels []string
+	}{1: {1, nil}, 3: {3, []string{"10:00", "11:00"}}, 6: {6, []string{"07:00", "08:00", "09:00", "10:00", "11:00"}},
+		24: {24, []string{"16:00", "20:00", "00:00", "04:00", "08:00"}}} {
+		marks := newStrip(activity{}, noon.Add(time.Second), 0, hours).Marks()
+		var labels []string
+		for _, m := range marks {
+			if m.Label != "" {
+				labels = append(labels, m.Label)
+			}
+		}
+		if len(marks) != want.marks || !slices.Equal(labels, want.labels) {
+			t.Errorf("%d h: %d marks, labels %q", hours, len(marks), labels)
+		}
+	}
+}
+
+// TestActivity holds: what becomes discoverable while the index is asked
+// counts once.
+func TestActivity(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	faulty := indextest.NewFaulty(f.index)
+	c, err := New(faulty, f.authority, &Options{Now: f.clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Add(t.Context(), "a", hosts("h1"), Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.activity(t.Context(), "a", noon.Add(-time.Hour))
+	if err != nil || len(found.stored) != 1 || len(found.waiting) != 0 {
+		t.Errorf("stored: %+v, %v", found, err)
+	}
+	both := without(found.stored, found.stored, noon.Add(-time.Hour))
+	if len(both) != 0 {
+		t.Errorf("waiting although it is stored: %v", both)
+	}
+	other := []bucket.Entry{{Time: found.stored[0].Time, Key: "another writer's"}, {Time: noon.Add(-2 * time.Hour).UnixNano()}}
+	if left := without(other, found.stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
+		t.Errorf("waiting: %v", left)
+	}
+	faulty.FailNext(indextest.Query, 1, indextest.Fault{Err: errors.New("away")})
+	if _, err := c.activity(t.Context(), "a", noon.Add(-time.Hour)); err == nil {
+		t.Error("an index that fails is no error")
+	}
+}
