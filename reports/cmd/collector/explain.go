@@ -65,7 +65,7 @@ func refused(answer smithy.APIError, err error) string {
 	case "NoSuchBucket":
 		return "there is no such bucket: --create makes it"
 	case "AccessDenied", "AccessDeniedException":
-		return "access denied, the README lists the permissions that are needed: " + answer.ErrorMessage()
+		return "access denied, reports/OPERATIONS.md lists the permissions that are needed: " + answer.ErrorMessage()
 	case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 		"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId":
 		return fmt.Sprintf("the credentials were refused: %s: %s", answer.ErrorCode(), answer.ErrorMessage())
