@@ -31,6 +31,7 @@ type Collector struct {
 	maxNodes  int
 	now       func() time.Time
 	closed    atomic.Bool // Close was called
+	stores    []Check     // that they are reachable
 }
 
 // New returns a collector over an index and the tier that holds every blob.
@@ -58,7 +59,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 		return nil, err
 	}
 	return &Collector{live: live, store: store, shortcuts: newShortcuts(live.Window()),
-		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
+		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now, stores: StoreChecks(index, authority, o.Store.Caches)}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values

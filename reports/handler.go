@@ -56,7 +56,12 @@ type HandlerOptions struct {
 	// names; default "scope".
 	Registerer prometheus.Registerer
 	Namespace  string
-	// Logger is told of requests that failed by no fault of the client.
+	// Ready is what /readyz asks for; default Collector.Checks. /healthz and
+	// /readyz need no tenant.
+	Ready []Check
+	// Logger is told of requests that failed by no fault of the client, of
+	// readiness that changed and, where it is enabled for slog.LevelDebug, of
+	// every request.
 	// Default none.
 	Logger *slog.Logger
 }
@@ -113,6 +118,8 @@ type Handler struct {
 	codings   gate
 	buffered  *budget
 	metrics   *requestMetrics
+	health    *health
+	intake    intake
 }
 
 // NewHandler returns the HTTP surface of a collector.
@@ -149,7 +156,7 @@ func (h *Handler) table() map[string]route {
 		return map[string]answerer{http.MethodGet: f, http.MethodHead: f}
 	}
 	report := get(h.getReport)
-	report[http.MethodPost] = h.postReport
+	report[http.MethodPost] = h.admitting(h.postReport)
 	routes := map[string]route{
 		"/":              {"root", get(h.getIndex)},
 		"/api":           {"api", get(h.getDetails)},
@@ -160,6 +167,7 @@ func (h *Handler) table() map[string]route {
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}
 	}
+	h.addHealth(routes)
 	return routes
 }
 
