@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -59,7 +60,12 @@ func (h *Handler) sendReport(w http.ResponseWriter, r *http.Request, rpt *report
 }
 
 // encode encodes a report, a limited number at a time.
-func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) ([]byte, error) {
+func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) (data []byte, err error) {
+	ctx, encoding := spans.Child(ctx, "encode")
+	defer func() {
+		encoding.Int(tracing.Bytes, len(data))
+		encoding.End(err)
+	}()
 	if err := h.codings.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -156,7 +162,7 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 		Capabilities: map[string]bool{"historic_reports": h.collector.HasHistoricReports()}}
 	rpt, err := h.collector.Report(r.Context(), tenant, h.collector.soon())
 	if err != nil {
-		h.opts.Logger.Warn("answered /api without plugins", "err", err)
+		h.opts.Logger.WarnContext(r.Context(), "answered /api without plugins", "err", err)
 		return h.sendJSON(w, r, d)
 	}
 	for _, p := range rpt.Plugins {

@@ -15,6 +15,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // HandlerOptions tune a Handler; nil or a zero field means the default.
@@ -56,6 +59,11 @@ type HandlerOptions struct {
 	// names; default "scope".
 	Registerer prometheus.Registerer
 	Namespace  string
+	// TracerProvider records the spans of requests, which what they call goes
+	// on; default otel.GetTracerProvider. Propagator reads off a request whose
+	// trace it is of; default otel.GetTextMapPropagator.
+	TracerProvider trace.TracerProvider
+	Propagator     propagation.TextMapPropagator
 	// Ready is what /readyz asks for; default Collector.Checks. /healthz and
 	// /readyz need no tenant.
 	Ready []Check
@@ -83,6 +91,12 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.Version, "dev")
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
+	}
+	if o.Propagator == nil {
+		o.Propagator = otel.GetTextMapPropagator()
+	}
 	if o.Hostname == "" {
 		o.Hostname, _ = os.Hostname() // a machine without a name shows none
 	}
@@ -209,6 +223,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, answer := h.answererOf(r)
 	rec := &recorder{ResponseWriter: w}
 	defer h.metrics.observe(r.Method, name, rec, time.Now())
+	r, end := h.visit(r, name, rec)
+	defer end()
 	h.setDeadlines(w, r)
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
