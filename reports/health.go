@@ -132,7 +132,7 @@ func (c *checker) look() (err error) {
 		c.note(err)
 	}()
 	if err = c.Run(ctx); err != nil && ctx.Err() != nil {
-		err = errSlow
+		err = fmt.Errorf("%w: %w", errSlow, err)
 	}
 	return err
 }
@@ -153,7 +153,7 @@ func (c *checker) note(err error) {
 
 // severity is lower for what is expected, such as a tick that has not ended.
 func severity(err error) slog.Level {
-	if _, expected := errors.AsType[Unready](err); expected && err != errSlow {
+	if _, expected := errors.AsType[Unready](err); expected && !errors.Is(err, errSlow) {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
