@@ -50,7 +50,7 @@ func outline(spans []sdktrace.ReadOnlySpan, parent trace.SpanID) string {
 func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	all := map[string]string{}
 	for _, a := range s.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
