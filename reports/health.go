@@ -121,8 +121,11 @@ func (c *checker) recent() (err error, known bool) {
 	return c.result, time.Now().Before(c.until)
 }
 
-// look runs the check, whoever leaves meanwhile.
+// look runs the check, whoever leaves meanwhile, unless one has just ended.
 func (c *checker) look() (err error) {
+	if err, known := c.recent(); known {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	defer func() {

@@ -47,7 +47,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int    // 0: nothing was written yet
 	bytes  int64  // of its body
-	why    string // it is not what was asked for
+	why    string // of an answer that is not what was asked for
 	broken bool   // it was broken off, since it had begun
 }
 
