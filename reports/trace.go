@@ -32,7 +32,7 @@ type visit struct {
 	answer  *recorder
 	route   string
 	span    trace.Span
-	body    *counted // nil when nobody wants to know
+	body    *countedBody // nil when nobody wants to know
 	begun   time.Time
 }
 
@@ -46,7 +46,7 @@ func (h *Handler) visit(r *http.Request, route string, answer *recorder) (*http.
 	}
 	r = r.WithContext(ctx)
 	if v.told() && r.Body != nil && r.Body != http.NoBody {
-		v.body = &counted{ReadCloser: r.Body}
+		v.body = &countedBody{ReadCloser: r.Body}
 		r.Body = v.body
 	}
 	v.request = r
@@ -154,19 +154,19 @@ func host(address string) string {
 	return address
 }
 
-// counted is a body of which the bytes that are read count.
-type counted struct {
+// countedBody is a body of which the bytes that are read count.
+type countedBody struct {
 	io.ReadCloser
 	n int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countedBody) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.n += int64(n)
 	return n, err
 }
 
-func (c *counted) bytes() int64 {
+func (c *countedBody) bytes() int64 {
 	if c == nil {
 		return 0
 	}
