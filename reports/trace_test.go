@@ -135,13 +135,15 @@ func TestSpanOfAFailure(t *testing.T) {
 	f := setup(t, change)
 	broken := indextest.NewFaulty(f.index)
 	broken.Inject(func(indextest.Call) indextest.Fault { return indextest.Fault{Err: errRefused} })
-	o := &Options{}
-	change(o, &HandlerOptions{})
+	o, ho := &Options{}, &HandlerOptions{}
+	change(o, ho)
 	c, err := New(broken, f.authority, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.handler.collector = c
+	if f.handler, err = NewHandler(c, ho); err != nil {
+		t.Fatal(err)
+	}
 	f.serve("GET", "/api/report?timestamp=1000000000", nil, acme)
 	f.serve("GET", "/nowhere", nil, acme)
 	f.serve("BREW", "/api", nil, acme)
