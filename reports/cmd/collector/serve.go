@@ -26,8 +26,8 @@ var serveCommand = command{
 	name: "serve",
 	usage: []string{
 		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
-		"[--listen ADDRESS] [--role collector] --index URL --blobs URL [--cache URL] [--create] …",
-		"[--listen ADDRESS] --role query --collectors LIST --index URL --blobs URL [--cache URL] …",
+		"[--role collector] --index URL --blobs URL [--cache URL] [--create] …",
+		"--role query --collectors LIST --index URL --blobs URL [--cache URL] …",
 	},
 	brief: "takes what probes post, stores it and answers questions",
 	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
