@@ -37,6 +37,7 @@ type Collector[T any] struct {
 	pending    atomic.Int64 // bytes not yet discoverable
 	sealing    sync.Mutex   // held while the ticks are ended: then all that is sealed is in the outbox
 	lastSealed atomic.Int64 // Unix nanoseconds; written with sealing held
+	ticked     atomic.Bool  // a tick has ended
 
 	mu      sync.RWMutex // guards tenants
 	tenants map[string]*tenant[T]
@@ -207,6 +208,10 @@ func (c *Collector[T]) Tenants() []string {
 // Window returns how far back a question of At reaches.
 func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
 
+// Ticked reports whether a tick has ended: Run, or Flush, has sealed what came
+// before. Until then nobody knows that Run runs.
+func (c *Collector[T]) Ticked() bool { return c.ticked.Load() }
+
 // Pending returns the bytes of memory of the values that are not known to be
 // discoverable yet.
 func (c *Collector[T]) Pending() int64 { return c.pending.Load() }
@@ -220,6 +225,7 @@ func (c *Collector[T]) seal() {
 	tenants := c.present()
 	inParallel(len(tenants), func(i int) { c.sealOne(tenants[i]) })
 	c.lastSealed.Store(c.now())
+	c.ticked.Store(true)
 }
 
 // present returns the tenants that are held in memory, in no order.

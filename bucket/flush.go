@@ -60,7 +60,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	begun := time.Now()
-	err := c.deliver(ctx, p)
+	err := c.traceFlush(ctx, p)
 	if err == nil {
 		c.finish(p)
 		return
@@ -231,7 +231,7 @@ func (c *Collector[T]) attempt(ctx context.Context, step string, p *pending[T], 
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Deadline)
 	defer cancel()
 	begun := time.Now()
-	err := f(ctx)
+	err := traceStep(ctx, step, f)
 	c.metrics.observe(step, err, time.Since(begun))
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // CollectorOptions tune a Collector; nil or a zero field means the default.
@@ -52,6 +54,10 @@ type CollectorOptions[T any] struct {
 	// names; default "timeblob".
 	Registerer prometheus.Registerer
 	Namespace  string
+	// TracerProvider records the spans of flushes; default
+	// otel.GetTracerProvider. Those of questions are recorded where that is
+	// which the question's context holds.
+	TracerProvider trace.TracerProvider
 	// Logger is told of failed attempts, and of successes after them. Default
 	// none.
 	Logger *slog.Logger
@@ -80,6 +86,9 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
 	}
 	o.sharePast()
 	return o, o.check()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -56,7 +57,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now}, live: live,
+	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now, StoreChecks(index, authority, o.Store.Caches)}, live: live,
 		shortcuts: newShortcuts(live.Window()), metrics: m, maxNodes: o.MaxTopologyNodes}, nil
 }
 
@@ -95,7 +96,11 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
 // when too much waits to be stored, or bucket.ErrClosed. The report is then in
 // no answer.
-func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
+func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) (err error) {
+	ctx, adding := spans.Child(ctx, "Add")
+	defer func() { adding.End(err) }()
+	adding.Text(tracing.Tenant, tenant)
+	adding.Int(tracing.Bytes, from.Size)
 	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
 		return err
 	}

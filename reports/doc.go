@@ -36,6 +36,8 @@
 //	GET  /admin/summary  one line for each report stored in a window
 //	GET  /api/held       what a collector holds and the store may not, for queriers
 //	GET  /metrics        for Prometheus
+//	GET  /healthz        200 as long as the process serves, to the end of a shutdown
+//	GET  /readyz         200 when requests should be sent here, else 503 and why not
 //	GET  /               a list of the above
 //
 // The window of GET /api/report and /admin/summary ends just before the

@@ -124,6 +124,7 @@ func keysOf(err error) *refusal {
 // client.
 func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	f := refusalOf(r.Context(), err)
+	w.why = err.Error()
 	level := slog.LevelDebug
 	if f.status >= 500 && !f.retry {
 		level = slog.LevelWarn
@@ -131,6 +132,7 @@ func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	h.opts.Logger.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
 		"status", f.status, "err", err)
 	if w.status != 0 {
+		w.broken = true
 		panic(http.ErrAbortHandler) // too late to say so otherwise
 	}
 	if f.retry {
@@ -163,9 +165,11 @@ func (h *Handler) recover(w *recorder, r *http.Request) {
 		panic(cause)
 	}
 	h.metrics.panics.Inc()
-	h.opts.Logger.Error("panic in a handler", "method", r.Method, "path", r.URL.Path,
+	w.why = fmt.Sprint("panic: ", cause)
+	h.opts.Logger.ErrorContext(r.Context(), "panic in a handler", "method", r.Method, "path", r.URL.Path,
 		"panic", cause, "stack", string(debug.Stack()))
 	if w.status != 0 {
+		w.broken = true
 		panic(http.ErrAbortHandler)
 	}
 	http.Error(w, "something broke here, not in the request: the collector's log says what", http.StatusInternalServerError)

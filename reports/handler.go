@@ -15,6 +15,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // HandlerOptions tune a Handler; nil or a zero field means the default.
@@ -56,7 +59,18 @@ type HandlerOptions struct {
 	// names; default "scope".
 	Registerer prometheus.Registerer
 	Namespace  string
-	// Logger is told of requests that failed by no fault of the client.
+	// TracerProvider records the spans of requests, which what they call goes
+	// on; default otel.GetTracerProvider. Propagator reads off a request whose
+	// trace it is of; default otel.GetTextMapPropagator.
+	TracerProvider trace.TracerProvider
+	Propagator     propagation.TextMapPropagator
+	// Ready is what /readyz asks for; default the Checks of the
+	// Collector or Querier. /healthz and
+	// /readyz need no tenant.
+	Ready []Check
+	// Logger is told of requests that failed by no fault of the client, of
+	// readiness that changed and, where it is enabled for slog.LevelDebug, of
+	// every request.
 	// Default none.
 	Logger *slog.Logger
 }
@@ -78,6 +92,12 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.Version, "dev")
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
+	}
+	if o.Propagator == nil {
+		o.Propagator = otel.GetTextMapPropagator()
+	}
 	if o.Hostname == "" {
 		o.Hostname, _ = os.Hostname() // a machine without a name shows none
 	}
@@ -109,6 +129,7 @@ type reader interface {
 	ask(ctx context.Context, tenant string, q question) (Answer, error)
 	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
 	stored() *archive
+	Checks() []Check
 }
 
 // Handler is the HTTP surface of a Collector or a Querier, as the package
@@ -121,6 +142,8 @@ type Handler struct {
 	codings   gate
 	buffered  *budget
 	metrics   *requestMetrics
+	health    *health
+	intake    intake
 }
 
 // NewHandler returns the HTTP surface of a collector.
@@ -170,7 +193,7 @@ func (h *Handler) table() map[string]route {
 	}
 	report := get(h.getReport)
 	if h.collector != nil {
-		report[http.MethodPost] = h.postReport
+		report[http.MethodPost] = h.admitting(h.postReport)
 	}
 	routes := map[string]route{
 		"/":              {"root", get(h.getIndex)},
@@ -185,6 +208,7 @@ func (h *Handler) table() map[string]route {
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}
 	}
+	h.addHealth(routes)
 	return routes
 }
 
@@ -226,6 +250,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, answer := h.answererOf(r)
 	rec := &recorder{ResponseWriter: w}
 	defer h.metrics.observe(r.Method, name, rec, time.Now())
+	r, end := h.visit(r, name, rec)
+	defer end()
 	h.setDeadlines(w, r)
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()

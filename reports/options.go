@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
@@ -16,8 +17,8 @@ import (
 // Options tune a Collector; nil or a zero field means the default.
 type Options struct {
 	// Live tunes ticks, window and flushing. Its Size and Past.Size are the
-	// package's own. Where its Registerer, Namespace, Now or Logger are not
-	// set, those below are used.
+	// package's own. Where its Registerer, Namespace, Now, Logger or
+	// TracerProvider are not set, those below are used.
 	Live bucket.CollectorOptions[*report.Report]
 	// Store holds the caches between memory and authority, and tunes them.
 	// Its Size is the package's own. Where its Registerer, Namespace or Now
@@ -39,6 +40,10 @@ type Options struct {
 	// names; default "scope", as in Scope's own collectors.
 	Registerer prometheus.Registerer
 	Namespace  string
+	// TracerProvider records the spans of flushes; default
+	// otel.GetTracerProvider. Those of questions and reports are recorded where
+	// that is which their context holds.
+	TracerProvider trace.TracerProvider
 	// Logger is told of failed flushes. Default none.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
@@ -75,6 +80,9 @@ func (o *Options) shareLive() {
 	o.Live.Size, o.Live.Past.Size = report.Size, report.Size
 	orDefault(&o.Live.Namespace, o.Namespace)
 	orDefault(&o.Live.Logger, o.Logger)
+	if o.Live.TracerProvider == nil {
+		o.Live.TracerProvider = o.TracerProvider
+	}
 	if o.Live.Registerer == nil {
 		o.Live.Registerer = o.Registerer
 	}

@@ -43,7 +43,9 @@ func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, 
 		return err
 	}
 	defer h.codings.leave()
+	_, decoding := spans.Child(ctx, "decode")
 	rpt, err := f.decode(data, h.opts.MaxInflated)
+	decoding.End(err)
 	if err != nil {
 		return refuseBody(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type remote struct {
 	header string // names the tenant
 	tenant string
 	client *http.Client
+	tls    *tls.Config // of the client; nil for the default
 }
 
 // remoteFlags are the flags of subcommands that talk to a collector.
@@ -34,10 +36,11 @@ type remoteFlags struct {
 	tenant  *string
 	header  string
 	timeout time.Duration
+	tls     *clientTLS
 }
 
 func (f *flags) remote(tenant *string) *remoteFlags {
-	r := &remoteFlags{tenant: tenant}
+	r := &remoteFlags{tenant: tenant, tls: f.clientTLS()}
 	f.StringVar(&r.header, "tenant-header", scopeHeader, "the `NAME` of the request header that says the tenant")
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "wait at most a `DURATION` for each answer")
 	f.must(func() error { return positive("timeout", r.timeout) })
@@ -53,7 +56,12 @@ func (f *remoteFlags) at(address string, connections int) (*remote, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
 	transport.DisableCompression = true
-	return &remote{base: base, header: f.header, tenant: *f.tenant,
+	secure, err := f.tls.config()
+	if err != nil {
+		return nil, err
+	}
+	transport.TLSClientConfig = secure.Clone()
+	return &remote{base: base, header: f.header, tenant: *f.tenant, tls: secure,
 		client: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: sameMethod}}, nil
 }
 
@@ -110,7 +118,7 @@ func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, err
 	}
 	req.Header.Set("Accept", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := r.client.Do(req)
+	resp, err := r.do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +142,7 @@ type refusalError struct {
 	status int
 	text   string
 	advice string // what to do; empty for nothing
+	final  bool   // whatever the status
 }
 
 func (e *refusalError) Error() string {
@@ -145,7 +154,7 @@ func (e *refusalError) Error() string {
 
 // toAll tells whether any other request would be refused as well.
 func (e *refusalError) toAll() bool {
-	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
+	return e.final || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
 }
 
 func (r *remote) refusal(resp *http.Response) error {
@@ -154,6 +163,9 @@ func (r *remote) refusal(resp *http.Response) error {
 	e := &refusalError{status: resp.StatusCode, text: resp.Status, advice: r.advice(resp.StatusCode)}
 	if line != "" {
 		e.text += ": " + clean(line)
+	}
+	if strings.HasPrefix(line, plainToTLS) {
+		e.advice, e.final = "give https:// in the URL", true
 	}
 	return e
 }
