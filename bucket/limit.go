@@ -7,6 +7,12 @@ func (c *Collector[T]) TenantPending(tenant string) (bytes, limit int64) {
 	return c.lookup(tenant).waiting(), c.opts.tenantLimit(tenant)
 }
 
+// Full returns the *FullError with which Add would refuse any value of the
+// tenant, nil when it might take one. It costs next to nothing.
+func (c *Collector[T]) Full(tenant string) error {
+	return c.full(c.lookup(tenant), 1, c.opts.tenantLimit(tenant))
+}
+
 // tenantLimit returns how many bytes of a tenant may be pending.
 func (o *CollectorOptions[T]) tenantLimit(id string) int64 {
 	if o.MaxPendingOf != nil {
@@ -50,14 +56,14 @@ func (c *Collector[T]) admit(id string, v T, size int64) error {
 	}
 }
 
-// full returns a *FullError for a value that cannot be taken now, with those of
-// its tenant or with those of all.
+// full returns a *FullError for a value that cannot be taken now, beside those
+// of all or those of its tenant.
 func (c *Collector[T]) full(t *tenant[T], size, limit int64) error {
-	if pending := t.waiting(); pending > limit-size {
-		return &FullError{Pending: pending, Limit: limit, Size: size, OfTenant: true}
-	}
 	if pending := c.pending.Load(); pending > c.opts.MaxPending-size {
 		return &FullError{Pending: pending, Limit: c.opts.MaxPending, Size: size}
+	}
+	if pending := t.waiting(); pending > limit-size {
+		return &FullError{Pending: pending, Limit: limit, Size: size, OfTenant: true}
 	}
 	return nil
 }

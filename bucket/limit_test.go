@@ -88,7 +88,7 @@ func TestTenantLimits(t *testing.T) {
 	}{
 		"a quarter":                 {"a", bucket.CollectorOptions[ids]{MaxPending: 40}, 10, false},
 		"a quarter of little":       {"a", bucket.CollectorOptions[ids]{MaxPending: 3}, 1, false},
-		"all of a single tenant":    {"", bucket.CollectorOptions[ids]{MaxPending: 40}, 40, false},
+		"all of a single tenant":    {"", bucket.CollectorOptions[ids]{MaxPending: 40}, 40, true},
 		"set":                       {"a", bucket.CollectorOptions[ids]{MaxPending: 40, MaxTenantPending: 20}, 20, false},
 		"set for a single tenant":   {"", bucket.CollectorOptions[ids]{MaxPending: 40, MaxTenantPending: 20}, 20, false},
 		"its own":                   {"own", bucket.CollectorOptions[ids]{MaxPending: 40, MaxPendingOf: own}, 7, false},
@@ -102,7 +102,14 @@ func TestTenantLimits(t *testing.T) {
 				t.Errorf("limit %d, want %d", limit, c.limit)
 			}
 			most := min(c.limit, c.opts.MaxPending)
-			mustAdd(t, collector, c.tenant, upTo(int(most))...)
+			mustAdd(t, collector, c.tenant, upTo(int(most)-1)...)
+			if err := collector.Full(c.tenant); err != nil {
+				t.Errorf("full with room for one: %v", err)
+			}
+			mustAdd(t, collector, c.tenant, 1)
+			if full, ok := errors.AsType[*bucket.FullError](collector.Full(c.tenant)); !ok || full.OfTenant == c.all {
+				t.Errorf("full: %v", full)
+			}
 			mustRefuse(t, collector, c.tenant, ids{1}, !c.all)
 			wantPending(t, collector, c.tenant, most)
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -28,6 +29,8 @@ type Collector struct {
 	shortcuts *shortcuts
 	waiters   waiters
 	metrics   *metrics
+	rates     *rates
+	tenants   func() *tenants.Table
 	maxNodes  int
 	now       func() time.Time
 	closed    atomic.Bool // Close was called
@@ -58,7 +61,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 		return nil, err
 	}
 	return &Collector{live: live, store: store, shortcuts: newShortcuts(live.Window()),
-		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
+		metrics: m, rates: newRates(o.rate, o.Now), tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values
@@ -94,8 +97,8 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 //
 // The error is an *InvalidError for a report that no collector should hold, or
 // one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
-// when too much waits to be stored, or bucket.ErrClosed. The report is then in
-// no answer.
+// when too much waits to be stored, of this tenant or of all, or
+// bucket.ErrClosed. The report is then in no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
 	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
 		return err
@@ -158,7 +161,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// sweep lets go of expired shortcuts and of the metrics of idle tenants.
+// sweep lets go of expired shortcuts and of what is held of idle tenants.
 func (c *Collector) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -167,6 +170,7 @@ func (c *Collector) sweep(ctx context.Context) {
 		case <-ticker.C:
 			c.shortcuts.expire(c.now())
 			c.metrics.forgetIdle()
+			c.rates.forgetIdle()
 		case <-ctx.Done():
 			return
 		}
