@@ -37,11 +37,14 @@ A second signal ends it at once.
 ` + placeForms + `
 
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
-of the bucket, which should keep them for a day longer.`,
+of the bucket, which should keep them for a day longer.
+
+` + tenantForms,
 	define: func(f *flags) action {
 		s := &server{}
 		s.defineStore(f)
 		s.defineHTTP(f)
+		s.defineTenants(f)
 		s.logging = f.logging()
 		f.must(s.check)
 		return s.run
@@ -57,6 +60,7 @@ type server struct {
 	retention, shutdown                      time.Duration
 	maxTopologyNodes                         int
 	maxBody, maxInflated, maxPending, memory *size
+	tenancy                                  tenancy
 	logging                                  *logging
 
 	log       *slog.Logger
@@ -110,6 +114,9 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
 	s.log = s.logging.logger(p.stderr)
+	if err := s.openTenants(); err != nil {
+		return err
+	}
 	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention,
 		instead: "stop it, or give --data another directory"})
 	if err != nil {
@@ -134,13 +141,15 @@ func (s *server) wire() (err error) {
 	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
-			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
+			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending), Committer: s.store.committer,
 			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated:      blobs.MaxBytes,
 		MaxTopologyNodes: s.maxTopologyNodes,
+		TenantRate:       s.tenancy.limit(),
+		Tenants:          s.tenancy.table,
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
@@ -177,6 +186,7 @@ func version() string {
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
+	defer s.tenancy.watch(ctx)()
 	running := make(chan error, 2)
 	go func() { running <- s.collector.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.web.Serve(listener) }()
