@@ -134,7 +134,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 		return nil, err
 	}
 	if o.Tenants == nil {
-		o.Tenants = c.tenants
+		o.Tenants = c.tenantTable
 	}
 	m, err := newRequestMetrics(o.Registerer, o.Namespace)
 	if err != nil {

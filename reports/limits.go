@@ -41,6 +41,15 @@ func (f *refusal) reason() string {
 	return ""
 }
 
+// tenantTable returns what tenants have in place of all others' limits; a nil
+// Collector has none.
+func (c *Collector) tenantTable() *tenants.Table {
+	if c == nil {
+		return nil
+	}
+	return c.tenants()
+}
+
 // limits returns how large a tenant's report may be.
 func (h *Handler) limits(tenant string) tenants.Limits {
 	own := h.opts.Tenants().Limits(tenant)
