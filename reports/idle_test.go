@@ -15,19 +15,19 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 )
 
-// nowhere is an index and an authority that take everything and keep nothing,
+// discarding and discardingIndex take everything and keep nothing,
 // so that what is in memory is the collector's.
-type nowhere struct{}
+type discarding struct{}
 
-func (nowhere) Put(context.Context, string, []byte) error { return nil }
+func (discarding) Put(context.Context, string, []byte) error { return nil }
 
-func (nowhere) Get(context.Context, []string) (map[string][]byte, error) { return nil, nil }
+func (discarding) Get(context.Context, []string) (map[string][]byte, error) { return nil, nil }
 
-type emptyIndex struct{}
+type discardingIndex struct{}
 
-func (emptyIndex) Put(context.Context, bucket.Row, bucket.Entry) error { return nil }
+func (discardingIndex) Put(context.Context, bucket.Row, bucket.Entry) error { return nil }
 
-func (emptyIndex) Query(context.Context, bucket.Row, int64, int64) ([]bucket.Entry, error) {
+func (discardingIndex) Query(context.Context, bucket.Row, int64, int64) ([]bucket.Entry, error) {
 	return nil, nil
 }
 
@@ -50,7 +50,7 @@ func TestManyTenantsSeenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fixture{registry: prometheus.NewRegistry()}
 		var err error
-		if f.Collector, err = New(emptyIndex{}, nowhere{}, &Options{Registerer: f.registry}); err != nil {
+		if f.Collector, err = New(discardingIndex{}, discarding{}, &Options{Registerer: f.registry}); err != nil {
 			t.Fatal(err)
 		}
 		if f.handler, err = NewHandler(f.Collector, &HandlerOptions{TenantHeader: orgHeader, Registerer: f.registry, Gatherer: f.registry}); err != nil {

@@ -163,7 +163,7 @@ func (s *server) wire() (err error) {
 func (s *server) wireHTTP() error {
 	h, err := reports.NewHandler(s.collector, &reports.HandlerOptions{
 		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
-		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
+		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
 		MaxBuffered: max(256<<20, int64(*s.maxBody)),
 		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	})
