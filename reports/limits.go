@@ -59,7 +59,8 @@ func (h *Handler) limits(tenant string) tenants.Limits {
 }
 
 // mayPost notes that a tenant posts a report, and refuses it when the tenant
-// posts too many or when none of it can be stored at the moment.
+// posts too many, or when so much of it waits that no report would be taken; a
+// shortcut goes with those, since it is not known for one before it is read.
 func (c *Collector) mayPost(tenant string) error {
 	if wait := c.rates.take(tenant); wait > 0 {
 		return &refusal{status: http.StatusTooManyRequests, retry: true, after: wait,
