@@ -103,10 +103,10 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
 	p.owner.failing.Store(false)
 	p.owner.drop(p)
+	c.count(p.owner, -p.size)
+	c.metrics.values.Dec()
 	close(p.done)
 	c.outbox.remove(p)
-	c.release(p.size)
-	c.metrics.values.Dec()
 }
 
 // deliver takes a value through the stages that it has not reached yet.
@@ -137,7 +137,7 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	p.blob, p.stage = blob, encoded
 	p.mu.Unlock()
 	p.size += int64(len(blob))
-	c.count(int64(len(blob)))
+	c.count(p.owner, int64(len(blob)))
 	return nil
 }
 

@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/timeblob/timeblob/reports/tenants"
 )
 
 // HandlerOptions tune a Handler; nil or a zero field means the default.
@@ -25,8 +27,15 @@ type HandlerOptions struct {
 	// TenantHeader names the request header that holds the tenant's id;
 	// Scope's is X-Scope-OrgID. Default none: all is of the single tenant of
 	// which the id is empty. Whoever can reach the handler can name any
-	// tenant: something before it must see to who may.
+	// tenant, unless there are tokens: without, something before it must see
+	// to who may.
 	TenantHeader string
+	// Tenants returns whose the tokens are, and what tenants have in place of
+	// MaxBody and MaxInflated; larger ones than those take memory accordingly.
+	// Once it holds any token, requests need one on every path but /,
+	// /metrics, /healthz and /readyz. It is called for each request. Default
+	// that of the collector.
+	Tenants func() *tenants.Table
 
 	// MaxBody bounds a report as it is posted, in bytes; default 16 MiB.
 	// MaxInflated bounds what it inflates to; default 64 MiB.
@@ -167,6 +176,9 @@ func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	if o.Tenants == nil {
+		o.Tenants = c.tenantTable
+	}
 	m, err := newRequestMetrics(o.Registerer, o.Namespace)
 	if err != nil {
 		return nil, err
@@ -256,7 +268,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
 	defer h.recover(rec, r)
-	if err := answer(rec, r.WithContext(ctx)); err != nil {
+	err := h.letIn(r)
+	if err == nil {
+		err = answer(rec, r.WithContext(ctx))
+	}
+	if err != nil {
 		h.fail(rec, r, err)
 	}
 }

@@ -31,6 +31,7 @@ type metrics struct {
 	shortcuts                *prometheus.CounterVec // by user
 	stored, storedBytes      *prometheus.CounterVec // by user
 	dropped                  *prometheus.CounterVec // by user and topology
+	refused                  *prometheus.CounterVec // by user and reason
 
 	mu      sync.Mutex // guards tenants and the series of the vectors
 	tenants map[string]*series
@@ -40,8 +41,8 @@ type metrics struct {
 type series struct {
 	received, receivedBytes, shortcuts, stored, storedBytes prometheus.Counter
 
-	dropped map[string]bool // topologies
-	heard   time.Time
+	dropped, refused map[string]bool // topologies, reasons
+	heard            time.Time
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration, now func() time.Time) (*metrics, error) {
@@ -59,6 +60,7 @@ func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration,
 	m.stored = f.counters("reports_stored_total", "Merged reports stored.", "user")
 	m.storedBytes = f.counters("reports_bytes_total", "Bytes of the merged reports stored, compressed.", "user")
 	m.dropped = f.counters("topologies_dropped_total", "Topologies dropped for having too many nodes.", "user", "topology")
+	m.refused = f.counters("reports_refused_total", "Posted reports refused, by reason: rate and pending are the tenant's own limits.", "user", "reason")
 	return m, f.err
 }
 
@@ -116,6 +118,19 @@ func (m *metrics) countDropped(tenant string, topologies []string) {
 	}
 }
 
+// countRefused counts a report that was posted and refused for a reason; none
+// for an empty one.
+func (m *metrics) countRefused(tenant, reason string) {
+	if reason == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, user := m.of(tenant)
+	s.refused[reason] = true
+	m.refused.WithLabelValues(user, reason).Inc()
+}
+
 // countStored returns the function to call with what became discoverable. It
 // counts, and calls next unless that is nil.
 func (m *metrics) countStored(next func(string, bucket.Entry, int)) func(string, bucket.Entry, int) {
@@ -149,7 +164,7 @@ func (m *metrics) of(tenant string) (s *series, user string) {
 		s = m.tenants[user]
 	}
 	if s == nil {
-		s = &series{dropped: make(map[string]bool),
+		s = &series{dropped: make(map[string]bool), refused: make(map[string]bool),
 			received: m.received.WithLabelValues(user), receivedBytes: m.receivedBytes.WithLabelValues(user),
 			shortcuts: m.shortcuts.WithLabelValues(user),
 			stored:    m.stored.WithLabelValues(user), storedBytes: m.storedBytes.WithLabelValues(user)}
@@ -168,6 +183,9 @@ func (m *metrics) forgetIdle() {
 			m.forget(user, s)
 		}
 	}
+	if len(m.tenants) == 0 {
+		m.tenants = make(map[string]*series) // gives back the room that many took
+	}
 }
 
 func (m *metrics) forget(user string, s *series) {
@@ -177,5 +195,8 @@ func (m *metrics) forget(user string, s *series) {
 	}
 	for topology := range s.dropped {
 		m.dropped.DeleteLabelValues(user, topology)
+	}
+	for reason := range s.refused {
+		m.refused.DeleteLabelValues(user, reason)
 	}
 }

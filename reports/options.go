@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -36,6 +37,15 @@ type Options struct {
 	// Default 10 min.
 	TenantIdle time.Duration
 
+	// TenantRate is how many reports a second a tenant may post to a Handler,
+	// and twice as many at once. Default 1000, which are 3000 probes; negative
+	// for no limit.
+	TenantRate float64
+	// Tenants returns what tenants have in place of TenantRate and of
+	// Live.MaxTenantPending. It is called for each report, by many goroutines
+	// at a time. Default none.
+	Tenants func() *tenants.Table
+
 	// Registerer takes the metrics; nil for none. Namespace leads their
 	// names; default "scope", as in Scope's own collectors.
 	Registerer prometheus.Registerer
@@ -59,10 +69,14 @@ func (opts *Options) withDefaults() (Options, error) {
 	orDefault(&o.MaxTopologyNodes, 10_000)
 	orDefault(&o.MaxInflated, 1<<30)
 	orDefault(&o.TenantIdle, 10*time.Minute)
+	orDefault(&o.TenantRate, 1000)
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Tenants == nil {
+		o.Tenants = func() *tenants.Table { return nil }
 	}
 	switch {
 	case o.TenantIdle < 0:
@@ -89,6 +103,17 @@ func (o *Options) shareLive() {
 	if o.Live.Now == nil {
 		o.Live.Now = o.Now
 	}
+	if o.Live.MaxPendingOf == nil {
+		o.Live.MaxPendingOf = func(tenant string) int64 { return o.Tenants().Limits(tenant).Pending }
+	}
+}
+
+// rate returns how many reports a second a tenant may post.
+func (o *Options) rate(tenant string) float64 {
+	if own := o.Tenants().Limits(tenant).Rate; own > 0 {
+		return own
+	}
+	return o.TenantRate
 }
 
 // shareStore gives the store what it was not given of its own.

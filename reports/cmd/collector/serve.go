@@ -42,13 +42,16 @@ A second signal ends it at once.
 ` + opsForms + `
 
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
-of the bucket, which should keep them for a day longer.`,
+of the bucket, which should keep them for a day longer.
+
+` + tenantForms,
 	define: func(f *flags) action {
 		s := &server{}
 		s.defineStore(f)
 		s.defineHTTP(f)
 		s.role = f.role()
 		f.must(s.checkRole)
+		s.defineTenants(f)
 		s.logging = f.logging()
 		f.must(s.check)
 		return s.run
@@ -66,6 +69,7 @@ type server struct {
 	ops                                      *operations
 	maxTopologyNodes                         int
 	maxBody, maxInflated, maxPending, memory *size
+	tenancy                                  tenancy
 	logging                                  *logging
 
 	log     *slog.Logger
@@ -119,6 +123,9 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
 	s.log = s.logging.logger(p.stderr)
+	if err := s.openTenants(); err != nil {
+		return err
+	}
 	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention,
 		instead: "stop it, or give --data another directory"})
 	if err != nil {
@@ -154,7 +161,7 @@ func (s *server) wireCollector() error {
 	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
-			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
+			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending), Committer: s.store.committer,
 			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
@@ -162,6 +169,8 @@ func (s *server) wireCollector() error {
 		MaxInflated:      blobs.MaxBytes,
 		MaxTopologyNodes: s.maxTopologyNodes,
 		TracerProvider:   s.ops.tracing.provider,
+		TenantRate:       s.tenancy.limit(),
+		Tenants:          s.tenancy.table,
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
@@ -180,8 +189,8 @@ func (s *server) wireCollector() error {
 
 func (s *server) handlerOptions() *reports.HandlerOptions {
 	return &reports.HandlerOptions{
-		TenantHeader: s.tenantHeader,
-		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
+		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
+		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
 		MaxBuffered:    max(256<<20, int64(*s.maxBody)),
 		TracerProvider: s.ops.tracing.provider, Propagator: s.ops.tracing.propagator,
 		Version: version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
@@ -200,6 +209,7 @@ func version() string {
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
+	defer s.tenancy.watch(ctx)()
 	running := make(chan error, 2)
 	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.ops.tls.serve(s.web, listener) }()
