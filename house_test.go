@@ -36,24 +36,32 @@ type room struct {
 
 var (
 	anything = []string{"..."}
-	plumbing = []string{"internal/flight", "internal/lru", "internal/metric"}
+	plumbing = []string{"internal/flight", "internal/lru", "internal/metric", "internal/tracing"}
+	watching = []string{"internal/metric", "internal/tracing"}
 )
 
 // house is DESIGN.md's import table; an inner name comes before the one around it. internal/metric
-// knows none of our words and is for whoever has metrics.
+// and internal/tracing know none of our words and are for whoever has metrics
+// or spans.
 var house = []room{
-	{"bucket", plumbing, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
+	{"bucket", plumbing, []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", plumbing, []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
-	{"dynamoindex", []string{"bucket", "internal/metric"}, nil},
-	{"s3blob", []string{"internal/metric"}, nil},
-	{"memcache", []string{"internal/metric"}, nil},
-	{"local", []string{"bucket", "internal/metric"}, nil},
+	{"dynamoindex", append([]string{"bucket"}, watching...), nil},
+	{"s3blob", watching, nil},
+	{"memcache", watching, nil},
+	{"local", append([]string{"bucket"}, watching...), nil},
 	{"reports/report", []string{}, nil},
 	{"reports/cmd/collector", anything, nil},
-	{"reports/...", []string{"bucket", "tiered", "reports/...", "internal/metric"}, nil},
+	{"reports/...", append([]string{"bucket", "tiered", "reports/..."}, watching...), nil},
 	{"bench/...", anything, nil},
 	{"internal/...", []string{}, nil},
 }
+
+// program is the one package that chooses where spans go: all others know
+// OpenTelemetry's API only.
+const program = "reports/cmd/collector"
+
+var spanSinks = []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/..."}
 
 // pkg is what go list says about a package, without its tests.
 type pkg struct {
@@ -112,7 +120,8 @@ func importBreaches(p pkg) []string {
 	}
 	var breaches []string
 	for _, imported := range p.Imports {
-		if !house[i].allows(imported) {
+		sink := slices.ContainsFunc(spanSinks, func(pattern string) bool { return matches(pattern, imported) })
+		if !house[i].allows(imported) || sink && name != program {
 			breaches = append(breaches, fmt.Sprintf("%s imports %s", name, imported))
 		}
 	}
@@ -266,6 +275,14 @@ func TestImportRules(t *testing.T) {
 		{"bucket", module + "internal/lru", 0},
 		{"bucket", module + "tiered", 1},
 		{"bucket", "github.com/aws/aws-sdk-go-v2/aws", 1},
+		{"bucket", "go.opentelemetry.io/otel/trace", 0},
+		{"bucket", "go.opentelemetry.io/otel/sdk/trace", 1},
+		{"tiered", module + "internal/tracing", 0},
+		{"tiered", "go.opentelemetry.io/otel/trace", 1},
+		{"reports", "go.opentelemetry.io/otel/propagation", 0},
+		{"reports", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", 1},
+		{"reports/cmd/collector", "go.opentelemetry.io/otel/sdk/resource", 0},
+		{"reports/report", module + "internal/tracing", 1},
 		{"bucket/indextest", module + "tiered", 0},
 		{"bucket/deep", "context", 1},
 		{"tiered", module + "bucket", 1},

@@ -37,9 +37,11 @@ type Collector[T any] struct {
 	pending    atomic.Int64 // bytes not yet discoverable
 	sealing    sync.Mutex   // held while the ticks are ended: then all that is sealed is in the outbox
 	lastSealed atomic.Int64 // Unix nanoseconds; written with sealing held
+	ticked     atomic.Bool  // a tick has ended
 
-	mu      sync.RWMutex // guards tenants
+	mu      sync.RWMutex // guards what follows
 	tenants map[string]*tenant[T]
+	most    int // tenants at a time since the map was made
 
 	life   sync.RWMutex  // held for reading by what Close must wait for
 	closed bool          // guarded by life
@@ -55,6 +57,8 @@ type tenant[T any] struct {
 
 	probe  *pending[T]   // the one value that is in the doubtful lane; of the outbox
 	parked []*pending[T] // those that wait for it; likewise
+
+	pending atomic.Int64 // bytes not yet discoverable
 
 	mu      sync.Mutex // guards what follows
 	window  *Window[T]
@@ -96,8 +100,8 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 // Add merges v into the tenant's current tick, at the cost of one merge. The
 // collector keeps v: nobody may change it any more. The error is a
 // *TenantError for an id that CheckTenant refuses, a *FullError when too much
-// is pending, ErrClosed, or that of the merge; v is then in no answer and
-// will not be stored.
+// is pending, of this tenant or of all, ErrClosed, or that of the merge; v is
+// then in no answer and will not be stored.
 func (c *Collector[T]) Add(tenant string, v T) error {
 	if err := CheckTenant(tenant); err != nil {
 		return err
@@ -107,61 +111,11 @@ func (c *Collector[T]) Add(tenant string, v T) error {
 	if c.closed {
 		return ErrClosed
 	}
-	size := max(c.opts.Size(v), 1)
-	if err := c.reserve(size); err != nil {
-		return err
-	}
-	if err := c.admit(tenant, v, size); err != nil {
-		c.release(size)
-		return fmt.Errorf("merge a value of tenant %q: %w", tenant, err)
-	}
-	return nil
-}
-
-// reserve counts bytes as pending unless that would pass the limit.
-func (c *Collector[T]) reserve(size int64) error {
-	if pending := c.count(size); pending > c.opts.MaxPending {
-		c.release(size)
+	err := c.admit(tenant, v, max(c.opts.Size(v), 1))
+	if _, full := errors.AsType[*FullError](err); full {
 		c.metrics.refused.Inc()
-		return &FullError{Pending: pending - size, Limit: c.opts.MaxPending, Size: size}
 	}
-	return nil
-}
-
-func (c *Collector[T]) release(size int64) { c.count(-size) }
-
-// count adds to the bytes that are pending and returns how many there are.
-func (c *Collector[T]) count(size int64) int64 {
-	c.metrics.bytes.Add(float64(size))
-	return c.pending.Add(size)
-}
-
-// admit merges a value into its tenant's tick.
-func (c *Collector[T]) admit(id string, v T, size int64) error {
-	for {
-		t, err := c.tenant(id)
-		if err != nil {
-			return err
-		}
-		if known, err := t.add(v, size); known || err != nil {
-			return err
-		}
-	}
-}
-
-// add merges a value into the current tick; false when the collector has
-// forgotten the tenant meanwhile.
-func (t *tenant[T]) add(v T, size int64) (known bool, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.gone {
-		return false, nil
-	}
-	if err := t.window.Add(v); err != nil {
-		return true, err
-	}
-	t.size += size
-	return true, nil
+	return err
 }
 
 // tenant returns the tenant of an id, a new one if need be.
@@ -179,6 +133,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	if t == nil {
 		t = &tenant[T]{id: id, changes: &c.changes, version: c.changes.Add(1), window: w, last: math.MinInt64, asking: make(map[*watch[T]]struct{})}
 		c.tenants[id] = t
+		c.most = max(c.most, len(c.tenants))
 		c.metrics.tenantIDs.Inc()
 	}
 	return t, nil
@@ -208,6 +163,10 @@ func (c *Collector[T]) Tenants() []string {
 // Window returns how far back a question of At reaches.
 func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
 
+// Ticked reports whether a tick has ended: Run, or Flush, has sealed what came
+// before. Until then nobody knows that Run runs.
+func (c *Collector[T]) Ticked() bool { return c.ticked.Load() }
+
 // Pending returns the bytes of memory of the values that are not known to be
 // discoverable yet.
 func (c *Collector[T]) Pending() int64 { return c.pending.Load() }
@@ -220,7 +179,9 @@ func (c *Collector[T]) seal() {
 	c.started.Store(min(c.now(), c.started.Load())) // earlier when the clock was set back
 	tenants := c.present()
 	inParallel(len(tenants), func(i int) { c.sealOne(tenants[i]) })
+	c.shrink()
 	c.lastSealed.Store(c.now())
+	c.ticked.Store(true)
 }
 
 // present returns the tenants that are held in memory, in no order.
@@ -299,6 +260,18 @@ func (c *Collector[T]) forget(t *tenant[T]) {
 	if c.tenants[t.id] == t {
 		delete(c.tenants, t.id)
 		c.metrics.tenantIDs.Dec()
+	}
+}
+
+// shrink gives back the room of tenants that are gone: a map keeps what it once
+// needed.
+func (c *Collector[T]) shrink() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := len(c.tenants); left < c.most/4 {
+		roomy := c.tenants
+		c.tenants, c.most = make(map[string]*tenant[T], left), left
+		maps.Copy(c.tenants, roomy)
 	}
 }
 

@@ -34,7 +34,7 @@ func newCollectorMetrics(reg prometheus.Registerer, namespace string) (*collecto
 			prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}))
 	}
 	m.retries, errs[1] = counter("flush_retries_total", "Attempts to flush a value that failed and are repeated.")
-	m.refused, errs[2] = counter("values_refused_total", "Values refused because too many bytes were pending.")
+	m.refused, errs[2] = counter("values_refused_total", "Values refused because too many bytes were pending, of their tenant or of all.")
 	m.bytes, errs[3] = gauge("pending_bytes", "Bytes of memory of the values that are not discoverable yet.")
 	m.values, errs[4] = gauge("pending_values", "Sealed values that are not discoverable yet.")
 	m.tenantIDs, errs[5] = gauge("live_tenants", "Tenants with values in memory.")

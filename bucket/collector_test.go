@@ -296,7 +296,7 @@ func TestRule4PendingIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
 	opts := fast()
-	opts.MaxPending = 10
+	opts.MaxPending, opts.MaxTenantPending = 10, 10
 	c := s.collector(t, opts)
 	mustAdd(t, c, "a", upTo(10)...)
 	full, ok := errors.AsType[*bucket.FullError](c.Add("b", ids{11}))

@@ -11,13 +11,20 @@ var ErrClosed = errors.New("collector is closed")
 // FullError is returned by Add when too many bytes wait to be stored: the
 // store is slower than what arrives, or away. The value was not taken; try
 // again later, unless its size alone is over the limit.
-type FullError struct{ Pending, Limit, Size int64 } // bytes
+type FullError struct {
+	Pending, Limit, Size int64 // bytes
+	OfTenant             bool  // Pending and Limit are the tenant's own; others' values are still taken
+}
 
 func (e *FullError) Error() string {
-	if e.Size > e.Limit {
-		return fmt.Sprintf("a value of %d bytes is over the limit of %d for all that waits to be stored", e.Size, e.Limit)
+	all, of := "all that waits", ""
+	if e.OfTenant {
+		all, of = "what waits of one tenant", " of this tenant"
 	}
-	return fmt.Sprintf("%d bytes wait to be stored and the limit is %d: try again later", e.Pending, e.Limit)
+	if e.Size > e.Limit {
+		return fmt.Sprintf("a value of %d bytes is over the limit of %d for %s to be stored", e.Size, e.Limit, all)
+	}
+	return fmt.Sprintf("%d bytes%s wait to be stored and the limit is %d: try again later", e.Pending, of, e.Limit)
 }
 
 // UndeliveredError is returned by Flush and Close for values that could not

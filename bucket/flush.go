@@ -60,7 +60,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	begun := time.Now()
-	err := c.deliver(ctx, p)
+	err := c.traceFlush(ctx, p)
 	if err == nil {
 		c.finish(p)
 		return
@@ -103,10 +103,10 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
 	p.owner.failing.Store(false)
 	p.owner.drop(p)
+	c.count(p.owner, -p.size)
+	c.metrics.values.Dec()
 	close(p.done)
 	c.outbox.remove(p)
-	c.release(p.size)
-	c.metrics.values.Dec()
 }
 
 // deliver takes a value through the stages that it has not reached yet.
@@ -137,7 +137,7 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	p.blob, p.stage = blob, encoded
 	p.size += int64(len(blob))
 	p.mu.Unlock()
-	c.count(int64(len(blob)))
+	c.count(p.owner, int64(len(blob)))
 	return nil
 }
 
@@ -231,7 +231,7 @@ func (c *Collector[T]) attempt(ctx context.Context, step string, p *pending[T], 
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Deadline)
 	defer cancel()
 	begun := time.Now()
-	err := f(ctx)
+	err := traceStep(ctx, step, f)
 	c.metrics.observe(step, err, time.Since(begun))
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)

@@ -92,10 +92,11 @@ func (h *Held[T]) extra(entries []Entry) (values []T) {
 const maxMoved = int64(time.Millisecond)
 
 // doubtful reports whether entries, which were read after h, may hold one of
-// its values without naming it: the open tick may have been sealed since, a
-// value may have moved, or a key be another writer's.
+// its values without naming it, or one that was sealed since and not another
+// that was sealed before that: the open tick may have ended, a value may have
+// moved, or a key be another writer's.
 func (h *Held[T]) doubtful(entries []Entry) bool {
-	if h.IsOpen && hasWithin(entries, h.Next, math.MaxInt64) {
+	if hasWithin(entries, h.Next, math.MaxInt64) {
 		return true
 	}
 	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {

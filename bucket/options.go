@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // CollectorOptions tune a Collector; nil or a zero field means the default.
@@ -23,6 +25,16 @@ type CollectorOptions[T any] struct {
 	// MaxPending bounds the bytes of values that are not in the index yet,
 	// all tenants together; past it Add refuses. Default 1 GiB.
 	MaxPending int64
+	// MaxTenantPending bounds one tenant's part of that, so that a few that
+	// send too much leave room for others while the store is away. What was
+	// added to the open tick counts in full, though it takes less once merged,
+	// and so do sealed values and their blobs until they are in the index.
+	// Default a quarter of MaxPending, and all of it for the empty id, which
+	// is a single tenant's.
+	MaxTenantPending int64
+	// MaxPendingOf returns a tenant's own MaxTenantPending, 0 for that of all.
+	// It is called in every Add, by many goroutines at a time.
+	MaxPendingOf func(tenant string) int64
 	// Size is how many bytes of memory a value takes. It bounds what is
 	// pending and what is cached, and may be an estimate. Default the length
 	// of its blob, which costs an encoding for every value added.
@@ -52,6 +64,10 @@ type CollectorOptions[T any] struct {
 	// names; default "timeblob".
 	Registerer prometheus.Registerer
 	Namespace  string
+	// TracerProvider records the spans of flushes; default
+	// otel.GetTracerProvider. Those of questions are recorded where that is
+	// which the question's context holds.
+	TracerProvider trace.TracerProvider
 	// Logger is told of failed attempts, and of successes after them. Default
 	// none.
 	Logger *slog.Logger
@@ -80,6 +96,9 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
 	}
 	o.sharePast()
 	return o, o.check()
@@ -113,8 +132,9 @@ func (o *CollectorOptions[T]) check() error {
 		return fmt.Errorf("a tick of %v: must be at least 1ms", o.Tick)
 	case o.Window < o.Tick:
 		return fmt.Errorf("a window of %v is shorter than a tick of %v", o.Window, o.Tick)
-	case o.MaxPending < 0 || o.Flushes < 0:
-		return fmt.Errorf("limits MaxPending %d and Flushes %d must not be negative", o.MaxPending, o.Flushes)
+	case o.MaxPending < 0 || o.MaxTenantPending < 0 || o.Flushes < 0:
+		return fmt.Errorf("limits MaxPending %d, MaxTenantPending %d and Flushes %d must not be negative",
+			o.MaxPending, o.MaxTenantPending, o.Flushes)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
 		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)

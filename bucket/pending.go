@@ -198,6 +198,9 @@ func (o *outbox[T]) remove(p *pending[T]) {
 		parked.due = time.Time{}
 	}
 	o.clear(p)
+	if len(o.all) == 0 { // gives back the room that many took
+		o.all, o.idle = make(map[*pending[T]]struct{}), [lanes]dueHeap[T]{}
+	}
 	o.signal()
 }
 

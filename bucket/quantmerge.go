@@ -24,6 +24,9 @@ const keyWeight = 200
 // this answer only, never of anything that is cached.
 func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []Entry, from, to int64, extra ...T) (v T, err error) {
 	defer q.metrics.took("merge", time.Now())
+	ctx, merging := spans.Child(ctx, "merge")
+	defer func() { merging.End(err) }()
+	merging.Int(spanEntries, len(entries))
 	values, err := q.values(ctx, tenant, split(entries, from, to, int64(q.opts.Quantum)))
 	if err != nil {
 		return v, err
@@ -142,7 +145,7 @@ func (q *Quantizer[T]) fetch(ctx context.Context, tenant string, keys []quantumK
 	if len(open) == 0 {
 		return results
 	}
-	blobs, failed := q.blobs.Get(ctx, blobKeys(keys, open, segments))
+	blobs, failed := q.traceGet(ctx, blobKeys(keys, open, segments), len(open))
 	if failed != nil {
 		failed = fmt.Errorf("blobs of tenant %q: %w", tenant, failed)
 	}

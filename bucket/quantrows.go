@@ -21,6 +21,7 @@ type visit func(row Row, entries []Entry) error
 // ascending order; none when to ≤ from. The slice is the caller's.
 func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]Entry, error) {
 	defer q.metrics.took("index", time.Now())
+	ctx, planning := spans.Child(ctx, "plan")
 	var found gathered
 	err := q.readRows(ctx, tenant, from, to, func(row Row, entries []Entry) error {
 		if found.add(row, entries) > q.opts.MaxEntries {
@@ -28,6 +29,8 @@ func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int6
 		}
 		return nil
 	})
+	planning.Int(spanEntries, found.count)
+	planning.End(err)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +46,7 @@ var errFound = errors.New("found")
 // is an answer even when another row cannot be read.
 func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
 	defer q.metrics.took("index", time.Now())
+	ctx, looking := spans.Child(ctx, "has")
 	var found atomic.Bool
 	err := q.readRows(ctx, tenant, from, to, func(_ Row, entries []Entry) error {
 		if len(entries) == 0 {
@@ -52,9 +56,10 @@ func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (
 		return errFound
 	})
 	if found.Load() {
-		return true, nil
+		err = nil
 	}
-	return false, err
+	looking.End(err)
+	return found.Load(), err
 }
 
 // manyRows is how many rows a question touches at least for a Scanner to be

@@ -58,10 +58,10 @@ const (
 var ErrUnsettled = errors.New("collectors seal faster than they can be asked: ask again, or make ticks longer")
 
 // Range returns the merge of every value of the tenant with from ≤ instant
-// < to that is in the index or that a source holds, each once: sources are
-// asked before the index is read, and those of which a value may have reached
-// it meanwhile under a name not known yet are asked again. As with
-// [Collector.Range] the instant of an open tick is yet to come.
+// < to that is in the index or that a source holds, each once, and of none a
+// value sealed later without those sealed before: sources are asked before the
+// index is read, and again where it has what they may have sealed meanwhile. As
+// with [Collector.Range] the instant of an open tick is yet to come.
 //
 // What sources that fail hold is not in the answer, which says so. Any other
 // failure is an error, as of [Quantizer.Range], a *TenantError, or

@@ -75,54 +75,69 @@ func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
 		}
 		return indextest.Fault{}
 	})
-	const collectors, each = 3, 200
-	var sources []bucket.Source[ids]
+	var p poll
 	var adders, askers sync.WaitGroup
-	var counts [collectors]atomic.Int64
-	var done atomic.Bool
-	for w := range collectors {
+	for w := range p.added {
 		opts := fast()
-		opts.Tick, opts.Window = 5*time.Millisecond, time.Second
+		opts.Tick, opts.Window = 15*time.Millisecond, time.Minute
 		c := s.collector(t, opts)
 		r := start(t, c)
-		sources = append(sources, c)
+		p.sources = append(p.sources, c)
 		adders.Go(func() {
-			for i := range each {
-				mustAdd(t, c, "a", w*each+i)
-				counts[w].Store(int64(i + 1))
-				time.Sleep(200 * time.Microsecond)
-			}
-			time.Sleep(30 * time.Millisecond)
+			p.add(t, w, c)
 			r.end(t)
 		})
 	}
 	q := s.querier(t)
-	from, to := always()
-	for range 3 {
-		askers.Go(func() {
-			for !done.Load() && !t.Failed() {
-				var least [collectors]int64
-				for w := range least {
-					least[w] = counts[w].Load()
-				}
-				a, err := q.Range(t.Context(), "a", from, to, sources)
-				if errors.Is(err, bucket.ErrUnsettled) {
-					continue // on a busy machine
-				}
-				if err := errors.Join(append(a.Failed, err)...); err != nil {
-					t.Error(err)
-				}
-				for w := range least {
-					checkRun(t, a.Value, w*each, int(least[w]))
-				}
-			}
-		})
+	for range 2 {
+		askers.Go(func() { p.ask(t, q) })
 	}
 	adders.Wait()
-	done.Store(true)
+	p.done.Store(true)
 	askers.Wait()
-	if got := s.stored(t, "a"); !slices.Equal(got, upTo(collectors*each)) {
-		t.Errorf("stored %d values, want all %d once", len(got), collectors*each)
+	if got := s.stored(t, "a"); !slices.Equal(got, upTo(len(p.added)*eachAdds)) {
+		t.Errorf("stored %d values, want all %d once", len(got), len(p.added)*eachAdds)
+	}
+}
+
+// eachAdds is how many values each collector of a poll is given.
+const eachAdds = 200
+
+// poll is a querier's collectors, and what they acknowledged.
+type poll struct {
+	sources []bucket.Source[ids]
+	added   [3]atomic.Int64
+	done    atomic.Bool
+}
+
+func (p *poll) add(t *testing.T, w int, c *bucket.Collector[ids]) {
+	for i := range eachAdds {
+		if err := c.Add("a", ids{w*eachAdds + i}); err != nil {
+			t.Error(err)
+			return
+		}
+		p.added[w].Store(int64(i + 1))
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (p *poll) ask(t *testing.T, q *bucket.Querier[ids]) {
+	from, to := always()
+	for !p.done.Load() && !t.Failed() {
+		var least [len(p.added)]int
+		for w := range least {
+			least[w] = int(p.added[w].Load())
+		}
+		a, err := q.Range(t.Context(), "a", from, to, p.sources)
+		if errors.Is(err, bucket.ErrUnsettled) {
+			continue // on a machine too busy for ticks so short
+		}
+		if err := errors.Join(append(a.Failed, err)...); err != nil {
+			t.Error(err)
+		}
+		for w := range least {
+			checkRun(t, a.Value, w*eachAdds, least[w])
+		}
 	}
 }
 
@@ -131,7 +146,7 @@ func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
 func checkRun(t *testing.T, v ids, first, least int) {
 	t.Helper()
 	low, _ := slices.BinarySearch(v, first)
-	high, _ := slices.BinarySearch(v, first+200)
+	high, _ := slices.BinarySearch(v, first+eachAdds)
 	for i, id := range v[low:high] {
 		if id != first+i {
 			t.Errorf("a value is lost or twice near %d in %v", id, v[low:high])
@@ -392,6 +407,28 @@ func TestHeldIsOfTheRange(t *testing.T) {
 	if _, err := c.Held(ctx, "a", begun, begun); !errors.Is(err, context.Canceled) {
 		t.Errorf("held for one who left: %v", err)
 	}
+}
+
+// TestQuerierTakesNoLaterValueForAnEarlier has a source that held nothing seal
+// two values before the index is read, of which only the second gets there.
+func TestQuerierTakesNoLaterValueForAnEarlier(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, fast())
+	h := &hooked{Source: c}
+	h.after = func(n int64) error {
+		if n > 1 {
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		mustAdd(t, c, "a", 1)
+		_ = c.Flush(ctx)
+		second := s.collector(t, fast()) // stands for a flush that overtook
+		mustAdd(t, second, "a", 2)
+		return second.Flush(t.Context())
+	}
+	wantIDs(t, "answer", ask(t, s.querier(t), h).Value, nil, ids{1, 2})
 }
 
 // TestHeldVersions tells when versions must differ and when not.

@@ -17,9 +17,9 @@ const idleConnections = maxPartitions
 
 // newClient returns a client that retries, gives up and measures as this
 // package promises, and what closes its idle connections.
-func newClient(cfg aws.Config, o *Options, m *metrics) (*dynamodb.Client, func()) {
+func newClient(cfg aws.Config, table string, o *Options, m *metrics) (*dynamodb.Client, func()) {
 	web, idle := httpClient(cfg.HTTPClient)
-	w := &watch{metrics: m, attemptTimeout: o.AttemptTimeout, timeout: o.Timeout}
+	w := &watch{table: table, metrics: m, attemptTimeout: o.AttemptTimeout, timeout: o.Timeout}
 	return dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) {
 		d.HTTPClient = web
 		d.Retryer, d.RetryMaxAttempts = newRetryer(o.Attempts, o.Now), 0

@@ -74,7 +74,7 @@ func open(cfg aws.Config, table string, opts *Options) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{table: table, opts: full, metrics: m}
-	x.db, x.idle = newClient(cfg, &x.opts, m)
+	x.db, x.idle = newClient(cfg, table, &x.opts, m)
 	return x, nil
 }
 

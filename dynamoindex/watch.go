@@ -21,6 +21,7 @@ const maxAnswer = 16 << 20
 // watch is what goes around each request to DynamoDB and around its attempts:
 // the deadlines and the metrics.
 type watch struct {
+	table                   string
 	metrics                 *metrics
 	attemptTimeout, timeout time.Duration
 }
@@ -39,6 +40,8 @@ func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next
 	out middleware.InitializeOutput, meta middleware.Metadata, err error,
 ) {
 	r := new(record)
+	operation := middleware.GetOperationName(ctx)
+	ctx, requesting := spans.Client(ctx, operation)
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, recordKey{}, r), w.timeout)
 	defer cancel()
 	begun := time.Now()
@@ -47,7 +50,8 @@ func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next
 		err = fmt.Errorf("no success in %v and %d attempts (%v): %w",
 			w.timeout, r.attempts, r.last, context.DeadlineExceeded)
 	}
-	w.metrics.observe(middleware.GetOperationName(ctx), out.Result, err, r.attempts, time.Since(begun))
+	w.metrics.observe(operation, out.Result, err, r.attempts, time.Since(begun))
+	w.endSpan(requesting, operation, out.Result, err, r.attempts)
 	return out, meta, err
 }
 

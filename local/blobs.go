@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/timeblob/timeblob/internal/tracing"
 )
 
 // Blobs is the blobs of a DB: a tier that can be the authority.
@@ -18,6 +20,7 @@ func (db *DB) Blobs() *Blobs { return &Blobs{db} }
 // absent from the map. With an error, which names the keys that could not be
 // read, the map holds what could.
 func (b *Blobs) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	ctx, getting := spans.Child(ctx, "Get")
 	found := make(map[string][]byte, len(keys))
 	err := b.db.read(ctx, func(e *engine) error {
 		var faults []error
@@ -29,6 +32,9 @@ func (b *Blobs) Get(ctx context.Context, keys []string) (map[string][]byte, erro
 		}
 		return errors.Join(faults...)
 	})
+	getting.Int(tracing.Keys, len(keys))
+	getting.Int(tracing.Found, len(found))
+	getting.End(err)
 	return found, err
 }
 

@@ -197,8 +197,8 @@ func (db *DB) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob [
 	return db.put(ctx, record{key, []byte(e.Key)}, record{blobKey(e.Key), blob})
 }
 
-// put adds the records, all or none; bucket.ErrExists when a key is taken.
-func (db *DB) put(ctx context.Context, records ...record) error {
+// write adds the records, all or none; bucket.ErrExists when a key is taken.
+func (db *DB) write(ctx context.Context, records ...record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -36,11 +36,14 @@ func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bu
 	if err != nil {
 		return nil, err
 	}
+	ctx, querying := spans.Child(ctx, "Query")
 	var entries []bucket.Entry
 	err = x.db.read(ctx, func(e *engine) error {
 		entries, err = e.entries(ctx, prefix, from, to)
 		return err
 	})
+	querying.Int(spanEntries, len(entries))
+	querying.End(err)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error
 	}
 	defer end()
 	begin := time.Now()
-	found, err := t.get(bounded, keys)
+	found, err := t.traceGet(bounded, keys)
 	t.metrics.requests.Add(float64(len(keys)))
 	t.metrics.hits.Add(float64(len(found)))
 	t.metrics.observe(ctx, methodGet, err, time.Since(begin))
@@ -95,7 +95,7 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 		return nil
 	}
 	begin := time.Now()
-	err = t.put(bounded, key, blob)
+	err = t.tracePut(bounded, key, blob)
 	t.metrics.observe(ctx, methodPut, err, time.Since(begin))
 	return err
 }

@@ -55,3 +55,30 @@ func TestAdminOfQuerier(t *testing.T) {
 		t.Errorf("summary: %s", text)
 	}
 }
+
+// TestAdminWithTokens holds: a token shows its tenant, a peer's all, and none
+// nothing.
+func TestAdminWithTokens(t *testing.T) {
+	t.Parallel()
+	f := guarded(t, orgHeader)
+	for _, target := range []string{"/admin/", "/admin", "/admin/summary", "/admin/?tenant=acme"} {
+		for _, headers := range [][]string{nil, {acme}, {bearer("guess")}, {bearer("guess"), acme}} {
+			if w := f.serve("GET", target, nil, headers...); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "host-of") {
+				t.Errorf("%s with %q: %d", target, headers, w.Code)
+			}
+		}
+	}
+	if w := f.serve("GET", "/admin/?tenant=acme", nil, bearer("other-token")); w.Code != http.StatusBadRequest {
+		t.Errorf("another's page: %d", w.Code)
+	}
+	if w := f.serve("GET", "/admin/summary?tenant=acme", nil, bearer("other-token")); w.Code != http.StatusBadRequest {
+		t.Errorf("another's summary: %d", w.Code)
+	}
+	own := f.page(t, "/admin/", bearer("other-token")).text()
+	if !strings.Contains(own, "host-of-other;<host>: host:1") || strings.Contains(own, "acme") {
+		t.Errorf("one's own: %s", own)
+	}
+	if rows := f.page(t, "/admin/", bearer("peer-token")).rows("tenant-table"); len(rows) != 3 {
+		t.Errorf("a peer sees %q", rows)
+	}
+}

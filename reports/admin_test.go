@@ -366,7 +366,7 @@ func TestAdminWithoutStore(t *testing.T) {
 				if took := time.Since(begin); took > 2*time.Second {
 					t.Errorf("took %v", took)
 				}
-				if text := p.text(); !strings.Contains(text, c.says) || strings.Contains(text, "secret-host") || !strings.Contains(text, "store error") {
+				if text := p.text(); !strings.Contains(text, c.says) || strings.Contains(text, "secret-host") || !strings.Contains(text, "not ready") {
 					t.Errorf("says %s", text)
 				}
 				if rows := p.rows("tenant-table"); len(rows) != 1 {
@@ -381,8 +381,15 @@ func TestAdminWithoutStore(t *testing.T) {
 func TestAdminStates(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(o *Options, _ *HandlerOptions) { o.Live.MaxPending = 1 })
-	if s := f.page(t, "/admin/").all("span", "state")[0].text(); s != "ready" {
-		t.Errorf("new: %s", s)
+	if p := f.page(t, "/admin/"); p.all("span", "state")[0].text() != "not ready" || !strings.Contains(p.text(), "not ready: first tick: has not ended yet") {
+		t.Errorf("new: %s", p.text())
+	}
+	ready := setup(t, nil)
+	if err := ready.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := ready.page(t, "/admin/").all("span", "state")[0].text(); s != "ready" {
+		t.Errorf("after a tick: %s", s)
 	}
 	if err := f.Add(t.Context(), "", hosts("h1"), Origin{}); err == nil {
 		t.Error("more than the limit was taken")
@@ -419,7 +426,7 @@ func TestAdminRefresh(t *testing.T) {
 		hrefs = append(hrefs, a.attr("href"))
 	}
 	for _, want := range []string{"?hours=1&refresh=5&tenant=acme", "?hours=6&refresh=0&tenant=acme", "?hours=6&refresh=5&tenant=",
-		"summary?tenant=acme", "../metrics", "../api"} {
+		"summary?tenant=acme", "../metrics", "../healthz", "../readyz", "../api"} {
 		if !slices.Contains(hrefs, want) {
 			t.Errorf("no link to %s in %q", want, hrefs)
 		}

@@ -19,6 +19,7 @@ type adminPage struct {
 	Who                        details
 	Role, Uptime, TenantHeader string
 
+	Reasons, Notes []string // what /readyz says
 	overview
 	figures
 	Measured bool // there are figures
@@ -53,6 +54,9 @@ func (h *Handler) adminPage(ctx context.Context, q adminQuestion) *adminPage {
 		Uptime: humanDuration(now.Sub(h.begun)), TenantHeader: h.opts.TenantHeader,
 		All: q.all, Filter: q.filter, Hours: q.hours, Refresh: q.refresh, Links: h.links(),
 		overview: h.reader.overview(ctx, q.match(), adminTenants)}
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	asked.Go(func() { page.Reasons, page.Notes = h.health.ask(ctx) })
 	if page.Measured = h.opts.Gatherer != nil; page.Measured {
 		page.figures = gatherFigures(h.opts.Gatherer, h.opts.Namespace)
 	}
@@ -115,6 +119,8 @@ func (p *adminPage) State() string {
 		return "closing"
 	case p.Full:
 		return "full"
+	case len(p.Reasons) > 0:
+		return "not ready"
 	case p.Chosen != nil && p.Chosen.StripErr != "":
 		return "store error"
 	}

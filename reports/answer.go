@@ -38,13 +38,14 @@ func (c *Collector) Tenants() []string { return c.live.Tenants() }
 // report when there is nothing. From the end of the last tick on, and for any
 // instant still to come, that is the live window, shortcuts included; any
 // earlier one is Range(at − window, at).
-func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (*report.Report, error) {
+func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r *report.Report, err error) {
+	ctx, asked := asking(ctx, "Report", tenant, at.Add(-c.live.Window()), at)
+	defer func() { asked.End(err) }()
 	var said []*report.Report
 	if c.live.Live(at) {
 		said = c.shortcuts.held(tenant, c.now()) // first: what supersedes one is in the window before it leaves
 	}
-	r, err := c.live.At(ctx, tenant, at)
-	if err != nil {
+	if r, err = c.live.At(ctx, tenant, at); err != nil {
 		return nil, err
 	}
 	return join(r, said)
@@ -53,9 +54,10 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (*r
 // Range returns the merge of every report with from ≤ instant < to, where a
 // report's instant is the end of the tick it came in; the empty report when
 // there is nothing. It is exact, or an error. Shortcuts are in no range.
-func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (*report.Report, error) {
-	r, err := c.live.Range(ctx, tenant, from, to)
-	if err != nil {
+func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (r *report.Report, err error) {
+	ctx, asked := asking(ctx, "Range", tenant, from, to)
+	defer func() { asked.End(err) }()
+	if r, err = c.live.Range(ctx, tenant, from, to); err != nil {
 		return nil, err
 	}
 	return join(r, nil)

@@ -10,12 +10,13 @@ import (
 )
 
 // archive is what a Collector and a Querier have in common: the stored
-// reports, the length of a window, and the clock.
+// reports, the length of a window, the clock, and the checks of the stores.
 type archive struct {
 	store   *tiered.Store[*report.Report]
 	entries func(ctx context.Context, tenant string, from, to time.Time) ([]bucket.Entry, error)
 	window  time.Duration
 	now     func() time.Time
+	stores  []Check
 }
 
 // Window returns how far back a question of Report reaches.

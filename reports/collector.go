@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -28,6 +30,8 @@ type Collector struct {
 	shortcuts *shortcuts
 	waiters   waiters
 	metrics   *metrics
+	rates     *rates
+	tenants   func() *tenants.Table
 	maxNodes  int
 	closed    atomic.Bool // Close was called
 }
@@ -56,8 +60,9 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now}, live: live,
-		shortcuts: newShortcuts(live.Window()), metrics: m, maxNodes: o.MaxTopologyNodes}, nil
+	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now, StoreChecks(index, authority, o.Store.Caches)}, live: live,
+		shortcuts: newShortcuts(live.Window()), metrics: m, rates: newRates(o.rate, o.Now), tenants: o.Tenants,
+		maxNodes: o.MaxTopologyNodes}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values
@@ -93,9 +98,13 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 //
 // The error is an *InvalidError for a report that no collector should hold, or
 // one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
-// when too much waits to be stored, or bucket.ErrClosed. The report is then in
-// no answer.
-func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
+// when too much waits to be stored, of this tenant or of all, or
+// bucket.ErrClosed. The report is then in no answer.
+func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) (err error) {
+	ctx, adding := spans.Child(ctx, "Add")
+	defer func() { adding.End(err) }()
+	adding.Text(tracing.Tenant, tenant)
+	adding.Int(tracing.Bytes, from.Size)
 	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
 		return err
 	}
@@ -157,7 +166,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// sweep lets go of expired shortcuts and of the metrics of idle tenants.
+// sweep lets go of expired shortcuts and of what is held of idle tenants.
 func (c *Collector) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -166,6 +175,7 @@ func (c *Collector) sweep(ctx context.Context) {
 		case <-ticker.C:
 			c.shortcuts.expire(c.now())
 			c.metrics.forgetIdle()
+			c.rates.forgetIdle()
 		case <-ctx.Done():
 			return
 		}

@@ -27,6 +27,23 @@
 // bounded, the oldest go first; so is what all of them take, past which new
 // ones are signalled but not kept.
 //
+// # Tenants
+//
+// Every request is of one tenant, and no answer holds anything of another. The
+// tenant's id comes in a header that [HandlerOptions] names or, with tokens, is
+// that of the token's owner; without either, all is of a single tenant.
+//
+// Tokens and limits are those of a [tenants.Table]. Once it holds a token, each
+// request needs one, in Authorization: Bearer TOKEN or, as probes send it, in
+// Authorization: Scope-Probe token=TOKEN; only /, /metrics, /healthz and /readyz
+// are for everybody. A tenant header that comes with a token must name its
+// owner; for a peer's token it says the tenant.
+//
+// A tenant is limited in how often it posts, in how large its reports are and in
+// how much of it waits to be stored. What is over a limit is refused and
+// counted, and leaves other tenants alone. A tenant that is not heard of for a
+// while takes no memory, and its metrics end.
+//
 // # HTTP
 //
 //	POST /api/report     takes one report: msgpack or JSON, gzip'd or not
@@ -37,6 +54,8 @@
 //	GET  /admin/summary  a table of the reports stored in a window
 //	GET  /api/held       what a collector holds and the store may not, for queriers
 //	GET  /metrics        for Prometheus
+//	GET  /healthz        200 as long as the process serves, to the end of a shutdown
+//	GET  /readyz         200 when requests should be sent here, else 503 and why not
 //	GET  /               a list of the above
 //
 // The window of GET /api/report and /admin/summary ends just before the
@@ -63,11 +82,15 @@
 // What is wrong with a request is said in one line of plain text:
 //
 //	400  the body, its content type, a parameter or the tenant's id
-//	401  no tenant, where a header must name one
+//	401  no tenant, where a header must name one; no token, or nobody's, where
+//	     there are tokens
+//	403  the token is of another tenant than the header names
 //	404  no such path; 405 no such method there
 //	408  the body did not come in time
 //	413  the body is too large: as sent, inflated, or for what may wait to be stored
 //	415  a content coding other than gzip
+//	429  the tenant posts too often, or too much of it waits to be stored: try
+//	     again after Retry-After
 //	499  the client left; 504 the answer took too long
 //	500  the store failed or is damaged; the line names the blobs' keys
 //	503  the collector is full, busy or closing, or a querier finds none: try

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/tiered"
@@ -18,15 +20,18 @@ import (
 // whose client left.
 const statusClientClosed = 499
 
-// retryAfter is in seconds: a tick, in which some of what waits gets stored.
-const retryAfter = "3"
+// retryAfter is a tick, in which some of what waits gets stored.
+const retryAfter = 3 * time.Second
 
 // refusal is an answer other than 200: a status, and a line that says why.
 type refusal struct {
-	status  int
-	text    string
-	retry   bool // the same may work a little later
-	unnamed bool // no tenant was named, where a header would name it
+	status int
+	text   string
+	retry  bool // the same may work a little later
+
+	after     time.Duration // how much later; 0 for a tick
+	challenge string        // how to bring a token
+	unnamed   bool          // no tenant was named, where a header would name it
 }
 
 func (f *refusal) Error() string { return f.text }
@@ -70,8 +75,11 @@ func asError[E error](err error) error {
 // busy knows what a later try may not meet, and a report too large for any.
 func busy(err error) *refusal {
 	if e, ok := errors.AsType[*bucket.FullError](err); ok {
-		if e.Size > e.Limit {
+		switch {
+		case e.Size > e.Limit:
 			return &refusal{status: http.StatusRequestEntityTooLarge, text: e.Error()} // now and ever
+		case e.OfTenant:
+			return &refusal{status: http.StatusTooManyRequests, text: e.Error(), retry: true}
 		}
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
 	}
@@ -125,6 +133,7 @@ func keysOf(err error) *refusal {
 // client.
 func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	f := refusalOf(r.Context(), err)
+	w.why = err.Error()
 	level := slog.LevelDebug
 	if f.status >= 500 && !f.retry {
 		level = slog.LevelWarn
@@ -132,12 +141,22 @@ func (h *Handler) fail(w *recorder, r *http.Request, err error) {
 	h.opts.Logger.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
 		"status", f.status, "err", err)
 	if w.status != 0 {
+		w.broken = true
 		panic(http.ErrAbortHandler) // too late to say so otherwise
 	}
-	if f.retry {
-		w.Header().Set("Retry-After", retryAfter)
-	}
+	f.setHeaders(w.Header())
 	http.Error(w, line(f.text), f.status)
+}
+
+// setHeaders says what a client may do about a refusal.
+func (f *refusal) setHeaders(head http.Header) {
+	if f.retry {
+		wait := cmp.Or(f.after, retryAfter)
+		head.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	}
+	if f.challenge != "" {
+		head.Set("WWW-Authenticate", f.challenge)
+	}
 }
 
 // line makes one line of a text, which may hold what a client sent.
@@ -169,9 +188,11 @@ func (h *Handler) recover(w *recorder, r *http.Request) {
 		panic(cause)
 	}
 	h.metrics.panics.Inc()
-	h.opts.Logger.Error("panic in a handler", "method", r.Method, "path", r.URL.Path,
+	w.why = fmt.Sprint("panic: ", cause)
+	h.opts.Logger.ErrorContext(r.Context(), "panic in a handler", "method", r.Method, "path", r.URL.Path,
 		"panic", cause, "stack", string(debug.Stack()))
 	if w.status != 0 {
+		w.broken = true
 		panic(http.ErrAbortHandler)
 	}
 	http.Error(w, "something broke here, not in the request: the collector's log says what", http.StatusInternalServerError)

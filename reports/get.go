@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -66,7 +67,12 @@ func (h *Handler) sendReport(w http.ResponseWriter, r *http.Request, rpt *report
 }
 
 // encode encodes a report, a limited number at a time.
-func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) ([]byte, error) {
+func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) (data []byte, err error) {
+	ctx, encoding := spans.Child(ctx, "encode")
+	defer func() {
+		encoding.Int(tracing.Bytes, len(data))
+		encoding.End(err)
+	}()
 	if err := h.codings.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -162,7 +168,7 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 		Capabilities: map[string]bool{"historic_reports": h.reader.stored().HasHistoricReports()}}
 	a, err := h.now(r.Context(), tenant)
 	if err != nil {
-		h.opts.Logger.Warn("answered /api without plugins", "err", err)
+		h.opts.Logger.WarnContext(r.Context(), "answered /api without plugins", "err", err)
 		return h.sendJSON(w, r, d)
 	}
 	for _, p := range a.Report.Plugins {
@@ -184,6 +190,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/admin/">/admin/</a>: for operators, tenants and what is stored at a glance
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
 <li><a href="/metrics">/metrics</a>: for Prometheus
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether it serves, and whether it is ready to
 </ul>
 <p>Add <code>?window=1m</code> to the first and fourth for another length, <code>timestamp=…</code> for the window
 that ended then, RFC 3339 or Unix time, or <code>start=…&amp;end=…</code> for any range of up to 31 days.

@@ -15,6 +15,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/timeblob/timeblob/reports/tenants"
 )
 
 // HandlerOptions tune a Handler; nil or a zero field means the default.
@@ -22,9 +27,16 @@ type HandlerOptions struct {
 	// TenantHeader names the request header that holds the tenant's id;
 	// Scope's is X-Scope-OrgID. Default none: all is of the single tenant of
 	// which the id is empty. Whoever can reach the handler can name any
-	// tenant: something before it must see to who may. Without the header
-	// /admin/ and /admin/summary are of all tenants, as /metrics always is.
+	// tenant, unless there are tokens: without, something before it must see
+	// to who may. Without the header /admin/ and /admin/summary are of all
+	// tenants, as /metrics always is.
 	TenantHeader string
+	// Tenants returns whose the tokens are, and what tenants have in place of
+	// MaxBody and MaxInflated; larger ones than those take memory accordingly.
+	// Once it holds any token, requests need one on every path but /,
+	// /metrics, /healthz and /readyz. It is called for each request. Default
+	// that of the collector.
+	Tenants func() *tenants.Table
 
 	// MaxBody bounds a report as it is posted, in bytes; default 16 MiB.
 	// MaxInflated bounds what it inflates to; default 64 MiB.
@@ -60,7 +72,18 @@ type HandlerOptions struct {
 	// names; default "scope".
 	Registerer prometheus.Registerer
 	Namespace  string
-	// Logger is told of requests that failed by no fault of the client.
+	// TracerProvider records the spans of requests, which what they call goes
+	// on; default otel.GetTracerProvider. Propagator reads off a request whose
+	// trace it is of; default otel.GetTextMapPropagator.
+	TracerProvider trace.TracerProvider
+	Propagator     propagation.TextMapPropagator
+	// Ready is what /readyz asks for; default the Checks of the
+	// Collector or Querier. /healthz and
+	// /readyz need no tenant.
+	Ready []Check
+	// Logger is told of requests that failed by no fault of the client, of
+	// readiness that changed and, where it is enabled for slog.LevelDebug, of
+	// every request.
 	// Default none.
 	Logger *slog.Logger
 }
@@ -82,6 +105,12 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.Version, "dev")
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
+	}
+	if o.Propagator == nil {
+		o.Propagator = otel.GetTextMapPropagator()
+	}
 	if o.Hostname == "" {
 		o.Hostname, _ = os.Hostname() // a machine without a name shows none
 	}
@@ -113,6 +142,7 @@ type reader interface {
 	ask(ctx context.Context, tenant string, q question) (Answer, error)
 	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
 	stored() *archive
+	Checks() []Check
 
 	// overview and activity are for the page for operators.
 	overview(ctx context.Context, match func(tenant string) bool, limit int) overview
@@ -129,6 +159,8 @@ type Handler struct {
 	codings   gate
 	buffered  *budget
 	metrics   *requestMetrics
+	health    *health
+	intake    intake
 	begun     time.Time // when it was made
 }
 
@@ -157,6 +189,9 @@ func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, erro
 		orDefault(&o.Role, "query")
 	}
 	orDefault(&o.Role, "all")
+	if o.Tenants == nil {
+		o.Tenants = c.tenantTable
+	}
 	m, err := newRequestMetrics(o.Registerer, o.Namespace)
 	if err != nil {
 		return nil, err
@@ -183,7 +218,7 @@ func (h *Handler) table() map[string]route {
 	}
 	report := get(h.getReport)
 	if h.collector != nil {
-		report[http.MethodPost] = h.postReport
+		report[http.MethodPost] = h.admitting(h.postReport)
 	}
 	routes := map[string]route{
 		"/":              {"root", get(h.getIndex)},
@@ -200,6 +235,7 @@ func (h *Handler) table() map[string]route {
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}
 	}
+	h.addHealth(routes)
 	return routes
 }
 
@@ -241,11 +277,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, answer := h.answererOf(r)
 	rec := &recorder{ResponseWriter: w}
 	defer h.metrics.observe(r.Method, name, rec, time.Now())
+	r, end := h.visit(r, name, rec)
+	defer end()
 	h.setDeadlines(w, r)
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
 	defer h.recover(rec, r)
-	if err := answer(rec, r.WithContext(ctx)); err != nil {
+	err := h.letIn(r)
+	if err == nil {
+		err = answer(rec, r.WithContext(ctx))
+	}
+	if err != nil {
 		h.fail(rec, r, err)
 	}
 }

@@ -42,10 +42,13 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// recorder remembers the status of an answer.
+// recorder remembers what became of an answer.
 type recorder struct {
 	http.ResponseWriter
-	status int // 0: nothing was written yet
+	status int    // 0: nothing was written yet
+	bytes  int64  // of its body
+	why    string // of an answer that is not what was asked for
+	broken bool   // it was broken off, since it had begun
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -59,7 +62,9 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController find the connection.

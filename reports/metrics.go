@@ -31,6 +31,7 @@ type metrics struct {
 	shortcuts                *prometheus.CounterVec // by user
 	stored, storedBytes      *prometheus.CounterVec // by user
 	dropped                  *prometheus.CounterVec // by user and topology
+	refused                  *prometheus.CounterVec // by user and reason
 
 	mu      sync.Mutex // guards tenants and the series of the vectors
 	tenants map[string]*series
@@ -40,9 +41,9 @@ type metrics struct {
 type series struct {
 	received, receivedBytes, shortcuts, stored, storedBytes prometheus.Counter
 
-	dropped map[string]bool // topologies
-	heard   time.Time       // when anything was counted last
-	sent    time.Time       // when a report came last; zero when none did
+	dropped, refused map[string]bool // topologies, reasons
+	heard            time.Time       // when anything was counted last
+	sent             time.Time       // when a report came last; zero when none did
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration, now func() time.Time) (*metrics, error) {
@@ -60,6 +61,7 @@ func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration,
 	m.stored = f.counters("reports_stored_total", "Merged reports stored.", "user")
 	m.storedBytes = f.counters("reports_bytes_total", "Bytes of the merged reports stored, compressed.", "user")
 	m.dropped = f.counters("topologies_dropped_total", "Topologies dropped for having too many nodes.", "user", "topology")
+	m.refused = f.counters("reports_refused_total", "Posted reports refused, by reason: rate and pending are the tenant's own limits.", "user", "reason")
 	return m, f.err
 }
 
@@ -118,6 +120,19 @@ func (m *metrics) countDropped(tenant string, topologies []string) {
 	}
 }
 
+// countRefused counts a report that was posted and refused for a reason; none
+// for an empty one.
+func (m *metrics) countRefused(tenant, reason string) {
+	if reason == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, user := m.of(tenant)
+	s.refused[reason] = true
+	m.refused.WithLabelValues(user, reason).Inc()
+}
+
 // countStored returns the function to call with what became discoverable. It
 // counts, and calls next unless that is nil.
 func (m *metrics) countStored(next func(string, bucket.Entry, int)) func(string, bucket.Entry, int) {
@@ -151,7 +166,7 @@ func (m *metrics) of(tenant string) (s *series, user string) {
 		s = m.tenants[user]
 	}
 	if s == nil {
-		s = &series{dropped: make(map[string]bool),
+		s = &series{dropped: make(map[string]bool), refused: make(map[string]bool),
 			received: m.received.WithLabelValues(user), receivedBytes: m.receivedBytes.WithLabelValues(user),
 			shortcuts: m.shortcuts.WithLabelValues(user),
 			stored:    m.stored.WithLabelValues(user), storedBytes: m.storedBytes.WithLabelValues(user)}
@@ -170,6 +185,9 @@ func (m *metrics) forgetIdle() {
 			m.forget(user, s)
 		}
 	}
+	if len(m.tenants) == 0 {
+		m.tenants = make(map[string]*series) // gives back the room that many took
+	}
 }
 
 func (m *metrics) forget(user string, s *series) {
@@ -179,5 +197,8 @@ func (m *metrics) forget(user string, s *series) {
 	}
 	for topology := range s.dropped {
 		m.dropped.DeleteLabelValues(user, topology)
+	}
+	for reason := range s.refused {
+		m.refused.DeleteLabelValues(user, reason)
 	}
 }

@@ -7,17 +7,19 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
 
 // Options tune a Collector; nil or a zero field means the default.
 type Options struct {
 	// Live tunes ticks, window and flushing. Its Size and Past.Size are the
-	// package's own. Where its Registerer, Namespace, Now or Logger are not
-	// set, those below are used.
+	// package's own. Where its Registerer, Namespace, Now, Logger or
+	// TracerProvider are not set, those below are used.
 	Live bucket.CollectorOptions[*report.Report]
 	// Store holds the caches between memory and authority, and tunes them.
 	// Its Size is the package's own. Where its Registerer, Namespace or Now
@@ -35,10 +37,23 @@ type Options struct {
 	// Default 10 min.
 	TenantIdle time.Duration
 
+	// TenantRate is how many reports a second a tenant may post to a Handler,
+	// and twice as many at once. Default 1000, which are 3000 probes; negative
+	// for no limit.
+	TenantRate float64
+	// Tenants returns what tenants have in place of TenantRate and of
+	// Live.MaxTenantPending. It is called for each report, by many goroutines
+	// at a time. Default none.
+	Tenants func() *tenants.Table
+
 	// Registerer takes the metrics; nil for none. Namespace leads their
 	// names; default "scope", as in Scope's own collectors.
 	Registerer prometheus.Registerer
 	Namespace  string
+	// TracerProvider records the spans of flushes; default
+	// otel.GetTracerProvider. Those of questions and reports are recorded where
+	// that is which their context holds.
+	TracerProvider trace.TracerProvider
 	// Logger is told of failed flushes. Default none.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
@@ -54,10 +69,14 @@ func (opts *Options) withDefaults() (Options, error) {
 	orDefault(&o.MaxTopologyNodes, 10_000)
 	orDefault(&o.MaxInflated, 1<<30)
 	orDefault(&o.TenantIdle, 10*time.Minute)
+	orDefault(&o.TenantRate, 1000)
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Tenants == nil {
+		o.Tenants = func() *tenants.Table { return nil }
 	}
 	switch {
 	case o.TenantIdle < 0:
@@ -75,12 +94,26 @@ func (o *Options) shareLive() {
 	o.Live.Size, o.Live.Past.Size = report.Size, report.Size
 	orDefault(&o.Live.Namespace, o.Namespace)
 	orDefault(&o.Live.Logger, o.Logger)
+	if o.Live.TracerProvider == nil {
+		o.Live.TracerProvider = o.TracerProvider
+	}
 	if o.Live.Registerer == nil {
 		o.Live.Registerer = o.Registerer
 	}
 	if o.Live.Now == nil {
 		o.Live.Now = o.Now
 	}
+	if o.Live.MaxPendingOf == nil {
+		o.Live.MaxPendingOf = func(tenant string) int64 { return o.Tenants().Limits(tenant).Pending }
+	}
+}
+
+// rate returns how many reports a second a tenant may post.
+func (o *Options) rate(tenant string) float64 {
+	if own := o.Tenants().Limits(tenant).Rate; own > 0 {
+		return own
+	}
+	return o.TenantRate
 }
 
 // shareStore gives the store what it was not given of its own.

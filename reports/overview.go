@@ -117,12 +117,12 @@ func (m *metrics) tally(tenant string) (t tally) {
 	if s == nil {
 		return t
 	}
-	return tally{Received: reading(s.received), ReceivedBytes: reading(s.receivedBytes),
-		Stored: reading(s.stored), StoredBytes: reading(s.storedBytes)}
+	return tally{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
+		Stored: countOf(s.stored), StoredBytes: countOf(s.storedBytes)}
 }
 
-// reading reads a counter; 0 from one that cannot be read.
-func reading(c prometheus.Counter) int64 {
+// countOf reads a counter; 0 from one that cannot be read.
+func countOf(c prometheus.Counter) int64 {
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
 		return 0

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -30,6 +32,7 @@ type asker struct {
 	limit        int64 // bytes of an answer
 	tenantHeader string
 	token        string
+	propagator   propagation.TextMapPropagator
 	metrics      *peerMetrics
 	now          func() time.Time
 }
@@ -79,6 +82,10 @@ func (p *peer) live(ctx context.Context, tenant string) (r *report.Report, err e
 func (p *peer) get(ctx context.Context, method, tenant, path string, read func(*http.Response) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.asker.timeout)
 	defer cancel()
+	ctx, asked := spans.Client(ctx, "ask")
+	asked.Text("server.address", p.name)
+	asked.Text("url.path", urlPath(path))
+	defer func() { asked.End(err) }()
 	status, begun := "error", p.asker.now()
 	defer func() { p.asker.metrics.observe(method, status, p.asker.now().Sub(begun)) }()
 	request, err := p.request(ctx, tenant, path)
@@ -101,6 +108,12 @@ func (p *peer) get(ctx context.Context, method, tenant, path string, read func(*
 	return nil
 }
 
+// urlPath is a path without its query.
+func urlPath(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}
+
 // request is one as Scope's query services make it.
 func (p *peer) request(ctx context.Context, tenant, path string) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+path, nil)
@@ -115,6 +128,7 @@ func (p *peer) request(ctx context.Context, tenant, path string) (*http.Request,
 	if p.asker.token != "" {
 		request.Header.Set("Authorization", "Bearer "+p.asker.token)
 	}
+	p.asker.propagator.Inject(ctx, propagation.HeaderCarrier(request.Header))
 	return request, nil
 }
 

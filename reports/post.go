@@ -17,19 +17,31 @@ import (
 // headerProbe is the header in which Scope's probes send their ID.
 const headerProbe = "X-Scope-Probe-ID"
 
-// postReport takes a report. The tenant, the form and the size of the body are
-// checked before it is read; it is read before it takes a place among those
-// being decoded, so that slow clients take none.
+// postReport takes a report, and counts one that it refuses.
 func (h *Handler) postReport(w http.ResponseWriter, r *http.Request) error {
 	tenant, err := h.tenant(r)
 	if err != nil {
+		return err
+	}
+	err = h.receive(w, r, tenant)
+	if err != nil {
+		h.collector.metrics.countRefused(tenant, refusalOf(r.Context(), err).reason())
+	}
+	return err
+}
+
+// receive takes a report. The tenant's limits, the form and the size of the body
+// are checked before it is read; it is read before it takes a place among those
+// being decoded, so that slow clients take none.
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, tenant string) error {
+	if err := h.collector.mayPost(tenant); err != nil {
 		return err
 	}
 	f, err := formOf(w, r)
 	if err != nil {
 		return err
 	}
-	body := &body{budget: h.buffered, max: h.opts.MaxBody}
+	body := &body{budget: h.buffered, max: h.limits(tenant).Size}
 	defer body.release()
 	if err := body.read(r); err != nil {
 		return err
@@ -43,7 +55,9 @@ func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, 
 		return err
 	}
 	defer h.codings.leave()
-	rpt, err := f.decode(data, h.opts.MaxInflated)
+	_, decoding := spans.Child(ctx, "decode")
+	rpt, err := f.decode(data, h.limits(tenant).Inflated)
+	decoding.End(err)
 	if err != nil {
 		return refuseBody(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
@@ -47,6 +49,9 @@ type QuerierOptions struct {
 	// Resolver looks up SRV records. Default net.DefaultResolver.
 	Resolver SRVResolver
 
+	// Propagator tells collectors whose trace a question is of; default
+	// otel.GetTextMapPropagator.
+	Propagator propagation.TextMapPropagator
 	// Registerer takes the metrics; nil for none. Namespace leads their
 	// names; default "scope".
 	Registerer prometheus.Registerer
@@ -73,6 +78,9 @@ func (opts *QuerierOptions) withDefaults() (QuerierOptions, error) {
 	orDefault(&o.Resolver, SRVResolver(net.DefaultResolver))
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.Propagator == nil {
+		o.Propagator = otel.GetTextMapPropagator()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -157,8 +165,8 @@ func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors
 		return nil, err
 	}
 	a := &asker{client: o.Client, timeout: o.Timeout, limit: o.MaxAnswer, tenantHeader: o.TenantHeader,
-		token: o.Token, metrics: m, now: time.Now}
-	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now}, past: past,
+		token: o.Token, propagator: o.Propagator, metrics: m, now: time.Now}
+	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now, StoreChecks(index, authority, o.Store.Caches)}, past: past,
 		peers:  newPeers(collectors, o.Resolver, a, o.Logger),
 		client: o.Client, refresh: o.Refresh, metrics: m, log: o.Logger, stop: make(chan struct{})}, nil
 }
@@ -230,7 +238,9 @@ func (q *Querier) ask(ctx context.Context, tenant string, about question) (Answe
 //
 // While the store fails, the live window is what collectors have in memory,
 // and the answer's Missing says "store".
-func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (Answer, error) {
+func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
+	ctx, asked := asking(ctx, "Report", tenant, at.Add(-q.window), at)
+	defer func() { asked.End(err) }()
 	now := q.now()
 	if at.Before(now) {
 		return q.Range(ctx, tenant, at.Add(-q.window), at)
@@ -261,7 +271,9 @@ func storeFailed(ctx context.Context, err error) bool {
 // held by a collector. A range that reaches into the last window fails with a
 // *NoCollectorError where no collector answers; others are then answered from
 // the store, and say so.
-func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (Answer, error) {
+func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (a Answer, err error) {
+	ctx, asked := asking(ctx, "Range", tenant, from, to)
+	defer func() { asked.End(err) }()
 	p := q.poll(tenant, from, to)
 	r, err := p.ask(ctx)
 	if err != nil {

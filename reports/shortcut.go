@@ -108,6 +108,9 @@ func (s *shortcuts) expire(now time.Time) {
 	for tenant := range s.tenants {
 		s.keep(tenant, func(c shortcut) bool { return !s.expired(c, now) })
 	}
+	if len(s.tenants) == 0 {
+		s.tenants = make(map[string][]shortcut) // gives back the room that many took
+	}
 }
 
 func (s *shortcuts) expired(c shortcut, now time.Time) bool {

@@ -18,6 +18,9 @@ import (
 // that stalls, breaks off or fails its checksum is tried again like any other
 // failure, which the SDK by itself does for headers only. And it measures.
 type attempt struct {
+	name    string // of the operation, as the SDK says it
+	bucket  string
+	sent    int // requests before; they follow each other
 	method  string
 	timeout time.Duration
 	limit   int64 // bytes of a body
@@ -33,6 +36,7 @@ func (a *attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInpu
 	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
 ) {
 	begin := a.now()
+	ctx, sending := spans.Client(ctx, a.name)
 	within, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	out, metadata, err = next.HandleFinalize(within, in)
@@ -47,6 +51,7 @@ func (a *attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInpu
 		err = &passing{fmt.Errorf("%w within %v", errNoAnswer, a.timeout)}
 	}
 	a.metrics.observe(ctx, a.method, err, since(a.now, begin))
+	a.endSpan(sending, out.Result, err)
 	return out, metadata, err
 }
 

@@ -108,7 +108,7 @@ const putConns = 16
 func neverFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (t *Tier) addAttempt(stack *middleware.Stack) error {
-	a := &attempt{method: method(stack.ID()), timeout: t.opts.AttemptTimeout, limit: t.opts.MaxBlob, now: t.opts.Now, metrics: t.metrics}
+	a := &attempt{name: stack.ID(), bucket: t.bucket, method: method(stack.ID()), timeout: t.opts.AttemptTimeout, limit: t.opts.MaxBlob, now: t.opts.Now, metrics: t.metrics}
 	return stack.Finalize.Insert(a, "Retry", middleware.After)
 }
 

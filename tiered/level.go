@@ -31,7 +31,7 @@ func (l *level) get(ctx context.Context, keys []string) (map[string][]byte, erro
 	bounded, cancel := l.bound(ctx)
 	defer cancel()
 	begin := l.now()
-	blobs, err := l.tier.Get(bounded, keys)
+	blobs, err := l.traceGet(bounded, keys)
 	l.metrics.gets(len(keys), hits(blobs, keys), err, l.now().Sub(begin))
 	l.metrics.fault(ctx, err)
 	if err != nil {
@@ -45,7 +45,7 @@ func (l *level) put(ctx context.Context, key string, blob []byte) error {
 	bounded, cancel := l.bound(ctx)
 	defer cancel()
 	begin := l.now()
-	err := l.tier.Put(bounded, key, blob)
+	err := l.tracePut(bounded, key, blob)
 	l.metrics.putSeconds.Observe(l.now().Sub(begin).Seconds())
 	l.metrics.fault(ctx, err)
 	if err != nil {

@@ -74,9 +74,8 @@ func (s *Store[T]) Get(ctx context.Context, keys []string) (map[string]T, error)
 	if len(missing) == 0 {
 		return values, nil
 	}
-	results, _ := s.flights.Do(ctx, missing, s.fetch)
 	var failed failures
-	for i, r := range results {
+	for i, r := range s.read(ctx, missing) {
 		switch {
 		case r.Err != nil:
 			failed.add(missing[i], r.Err)
@@ -119,8 +118,7 @@ func (s *Store[T]) One(ctx context.Context, key string) (v T, found bool, err er
 		return v, true, nil
 	}
 	s.countMemory(1, 0)
-	results, _ := s.flights.Do(ctx, []string{key}, s.fetch)
-	r := results[0]
+	r := s.read(ctx, []string{key})[0]
 	if r.Err != nil {
 		var failed failures
 		failed.add(key, r.Err)

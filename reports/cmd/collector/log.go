@@ -34,9 +34,9 @@ func (l *logging) logger(w io.Writer) *slog.Logger {
 	level.UnmarshalText([]byte(l.level)) // checked before
 	opts := &slog.HandlerOptions{Level: level}
 	if l.format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return slog.New(traceIDs{slog.NewJSONHandler(w, opts)})
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return slog.New(traceIDs{slog.NewTextHandler(w, opts)})
 }
 
 // warnings returns the logger of subcommands that do not log what goes well.

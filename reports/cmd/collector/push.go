@@ -225,7 +225,10 @@ func (u *pusher) post(ctx context.Context, post *post) error {
 	if post.gzipped {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
-	resp, err := u.collector.client.Do(req)
+	resp, err := u.collector.do(req)
+	if _, refused := errors.AsType[*refusalError](err); refused {
+		return err
+	}
 	if err != nil {
 		return &retryError{err: err}
 	}

@@ -164,7 +164,7 @@ func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 	}{
 		"no tenant":      {http.StatusUnauthorized, nil, "401 Unauthorized: no (give --tenant"},
 		"another header": {http.StatusUnauthorized, []string{"--tenant", "t", "--tenant-header", "X"}, "the header X: --tenant-header must"},
-		"forbidden":      {http.StatusForbidden, nil, "403 Forbidden: no (a collector forbids nothing"},
+		"forbidden":      {http.StatusForbidden, nil, "403 Forbidden: no (a collector forbids only what a token"},
 		"no collector":   {http.StatusNotFound, nil, "404 Not Found: no (no collector answers at http://"},
 	} {
 		t.Run(name, func(t *testing.T) {

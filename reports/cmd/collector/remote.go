@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,19 +27,25 @@ type remote struct {
 	base   *url.URL
 	header string // names the tenant
 	tenant string
+	token  string // empty for none
 	client *http.Client
+	tls    *tls.Config // of the client; nil for the default
 }
 
 // remoteFlags are the flags of subcommands that talk to a collector.
 type remoteFlags struct {
 	tenant  *string
 	header  string
+	token   string
 	timeout time.Duration
+	tls     *clientTLS
 }
 
 func (f *flags) remote(tenant *string) *remoteFlags {
-	r := &remoteFlags{tenant: tenant}
+	r := &remoteFlags{tenant: tenant, tls: f.clientTLS()}
 	f.StringVar(&r.header, "tenant-header", scopeHeader, "the `NAME` of the request header that says the tenant")
+	f.StringVar(&r.token, "token", "", "the `TOKEN` that a collector with tokens wants; better in "+variable("token")+
+		", since others see a process's arguments")
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "wait at most a `DURATION` for each answer")
 	f.must(func() error { return positive("timeout", r.timeout) })
 	return r
@@ -53,7 +60,12 @@ func (f *remoteFlags) at(address string, connections int) (*remote, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
 	transport.DisableCompression = true
-	return &remote{base: base, header: f.header, tenant: *f.tenant,
+	secure, err := f.tls.config()
+	if err != nil {
+		return nil, err
+	}
+	transport.TLSClientConfig = secure.Clone()
+	return &remote{base: base, header: f.header, tenant: *f.tenant, token: strings.TrimSpace(f.token), tls: secure,
 		client: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: sameMethod}}, nil
 }
 
@@ -99,6 +111,9 @@ func (r *remote) request(ctx context.Context, method string, query url.Values, b
 	if r.tenant != "" {
 		req.Header.Set(r.header, r.tenant)
 	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
 	return req, nil
 }
 
@@ -110,7 +125,7 @@ func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, err
 	}
 	req.Header.Set("Accept", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := r.client.Do(req)
+	resp, err := r.do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +149,7 @@ type refusalError struct {
 	status int
 	text   string
 	advice string // what to do; empty for nothing
+	final  bool   // whatever the status
 }
 
 func (e *refusalError) Error() string {
@@ -145,28 +161,39 @@ func (e *refusalError) Error() string {
 
 // toAll tells whether any other request would be refused as well.
 func (e *refusalError) toAll() bool {
-	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
+	return e.final || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
 }
 
 func (r *remote) refusal(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	e := &refusalError{status: resp.StatusCode, text: resp.Status, advice: r.advice(resp.StatusCode)}
+	e := &refusalError{status: resp.StatusCode, text: resp.Status, advice: r.advice(resp)}
 	if line != "" {
 		e.text += ": " + clean(line)
+	}
+	if strings.HasPrefix(line, plainToTLS) {
+		e.advice, e.final = "give https:// in the URL", true
 	}
 	return e
 }
 
-// advice says what to do about the status of an answer.
-func (r *remote) advice(status int) string {
+// advice says what to do about a refusal.
+func (r *remote) advice(resp *http.Response) string {
+	status, asked := resp.StatusCode, strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Bearer")
 	switch {
+	case status == http.StatusUnauthorized && asked && r.token == "":
+		return "give --token, or set " + variable("token")
+	case status == http.StatusUnauthorized && asked:
+		return "check --token or " + variable("token") + ", which the collector's tenants file must hold"
 	case status == http.StatusUnauthorized && r.tenant == "":
 		return "give --tenant and, where the collector reads another header than " + r.header + ", --tenant-header"
 	case status == http.StatusUnauthorized:
 		return "was sent the tenant in the header " + r.header + ": --tenant-header must name the one that it reads"
+	case status == http.StatusForbidden && r.token != "" && r.tenant != "":
+		return "leave --tenant out: the token says it"
 	case status == http.StatusForbidden:
-		return "a collector forbids nothing, so ask who runs what stands before it; it may want http://user:password@ in the URL"
+		return "a collector forbids only what a token does not allow, so ask who runs what stands before it; it may want " +
+			"http://user:password@ in the URL"
 	case status == http.StatusNotFound:
 		return "no collector answers at " + r.base.Redacted() + ": check the URL's port and path"
 	}

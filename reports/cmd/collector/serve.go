@@ -26,8 +26,8 @@ var serveCommand = command{
 	name: "serve",
 	usage: []string{
 		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
-		"[--listen ADDRESS] [--role collector] --index URL --blobs URL [--cache URL] [--create] …",
-		"[--listen ADDRESS] --role query --collectors LIST --index URL --blobs URL [--cache URL] …",
+		"[--role collector] --index URL --blobs URL [--cache URL] [--create] …",
+		"--role query --collectors LIST --index URL --blobs URL [--cache URL] …",
 	},
 	brief: "takes what probes post, stores it and answers questions",
 	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
@@ -39,14 +39,19 @@ A second signal ends it at once.
 
 ` + placeForms + `
 
+` + opsForms + `
+
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
-of the bucket, which should keep them for a day longer.`,
+of the bucket, which should keep them for a day longer.
+
+` + tenantForms,
 	define: func(f *flags) action {
 		s := &server{}
 		s.defineStore(f)
 		s.defineHTTP(f)
 		s.role = f.role()
 		f.must(s.checkRole)
+		s.defineTenants(f)
 		s.logging = f.logging()
 		f.must(s.check)
 		return s.run
@@ -60,9 +65,11 @@ type server struct {
 	role                                     *roleFlags
 	alone                                    bool
 	window, tick, quantum                    time.Duration
-	retention, shutdown                      time.Duration
+	retention                                time.Duration
+	ops                                      *operations
 	maxTopologyNodes                         int
 	maxBody, maxInflated, maxPending, memory *size
+	tenancy                                  tenancy
 	logging                                  *logging
 
 	log     *slog.Logger
@@ -70,6 +77,7 @@ type server struct {
 	store   *store
 	stored  atomic.Int64 // values
 	runner  runner
+	handler *reports.Handler
 	web     *http.Server
 }
 
@@ -96,7 +104,7 @@ func (s *server) defineHTTP(f *flags) {
 		"drop topologies of more than `N` nodes for each host; negative for no limit")
 	s.maxBody = f.size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
 	s.maxInflated = f.size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
-	f.DurationVar(&s.shutdown, "shutdown-timeout", 30*time.Second, "end at most a `DURATION` after the signal, stored or not")
+	s.ops = f.operations()
 }
 
 func (s *server) check() error {
@@ -106,8 +114,7 @@ func (s *server) check() error {
 	case s.retention != 0 && s.retention < time.Hour:
 		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
-	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
-		positive("shutdown-timeout", s.shutdown))
+	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum))
 }
 
 func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
@@ -116,12 +123,19 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
 	s.log = s.logging.logger(p.stderr)
+	if err := s.openTenants(); err != nil {
+		return err
+	}
 	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention,
 		instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.store.close()) }()
+	defer func() { err = errors.Join(err, s.ops.close(s.store.close)) }()
+	if err := s.ops.begin(ctx, s.log); err != nil {
+		return err
+	}
+	defer s.ops.end()
 	if err := s.wire(); err != nil {
 		return asUsage(err) // flags that do not fit together
 	}
@@ -129,7 +143,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "listening on http://%s\n", listener.Addr())
+	fmt.Fprintf(p.stdout, "listening on %s://%s\n", s.ops.tls.scheme(), listener.Addr())
 	return s.serve(ctx, p, listener)
 }
 
@@ -147,13 +161,16 @@ func (s *server) wireCollector() error {
 	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
-			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
+			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending), Committer: s.store.committer,
 			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated:      blobs.MaxBytes,
 		MaxTopologyNodes: s.maxTopologyNodes,
+		TracerProvider:   s.ops.tracing.provider,
+		TenantRate:       s.tenancy.limit(),
+		Tenants:          s.tenancy.table,
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
@@ -166,16 +183,17 @@ func (s *server) wireCollector() error {
 	if err != nil {
 		return err
 	}
-	s.web = reports.NewServer(h)
+	s.handler, s.web = h, reports.NewServer(h)
 	return nil
 }
 
 func (s *server) handlerOptions() *reports.HandlerOptions {
 	return &reports.HandlerOptions{
-		TenantHeader: s.tenantHeader,
-		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
-		MaxBuffered: max(256<<20, int64(*s.maxBody)),
-		Version:     version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
+		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
+		MaxBuffered:    max(256<<20, int64(*s.maxBody)),
+		TracerProvider: s.ops.tracing.provider, Propagator: s.ops.tracing.propagator,
+		Version: version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	}
 }
 
@@ -191,9 +209,10 @@ func version() string {
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
+	defer s.tenancy.watch(ctx)()
 	running := make(chan error, 2)
 	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
-	go func() { running <- s.web.Serve(listener) }()
+	go func() { running <- s.ops.tls.serve(s.web, listener) }()
 	s.log.Info("collector is ready", "address", listener.Addr().String(), "store", s.place.String())
 	var failed error
 	left := 2
@@ -203,12 +222,15 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 	case failed = <-running:
 		left--
 	}
-	err := errors.Join(failed, s.stop(p))
-	for range left {
-		if e := <-running; !closed(e) {
-			err = errors.Join(err, e)
+	err := errors.Join(failed, s.ops.stop(func(ctx context.Context) error {
+		err := s.stop(ctx, p, listener, left == 2)
+		for range left {
+			if e := <-running; !closed(e) {
+				err = errors.Join(err, e)
+			}
 		}
-	}
+		return err
+	}))
 	s.log.Info("stopped", "values_stored", s.stored.Load())
 	return err
 }
@@ -216,27 +238,5 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 // closed tells whether an error says no more than that there was a stop, which
 // may have come before what it stopped had begun.
 func closed(err error) bool {
-	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, bucket.ErrClosed)
-}
-
-// stop ends requests, half of the time at most being left to those under way,
-// and stores what the collector holds.
-func (s *server) stop(p *process) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.shutdown)
-	defer cancel()
-	polite, done := context.WithTimeout(ctx, s.shutdown/2)
-	defer done()
-	if err := s.web.Shutdown(polite); err != nil {
-		s.log.Warn("cut off requests that were under way", "error", err)
-		s.web.Close()
-	}
-	err := s.runner.Close(ctx)
-	var lost *bucket.UndeliveredError
-	if errors.As(err, &lost) {
-		for _, v := range lost.Values {
-			p.warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time, v.Err)
-		}
-		return fmt.Errorf("%s lost", plural(len(lost.Values), "value"))
-	}
-	return err
+	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, bucket.ErrClosed)
 }

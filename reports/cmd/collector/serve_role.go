@@ -112,6 +112,7 @@ func (s *server) wireQuerier() error {
 		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated: blobs.MaxBytes,
+		Propagator:  s.ops.tracing.propagator,
 		Registerer:  s.metrics, Namespace: namespace, Logger: s.log,
 	}
 	if s.role.resolver != nil {
@@ -129,6 +130,6 @@ func (s *server) wireQuerier() error {
 	if err != nil {
 		return err
 	}
-	s.web = reports.NewServer(h)
+	s.handler, s.web = h, reports.NewServer(h)
 	return nil
 }

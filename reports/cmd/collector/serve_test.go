@@ -28,6 +28,7 @@ func newServer(t *testing.T, s *store, args ...string) *server {
 	srv.defineStore(f)
 	srv.defineHTTP(f)
 	srv.role = f.role()
+	srv.defineTenants(f)
 	srv.logging = f.logging()
 	if _, err := f.parse(args, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// debugListener is where profiles can be had.
+type debugListener struct {
+	address string
+	stop    func()
+}
+
+func (f *flags) debugListener() *debugListener {
+	d := &debugListener{stop: func() {}}
+	f.StringVar(&d.address, "debug-listen", "", "serve profiles under /debug/pprof/ at an `ADDRESS`, as 127.0.0.1:6060, for whoever reaches it; "+
+		"off without")
+	return d
+}
+
+// profiles is what the listener answers. It does not share http.DefaultServeMux,
+// on which importing pprof puts them as well, and which nobody serves.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// start serves profiles, where there is an address, until stop is called.
+func (d *debugListener) start(ctx context.Context, log *slog.Logger) error {
+	if d.address == "" {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.address)
+	if err != nil {
+		return err
+	}
+	web := &http.Server{Handler: profiles(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("profiles are not served any more", "err", err)
+		}
+	}()
+	log.Info("profiles are served", "url", "http://"+listener.Addr().String()+"/debug/pprof/")
+	d.stop = func() {
+		web.Close()
+		<-ended
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/timeblob/timeblob/reports/tenants"
+)
+
+// tenantForms is what help says about the tenants file.
+const tenantForms = `Each line of the file of --tenants is one tenant's: its id, and behind it, in any order, token=TEXT or
+token=sha256:HEX, as often as need be, and what it has in place of --tenant-rate, --max-tenant-pending,
+--max-body and --max-inflated: rate=N, pending=64MiB, size=4MiB and inflated=32MiB. What follows a # is a
+comment, and "" is the id of the single tenant. Once the file holds a token, requests need one, as
+"Authorization: Bearer TEXT" or as a probe's own "Scope-Probe token=TEXT", but for /, /metrics, /healthz and
+/readyz; the tenant is then the token's. With --tenant-header, a line that begins with * holds the tokens of
+peers, such as query services, which name the tenant of each request. The file is read again when it
+changes; one that is broken changes nothing, and is logged.`
+
+// tenancy is what serve knows about tenants.
+type tenancy struct {
+	path       string
+	rate       float64
+	maxPending *size
+
+	file *tenants.File // nil without one
+}
+
+func (s *server) defineTenants(f *flags) {
+	f.StringVar(&s.tenancy.path, "tenants", "", "take tokens and limits of tenants from `FILE`, and again when it changes")
+	f.Float64Var(&s.tenancy.rate, "tenant-rate", 1000,
+		"refuse what a tenant posts above `N` reports a second, and 2N at once; 0 for no limit")
+	s.tenancy.maxPending = f.size("max-tenant-pending", 0,
+		"refuse a tenant's reports while more than `BYTES` of its own wait to be stored; 0 for a quarter of "+
+			"--max-pending, and for all of it where there is a single tenant")
+	f.must(s.tenancy.check)
+}
+
+func (t *tenancy) check() error {
+	if !(t.rate >= 0) || math.IsInf(t.rate, 0) { // as NaN is not
+		return errors.New("--tenant-rate must be a number of reports, 0 for no limit")
+	}
+	return nil
+}
+
+// openTenants reads the tenants file, if there is one.
+func (s *server) openTenants() (err error) {
+	if s.tenancy.path == "" {
+		return nil
+	}
+	s.tenancy.file, err = tenants.Open(s.tenancy.path, &tenants.Options{NoPeers: s.tenantHeader == "",
+		Registerer: s.metrics, Namespace: namespace, Logger: s.log})
+	return err
+}
+
+// table returns what the file says at the moment.
+func (t *tenancy) table() *tenants.Table {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.Table()
+}
+
+// limit is the rate as the collector takes it.
+func (t *tenancy) limit() float64 {
+	if t.rate == 0 {
+		return -1
+	}
+	return t.rate
+}
+
+// watch has the file read again when it changes, until stop is called.
+func (t *tenancy) watch(ctx context.Context) (stop func()) {
+	if t.file == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.file.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

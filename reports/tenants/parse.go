@@ -1,0 +1,203 @@
+package tenants
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/internal/bytesize"
+)
+
+// Bounds of what is read.
+const (
+	maxFile  = 64 << 20 // bytes
+	maxLine  = 64 << 10 // bytes
+	maxToken = 512      // bytes
+	maxRate  = 1e9      // reports a second
+)
+
+// Words of the format.
+const (
+	single     = `""`      // names the tenant of which the id is empty
+	peers      = "*"       // names those that name a tenant in each request
+	hashed     = "sha256:" // leads a token of which the sum is given
+	fieldNames = "token=, rate=, pending=, size= or inflated="
+)
+
+// SyntaxError says what is wrong with a tenants file, and where. It repeats
+// nothing of the file: a token may stand in any wrong place.
+type SyntaxError struct {
+	Line   int // from 1
+	Reason string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+// Parse reads a tenants file, of 64 MiB at most. Its error is a *SyntaxError
+// or that of reading.
+func Parse(r io.Reader) (*Table, error) {
+	p := &parser{table: &Table{limits: make(map[string]Limits), callers: make(map[sum]Caller)},
+		lines: make(map[string]int), tokens: make(map[sum]int)}
+	limited := &io.LimitedReader{R: r, N: maxFile + 1}
+	scanner := bufio.NewScanner(limited)
+	scanner.Buffer(nil, maxLine)
+	for scanner.Scan() {
+		p.line++
+		if err := p.read(scanner.Bytes()); err != nil {
+			return nil, &SyntaxError{p.line, err.Error()}
+		}
+	}
+	switch err := scanner.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, &SyntaxError{p.line + 1, fmt.Sprintf("longer than %d bytes", maxLine)}
+	case err != nil:
+		return nil, err
+	case limited.N == 0:
+		return nil, &SyntaxError{p.line, fmt.Sprintf("the file is larger than %d bytes", maxFile)}
+	}
+	return p.table, nil
+}
+
+// parser reads line by line.
+type parser struct {
+	table  *Table
+	line   int
+	lines  map[string]int // where each name stood
+	tokens map[sum]int    // where each token stood
+}
+
+// read reads a line, which may be empty.
+func (p *parser) read(line []byte) error {
+	if p.line == 1 {
+		line = bytes.TrimPrefix(line, []byte("\ufeff")) // some editors put it there
+	}
+	words := strings.Fields(string(line))
+	for i, word := range words {
+		if word[0] == '#' {
+			words = words[:i]
+			break
+		}
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	caller, err := p.name(words[0])
+	if err != nil {
+		return err
+	}
+	return p.fields(caller, words[1:])
+}
+
+// name reads whom a line is about.
+func (p *parser) name(word string) (c Caller, err error) {
+	switch word {
+	case single:
+	case peers:
+		c.Peer = true
+		p.table.peers = p.line
+	default:
+		if bucket.CheckTenant(word) != nil {
+			return c, fmt.Errorf("a tenant's id comes first, 1 to 64 letters, digits and -_., or %s for the single tenant, or %s for peers",
+				single, peers)
+		}
+		c.Tenant = word
+	}
+	if before := p.lines[word]; before > 0 {
+		return c, fmt.Errorf("names who stands on line %d already: write all on one line", before)
+	}
+	p.lines[word] = p.line
+	if !c.Peer {
+		p.table.tenants++
+	}
+	return c, nil
+}
+
+// fields reads what is said about a caller.
+func (p *parser) fields(c Caller, words []string) error {
+	if len(words) == 0 {
+		return fmt.Errorf("says nothing behind the name: give it %s", fieldNames)
+	}
+	var limits Limits
+	for i, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		var err error
+		if key == "token" {
+			err = p.token(c, value)
+		} else {
+			err = limits.set(key, value)
+		}
+		if err != nil {
+			return fmt.Errorf("field %d behind the name: %w", i+1, err)
+		}
+	}
+	switch {
+	case limits == Limits{}:
+	case c.Peer:
+		return errors.New("peers have no limits of their own: give those to the tenants that they name")
+	default:
+		p.table.limits[c.Tenant] = limits
+	}
+	return nil
+}
+
+// token notes a caller's token.
+func (p *parser) token(c Caller, text string) error {
+	s, err := sumOf(text)
+	if err != nil {
+		return err
+	}
+	if before := p.tokens[s]; before > 0 {
+		return fmt.Errorf("the token stands on line %d already", before)
+	}
+	p.tokens[s] = p.line
+	p.table.callers[s] = c
+	return nil
+}
+
+// sumOf returns the sum of a token as it is written in the file.
+func sumOf(text string) (s sum, err error) {
+	if digits, ok := strings.CutPrefix(text, hashed); ok {
+		given, err := hex.DecodeString(digits)
+		if err != nil || len(given) != len(s) {
+			return s, fmt.Errorf("%s needs 64 hex digits behind it", hashed)
+		}
+		return sum(given), nil
+	}
+	if len(text) == 0 || len(text) > maxToken || strings.ContainsFunc(text, notInToken) {
+		return s, fmt.Errorf("a token is 1 to %d visible ASCII characters other than quotes and commas", maxToken)
+	}
+	return sha256.Sum256([]byte(text)), nil
+}
+
+func notInToken(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == ',' }
+
+// set reads one limit.
+func (l *Limits) set(key, value string) error {
+	bytes := map[string]*int64{"pending": &l.Pending, "size": &l.Size, "inflated": &l.Inflated}[key]
+	switch {
+	case key == "rate" && l.Rate == 0:
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(n >= 1/maxRate && n <= maxRate) {
+			return errors.New("rate must be a number of reports a second above 0, such as 0.5 or 200")
+		}
+		l.Rate = n
+	case bytes != nil && *bytes == 0:
+		n, err := bytesize.Parse(value)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%s must be a number of bytes above 0, such as 64MiB", key)
+		}
+		*bytes = n
+	case key == "rate" || bytes != nil:
+		return fmt.Errorf("%s came before", key)
+	default:
+		return fmt.Errorf("is none of %s", fieldNames)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package tenants
+
+import "crypto/sha256"
+
+// Limits are those of one tenant. A zero field is the limit of all.
+type Limits struct {
+	Rate                    float64 // reports a second
+	Pending, Size, Inflated int64   // bytes: waiting to be stored; of a report, as posted and inflated
+}
+
+// Caller is whom a token is of.
+type Caller struct {
+	Tenant string
+	Peer   bool // names a tenant in each request; Tenant is empty
+}
+
+// sum is the SHA-256 sum of a token.
+type sum [sha256.Size]byte
+
+// Table is what a tenants file says. It never changes, so any number of
+// goroutines may use it. A nil Table is that of no file.
+type Table struct {
+	limits  map[string]Limits // of tenants that have any of their own
+	callers map[sum]Caller
+	tenants int
+	peers   int // the line that names them; 0 for none
+}
+
+// Limits returns a tenant's own limits.
+func (t *Table) Limits(tenant string) Limits {
+	if t == nil {
+		return Limits{}
+	}
+	return t.limits[tenant]
+}
+
+// Secured reports whether requests need a token.
+func (t *Table) Secured() bool { return t != nil && len(t.callers) > 0 }
+
+// Caller returns whom a token is of; false when nobody has it. It is looked up
+// by its SHA-256 sum, so how long that takes tells nothing about other tokens.
+func (t *Table) Caller(token string) (Caller, bool) {
+	if t == nil {
+		return Caller{}, false
+	}
+	c, ok := t.callers[sha256.Sum256([]byte(token))]
+	return c, ok
+}
