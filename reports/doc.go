@@ -76,8 +76,10 @@
 // that, and reads no report. Where a header names the tenant, a request that has
 // it sees that tenant; one without it sees all, and the parameter tenant
 // chooses: by a part of the id on the page, by the id in /admin/summary. Keep
-// both, like /metrics, from those who may not see every tenant. Its parameter
-// refresh is in how many seconds a browser asks again, 0 for never.
+// both, like /metrics, from those who may not see every tenant. Where there are
+// tokens, both need one: a tenant's shows that tenant, a peer's without the
+// header all. Its parameter refresh is in how many seconds a browser asks
+// again, 0 for never.
 //
 // What is wrong with a request is said in one line of plain text:
 //
