@@ -31,7 +31,7 @@ func (c *Collector) soon() time.Time { return c.now().Add(c.live.Window()) }
 func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (*report.Report, error) {
 	var said []*report.Report
 	if c.live.Live(at) {
-		said = c.shortcuts.held(tenant, c.now()) // first: what supersedes one is in the window before it leaves
+		said = reportsOf(c.hub.held(tenant, c.now())) // first: what supersedes one is in the window before it leaves
 	}
 	r, err := c.live.At(ctx, tenant, at)
 	if err != nil {

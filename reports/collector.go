@@ -23,14 +23,13 @@ const sweepEvery = 5 * time.Second
 // Reports that it takes or returns are shared: nobody may change them. It is
 // safe for any number of goroutines.
 type Collector struct {
-	live      *bucket.Collector[*report.Report]
-	store     *tiered.Store[*report.Report]
-	shortcuts *shortcuts
-	waiters   waiters
-	metrics   *metrics
-	maxNodes  int
-	now       func() time.Time
-	closed    atomic.Bool // Close was called
+	live     *bucket.Collector[*report.Report]
+	store    *tiered.Store[*report.Report]
+	hub      *shortcutHub
+	metrics  *metrics
+	maxNodes int
+	now      func() time.Time
+	closed   atomic.Bool // Close was called
 }
 
 // New returns a collector over an index and the tier that holds every blob.
@@ -57,8 +56,11 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{live: live, store: store, shortcuts: newShortcuts(live.Window()),
-		metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
+	hub, err := newShortcutHub(o.hub(live.Window()))
+	if err != nil {
+		return nil, err
+	}
+	return &Collector{live: live, store: store, hub: hub, metrics: m, maxNodes: o.MaxTopologyNodes, now: o.Now}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values
@@ -97,7 +99,7 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // when too much waits to be stored, or bucket.ErrClosed. The report is then in
 // no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
-	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
+	if err := errors.Join(ctx.Err(), c.hub.check(tenant)); err != nil {
 		return err
 	}
 	switch {
@@ -107,42 +109,50 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 		return &InvalidError{errors.New("it is nil")}
 	}
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
-	if err := report.Validate(r); err != nil {
-		return &InvalidError{err}
-	}
-	r, dropped := report.DropTopologiesOver(r, c.maxNodes)
+	r, dropped, err := admissible(r, c.maxNodes)
 	c.metrics.countDropped(tenant, dropped)
-	upgraded, err := report.Upgrade(r)
 	if err != nil {
 		return &InvalidError{err}
 	}
-	return c.admit(tenant, upgraded, from.Probe)
+	return c.admit(tenant, r, from.Probe)
+}
+
+// admissible returns a report upgraded, without the topologies of more than so
+// many nodes for each host, and their names; an error for one that no collector
+// should hold.
+func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, dropped []string, err error) {
+	if err := report.Validate(r); err != nil {
+		return nil, nil, err
+	}
+	r, dropped = report.DropTopologiesOver(r, maxNodes)
+	upgraded, err = report.Upgrade(r)
+	return upgraded, dropped, err
 }
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
 func (c *Collector) admit(tenant string, r *report.Report, probe string) error {
 	if r.Shortcut {
-		if !c.shortcuts.add(tenant, r, probe, c.now()) {
-			c.metrics.shortcutsLost.Inc()
-		}
-		c.waiters.signal(tenant)
+		c.hub.add(tenant, r, probe, c.now())
 		return nil
 	}
 	if err := c.live.Add(tenant, r); err != nil {
 		return err
 	}
-	c.shortcuts.supersede(tenant, r, probe)
+	c.hub.supersede(tenant, r, probe)
 	return nil
 }
 
-// WaitOn has a tenant's shortcuts signalled to a channel until UnWait. A
-// signal is sent without blocking: a channel without room misses it, so give
-// it a buffer of one.
-func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) { c.waiters.add(tenant, waiter) }
+// WaitOn has a tenant's shortcuts signalled to a channel until UnWait; with
+// Options.Bus also those that came to other services. A signal is sent without
+// blocking: a channel without room misses it, so give it a buffer of one. The
+// error is a *bucket.TenantError, or bucket.ErrClosed.
+func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) error {
+	return c.hub.wait(tenant, waiter)
+}
 
 // UnWait ends what WaitOn began. When it returns no further signal is sent.
-func (c *Collector) UnWait(tenant string, waiter chan<- struct{}) { c.waiters.remove(tenant, waiter) }
+func (c *Collector) UnWait(tenant string, waiter chan<- struct{}) { c.hub.unwait(tenant, waiter) }
 
 // Run stores what comes in, tick by tick, until ctx ends or the collector is
 // closed; see [bucket.Collector.Run]. Call it once.
@@ -165,7 +175,7 @@ func (c *Collector) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			c.shortcuts.expire(c.now())
+			c.hub.sweep(c.now())
 			c.metrics.forgetIdle()
 		case <-ctx.Done():
 			return
@@ -184,6 +194,7 @@ func (c *Collector) Flush(ctx context.Context) error { return c.live.Flush(ctx) 
 // stay open: they are the caller's.
 func (c *Collector) Close(ctx context.Context) error {
 	c.closed.Store(true)
+	c.hub.close(ctx)
 	if err := c.live.Close(ctx); err != nil {
 		return fmt.Errorf("close collector: %w", err)
 	}

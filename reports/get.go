@@ -202,6 +202,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/api/probes">/api/probes</a>: the probes heard of
 <li><a href="/api">/api</a>: who answers here
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
+<li><a href="/api/wait">/api/wait</a>: answers when a probe has seen something happen
 <li><a href="/metrics">/metrics</a>: for Prometheus
 </ul>
 <p>Add <code>?window=1m</code> to the first and fourth for another length, <code>timestamp=…</code> for the window
