@@ -26,7 +26,7 @@ var serveCommand = command{
 	name: "serve",
 	usage: []string{
 		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
-		"[--listen ADDRESS] --index URL --blobs URL [--cache URL] [--create] …",
+		"[--listen ADDRESS] --index URL --blobs URL [--cache URL] [--nats URL] [--create] …",
 	},
 	brief: "takes what probes post, stores it and answers questions",
 	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
@@ -58,6 +58,7 @@ type server struct {
 	maxTopologyNodes                         int
 	maxBody, maxInflated, maxPending, memory *size
 	logging                                  *logging
+	nats                                     *natsServers
 
 	log       *slog.Logger
 	metrics   *prometheus.Registry
@@ -72,6 +73,7 @@ func (s *server) defineStore(f *flags) {
 	s.place = f.creating(f.place(defaultData))
 	f.exclusive([]string{"data"}, placeFlags)
 	f.must(s.place.check)
+	s.nats = f.nats()
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
 		"window, the present is what is stored as well; always so with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
@@ -131,6 +133,10 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 func (s *server) wire() (err error) {
 	s.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	bus, carrier, err := s.nats.open(s)
+	if err != nil {
+		return err
+	}
 	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
@@ -144,6 +150,8 @@ func (s *server) wire() (err error) {
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
+		Bus:              bus,
+		ShortcutCache:    carrier,
 	})
 	if err != nil {
 		return err
