@@ -215,6 +215,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/api/probes">/api/probes</a>: the probes heard of
 <li><a href="/api">/api</a>: who answers here
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
+<li><a href="/api/wait">/api/wait</a>: answers when a probe has seen something happen
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether it serves, and whether it is ready to
 </ul>

@@ -104,7 +104,7 @@ func checkHost(host string) error {
 }
 
 // secrets are the credentials in what looks like a location.
-var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?)://\S*@`)
+var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
 
 // hideSecrets takes the credentials out of locations within a text.
 func hideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }

@@ -71,6 +71,7 @@ type server struct {
 	maxBody, maxInflated, maxPending, memory *size
 	tenancy                                  tenancy
 	logging                                  *logging
+	nats                                     *natsServers
 
 	log     *slog.Logger
 	metrics *prometheus.Registry
@@ -86,6 +87,7 @@ func (s *server) defineStore(f *flags) {
 	s.place = f.creating(f.place(defaultData))
 	f.exclusive([]string{"data"}, placeFlags)
 	f.must(s.place.check)
+	s.nats = f.nats()
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
 		"window, the present is what is stored as well; always so with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
@@ -158,6 +160,10 @@ func (s *server) wire() error {
 }
 
 func (s *server) wireCollector() error {
+	bus, carrier, err := s.nats.open(s)
+	if err != nil {
+		return err
+	}
 	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
@@ -174,6 +180,8 @@ func (s *server) wireCollector() error {
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
+		Bus:              bus,
+		ShortcutCache:    carrier,
 	})
 	if err != nil {
 		return err
