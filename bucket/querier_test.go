@@ -66,15 +66,7 @@ func ask(t *testing.T, q *bucket.Querier[ids], sources ...bucket.Source[ids]) bu
 func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
-	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
-		}
-		return indextest.Fault{}
-	})
+	s.flaky()
 	const collectors, each = 3, 200
 	var sources []bucket.Source[ids]
 	var adders, askers sync.WaitGroup
@@ -124,6 +116,19 @@ func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
 	if got := s.stored(t, "a"); !slices.Equal(got, upTo(collectors*each)) {
 		t.Errorf("stored %d values, want all %d once", len(got), collectors*each)
 	}
+}
+
+// flaky makes some puts fail, some of them in spite of having landed.
+func (s *stores) flaky() {
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
+	n := 0
+	s.index.Inject(func(call indextest.Call) indextest.Fault {
+		if n++; call.Op == indextest.Put && n%3 == 0 {
+			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+		}
+		return indextest.Fault{}
+	})
 }
 
 // checkRun fails unless v holds the numbers from first on, each once, and at
