@@ -32,7 +32,7 @@ const (
 	maxUnsentSize = 16 << 20    // bytes of memory that those take
 	maxUnfetched  = 256         // keys of shortcuts that may wait to be fetched
 	carryLimit    = time.Second // to send one, or to fetch one
-	knownKeys     = 1 << 14     // of shortcuts, some 200 bytes each
+	knownKeys     = 1 << 12     // of shortcuts, some 200 bytes each
 )
 
 // hubConfig is what a hub needs; bus and cache may be nil.
