@@ -68,6 +68,7 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, i.store.close()) }()
+	i.store = i.store.patient(p)
 	start := time.Now()
 	err = i.all(ctx, b)
 	fmt.Fprintf(p.stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
