@@ -68,7 +68,6 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, i.store.close()) }()
-	i.store = i.store.patient(p)
 	start := time.Now()
 	err = i.all(ctx, b)
 	fmt.Fprintf(p.stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
@@ -79,6 +78,7 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 
 // all imports the files of a batch.
 func (i *importer) all(ctx context.Context, b *batch) error {
+	i.store = i.store.patient(b.p)
 	shown := b.p.progress("import", "file", len(b.files))
 	defer shown.end()
 	var g errgroup.Group

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +109,35 @@ func TestCopyGoesAtTheStoresPace(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// TestImportGoesAtTheStoresPace: into a store that throttles, all is imported.
+func TestImportGoesAtTheStoresPace(t *testing.T) {
+	t.Parallel()
+	dir, tenant, inflated := t.TempDir(), "", size(1<<20)
+	for i := range 40 {
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample("one", i))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var said buffer
+		b, err := (&process{stderr: &lockedWriter{w: &said}}).gather([]string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := &importer{tenant: &tenant, parallel: 8, maxInflated: &inflated, store: paced(t)}
+		if err := errors.Join(i.all(t.Context(), b), b.err("")); err != nil || i.stored.Load() != 40 {
+			t.Errorf("error %v, %d of 40 stored: %s", err, i.stored.Load(), said.String())
+		}
+	})
+}
+
+// TestThrottlingIsExplained: a person reads what to raise.
+func TestThrottlingIsExplained(t *testing.T) {
+	t.Parallel()
+	err := (&location{scheme: "dynamodb", host: "h", name: "n"}).explain(&types.ProvisionedThroughputExceededException{})
+	if want := "dynamodb://h/n: throttled: the table has fewer provisioned units"; !strings.HasPrefix(err.Error(), want) || !throttled(err) {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }
 
 // TestPatienceEnds: with its context, and with what is no throttling.
