@@ -132,18 +132,18 @@ func TestSlowReader(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *Options, h *HandlerOptions) {
-		h.ClientTimeout, h.Timeout = 200*time.Millisecond, 5*time.Second
+		h.ClientTimeout, h.Timeout = 2*time.Second, time.Minute
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer(f.handler)
 	server.Start()
 	defer server.Close()
 	body := string(encode(t, hosts("h1")))
-	for range 3 {
+	for range 2 {
 		if r := do(t, server, "POST", "/api/report", strings.NewReader(body), probeHeaders...); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
-		time.Sleep(500 * time.Millisecond) // longer than an answer may take to leave
+		time.Sleep(2500 * time.Millisecond) // longer than an answer may take to leave
 		if r := do(t, server, "GET", "/api", nil); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
@@ -153,12 +153,12 @@ func TestKeepAlive(t *testing.T) {
 // TestWork holds: a client's time does not run while the work for it does.
 func TestWork(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 200*time.Millisecond, 1 })
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 2*time.Second, 1 })
 	address := listen(t, f)
 	if err := f.handler.codings.enter(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(time.Second, f.handler.codings.leave)
+	time.AfterFunc(3*time.Second, f.handler.codings.leave)
 	body := encode(t, hosts("h1"))
 	answer, _ := talk(t, address, fmt.Sprintf("POST /api/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n%s\r\n"+
 		"Content-Length: %d\r\n\r\n%s", mp, gz, len(body), body))
