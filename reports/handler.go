@@ -202,6 +202,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	defer h.metrics.observe(r.Method, name, rec, time.Now())
 	h.setDeadlines(w, r)
+	defer begin(r).end()
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
 	defer h.recover(rec, r)
@@ -233,13 +234,16 @@ func (h *Handler) getMetrics() answerer {
 }
 
 // NewServer returns a server for a handler that gives slow and idle clients
-// limited time. The caller listens, serves and shuts down.
+// limited time. The caller listens, serves and shuts down; [LimitConnections]
+// limits what is open.
 func NewServer(h *Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: min(h.opts.ClientTimeout, 10*time.Second),
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withConn,
+		ConnState:         noteState,
 		ErrorLog:          slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug),
 	}
 }

@@ -110,8 +110,9 @@ type body struct {
 	taken  int64 // from the budget
 }
 
-// A body is read in pieces of at least room bytes, the first in one of first.
-const first, room = 4 << 10, 512
+// A body is read in pieces of at least room bytes, the first in one of first:
+// little, since what thousands of slow clients hold adds up.
+const first, room = 1 << 10, 512
 
 // read reads the body of a request to its end. It holds at most twice what has
 // come so far, however long the client says that the body is, and never more
@@ -158,6 +159,9 @@ func (b *body) release() { b.budget.give(b.taken) }
 
 // cutShort says why a body was not read to its end.
 func cutShort(err error) error {
+	if f := ownRefusal(err); f != nil {
+		return f
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return refuse(http.StatusRequestTimeout, "the body did not come in time: send it faster")
 	}

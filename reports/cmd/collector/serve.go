@@ -55,7 +55,8 @@ type server struct {
 	alone                                    bool
 	window, tick, quantum                    time.Duration
 	retention, shutdown                      time.Duration
-	maxTopologyNodes                         int
+	client                                   time.Duration
+	maxTopologyNodes, maxConnections         int
 	maxBody, maxInflated, maxPending, memory *size
 	logging                                  *logging
 
@@ -90,6 +91,9 @@ func (s *server) defineHTTP(f *flags) {
 		"drop topologies of more than `N` nodes for each host; negative for no limit")
 	s.maxBody = f.size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
 	s.maxInflated = f.size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
+	f.IntVar(&s.maxConnections, "max-connections", 4096, "keep up to `N` connections open; one more takes the place of the "+
+		"one that has waited longest for its client to send")
+	f.DurationVar(&s.client, "client-timeout", 30*time.Second, "give clients a `DURATION` to send a report, and twice that to take an answer")
 	f.DurationVar(&s.shutdown, "shutdown-timeout", 30*time.Second, "end at most a `DURATION` after the signal, stored or not")
 }
 
@@ -97,11 +101,13 @@ func (s *server) check() error {
 	switch {
 	case *s.maxPending == 0 || *s.memory == 0 || *s.maxBody == 0 || *s.maxInflated == 0 || s.maxTopologyNodes == 0:
 		return errors.New("--max-pending, --memory, --max-body, --max-inflated and --max-topology-nodes must not be 0")
+	case s.maxConnections < 1:
+		return errors.New("--max-connections must be above 0")
 	case s.retention != 0 && s.retention < time.Hour:
 		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
 	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
-		positive("shutdown-timeout", s.shutdown))
+		positive("shutdown-timeout", s.shutdown), positive("client-timeout", s.client))
 }
 
 func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
@@ -124,7 +130,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 		return err
 	}
 	fmt.Fprintf(p.stdout, "listening on http://%s\n", listener.Addr())
-	return s.serve(ctx, p, listener)
+	return s.serve(ctx, p, reports.LimitConnections(listener, s.maxConnections))
 }
 
 // wire makes the collector on the store, and its HTTP surface.
@@ -155,8 +161,8 @@ func (s *server) wireHTTP() error {
 	h, err := reports.NewHandler(s.collector, &reports.HandlerOptions{
 		TenantHeader: s.tenantHeader,
 		MaxBody:      int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
-		MaxBuffered: max(256<<20, int64(*s.maxBody)),
-		Version:     version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+		MaxBuffered: max(256<<20, int64(*s.maxBody)), ClientTimeout: s.client,
+		Version: version(), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	})
 	if err != nil {
 		return err
