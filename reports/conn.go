@@ -105,6 +105,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
+// CloseWrite tells the client that nothing more will come.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // Close gives the place back. A client of which half a header came is told why
 // no answer will: the server itself does not.
 func (c *conn) Close() error {
@@ -167,11 +175,13 @@ type turn struct {
 	working bool
 }
 
-// begin begins the turn of a request; nil where there is no limit.
-func begin(r *http.Request) *turn {
+// begin begins the turn of a request, which it returns as a handler should see
+// it; nil where there is no limit. The server goes on looking at its own one,
+// by which it sees how much of the body was read.
+func begin(r *http.Request) (*http.Request, *turn) {
 	c := connIn(r.Context())
 	if c == nil {
-		return nil
+		return r, nil
 	}
 	t := &turn{ReadCloser: r.Body, conn: c}
 	c.of.mu.Lock()
@@ -180,10 +190,11 @@ func begin(r *http.Request) *turn {
 	c.of.mu.Unlock()
 	if r.Body == nil || r.Body == http.NoBody {
 		t.work()
-	} else {
-		r.Body = t
+		return r, t
 	}
-	return t
+	own := *r
+	own.Body = t
+	return &own, t
 }
 
 // Read reads the body; at its end the turn becomes the handler's.

@@ -255,7 +255,7 @@ func TestCloseWhileFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin(httptest.NewRequest("GET", "/", nil).WithContext(withConn(t.Context(), first)))
+	_, _ = begin(httptest.NewRequest("GET", "/", nil).WithContext(withConn(t.Context(), first)))
 	second := dial(t, l.Addr().String(), "")
 	failed := make(chan error)
 	go func() {

@@ -202,11 +202,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	defer h.metrics.observe(r.Method, name, rec, time.Now())
 	h.setDeadlines(w, r)
-	defer begin(r).end()
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
 	defer h.recover(rec, r)
-	if err := answer(rec, r.WithContext(ctx)); err != nil {
+	own, t := begin(r.WithContext(ctx))
+	defer t.end()
+	if err := answer(rec, own); err != nil {
 		h.fail(rec, r, err)
 	}
 }
