@@ -33,9 +33,11 @@ type HandlerOptions struct {
 	// What would pass it is answered with 503. Default 256 MiB.
 	MaxBuffered int64
 	// Codings is how many reports are decoded or encoded at a time; others
-	// wait. It bounds the memory that takes to so many times a report's: about
-	// 600 MiB for the worst that MaxInflated lets through by default, a few
-	// MiB for real ones. Default GOMAXPROCS, at most 4.
+	// wait. Of those that come in and inflate to more than 2 MiB it is half as
+	// many, at least one, beside the others, which so never wait for them. It
+	// bounds the memory that takes: to 64 MiB for the worst of up to 2 MiB, to
+	// about 600 MiB for the worst that MaxInflated lets through by default, a
+	// few MiB for real ones. Default GOMAXPROCS, at most 4.
 	Codings int
 
 	// MaxRange bounds the time that one question covers. Default 31 days.
@@ -110,7 +112,8 @@ type Handler struct {
 	collector *Collector
 	opts      HandlerOptions
 	routes    map[string]route // by path
-	codings   gate
+	codings   gate             // for reports of the usual size
+	large     gate             // for larger ones that come in
 	buffered  *budget
 	metrics   *requestMetrics
 }
@@ -128,7 +131,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{collector: c, opts: o, codings: make(gate, o.Codings),
+	h := &Handler{collector: c, opts: o, codings: make(gate, o.Codings), large: make(gate, max(o.Codings/2, 1)),
 		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m}
 	h.routes = h.table()
 	return h, nil

@@ -34,20 +34,37 @@ func (h *Handler) postReport(w http.ResponseWriter, r *http.Request) error {
 	if err := body.read(r); err != nil {
 		return err
 	}
-	return h.take(r.Context(), tenant, f, body.data, r.Header.Get(headerProbe))
+	return h.take(r.Context(), tenant, f, body.data, Origin{Probe: r.Header.Get(headerProbe), Size: len(body.data)})
 }
 
+// usual is what reports inflate to, in bytes: that of a node of 60 pods is 0.8
+// MB. What is larger waits for others that are, so that neither their memory
+// nor their time is everybody's.
+const usual = 2 << 20
+
 // take decodes a body and adds the report.
-func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, probe string) error {
-	if err := h.codings.enter(ctx); err != nil {
-		return err
+func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, from Origin) error {
+	limit := min(usual, h.opts.MaxInflated)
+	larger, err := h.takeUpTo(ctx, h.codings, limit, tenant, f, data, from)
+	if larger && limit < h.opts.MaxInflated {
+		_, err = h.takeUpTo(ctx, h.large, h.opts.MaxInflated, tenant, f, data, from)
 	}
-	defer h.codings.leave()
-	rpt, err := f.decode(data, h.opts.MaxInflated)
+	return err
+}
+
+// takeUpTo is take of what inflates to limit bytes at most, once the gate lets
+// it in; larger is true for what does not.
+func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant string, f form, data []byte, from Origin) (larger bool, err error) {
+	if err := g.enter(ctx); err != nil {
+		return false, err
+	}
+	defer g.leave()
+	rpt, err := f.decode(data, limit)
 	if err != nil {
-		return refuseBody(err)
+		e, ok := errors.AsType[*report.TooLargeError](err)
+		return ok && e.Limit == limit, refuseBody(err)
 	}
-	return h.collector.Add(ctx, tenant, rpt, Origin{Probe: probe, Size: len(data)})
+	return false, h.collector.Add(ctx, tenant, rpt, from)
 }
 
 // refuseBody says what is wrong with a body that does not decode.

@@ -305,3 +305,33 @@ func TestManyAtOnce(t *testing.T) {
 		equal(t, got, merged(t, sent...))
 	}
 }
+
+// TestLargeApart holds: a report that is larger than usual waits for others that
+// are, and those of the usual size do not wait for it.
+func TestLargeApart(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.Codings, h.Timeout = 1, 50*time.Millisecond })
+	r := hosts("h1")
+	r.Topologies[report.Host].Nodes[0].Adjacency = []string{strings.Repeat("x", usual)}
+	if err := f.handler.large.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		body    []byte
+		headers []string
+	}{
+		"gzip'd msgpack": {encode(t, r), []string{mp, gz}}, "msgpack": {msgpack(t, r), []string{mp}}, "JSON": {gzipped(t, asJSON(t, r)), []string{js, gz}},
+	} {
+		if w := f.serve("POST", "/api/report", c.body, c.headers...); w.Code != http.StatusGatewayTimeout {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	f.post(t, encode(t, hosts("h2")))
+	f.handler.large.leave()
+	f.handler.opts.Timeout = time.Minute
+	f.post(t, encode(t, r))
+	equal(t, f.live(t, ""), merged(t, hosts("h2"), r))
+	if len(f.handler.large) != 0 || len(f.handler.codings) != 0 {
+		t.Error("a place was not given back")
+	}
+}

@@ -177,6 +177,21 @@ type bystander struct {
 	faults []string
 }
 
+// begin begins to post and ask until stop is called.
+func (b *bystander) begin() (stop func()) {
+	ending, ended := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ended); b.run(ending) }()
+	return func() { close(ending); <-ended }
+}
+
+// check checks that nothing failed, or took long.
+func (b *bystander) check(t *testing.T) {
+	t.Helper()
+	if took := b.slowest(); len(b.faults) > 0 || took > 5*time.Second {
+		t.Errorf("others took %v, and failed %d times of %d: %.300q", took, len(b.faults), len(b.took), b.faults)
+	}
+}
+
 // run posts and asks until stop is closed.
 func (b *bystander) run(stop <-chan struct{}) {
 	fresh := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
