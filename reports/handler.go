@@ -46,9 +46,11 @@ type HandlerOptions struct {
 	// What would pass it is answered with 503. Default 256 MiB.
 	MaxBuffered int64
 	// Codings is how many reports are decoded or encoded at a time; others
-	// wait. It bounds the memory that takes to so many times a report's: about
-	// 600 MiB for the worst that MaxInflated lets through by default, a few
-	// MiB for real ones. Default GOMAXPROCS, at most 4.
+	// wait. Of those that come in and inflate to more than 2 MiB it is half as
+	// many, at least one, beside the others, which so never wait for them. It
+	// bounds the memory that takes: to 64 MiB for the worst of up to 2 MiB, to
+	// about 600 MiB for the worst that MaxInflated lets through by default, a
+	// few MiB for real ones. Default GOMAXPROCS, at most 4.
 	Codings int
 
 	// MaxWaiting is how many requests may wait for a shortcut at a time, of
@@ -155,7 +157,8 @@ type Handler struct {
 	hub       *shortcutHub // where to wait
 	opts      HandlerOptions
 	routes    map[string]route // by path
-	codings   gate
+	codings   gate             // for reports of the usual size
+	large     gate             // for larger ones that come in
 	buffered  *budget
 	waiting   *budget // requests that wait for a shortcut
 	metrics   *requestMetrics
@@ -194,7 +197,7 @@ func newHandler(from reader, c *Collector, hub *shortcutHub, opts *HandlerOption
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{reader: from, collector: c, hub: hub, opts: o, codings: make(gate, o.Codings),
+	h := &Handler{reader: from, collector: c, hub: hub, opts: o, codings: make(gate, o.Codings), large: make(gate, max(o.Codings/2, 1)),
 		buffered: &budget{max: o.MaxBuffered + 2*room}, waiting: &budget{max: int64(o.MaxWaiting)}, metrics: m,
 		stopping: make(chan struct{})}
 	h.routes = h.table()
@@ -283,7 +286,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recover(rec, r)
 	err := h.letIn(r)
 	if err == nil {
-		err = answer(rec, r.WithContext(ctx))
+		own, t := begin(r.WithContext(ctx))
+		defer t.end()
+		err = answer(rec, own)
 	}
 	if err != nil {
 		h.fail(rec, r, err)
@@ -314,13 +319,15 @@ func (h *Handler) getMetrics() answerer {
 
 // NewServer returns a server for a handler that gives slow and idle clients
 // limited time. The caller listens, serves and shuts down, which ends the
-// requests that wait for a shortcut.
+// requests that wait for a shortcut; [LimitConnections] limits what is open.
 func NewServer(h *Handler) *http.Server {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: min(h.opts.ClientTimeout, 10*time.Second),
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withConn,
+		ConnState:         noteState,
 		ErrorLog:          slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(h.endWaits)

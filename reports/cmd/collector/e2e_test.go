@@ -88,6 +88,7 @@ func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...s
 // served is a collector that runs.
 type served struct {
 	url  string
+	pid  int               // 0 within the test
 	stop func() (code int) // as by a signal
 	kill func()            // at once; of a process only
 	said func() string     // on standard error
@@ -149,7 +150,12 @@ func child(args ...string) *exec.Cmd {
 // serveAsProcess runs a collector as a process, which a signal stops.
 func serveAsProcess(t *testing.T, args ...string) *served {
 	t.Helper()
-	cmd := child(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	return launch(t, child(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...))
+}
+
+// launch starts a collector, which a signal stops.
+func launch(t *testing.T, cmd *exec.Cmd) *served {
+	t.Helper()
 	stderr := &buffer{}
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
@@ -166,7 +172,7 @@ func serveAsProcess(t *testing.T, args ...string) *served {
 	})
 	t.Cleanup(func() { stop() })
 	kill := func() { cmd.Process.Kill(); stop() }
-	return &served{url: address(t, stdout, stderr), stop: stop, kill: kill, said: stderr.String}
+	return &served{url: address(t, stdout, stderr), pid: cmd.Process.Pid, stop: stop, kill: kill, said: stderr.String}
 }
 
 func TestServeFailsPlainly(t *testing.T) {
