@@ -4,10 +4,11 @@ DATA     ?= ./data
 FUZZTIME ?= 5s
 BENCH    ?= .
 TESTARGS ?=
+LOAD     ?=
 
 export LISTEN DATA FUZZTIME
 
-.PHONY: build run test lint fuzz bench clean
+.PHONY: build run test lint fuzz bench load clean
 
 # The tag leaves out of gRPC, by which spans may be sent, a page that nobody asks for; with it the linker keeps all
 # of the AWS SDK, and the command is of 57 MB in place of 42.
@@ -33,6 +34,10 @@ fuzz:
 # The benchmarks whose names match $(BENCH).
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
+
+# A collector under the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say.
+load:
+	go run ./bench/load $(LOAD)
 
 clean:
 	rm -rf bin data .tools *.test *.out bench/*.test bench/*.out

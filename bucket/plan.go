@@ -46,6 +46,19 @@ func segmentAt(t, from, to, quantum int64) segment {
 	return s
 }
 
+// batch returns how many of the first segments have at most that many entries
+// together; 1 where the first alone has more, 0 when there are none.
+func batch(segments []segment, most int) int {
+	n := 0
+	for _, s := range segments {
+		if most -= len(s.entries); most < 0 && n > 0 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
 func (s segment) String() string {
 	kind := "part of a quantum"
 	if s.whole {

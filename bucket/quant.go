@@ -34,6 +34,11 @@ type QuantizerOptions[T any] struct {
 	// Rows is how many rows of the index a question reads at a time.
 	// Default 16.
 	Rows int
+	// Batch is how many blobs a question fetches at a time, and so about how
+	// many values it holds in memory beside the merge of those before them; a
+	// quantum that has more entries is fetched at once all the same.
+	// Default 256.
+	Batch int
 	// MaxEntries bounds the entries of one range; one that has more is
 	// refused with a TooManyError. Default 1 000 000.
 	MaxEntries int
@@ -56,6 +61,7 @@ func (opts *QuantizerOptions[T]) withDefaults(blobs Blobs[T]) (QuantizerOptions[
 	orDefault(&o.Grace, 500*time.Millisecond)
 	orDefault(&o.CacheBytes, 64<<20)
 	orDefault(&o.Rows, 16)
+	orDefault(&o.Batch, 256)
 	orDefault(&o.MaxEntries, 1_000_000)
 	orDefault(&o.Namespace, "timeblob")
 	if o.Size == nil {
@@ -67,8 +73,8 @@ func (opts *QuantizerOptions[T]) withDefaults(blobs Blobs[T]) (QuantizerOptions[
 	switch {
 	case o.Quantum < time.Millisecond:
 		return o, fmt.Errorf("quantizer: a quantum of %v: must be at least 1ms", o.Quantum)
-	case o.Rows < 0 || o.MaxEntries < 0:
-		return o, fmt.Errorf("quantizer: Rows %d and MaxEntries %d must not be negative", o.Rows, o.MaxEntries)
+	case o.Rows < 0 || o.Batch < 0 || o.MaxEntries < 0:
+		return o, fmt.Errorf("quantizer: Rows %d, Batch %d and MaxEntries %d must not be negative", o.Rows, o.Batch, o.MaxEntries)
 	}
 	return o, nil
 }
@@ -127,8 +133,9 @@ func NewQuantizer[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Quan
 
 // Range returns the merge of the tenant's values with from ≤ instant < to;
 // the zero value of T when there are none. It reads every row of the index
-// that the range touches, makes at most one call of Blobs.Get unless another
-// caller whose fetch it waits for gives up, and merges what is not cached.
+// that the range touches, makes at most one call of Blobs.Get for each Batch of
+// entries unless another caller whose fetch it waits for gives up, and merges
+// what is not cached.
 func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.Time) (v T, err error) {
 	a, b, err := span(from, to)
 	if err != nil {

@@ -77,9 +77,11 @@ func TestMergeWithExtra(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := q.merge(t.Context(), "t", entries, 0, int64(c.to), c.extra...)
-		if got != c.want || err != nil {
-			t.Errorf("up to %v with %v: got %q, %v, want %q", c.to, c.extra, got, err, c.want)
+		for _, q.opts.Batch = range []int{1, 2, 256} {
+			got, err := q.merge(t.Context(), "t", entries, 0, int64(c.to), c.extra...)
+			if got != c.want || err != nil {
+				t.Errorf("up to %v with %v, by %d: got %q, %v, want %q", c.to, c.extra, q.opts.Batch, got, err, c.want)
+			}
 		}
 	}
 }

@@ -339,6 +339,36 @@ func TestOneGet(t *testing.T) {
 	p.checkFetched(t, 1, keys...)
 }
 
+// TestRule7QuestionsAreBounded asks about more than fits into a batch, of which
+// one quantum alone has too much.
+func TestRule7QuestionsAreBounded(t *testing.T) {
+	t.Parallel()
+	opts := longAgo()
+	opts.Batch = 4
+	p := newPast(t, nil, opts)
+	for i := range 40 {
+		p.add(t, "a", after(-60+3*float64(i)+1)) // each in a quantum of its own
+	}
+	for i := range 6 {
+		p.add(t, "a", after(float64(i)/7))
+	}
+	var most []int
+	p.blobs.inject(func(_ context.Context, keys []string) ([]string, error) {
+		most = append(most, len(keys))
+		return nil, nil
+	})
+	p.check(t, "a", after(-70), after(70))
+	slices.Sort(most)
+	if n := len(most); n != 11 || most[n-1] != 7 || most[n-2] > 4 {
+		t.Errorf("fetched batches of %v, want none over 4 but the quantum of 7", most)
+	}
+	most = nil
+	p.check(t, "a", after(-70), after(70))
+	if len(most) != 0 {
+		t.Errorf("fetched batches of %v again, want all from the cache", most)
+	}
+}
+
 // TestSharedKey has two entries that name one blob: both count.
 func TestSharedKey(t *testing.T) {
 	t.Parallel()

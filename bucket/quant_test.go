@@ -28,6 +28,7 @@ func TestRangeIsItsEntries(t *testing.T) {
 			Quantum:    rapid.SampledFrom([]time.Duration{time.Millisecond, 3 * time.Second, 7*time.Second + 1, 5 * time.Hour}).Draw(t, "quantum"),
 			CacheBytes: rapid.SampledFrom([]int64{-1, 0, 1000}).Draw(t, "cache"),
 			Rows:       rapid.IntRange(1, 3).Draw(t, "rows"),
+			Batch:      rapid.IntRange(0, 4).Draw(t, "batch"),
 			Now:        func() time.Time { return after(100) },
 		})
 		tenants := rapid.SampledFrom([]string{"a", "b"})

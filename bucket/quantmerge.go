@@ -21,21 +21,29 @@ const keyWeight = 200
 // merge returns the merge of entries, which must be the tenant's entries of
 // [from, to) in ascending order, and of extra values that are not in the
 // index; the zero value of T when there are neither. Extra values are part of
-// this answer only, never of anything that is cached.
+// this answer only, never of anything that is cached. It goes a batch at a time,
+// so that what it holds in memory does not grow with the range.
 func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []Entry, from, to int64, extra ...T) (v T, err error) {
 	defer q.metrics.took("merge", time.Now())
 	ctx, merging := spans.Child(ctx, "merge")
 	defer func() { merging.End(err) }()
 	merging.Int(spanEntries, len(entries))
-	values, err := q.values(ctx, tenant, split(entries, from, to, int64(q.opts.Quantum)))
-	if err != nil {
-		return v, err
+	segments := split(entries, from, to, int64(q.opts.Quantum))
+	for {
+		n := batch(segments, q.opts.Batch)
+		values, err := q.values(ctx, tenant, segments[:n])
+		if err != nil {
+			return v, err
+		}
+		sum, err := mergeParts(q.combine, append(values, extra...))
+		if err != nil {
+			return v, fmt.Errorf("merge of tenant %q from %s to %s: %w", tenant, instant(from), instant(to), err)
+		}
+		if segments = segments[n:]; len(segments) == 0 {
+			return sum, nil
+		}
+		extra = []T{sum}
 	}
-	v, err = mergeParts(q.combine, append(values, extra...))
-	if err != nil {
-		return v, fmt.Errorf("merge of tenant %q from %s to %s: %w", tenant, instant(from), instant(to), err)
-	}
-	return v, nil
 }
 
 // values returns the merge of each segment: those of whole quanta from the cache,

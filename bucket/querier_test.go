@@ -66,15 +66,7 @@ func ask(t *testing.T, q *bucket.Querier[ids], sources ...bucket.Source[ids]) bu
 func TestQuerierAnswersHoldEveryValueOnce(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
-	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
-		}
-		return indextest.Fault{}
-	})
+	s.flaky()
 	var p poll
 	var adders, askers sync.WaitGroup
 	for w := range p.added {
@@ -139,6 +131,19 @@ func (p *poll) ask(t *testing.T, q *bucket.Querier[ids]) {
 			checkRun(t, a.Value, w*eachAdds, least[w])
 		}
 	}
+}
+
+// flaky makes some puts fail, some of them in spite of having landed.
+func (s *stores) flaky() {
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
+	n := 0
+	s.index.Inject(func(call indextest.Call) indextest.Fault {
+		if n++; call.Op == indextest.Put && n%3 == 0 {
+			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+		}
+		return indextest.Fault{}
+	})
 }
 
 // checkRun fails unless v holds the numbers from first on, each once, and at

@@ -1,11 +1,18 @@
 package bucket
 
-// sliding keeps the merge of a queue of ticks: pushing a tick or dropping the
-// oldest costs a constant number of merges in the worst case, and the merge
-// of all of them at most one, whatever the length and although a merge has no
-// inverse.
+// fewTicks is how many ticks are merged only when they are asked for: to merge
+// eight at once, once a tick at the most, costs less than to keep the merge
+// ready, which is five merges a tick whether it is asked for or not.
+const fewTicks = 8
+
+// sliding keeps a queue of ticks and their merge. While they are few, pushing a
+// tick or dropping the oldest costs nothing, and the merge of all of them, once
+// after each change, one merge of so many parts. When they become more, which
+// costs a merge for each, it goes over to a way in which both cost a constant
+// number of merges in the worst case, whatever the length and although a merge
+// has no inverse, and goes back when the queue is empty.
 //
-// The algorithm is DABA Lite: Tangwongsan, Hirzel and Schneider, "In-order
+// That way is DABA Lite: Tangwongsan, Hirzel and Schneider, "In-order
 // sliding-window aggregation in worst-case constant time", The VLDB Journal
 // 30 (2021). The queue is cut by six positions, front ≤ left ≤ right ≤
 // accum ≤ back ≤ end, into parts that hold
@@ -25,6 +32,10 @@ type sliding[T any] struct {
 	cells                                []cell[T] // a ring: position p is at p modulo the length
 	ends                                 []int64   // likewise: when the ticks ended, ascending, Unix nanoseconds
 	front, left, right, accum, back, end int
+
+	few    bool    // each tick is alone in its cell, and front and end alone of the positions count
+	sum    cell[T] // while few: the merge of all, if it is known
+	summed bool
 
 	middle cell[T] // the merge of [right, back)
 	tail   cell[T] // the merge of [back, end)
@@ -47,7 +58,7 @@ func (c cell[T]) parts() []T {
 }
 
 func newSliding[T any](merge Merge[T]) *sliding[T] {
-	return &sliding[T]{merge: merge, cells: make([]cell[T], 8), ends: make([]int64, 8)}
+	return &sliding[T]{merge: merge, few: true, cells: make([]cell[T], fewTicks), ends: make([]int64, fewTicks)}
 }
 
 func (s *sliding[T]) len() int { return s.end - s.front }
@@ -61,15 +72,22 @@ func (s *sliding[T]) ended(position int) int64 { return s.ends[position%len(s.en
 func (s *sliding[T]) last() int64 { return s.ended(s.end - 1) }
 
 // push adds the newest tick, which ended at the instant end, and costs at most
-// three merges.
+// three merges, and as many more as they were few when it makes them many.
 func (s *sliding[T]) push(c cell[T], end int64) {
+	if s.few && s.len() == fewTicks {
+		s.goOver()
+	}
 	if s.len() == len(s.cells) {
 		s.grow()
 	}
 	*s.at(s.end) = c
 	s.ends[s.end%len(s.ends)] = end
-	s.tail = join(s.merge, s.tail, c)
 	s.end++
+	if s.few {
+		s.sum, s.summed = cell[T]{}, false
+		return
+	}
+	s.tail = join(s.merge, s.tail, c)
 	s.step()
 }
 
@@ -78,7 +96,23 @@ func (s *sliding[T]) push(c cell[T], end int64) {
 func (s *sliding[T]) pop() {
 	*s.at(s.front) = cell[T]{}
 	s.front++
+	if s.few {
+		s.sum, s.summed = cell[T]{}, false
+		return
+	}
 	s.step()
+	s.few = s.len() == 0
+}
+
+// goOver makes a queue of many ticks of one of few: each tick becomes the
+// merge of it and those after it.
+func (s *sliding[T]) goOver() {
+	for p := s.end - 2; p >= s.front; p-- {
+		*s.at(p) = join(s.merge, *s.at(p), *s.at(p + 1))
+	}
+	s.left, s.right, s.accum, s.back = s.front+1, s.front+1, s.front+1, s.end
+	s.few, s.sum, s.summed = false, cell[T]{}, false
+	s.middle, s.tail = cell[T]{}, cell[T]{}
 }
 
 // grow doubles the ring.
@@ -92,10 +126,26 @@ func (s *sliding[T]) grow() {
 
 // halves returns two parts whose merge is the merge of the queue.
 func (s *sliding[T]) halves() (front, tail cell[T]) {
+	if s.few {
+		return s.all(), cell[T]{}
+	}
 	if s.front != s.back {
 		front = *s.at(s.front)
 	}
 	return front, s.tail
+}
+
+// all returns the merge of few ticks.
+func (s *sliding[T]) all() cell[T] {
+	if s.summed {
+		return s.sum
+	}
+	parts := make([]cell[T], 0, fewTicks)
+	for p := s.front; p < s.end; p++ {
+		parts = append(parts, *s.at(p))
+	}
+	s.sum, s.summed = joinAll(s.merge, parts), true
+	return s.sum
 }
 
 // step restores the invariant after one push or pop.
@@ -135,4 +185,22 @@ func join[T any](merge Merge[T], a, b cell[T]) cell[T] {
 		return cell[T]{err: err}
 	}
 	return cell[T]{value: v, full: true}
+}
+
+// joinAll merges any number of cells at once.
+func joinAll[T any](merge Merge[T], cells []cell[T]) cell[T] {
+	parts := make([]T, 0, len(cells))
+	for _, c := range cells {
+		if c.err != nil {
+			return c
+		}
+		if c.full {
+			parts = append(parts, c.value)
+		}
+	}
+	v, err := mergeParts(merge, parts)
+	if err != nil {
+		return cell[T]{err: err}
+	}
+	return cell[T]{value: v, full: len(parts) > 0}
 }

@@ -9,7 +9,8 @@ import (
 
 // Window is the live window of one tenant: the open tick that values are
 // merged into, and the sealed ticks that ended less than its length ago. The
-// merge of them all is at hand at any time. A Window is safe for any number of
+// merge of them all is at hand at any time where they are many, and made when
+// somebody asks where they are few: most tenants are never asked about. A Window is safe for any number of
 // goroutines; while it merges, the others wait.
 type Window[T any] struct {
 	merge  Merge[T]
@@ -43,7 +44,8 @@ func (w *Window[T]) Add(v T) error {
 	if c.err != nil {
 		return c.err
 	}
-	w.current, w.known = c, false
+	w.current = c
+	w.changed()
 	return nil
 }
 
@@ -51,7 +53,8 @@ func (w *Window[T]) Add(v T) error {
 // window's length or longer before it. It returns the value of the tick it
 // ended; ok is false when nothing arrived in it. It costs at most three
 // merges, and two for each tick it drops unless it drops them all, whatever
-// the window's length.
+// the window's length; nothing while there are no more than eight sealed ticks,
+// and seven more when they become nine.
 //
 // Where the instant is before that of the last tick, the clock was set back:
 // every sealed tick is dropped, since those of what is now the future cannot
@@ -62,7 +65,8 @@ func (w *Window[T]) seal(at int64) (v T, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ended := w.current
-	w.current, w.known = cell[T]{}, false
+	w.current = cell[T]{}
+	w.changed()
 	if w.older.len() > 0 && at < w.older.last() {
 		w.older = newSliding(w.merge)
 	}
@@ -77,18 +81,24 @@ func (w *Window[T]) seal(at int64) (v T, ok bool) {
 // caller holds mu.
 func (w *Window[T]) expire(at int64) {
 	if w.older.len() > 0 && at-w.older.last() >= w.length {
-		w.older, w.known = newSliding(w.merge), false
+		w.older = newSliding(w.merge)
+		w.changed()
 	}
 	for w.older.len() > 0 && at-w.older.ended(w.older.front) >= w.length {
 		w.older.pop()
-		w.known = false
+		w.changed()
 	}
 }
+
+// changed forgets the answer.
+func (w *Window[T]) changed() { w.answer, w.known = cell[T]{}, false }
 
 // Value returns the merge of the open tick and of the sealed ones that Seal
 // has kept; the zero value of T when they are empty. It costs at most two
 // merges, whatever the window's length, and none when nothing changed since
-// the last time. The value is shared: nobody may change it.
+// the last time; while there are no more than eight sealed ticks, it costs one
+// merge, and one of all of them when it is the first since a tick came or left.
+// The value is shared: nobody may change it.
 //
 // It fails while the window holds values that the merge function refuses to
 // merge with each other.
@@ -132,15 +142,5 @@ func (w *Window[T]) Empty() bool {
 
 func (w *Window[T]) sum() cell[T] {
 	front, tail := w.older.halves()
-	parts := make([]T, 0, 3)
-	for _, c := range []cell[T]{front, tail, w.current} {
-		if c.err != nil {
-			return c
-		}
-		if c.full {
-			parts = append(parts, c.value)
-		}
-	}
-	v, err := mergeParts(w.merge, parts)
-	return cell[T]{value: v, full: len(parts) > 0, err: err}
+	return joinAll(w.merge, []cell[T]{front, tail, w.current})
 }

@@ -50,15 +50,15 @@ func TestWindowIsItsTicks(t *testing.T) {
 				}
 			case "seal":
 				m.now += rapid.SampledFrom([]int64{0, 1, 1, 1, 1, 3, 17, -2}).Draw(t, "time")
-				want, dropped := m.seal()
+				want, price := m.seal()
 				got, ok := w.Seal(time.Unix(0, m.now))
-				if !slices.Equal(got, want) || ok != (want != nil) || calls > 3+2*dropped {
+				if !slices.Equal(got, want) || ok != (want != nil) || calls > price {
 					t.Fatalf("seal: got %v %v, want %v; %d merges", got, ok, want, calls)
 				}
 			}
 			calls = 0
 			got, err := w.Value()
-			if err != nil || !slices.Equal(got, m.value()) || calls > 2 {
+			if err != nil || !slices.Equal(got, m.value()) || calls > m.price() {
 				t.Fatalf("got %v %v, want %v; %d merges", got, err, m.value(), calls)
 			}
 			if w.Empty() != (len(m.value()) == 0) {
@@ -74,22 +74,41 @@ type windowModel struct {
 	sealed      []bag
 	ends        []int64
 	current     bag
+	many        bool // more ticks than fewTicks, and not empty since
 }
 
-// seal also returns how many ticks it dropped.
-func (m *windowModel) seal() (ended bag, dropped int) {
+// price returns how many merges a question may cost.
+func (m *windowModel) price() int {
+	if m.many {
+		return 2
+	}
+	return len(m.sealed)
+}
+
+// seal also returns how many merges it may cost.
+func (m *windowModel) seal() (ended bag, price int) {
 	ended, m.current = m.current, nil
 	if n := len(m.ends); n > 0 && m.now < m.ends[n-1] {
-		m.sealed, m.ends = nil, nil
-	}
-	if ended != nil {
-		m.sealed, m.ends = append(m.sealed, ended), append(m.ends, m.now)
+		m.sealed, m.ends, m.many = nil, nil, false
 	}
 	for len(m.ends) > 0 && m.now-m.ends[0] >= m.length {
 		m.sealed, m.ends = m.sealed[1:], m.ends[1:]
-		dropped++
+		price += 2
 	}
-	return ended, dropped
+	wasMany := m.many && len(m.ends) > 0
+	if !m.many {
+		price = 0 // to drop one of few
+	}
+	if ended != nil && m.length > 0 {
+		m.sealed, m.ends = append(m.sealed, ended), append(m.ends, m.now)
+		if wasMany || len(m.sealed) > fewTicks {
+			price += 3
+		}
+	}
+	if m.many = wasMany || len(m.sealed) > fewTicks; m.many && !wasMany {
+		price += fewTicks - 1
+	}
+	return ended, price
 }
 
 func (m *windowModel) value() bag {
@@ -99,7 +118,8 @@ func (m *windowModel) value() bag {
 }
 
 // TestWindowPrice holds at any length: a question after a change costs at
-// most two merges, and the same question again none.
+// most two merges, or as many as there are ticks while those are few, and the
+// same question again none.
 func TestWindowPrice(t *testing.T) {
 	t.Parallel()
 	for _, ticks := range []int{1, 5, 100, 10_000} {
@@ -116,9 +136,16 @@ func TestWindowPrice(t *testing.T) {
 			}
 			for i := range 3*ticks + 7 {
 				checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
-				checkPrice(t, &calls, 2, func() { checkCount(t, w, min(i, ticks)+1) })
+				question, seal := 2, 5
+				if sealed := min(i, ticks); sealed <= fewTicks {
+					question, seal = sealed, 0
+				}
+				if i == fewTicks && ticks > fewTicks {
+					seal = fewTicks - 1 + 3 // goes over
+				}
+				checkPrice(t, &calls, question, func() { checkCount(t, w, min(i, ticks)+1) })
 				checkPrice(t, &calls, 0, func() { checkCount(t, w, min(i, ticks)+1) })
-				checkPrice(t, &calls, 5, func() { w.Seal(time.Unix(int64(i), 0)) })
+				checkPrice(t, &calls, seal, func() { w.Seal(time.Unix(int64(i), 0)) })
 			}
 			checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
 			checkPrice(t, &calls, 0, func() { w.Seal(time.Unix(int64(9*ticks+9), 0)) }) // after a sleep

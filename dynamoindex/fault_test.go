@@ -188,11 +188,11 @@ func TestAllAttemptsAreSlow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			x, transport, _ := faulty(t, servertest.SharedDynalite(t),
-				&dynamoindex.Options{AttemptTimeout: 100 * time.Millisecond, Timeout: 500 * time.Millisecond, Attempts: 20})
+				&dynamoindex.Options{AttemptTimeout: 100 * time.Millisecond, Timeout: 2 * time.Second, Attempts: 20})
 			transport.Inject(fault)
 			begun := time.Now()
 			_, err := x.Query(context.Background(), someRow, 0, someRow.End())
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no success in 500ms and") ||
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no success in 2s and") ||
 				!strings.Contains(err.Error(), "no answer in 100ms") {
 				t.Errorf("query: got error %v, want one of the deadlines", err)
 			}
@@ -200,8 +200,8 @@ func TestAllAttemptsAreSlow(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("put: got error %v, want context.DeadlineExceeded", err)
 			}
-			if took := time.Since(begun); took > 20*time.Second {
-				t.Errorf("it took %v to give up twice after 500ms", took)
+			if took := time.Since(begun); took > time.Minute {
+				t.Errorf("it took %v to give up twice after 2s", took)
 			}
 		})
 	}

@@ -8,12 +8,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/timeblob/timeblob/bucket"
+)
+
+// How long Rows waits before it asks a table that throttles it again.
+const (
+	minThrottled = 100 * time.Millisecond
+	maxThrottled = 10 * time.Second
 )
 
 // maxAsked is how many hours Entries asks for one by one, a leap year, before
@@ -23,12 +30,14 @@ const maxAsked = 366 * 24
 // Rows returns every row that has entries, ordered by tenant and hour. It
 // reads the whole table, a MB at a time and one after the other, at a read unit
 // for each 4 kB, some 35 entries: a tenant's year at an entry every 3 s is
-// about 1.2 GB and 300 000 units. It is an error when a row is spread over more
+// about 1.2 GB and 300 000 units. A table that throttles it is asked again
+// until ctx ends: one with few provisioned units pays for a page over many
+// seconds. It is an error when a row is spread over more
 // partitions than the table's marker and Options.Partitions say.
 func (x *Index) Rows(ctx context.Context) ([]bucket.Row, error) {
 	found := make(map[bucket.Row]struct{})
 	for in := x.scan(); ; {
-		page, err := x.db.Scan(ctx, in)
+		page, err := x.page(ctx, in)
 		if err != nil {
 			return nil, err
 		}
@@ -43,6 +52,19 @@ func (x *Index) Rows(ctx context.Context) ([]bucket.Row, error) {
 			return slices.SortedFunc(maps.Keys(found), compareRows), nil
 		}
 		in.ExclusiveStartKey = page.LastEvaluatedKey
+	}
+}
+
+// page returns a page of the table, however long that throttles.
+func (x *Index) page(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
+	for wait := minThrottled; ; wait = min(2*wait, maxThrottled) {
+		page, err := x.db.Scan(ctx, in)
+		if !throttled(err) {
+			return page, err
+		}
+		if err := pause(ctx, wait); err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -181,3 +181,26 @@ func TestRowsAreLive(t *testing.T) {
 		}
 	})
 }
+
+// TestRowsOfAThrottledTable: a table that pays for pages over a long time is
+// read for as long as that takes, and not longer than the caller wants.
+func TestRowsOfAThrottledTable(t *testing.T) {
+	t.Parallel()
+	opts := patient()
+	opts.Attempts = 1
+	x, transport, _ := faulty(t, servertest.SharedDynalite(t), opts)
+	want := past(t, x)
+	slow := throttling
+	slow.Match, slow.Times = operation("Scan"), 3
+	scans := transport.Inject(slow)
+	if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, want) || scans.Hit() != 3 {
+		t.Errorf("got %v and error %v after %d throttled scans, want %v after 3", got, err, scans.Hit(), want)
+	}
+	slow.Times = 0
+	scans = transport.Inject(slow)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if got, err := x.Rows(ctx); !errors.Is(err, context.DeadlineExceeded) || got != nil {
+		t.Errorf("got %v and error %v after %d throttled scans, want the context's", got, err, scans.Hit())
+	}
+}

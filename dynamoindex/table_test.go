@@ -156,19 +156,22 @@ func TestTableIsBeingDeleted(t *testing.T) {
 // TestTableStaysAway holds the wait for a table to its context.
 func TestTableStaysAway(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[string]string{
-		"CREATING": "context deadline exceeded",
-		"ARCHIVED": "it exists and is ARCHIVED",
+	for status, c := range map[string]struct {
+		patience time.Duration
+		want     string
+	}{
+		"CREATING": {300 * time.Millisecond, "context deadline exceeded"},
+		"ARCHIVED": {time.Minute, "it exists and is ARCHIVED"},
 	} {
 		cfg, transport := faultyConfig(t, servertest.SharedDynalite(t))
 		x := openIndex(t, cfg, newTable(), patient())
 		transport.Inject(httpfault.Fault{Match: operation("DescribeTable"), Status: http.StatusOK,
 			Body: `{"Table":{"TableStatus":"` + status + `"}}`})
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 		defer cancel()
 		err := x.CreateTable(ctx, nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got error %v, want one with %q", status, err, want)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got error %v, want one with %q", status, err, c.want)
 		}
 		if timedOut := errors.Is(err, context.DeadlineExceeded); timedOut != (status == "CREATING") {
 			t.Errorf("%s: got error %v", status, err)

@@ -128,7 +128,7 @@ func (s *stack) read(t *testing.T) time.Duration {
 // tests by a bubble's clock; here the machine may add what it likes to take.
 func TestFaultsOfServers(t *testing.T) {
 	t.Parallel()
-	const slack = time.Second
+	const slack = 10 * time.Second
 	for name, fault := range map[string]struct{ begin, end func(*servertest.Process) }{
 		"killed":  {(*servertest.Process).Kill, (*servertest.Process).Restart},
 		"stopped": {(*servertest.Process).Stop, (*servertest.Process).Cont},
@@ -225,8 +225,15 @@ func TestServersExpireItems(t *testing.T) {
 			t.Parallel()
 			tier := open(t, memcache.List(addresses...), memcache.Options{TTL: ttl, Timeout: patience})
 			key := tiertest.Key()
+			begin := time.Now()
 			put(t, tier, key)
-			if got := say(t, addresses[0], "mg "+key+" t\r\nquit\r\n"); !strings.Contains(want, got) || got == "" {
+			got := say(t, addresses[0], "mg "+key+" t\r\nquit\r\n")
+			for tries := 1; time.Since(begin) > 500*time.Millisecond && tries < 100; tries++ { // too late to tell
+				begin = time.Now()
+				put(t, tier, key)
+				got = say(t, addresses[0], "mg "+key+" t\r\nquit\r\n")
+			}
+			if !strings.Contains(want, got) || got == "" {
 				t.Errorf("memcached says %q, want one of %q", got, want)
 			}
 		})

@@ -43,7 +43,7 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 	defer func() { asked.End(err) }()
 	var said []*report.Report
 	if c.live.Live(at) {
-		said = c.shortcuts.held(tenant, c.now()) // first: what supersedes one is in the window before it leaves
+		said = reportsOf(c.hub.held(tenant, c.now())) // first: what supersedes one is in the window before it leaves
 	}
 	if r, err = c.live.At(ctx, tenant, at); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time)
 // held returns what the collector holds of a tenant in a range, and its
 // shortcuts. Shortcuts come first: what supersedes one is held before it leaves.
 func (c *Collector) held(ctx context.Context, tenant string, q question) (h holdings, err error) {
-	h.shortcuts = c.shortcuts.held(tenant, c.now())
+	h.shortcuts = c.hub.held(tenant, c.now())
 	h.Held, err = c.live.Held(ctx, tenant, q.from, q.to)
 	return h, err
 }

@@ -26,14 +26,13 @@ const sweepEvery = 5 * time.Second
 // safe for any number of goroutines.
 type Collector struct {
 	archive
-	live      *bucket.Collector[*report.Report]
-	shortcuts *shortcuts
-	waiters   waiters
-	metrics   *metrics
-	rates     *rates
-	tenants   func() *tenants.Table
-	maxNodes  int
-	closed    atomic.Bool // Close was called
+	live     *bucket.Collector[*report.Report]
+	hub      *shortcutHub
+	metrics  *metrics
+	rates    *rates
+	tenants  func() *tenants.Table
+	maxNodes int
+	closed   atomic.Bool // Close was called
 }
 
 // New returns a collector over an index and the tier that holds every blob.
@@ -60,9 +59,12 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
+	hub, err := newShortcutHub(o.hub(live.Window()))
+	if err != nil {
+		return nil, err
+	}
 	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now, StoreChecks(index, authority, o.Store.Caches)}, live: live,
-		shortcuts: newShortcuts(live.Window()), metrics: m, rates: newRates(o.rate, o.Now), tenants: o.Tenants,
-		maxNodes: o.MaxTopologyNodes}, nil
+		hub: hub, metrics: m, rates: newRates(o.rate, o.Now), tenants: o.Tenants, maxNodes: o.MaxTopologyNodes}, nil
 }
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values
@@ -105,7 +107,7 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 	defer func() { adding.End(err) }()
 	adding.Text(tracing.Tenant, tenant)
 	adding.Int(tracing.Bytes, from.Size)
-	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
+	if err := errors.Join(ctx.Err(), c.hub.check(tenant)); err != nil {
 		return err
 	}
 	switch {
@@ -115,42 +117,50 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 		return &InvalidError{errors.New("it is nil")}
 	}
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
-	if err := report.Validate(r); err != nil {
-		return &InvalidError{err}
-	}
-	r, dropped := report.DropTopologiesOver(r, c.maxNodes)
+	r, dropped, err := admissible(r, c.maxNodes)
 	c.metrics.countDropped(tenant, dropped)
-	upgraded, err := report.Upgrade(r)
 	if err != nil {
 		return &InvalidError{err}
 	}
-	return c.admit(tenant, upgraded, from.Probe)
+	return c.admit(tenant, r, from.Probe)
+}
+
+// admissible returns a report upgraded, without the topologies of more than so
+// many nodes for each host, and their names; an error for one that no collector
+// should hold.
+func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, dropped []string, err error) {
+	if err := report.Validate(r); err != nil {
+		return nil, nil, err
+	}
+	r, dropped = report.DropTopologiesOver(r, maxNodes)
+	upgraded, err = report.Upgrade(r)
+	return upgraded, dropped, err
 }
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
 func (c *Collector) admit(tenant string, r *report.Report, probe string) error {
 	if r.Shortcut {
-		if !c.shortcuts.add(tenant, r, probe, c.now()) {
-			c.metrics.shortcutsLost.Inc()
-		}
-		c.waiters.signal(tenant)
+		c.hub.add(tenant, r, probe, c.now())
 		return nil
 	}
 	if err := c.live.Add(tenant, r); err != nil {
 		return err
 	}
-	c.shortcuts.supersede(tenant, r, probe)
+	c.hub.supersede(tenant, r, probe)
 	return nil
 }
 
-// WaitOn has a tenant's shortcuts signalled to a channel until UnWait. A
-// signal is sent without blocking: a channel without room misses it, so give
-// it a buffer of one.
-func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) { c.waiters.add(tenant, waiter) }
+// WaitOn has a tenant's shortcuts signalled to a channel until UnWait; with
+// Options.Bus also those that came to other services. A signal is sent without
+// blocking: a channel without room misses it, so give it a buffer of one. The
+// error is a *bucket.TenantError, or bucket.ErrClosed.
+func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) error {
+	return c.hub.wait(tenant, waiter)
+}
 
 // UnWait ends what WaitOn began. When it returns no further signal is sent.
-func (c *Collector) UnWait(tenant string, waiter chan<- struct{}) { c.waiters.remove(tenant, waiter) }
+func (c *Collector) UnWait(tenant string, waiter chan<- struct{}) { c.hub.unwait(tenant, waiter) }
 
 // Run stores what comes in, tick by tick, until ctx ends or the collector is
 // closed; see [bucket.Collector.Run]. Call it once.
@@ -173,7 +183,7 @@ func (c *Collector) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			c.shortcuts.expire(c.now())
+			c.hub.sweep(c.now())
 			c.metrics.forgetIdle()
 			c.rates.forgetIdle()
 		case <-ctx.Done():
@@ -193,6 +203,7 @@ func (c *Collector) Flush(ctx context.Context) error { return c.live.Flush(ctx) 
 // stay open: they are the caller's.
 func (c *Collector) Close(ctx context.Context) error {
 	c.closed.Store(true)
+	c.hub.close(ctx)
 	if err := c.live.Close(ctx); err != nil {
 		return fmt.Errorf("close collector: %w", err)
 	}

@@ -415,14 +415,14 @@ func TestRun(t *testing.T) {
 		}
 		holds := func(shortcuts, tenants, series int) {
 			t.Helper()
-			c.shortcuts.mu.Lock()
-			defer c.shortcuts.mu.Unlock()
+			c.hub.shortcuts.mu.Lock()
+			defer c.hub.shortcuts.mu.Unlock()
 			c.metrics.mu.Lock()
 			defer c.metrics.mu.Unlock()
-			if len(c.shortcuts.tenants) != shortcuts || (c.shortcuts.bytes != 0) != (shortcuts != 0) ||
+			if len(c.hub.shortcuts.tenants) != shortcuts || (c.hub.shortcuts.bytes != 0) != (shortcuts != 0) ||
 				len(c.Tenants()) != tenants || len(c.metrics.tenants) != series {
-				t.Errorf("shortcuts of %v, %d bytes; live: %v; metrics of %v; want %d, %d and %d", c.shortcuts.tenants,
-					c.shortcuts.bytes, c.Tenants(), c.metrics.tenants, shortcuts, tenants, series)
+				t.Errorf("shortcuts of %v, %d bytes; live: %v; metrics of %v; want %d, %d and %d", c.hub.shortcuts.tenants,
+					c.hub.shortcuts.bytes, c.Tenants(), c.metrics.tenants, shortcuts, tenants, series)
 			}
 		}
 		holds(1, 1, 1)

@@ -43,12 +43,39 @@
 // how much of it waits to be stored. What is over a limit is refused and
 // counted, and leaves other tenants alone. A tenant that is not heard of for a
 // while takes no memory, and its metrics end.
+// # Shortcuts between services
+//
+// With [Options.Bus] and [Options.ShortcutCache], which are NATS and memcached
+// in the command, shortcuts reach other services as they do in Scope, and
+// Scope's services can be among those. A shortcut gets the key that its blob
+// would have if it were stored, from the tenant and the instant at which it
+// came; the blob, gzip'd msgpack, is put into the cache under that key, and the
+// key is published on the tenant's subject. Probes do not wait for any of that:
+// what fails, or is too much, is counted in shortcut_sends_total and logged at
+// most once a second.
+//
+// A service subscribes to the subject of a tenant while somebody waits for it.
+// A message signals who waits. If it is the key of a blob of the tenant's, which
+// the key proves, the blob is fetched, checked as one that is posted, and held
+// like one until it is superseded here; first that, then the signal. A key is
+// taken once, so that a service's own messages mean nothing to it. What becomes
+// of messages is counted in shortcut_messages_total.
+//
+// The subject is the tenant's id. Ids of letters, digits, "-", "_" and single
+// dots are literal subjects, of several parts where there are dots, and stand
+// for no other tenant's; ids that begin or end with a dot, or hold two in a row,
+// are none, and with a bus are refused by Add and WaitOn. The subject of the
+// single tenant, whose id is empty, is "tenant=", which no id can be. Scope has
+// no subject for that one. Whoever can publish on NATS can make a query service
+// draw, and whoever can write to memcached as well can say what: keep both from
+// others.
 //
 // # HTTP
 //
 //	POST /api/report     takes one report: msgpack or JSON, gzip'd or not
 //	GET  /api/report     the merge of a window, as msgpack or JSON
 //	GET  /api/probes     the probes heard of in the live window
+//	GET  /api/wait       waits for a shortcut
 //	GET  /api            who answers here; probes read the id
 //	GET  /admin/         a page for operators: tenants, what is stored, hit ratios
 //	GET  /admin/summary  a table of the reports stored in a window
@@ -70,6 +97,13 @@
 //
 // Where an answer lacks what could not be asked, the header Timeblob-Missing
 // names it, with commas between: collectors, and "store".
+//
+// GET /api/wait, our own addition, answers {"shortcut":true} as soon as a
+// shortcut of the tenant comes, here or, with a bus, anywhere; and 204 when none
+// did within the parameter timeout, a duration of at most
+// [HandlerOptions.Timeout], 30s unless given. What comes while nobody waits is
+// not told afterwards, so that a client asks for the live report after each
+// wait, whatever it was answered.
 //
 // The page at /admin/ needs no scripts, asks the index once for one tenant's
 // entries of the last 3 hours (hours, up to 24), waits no longer than 1.5 s for

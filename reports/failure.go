@@ -159,9 +159,10 @@ func (f *refusal) setHeaders(head http.Header) {
 	}
 }
 
-// line makes one line of a text, which may hold what a client sent.
+// line makes one line of a text, which may hold what a client sent: of at most
+// 500 bytes, its end included.
 func line(text string) string {
-	const most = 500
+	const most = 500 - len("…\n")
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}

@@ -189,6 +189,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/api">/api</a>: who answers here
 <li><a href="/admin/">/admin/</a>: for operators, tenants and what is stored at a glance
 <li><a href="/admin/summary">/admin/summary</a>: a line for each report stored lately
+<li><a href="/api/wait">/api/wait</a>: answers when a probe has seen something happen
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether it serves, and whether it is ready to
 </ul>

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,10 +47,16 @@ type HandlerOptions struct {
 	// What would pass it is answered with 503. Default 256 MiB.
 	MaxBuffered int64
 	// Codings is how many reports are decoded or encoded at a time; others
-	// wait. It bounds the memory that takes to so many times a report's: about
-	// 600 MiB for the worst that MaxInflated lets through by default, a few
-	// MiB for real ones. Default GOMAXPROCS, at most 4.
+	// wait. Of those that come in and inflate to more than 2 MiB it is half as
+	// many, at least one, beside the others, which so never wait for them. It
+	// bounds the memory that takes: to 64 MiB for the worst of up to 2 MiB, to
+	// about 600 MiB for the worst that MaxInflated lets through by default, a
+	// few MiB for real ones. Default GOMAXPROCS, at most 4.
 	Codings int
+
+	// MaxWaiting is how many requests may wait for a shortcut at a time, of
+	// all tenants; more are answered with 503. Default 1000.
+	MaxWaiting int
 
 	// MaxRange bounds the time that one question covers. Default 31 days.
 	MaxRange time.Duration
@@ -98,6 +105,7 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.MaxInflated, 64<<20)
 	orDefault(&o.MaxBuffered, 256<<20)
 	orDefault(&o.Codings, min(runtime.GOMAXPROCS(0), 4))
+	orDefault(&o.MaxWaiting, 1000)
 	orDefault(&o.MaxRange, 31*24*time.Hour)
 	orDefault(&o.Timeout, 60*time.Second)
 	orDefault(&o.ClientTimeout, 30*time.Second)
@@ -121,7 +129,7 @@ func (o *HandlerOptions) check() error {
 	switch {
 	case o.TenantHeader != "" && !validHeader(o.TenantHeader):
 		return fmt.Errorf("reports: %q is no name of a header", o.TenantHeader)
-	case o.MaxBody < 0 || o.MaxInflated < 0 || o.Codings < 0 || o.MaxRange < 0 || o.Timeout < 0 || o.ClientTimeout < 0:
+	case o.MaxBody < 0 || o.MaxInflated < 0 || o.Codings < 0 || o.MaxWaiting < 0 || o.MaxRange < 0 || o.Timeout < 0 || o.ClientTimeout < 0:
 		return errors.New("reports: limits and timeouts of the handler must not be negative")
 	case o.MaxBuffered < o.MaxBody:
 		return fmt.Errorf("reports: MaxBuffered %d is less than MaxBody %d", o.MaxBuffered, o.MaxBody)
@@ -153,15 +161,21 @@ type reader interface {
 // comment lists it. It is safe for any number of requests at a time.
 type Handler struct {
 	reader    reader
-	collector *Collector // the same; nil where it is a Querier
+	collector *Collector   // the same; nil where it is a Querier
+	hub       *shortcutHub // where to wait
 	opts      HandlerOptions
 	routes    map[string]route // by path
-	codings   gate
+	codings   gate             // for reports of the usual size
+	large     gate             // for larger ones that come in
 	buffered  *budget
+	waiting   *budget // requests that wait for a shortcut
 	metrics   *requestMetrics
 	health    *health
 	intake    intake
 	begun     time.Time // when it was made
+
+	stopOnce sync.Once
+	stopping chan struct{} // closed when nobody may wait any longer
 }
 
 // NewHandler returns the HTTP surface of a collector.
@@ -169,7 +183,7 @@ func NewHandler(c *Collector, opts *HandlerOptions) (*Handler, error) {
 	if c == nil {
 		return nil, errors.New("reports: a handler needs a collector")
 	}
-	return newHandler(c, c, opts)
+	return newHandler(c, c, c.hub, opts)
 }
 
 // NewQueryHandler returns the HTTP surface of a querier, which takes no reports.
@@ -177,10 +191,10 @@ func NewQueryHandler(q *Querier, opts *HandlerOptions) (*Handler, error) {
 	if q == nil {
 		return nil, errors.New("reports: a query handler needs a querier")
 	}
-	return newHandler(q, nil, opts)
+	return newHandler(q, nil, q.hub, opts)
 }
 
-func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, error) {
+func newHandler(from reader, c *Collector, hub *shortcutHub, opts *HandlerOptions) (*Handler, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -196,8 +210,9 @@ func newHandler(from reader, c *Collector, opts *HandlerOptions) (*Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{reader: from, collector: c, opts: o, codings: make(gate, o.Codings),
-		buffered: &budget{max: o.MaxBuffered + 2*room}, metrics: m, begun: from.stored().now()}
+	h := &Handler{reader: from, collector: c, hub: hub, opts: o, codings: make(gate, o.Codings), large: make(gate, max(o.Codings/2, 1)),
+		buffered: &budget{max: o.MaxBuffered + 2*room}, waiting: &budget{max: int64(o.MaxWaiting)}, metrics: m, begun: from.stored().now(),
+		stopping: make(chan struct{})}
 	h.routes = h.table()
 	return h, nil
 }
@@ -225,6 +240,7 @@ func (h *Handler) table() map[string]route {
 		"/api":           {"api", get(h.getDetails)},
 		"/api/report":    {"api_report", report},
 		"/api/probes":    {"api_probes", get(h.getProbes)},
+		"/api/wait":      {"api_wait", get(h.getWait)},
 		"/admin":         {"admin", get(toAdmin)},
 		"/admin/":        {"admin", get(h.getAdmin)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
@@ -285,7 +301,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recover(rec, r)
 	err := h.letIn(r)
 	if err == nil {
-		err = answer(rec, r.WithContext(ctx))
+		own, t := begin(r.WithContext(ctx))
+		defer t.end()
+		err = answer(rec, own)
 	}
 	if err != nil {
 		h.fail(rec, r, err)
@@ -315,13 +333,18 @@ func (h *Handler) getMetrics() answerer {
 }
 
 // NewServer returns a server for a handler that gives slow and idle clients
-// limited time. The caller listens, serves and shuts down.
+// limited time. The caller listens, serves and shuts down, which ends the
+// requests that wait for a shortcut; [LimitConnections] limits what is open.
 func NewServer(h *Handler) *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: min(h.opts.ClientTimeout, 10*time.Second),
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withConn,
+		ConnState:         noteState,
 		ErrorLog:          slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(h.endWaits)
+	return server
 }

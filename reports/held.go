@@ -38,7 +38,7 @@ const (
 // holdings is what a collector holds of a tenant, shortcuts included.
 type holdings struct {
 	bucket.Held[*report.Report]
-	shortcuts []*report.Report
+	shortcuts []shortcut
 }
 
 // getHeld answers with what this collector holds of a tenant from start until
@@ -92,8 +92,8 @@ func (h *holdings) encode() (body []byte, boundary string, err error) {
 	if h.IsOpen {
 		add(roleOpen, bucket.Entry{}, h.Open)
 	}
-	for _, r := range h.shortcuts {
-		add(roleShortcut, bucket.Entry{}, r)
+	for _, c := range h.shortcuts {
+		add(roleShortcut, bucket.Entry{Key: c.key}, c.report)
 	}
 	err = errors.Join(err, w.Close())
 	return b.Bytes(), w.Boundary(), err
@@ -159,7 +159,7 @@ func (h *holdings) take(part *multipart.Part, limit int64) error {
 	case roleOpen:
 		h.Open, h.IsOpen = r, true
 	case roleShortcut:
-		h.shortcuts = append(h.shortcuts, r)
+		h.shortcuts = append(h.shortcuts, shortcut{key: part.Header.Get(headerKey), report: r})
 	case roleOwn, roleSealed:
 		at, err := strconv.ParseInt(part.Header.Get(headerInstant), 10, 64)
 		if err != nil {

@@ -108,7 +108,7 @@ func (v *visitors) come(t *testing.T, from, to int) {
 func (v *visitors) wantHeld(t *testing.T, n int) {
 	t.Helper()
 	c := v.f.Collector
-	for _, mu := range []*sync.Mutex{&c.metrics.mu, &c.shortcuts.mu, &c.rates.mu, &c.waiters.mu} {
+	for _, mu := range []*sync.Mutex{&c.metrics.mu, &c.hub.shortcuts.mu, &c.rates.mu, &c.hub.waiters.mu} {
 		mu.Lock()
 		defer mu.Unlock()
 	}
@@ -118,10 +118,10 @@ func (v *visitors) wantHeld(t *testing.T, n int) {
 		"refused":      {testutil.CollectAndCount(c.metrics.refused), min(n, maxTenantSeries+1)},
 		"received":     {testutil.CollectAndCount(c.metrics.received), min(n, maxTenantSeries+1)},
 		"rates":        {min(len(c.rates.limiters), 1), min(n, 1)},
-		"waiters":      {len(c.waiters.byTenant), 0},
+		"waiters":      {len(c.hub.waiters.byTenant), 0},
 		"bytes if any": {int(min(c.live.Pending(), 1)), min(n, 1)},
-		"shortcuts":    {min(len(c.shortcuts.tenants), 1), min(n, 1)},
-		"of shortcuts": {int(min(c.shortcuts.bytes, 1)), min(n, 1)},
+		"shortcuts":    {min(len(c.hub.shortcuts.tenants), 1), min(n, 1)},
+		"of shortcuts": {int(min(c.hub.shortcuts.bytes, 1)), min(n, 1)},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %d are held, want %d", what, got[0], got[1])

@@ -26,7 +26,7 @@ type metrics struct {
 	now  func() time.Time
 
 	receivedSize, storedSize prometheus.Histogram
-	conflicts, shortcutsLost prometheus.Counter
+	conflicts                prometheus.Counter
 	received, receivedBytes  *prometheus.CounterVec // by user
 	shortcuts                *prometheus.CounterVec // by user
 	stored, storedBytes      *prometheus.CounterVec // by user
@@ -53,8 +53,6 @@ func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration,
 	m.storedSize = f.sizes("report_size_bytes", "Sizes of the merged reports stored, compressed.")
 	m.conflicts = f.counter("node_conflicts_total",
 		"Nodes that copies disagree about the topology of, counted in each merge that meets them.")
-	m.shortcutsLost = f.counter("shortcut_reports_lost_total",
-		"Shortcut reports that were signalled but too large, or too many, to be shown.")
 	m.received = f.counters("reports_received_total", "Reports received.", "user")
 	m.receivedBytes = f.counters("reports_received_bytes_total", "Bytes of the reports received, compressed.", "user")
 	m.shortcuts = f.counters("shortcut_reports_received_total", "Shortcut reports received.", "user")

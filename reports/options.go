@@ -26,6 +26,15 @@ type Options struct {
 	// are not set, those below are used.
 	Store tiered.Options[*report.Report]
 
+	// Bus tells other services of shortcuts, and this one of theirs; nil: they
+	// stay where they came. With it the ids of tenants must be subjects of
+	// NATS: ids that begin or end with a dot, or hold two in a row, are refused.
+	Bus Bus
+	// ShortcutCache carries the reports whose keys the bus tells: a cache that
+	// all services on the bus share, as memcached. Nil: others are signalled,
+	// but do not show what the shortcut says.
+	ShortcutCache tiered.Tier
+
 	// MaxTopologyNodes is how many nodes, for each host in a report, one of
 	// its topologies may hold; topologies with more are dropped from it and
 	// counted. Default 10 000, negative for no limit.
@@ -54,7 +63,8 @@ type Options struct {
 	// otel.GetTracerProvider. Those of questions and reports are recorded where
 	// that is which their context holds.
 	TracerProvider trace.TracerProvider
-	// Logger is told of failed flushes. Default none.
+	// Logger is told of failed flushes, and of shortcuts that do not get
+	// through. Default none.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
 	Now func() time.Time
@@ -87,6 +97,12 @@ func (opts *Options) withDefaults() (Options, error) {
 	o.shareLive()
 	o.shareStore()
 	return o, nil
+}
+
+// hub returns what a hub needs of options that are complete.
+func (o *Options) hub(window time.Duration) hubConfig {
+	return hubConfig{bus: o.Bus, cache: o.ShortcutCache, window: window, maxNodes: o.MaxTopologyNodes, now: o.Now,
+		registerer: o.Registerer, namespace: o.Namespace, logger: o.Logger}
 }
 
 // shareLive gives the live collector what it was not given of its own.

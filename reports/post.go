@@ -46,22 +46,39 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, tenant string)
 	if err := body.read(r); err != nil {
 		return err
 	}
-	return h.take(r.Context(), tenant, f, body.data, r.Header.Get(headerProbe))
+	return h.take(r.Context(), tenant, f, body.data, Origin{Probe: r.Header.Get(headerProbe), Size: len(body.data)})
 }
 
+// usual is what reports inflate to, in bytes: that of a node of 60 pods is 0.8
+// MB. What is larger waits for others that are, so that neither their memory
+// nor their time is everybody's.
+const usual = 2 << 20
+
 // take decodes a body and adds the report.
-func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, probe string) error {
-	if err := h.codings.enter(ctx); err != nil {
-		return err
+func (h *Handler) take(ctx context.Context, tenant string, f form, data []byte, from Origin) error {
+	most := h.limits(tenant).Inflated
+	larger, err := h.takeUpTo(ctx, h.codings, min(usual, most), tenant, f, data, from)
+	if larger && usual < most {
+		_, err = h.takeUpTo(ctx, h.large, most, tenant, f, data, from)
 	}
-	defer h.codings.leave()
+	return err
+}
+
+// takeUpTo is take of what inflates to limit bytes at most, once the gate lets
+// it in; larger is true for what does not.
+func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant string, f form, data []byte, from Origin) (larger bool, err error) {
+	if err := g.enter(ctx); err != nil {
+		return false, err
+	}
+	defer g.leave()
 	_, decoding := spans.Child(ctx, "decode")
-	rpt, err := f.decode(data, h.limits(tenant).Inflated)
+	rpt, err := f.decode(data, limit)
 	decoding.End(err)
 	if err != nil {
-		return refuseBody(err)
+		e, ok := errors.AsType[*report.TooLargeError](err)
+		return ok && e.Limit == limit, refuseBody(err)
 	}
-	return h.collector.Add(ctx, tenant, rpt, Origin{Probe: probe, Size: len(data)})
+	return false, h.collector.Add(ctx, tenant, rpt, from)
 }
 
 // refuseBody says what is wrong with a body that does not decode.
@@ -124,8 +141,9 @@ type body struct {
 	taken  int64 // from the budget
 }
 
-// A body is read in pieces of at least room bytes, the first in one of first.
-const first, room = 4 << 10, 512
+// A body is read in pieces of at least room bytes, the first in one of first:
+// little, since what thousands of slow clients hold adds up.
+const first, room = 1 << 10, 512
 
 // read reads the body of a request to its end. It holds at most twice what has
 // come so far, however long the client says that the body is, and never more
@@ -172,6 +190,9 @@ func (b *body) release() { b.budget.give(b.taken) }
 
 // cutShort says why a body was not read to its end.
 func cutShort(err error) error {
+	if f := ownRefusal(err); f != nil {
+		return f
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return refuse(http.StatusRequestTimeout, "the body did not come in time: send it faster")
 	}

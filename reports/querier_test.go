@@ -56,7 +56,7 @@ func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *clu
 	t.Helper()
 	c := &cluster{clock: &clock{t: noon}, index: bucket.NewMemIndex(), authority: new(tiered.MemTier),
 		registry: prometheus.NewRegistry()}
-	qo := &QuerierOptions{TenantHeader: tenantHeader, Registerer: c.registry, Now: c.clock.now, Timeout: 5 * time.Second}
+	qo := &QuerierOptions{TenantHeader: tenantHeader, Registerer: c.registry, Now: c.clock.now, Timeout: time.Minute}
 	o := &Options{Now: c.clock.now}
 	if change != nil {
 		change(o, qo, c)
@@ -273,7 +273,7 @@ func TestQuerierNamesMissingCollectors(t *testing.T) {
 			c := newCluster(t, 2, func(_ *Options, q *QuerierOptions, _ *cluster) {
 				q.MaxAnswer = 1 << 20
 				if name == "hangs" {
-					q.Timeout = 100 * time.Millisecond
+					q.Timeout = 2 * time.Second
 				}
 			})
 			c.add(t, 0, "a", hosts("stored"))

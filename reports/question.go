@@ -71,7 +71,7 @@ func (p params) question(now time.Time, window time.Duration) (q question, err e
 		}
 	}
 	if p.get("window") != "" {
-		if length, err = p.window(); err != nil {
+		if length, err = p.duration("window"); err != nil {
 			return q, err
 		}
 		q.ranged = length != window
@@ -122,10 +122,10 @@ func (p params) time(name string) (time.Time, error) {
 	return t, nil
 }
 
-func (p params) window() (time.Duration, error) {
-	d, err := time.ParseDuration(p.get("window"))
+func (p params) duration(name string) (time.Duration, error) {
+	d, err := time.ParseDuration(p.get(name))
 	if err != nil || d <= 0 {
-		return 0, refuse(http.StatusBadRequest, "parameter window: %.40q is no positive duration such as 90s or 2h", p.get("window"))
+		return 0, refuse(http.StatusBadRequest, "parameter %s: %.40q is no positive duration such as 90s or 2h", name, p.get(name))
 	}
 	return d, nil
 }

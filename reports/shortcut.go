@@ -27,6 +27,7 @@ type shortcuts struct {
 
 // shortcut is one shortcut report while it is shown.
 type shortcut struct {
+	key     string // of its blob, in every service
 	report  *report.Report
 	sources []string // of what is known, who made it; sorted
 	size    int64    // bytes
@@ -39,8 +40,8 @@ func newShortcuts(window time.Duration) *shortcuts {
 
 // add holds a shortcut, in place of the tenant's oldest where it takes too
 // much; false when one of its size cannot be held.
-func (s *shortcuts) add(tenant string, r *report.Report, probe string, now time.Time) bool {
-	c := shortcut{report: r, sources: sources(r, probe), size: report.Size(r), arrived: now}
+func (s *shortcuts) add(tenant, key string, r *report.Report, probe string, now time.Time) bool {
+	c := shortcut{key: key, report: r, sources: sources(r, probe), size: report.Size(r), arrived: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.size > maxTenantShortcutBytes || s.bytes+c.size > maxShortcutBytes {
@@ -67,15 +68,24 @@ func (s *shortcuts) makeRoom(tenant string, size int64) {
 	s.set(tenant, held)
 }
 
-// held returns what a tenant's shortcuts say at the moment.
-func (s *shortcuts) held(tenant string, now time.Time) []*report.Report {
+// held returns a tenant's shortcuts that are shown at the moment.
+func (s *shortcuts) held(tenant string, now time.Time) []shortcut {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var said []*report.Report
+	var held []shortcut
 	for _, c := range s.tenants[tenant] {
 		if !s.expired(c, now) {
-			said = append(said, c.report)
+			held = append(held, c)
 		}
+	}
+	return held
+}
+
+// reportsOf returns what shortcuts say.
+func reportsOf(held []shortcut) []*report.Report {
+	said := make([]*report.Report, len(held))
+	for i, c := range held {
+		said[i] = c.report
 	}
 	return said
 }

@@ -119,12 +119,12 @@ func TestShortcutSuperseded(t *testing.T) {
 			f := setup(t, nil)
 			f.add(t, "a", c.shortcut, c.shortcutProbe)
 			f.add(t, "b", c.r, c.probe) // of another tenant: ends nothing
-			if len(f.shortcuts.held("a", noon)) != 1 {
+			if len(f.hub.shortcuts.held("a", noon)) != 1 {
 				t.Fatal("gone at once")
 			}
 			f.clock.advance(c.after)
 			f.add(t, "a", c.r, c.probe)
-			if got := len(f.shortcuts.held("a", f.clock.now())) == 0; got != c.gone {
+			if got := len(f.hub.shortcuts.held("a", f.clock.now())) == 0; got != c.gone {
 				t.Errorf("gone: %v, want %v", got, c.gone)
 			}
 		})
@@ -139,9 +139,9 @@ func TestShortcutBounds(t *testing.T) {
 	for i := range 3 * maxShortcuts {
 		f.add(t, "a", cut(fmt.Sprint(i)), "")
 	}
-	held := f.shortcuts.held("a", noon)
-	if len(held) != maxShortcuts || held[0].ID != fmt.Sprint(2*maxShortcuts) {
-		t.Errorf("%d held, the oldest is %s", len(held), held[0].ID)
+	held := f.hub.shortcuts.held("a", noon)
+	if len(held) != maxShortcuts || held[0].report.ID != fmt.Sprint(2*maxShortcuts) {
+		t.Errorf("%d held, the oldest is %s", len(held), held[0].report.ID)
 	}
 	fat := func(id string, size int) *report.Report {
 		r := cut(id)
@@ -149,23 +149,23 @@ func TestShortcutBounds(t *testing.T) {
 		return r
 	}
 	f.add(t, "a", fat("too fat", maxTenantShortcutBytes+1), "")
-	if n := testutil.ToFloat64(f.metrics.shortcutsLost); n != 1 || len(f.shortcuts.held("a", noon)) != maxShortcuts {
-		t.Errorf("one that is too large: %v lost, %d held", n, len(f.shortcuts.held("a", noon)))
+	if n := testutil.ToFloat64(f.hub.metrics.lost); n != 1 || len(f.hub.shortcuts.held("a", noon)) != maxShortcuts {
+		t.Errorf("one that is too large: %v lost, %d held", n, len(f.hub.shortcuts.held("a", noon)))
 	}
 	f.add(t, "a", fat("fat", maxTenantShortcutBytes/2), "")
 	f.add(t, "a", fat("fat too", maxTenantShortcutBytes*2/3), "")
-	if held := f.shortcuts.held("a", noon); len(held) != 1 || held[0].ID != "fat too" {
+	if held := f.hub.shortcuts.held("a", noon); len(held) != 1 || held[0].report.ID != "fat too" {
 		t.Errorf("%d held beside one of two thirds", len(held))
 	}
 	for i := range 40 {
 		f.add(t, fmt.Sprint("t", i), fat("fat", maxTenantShortcutBytes*2/3), "")
 	}
-	if f.shortcuts.bytes > maxShortcutBytes || f.shortcuts.bytes < maxShortcutBytes/2 {
-		t.Errorf("%d bytes held", f.shortcuts.bytes)
+	if f.hub.shortcuts.bytes > maxShortcutBytes || f.hub.shortcuts.bytes < maxShortcutBytes/2 {
+		t.Errorf("%d bytes held", f.hub.shortcuts.bytes)
 	}
-	f.shortcuts.expire(noon.Add(time.Minute))
-	if f.shortcuts.bytes != 0 || len(f.shortcuts.tenants) != 0 {
-		t.Errorf("%d bytes of %d tenants are left", f.shortcuts.bytes, len(f.shortcuts.tenants))
+	f.hub.shortcuts.expire(noon.Add(time.Minute))
+	if f.hub.shortcuts.bytes != 0 || len(f.hub.shortcuts.tenants) != 0 {
+		t.Errorf("%d bytes of %d tenants are left", f.hub.shortcuts.bytes, len(f.hub.shortcuts.tenants))
 	}
 }
 
@@ -207,7 +207,7 @@ func TestWaitOn(t *testing.T) {
 	f.UnWait("a", second)
 	f.UnWait("a", deaf)
 	f.UnWait("b", other)
-	if n := len(f.waiters.byTenant); n != 0 {
+	if n := len(f.hub.waiters.byTenant); n != 0 {
 		t.Errorf("%d tenants are kept for nobody", n)
 	}
 }

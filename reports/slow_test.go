@@ -21,11 +21,20 @@ import (
 // listen serves a handler as the command does.
 func listen(t testing.TB, f *fixture) (address string) {
 	t.Helper()
+	address, _ = listenLimited(t, f, 4096)
+	return address
+}
+
+// listenLimited serves a handler over that many connections.
+func listenLimited(t testing.TB, f *fixture, most int) (address string, conns *connections) {
+	t.Helper()
 	server := NewServer(f.handler)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	listener := LimitConnections(tcp, most)
+	conns = &listener.(*limitedListener).conns
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -33,8 +42,29 @@ func listen(t testing.TB, f *fixture) (address string) {
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
+		conns.empty(t)
 	})
-	return listener.Addr().String()
+	return listener.Addr().String(), conns
+}
+
+// empty checks that all places are given back.
+func (cs *connections) empty(t testing.TB) {
+	t.Helper()
+	within(t, "places are still taken", func() bool {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		return cs.staying == 0 && cs.leaving == 0 && cs.strangers.Len()+cs.known.Len() == 0
+	})
+}
+
+// within waits for what must come true soon.
+func within(t testing.TB, otherwise string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
+	}
 }
 
 // talk sends text over a connection of its own and returns what comes back
@@ -69,7 +99,7 @@ func TestSlowClients(t *testing.T) {
 	var wg sync.WaitGroup
 	for name, c := range map[string]struct{ sent, want string }{
 		"no request":          {"", ""},
-		"half a header":       {"GET /api HTTP/1.1\r\nHost:", ""},
+		"half a header":       {"GET /api HTTP/1.1\r\nHost:", "408 Request Timeout"},
 		"no body":             {post + "\r\n", "408 Request Timeout"},
 		"half a body":         {post + "\r\n" + strings.Repeat("x", 500), "408 Request Timeout"},
 		"no body for no path": {"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "404 Not Found"},
@@ -120,30 +150,25 @@ func TestSlowReader(t *testing.T) {
 	if _, err := bufio.NewReaderSize(conn, 16).ReadByte(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); f.handler.buffered.used.Load() != 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the answer is held for who does not take it")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	within(t, "the answer is held for who does not take it", func() bool { return f.handler.buffered.used.Load() == 0 })
 }
 
 // TestKeepAlive holds: the deadlines of one request do not end the next.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *Options, h *HandlerOptions) {
-		h.ClientTimeout, h.Timeout = 200*time.Millisecond, 5*time.Second
+		h.ClientTimeout, h.Timeout = 2*time.Second, time.Minute
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer(f.handler)
 	server.Start()
 	defer server.Close()
 	body := string(encode(t, hosts("h1")))
-	for range 3 {
+	for range 2 {
 		if r := do(t, server, "POST", "/api/report", strings.NewReader(body), probeHeaders...); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
-		time.Sleep(500 * time.Millisecond) // longer than an answer may take to leave
+		time.Sleep(2500 * time.Millisecond) // longer than an answer may take to leave
 		if r := do(t, server, "GET", "/api", nil); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
@@ -153,12 +178,12 @@ func TestKeepAlive(t *testing.T) {
 // TestWork holds: a client's time does not run while the work for it does.
 func TestWork(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 200*time.Millisecond, 1 })
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 2*time.Second, 1 })
 	address := listen(t, f)
 	if err := f.handler.codings.enter(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(time.Second, f.handler.codings.leave)
+	time.AfterFunc(3*time.Second, f.handler.codings.leave)
 	body := encode(t, hosts("h1"))
 	answer, _ := talk(t, address, fmt.Sprintf("POST /api/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n%s\r\n"+
 		"Content-Length: %d\r\n\r\n%s", mp, gz, len(body), body))
@@ -278,5 +303,35 @@ func TestManyAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, got, merged(t, sent...))
+	}
+}
+
+// TestLargeApart holds: a report that is larger than usual waits for others that
+// are, and those of the usual size do not wait for it.
+func TestLargeApart(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.Codings, h.Timeout = 1, 50*time.Millisecond })
+	r := hosts("h1")
+	r.Topologies[report.Host].Nodes[0].Adjacency = []string{strings.Repeat("x", usual)}
+	if err := f.handler.large.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		body    []byte
+		headers []string
+	}{
+		"gzip'd msgpack": {encode(t, r), []string{mp, gz}}, "msgpack": {msgpack(t, r), []string{mp}}, "JSON": {gzipped(t, asJSON(t, r)), []string{js, gz}},
+	} {
+		if w := f.serve("POST", "/api/report", c.body, c.headers...); w.Code != http.StatusGatewayTimeout {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	f.post(t, encode(t, hosts("h2")))
+	f.handler.large.leave()
+	f.handler.opts.Timeout = time.Minute
+	f.post(t, encode(t, r))
+	equal(t, f.live(t, ""), merged(t, hosts("h2"), r))
+	if len(f.handler.large) != 0 || len(f.handler.codings) != 0 {
+		t.Error("a place was not given back")
 	}
 }

@@ -1,6 +1,10 @@
 package reports
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // waiters are the channels to signal, by tenant. The zero value is ready.
 type waiters struct {
@@ -39,4 +43,18 @@ func (w *waiters) signal(tenant string) {
 		default:
 		}
 	}
+}
+
+// any reports whether somebody waits for a tenant.
+func (w *waiters) any(tenant string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.byTenant[tenant]) > 0
+}
+
+// tenants returns the ids of those that are waited for.
+func (w *waiters) tenants() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.byTenant))
 }

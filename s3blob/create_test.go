@@ -88,7 +88,7 @@ func TestCreateBucketInARegion(t *testing.T) {
 	t.Parallel()
 	for region, want := range map[string]bool{"eu-central-1": true, "us-east-1": false} {
 		server := &recording{base: newFake()}
-		f := unmade(t, "http://s3.test", region, server)
+		f := unmade(t, nowhere, region, server)
 		if err := f.CreateBucket(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestCreateBucketInARegion(t *testing.T) {
 func TestCreateBucketWaits(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
-		f := unmade(t, "http://s3.test", "us-east-1", newFake())
+		f := unmade(t, nowhere, "us-east-1", newFake())
 		head := func(r *http.Request) bool { return r.Method == http.MethodHead }
 		absent := f.faults.Inject(httpfault.Fault{Match: head, Times: 5, Status: 404})
 		if err := f.CreateBucket(t.Context()); err != nil || absent.Hit() != 5 {
@@ -135,7 +135,7 @@ func TestCreateBucketRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T) {
-				f := unmade(t, "http://s3.test", "us-east-1", newFake())
+				f := unmade(t, nowhere, "us-east-1", newFake())
 				for _, fault := range c.faults {
 					f.faults.Inject(fault)
 				}

@@ -258,7 +258,7 @@ func (b obscureBody) Read([]byte) (int, error) {
 func TestCancelIsNamed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
-		f := open(t, "http://s3.test", obscure{newFake()}, s3blob.Options{})
+		f := open(t, nowhere, obscure{newFake()}, s3blob.Options{})
 		want := blobs(1, 100)
 		mustPut(t, f, want)
 		ctx, cancel := context.WithCancel(t.Context())

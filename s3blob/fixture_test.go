@@ -62,9 +62,13 @@ func pathStyle(opts s3blob.Options) *s3blob.Options {
 	return &opts
 }
 
-// open returns a tier of a bucket that exists.
+// open returns a tier of a bucket that exists. On a real server it gives up
+// only when all is lost, however busy the machine, unless opts say when.
 func open(t testing.TB, endpoint string, base http.RoundTripper, opts s3blob.Options) fixture {
 	t.Helper()
+	if endpoint != nowhere && opts.AttemptTimeout == 0 && opts.Timeout == 0 {
+		opts.AttemptTimeout, opts.Timeout = time.Minute, 2*time.Minute
+	}
 	f := fixture{faults: httpfault.New(base, 1), plain: plain(endpoint, base)}
 	tier, err := s3blob.Open(config(endpoint, f.faults), bucket, pathStyle(opts))
 	if err != nil {
@@ -80,8 +84,11 @@ func open(t testing.TB, endpoint string, base http.RoundTripper, opts s3blob.Opt
 // fake returns a tier on gofakes3 without a network, which is for synctest.
 func fake(t testing.TB, opts s3blob.Options) fixture {
 	t.Helper()
-	return open(t, "http://s3.test", newFake(), opts)
+	return open(t, nowhere, newFake(), opts)
 }
+
+// nowhere is where servers are that have no network.
+const nowhere = "http://s3.test"
 
 func newFake() http.RoundTripper { return inProcess{gofakes3.New(s3mem.New()).Server()} }
 

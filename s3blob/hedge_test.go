@@ -15,7 +15,7 @@ import (
 // jittery is a tier on a server that takes 5 to 15 ms.
 func jittery(t *testing.T, opts s3blob.Options) fixture {
 	server := &jitter{base: newFake(), random: rand.New(rand.NewPCG(1, 2))}
-	return open(t, "http://s3.test", server, opts)
+	return open(t, nowhere, server, opts)
 }
 
 // latencies reads a key n times and returns how long each took, sorted.

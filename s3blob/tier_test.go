@@ -53,7 +53,7 @@ func TestOwnHTTPClient(t *testing.T) {
 	onEach(t, func(t *testing.T, endpoint string, _ *http.Transport) {
 		cfg := config(endpoint, nil)
 		cfg.HTTPClient = nil
-		tier, err := s3blob.Open(cfg, bucket, pathStyle(s3blob.Options{}))
+		tier, err := s3blob.Open(cfg, bucket, pathStyle(s3blob.Options{AttemptTimeout: time.Minute, Timeout: 2 * time.Minute}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestPutLeavesTheBlobAlone(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	good := config("http://s3.test", nil)
+	good := config(nowhere, nil)
 	noRegion := good.Copy()
 	noRegion.Region = ""
 	for _, c := range []struct {

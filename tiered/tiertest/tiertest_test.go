@@ -158,7 +158,7 @@ var breakages = []struct {
 		}
 	})},
 	{"Put returns too early", checkConcurrent, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
-		time.AfterFunc(5*time.Millisecond, func() { m.Put(context.WithoutCancel(ctx), key, bytes.Clone(blob)) })
+		time.AfterFunc(100*time.Millisecond, func() { m.Put(context.WithoutCancel(ctx), key, bytes.Clone(blob)) })
 		return nil
 	})},
 	{"a megabyte at most", checkLarge, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
@@ -177,7 +177,7 @@ var breakages = []struct {
 		if found, err := m.Get(ctx, []string{key}); err != nil || len(found) > 0 {
 			return errors.Join(err, tiered.ErrExists)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // for the others to look as well
 		m.Delete(key)
 		return m.Put(ctx, key, blob)
 	})},
@@ -194,7 +194,7 @@ var breakages = []struct {
 		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error) {
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Millisecond):
+			case <-time.After(30 * time.Millisecond):
 			}
 			found, _ := m.Get(ctx, keys)
 			return found, nil
@@ -205,7 +205,7 @@ var breakages = []struct {
 			select {
 			case <-ctx.Done():
 				return nil, errors.New("request aborted")
-			case <-time.After(time.Millisecond):
+			case <-time.After(30 * time.Millisecond):
 			}
 			return m.Get(ctx, keys)
 		}}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -148,6 +149,9 @@ func parseBucket(text string) (*s3Bucket, error) {
 	s, p, err := parseService(text, s3Scheme)
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(s.name, "/") {
+		return nil, errors.New("a bucket's name has no slash, and blobs are kept under no prefix")
 	}
 	b := &s3Bucket{service: s}
 	b.opts.PathStyle = !s.region()

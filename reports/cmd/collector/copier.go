@@ -49,7 +49,7 @@ type copier struct {
 }
 
 func newCopier(p *process, source, target *store, parallel int) *copier {
-	return &copier{p: p, source: source, target: target, slots: semaphore.NewWeighted(int64(parallel)),
+	return &copier{p: p, source: source.patient(p), target: target.patient(p), slots: semaphore.NewWeighted(int64(parallel)),
 		have: make(map[string]bool)}
 }
 

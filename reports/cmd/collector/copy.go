@@ -20,7 +20,8 @@ a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/re
 
 It may be interrupted and repeated, also while collectors write to the tables: what is there
 already is counted as present and not read. A value whose blob is missing, or whose instant is taken at the
-destination, is named; the others are copied, and the exit code is 1.
+destination, is named; the others are copied, and the exit code is 1. A table of few provisioned units is
+copied at their pace, and whoever else uses it shares them.
 
 ` + timeForms,
 	define: func(f *flags) action {

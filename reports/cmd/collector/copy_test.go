@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -113,11 +114,11 @@ func TestCopyKilled(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
 }
 
-// killCopy kills a copy when it has begun to put some values, four at a time,
-// each of which takes a while.
+// killCopy kills a copy that has begun to put some values, four at a time, each
+// of which takes a while, and that would not come to the end.
 func killCopy(t *testing.T, source, index, blobs string) {
 	t.Helper()
-	slow, puts := slowly(t, blobs)
+	slow, puts := slowly(t, blobs, 100)
 	cmd := child("copy", "--from", source, "--to", index+","+slow, "--parallel", "4")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -138,14 +139,14 @@ func killCopy(t *testing.T, source, index, blobs string) {
 }
 
 // slowly returns a bucket's URL through a proxy that delays each put and tells
-// of it.
-func slowly(t *testing.T, blobs string) (slow string, puts <-chan struct{}) {
+// of it, and passes on no more than the first so many.
+func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan struct{}) {
 	t.Helper()
 	pl := &place{indexURL: "dynamodb://here:1/none", blobsURL: blobs}
 	if err := pl.check(); err != nil {
 		t.Fatal(err)
 	}
-	begun := make(chan struct{}, 10_000)
+	begun, n := make(chan struct{}, 10_000), new(atomic.Int64)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: pl.bucket.host})
 		r.Out.Host = r.In.Host // which is signed
@@ -154,6 +155,11 @@ func slowly(t *testing.T, blobs string) (slow string, puts <-chan struct{}) {
 		if r.Method == http.MethodPut {
 			begun <- struct{}{}
 			time.Sleep(20 * time.Millisecond)
+			if n.Add(1) > most {
+				io.Copy(io.Discard, r.Body) // for its end to be seen
+				<-r.Context().Done()
+				return
+			}
 		}
 		proxy.ServeHTTP(w, r)
 	}))

@@ -66,6 +66,8 @@ func refused(answer smithy.APIError, err error) string {
 		return "there is no such bucket: --create makes it"
 	case "AccessDenied", "AccessDeniedException":
 		return "access denied, reports/OPERATIONS.md lists the permissions that are needed: " + answer.ErrorMessage()
+	case "ProvisionedThroughputExceededException":
+		return "throttled: the table has fewer provisioned units than this asks for"
 	case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 		"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId":
 		return fmt.Sprintf("the credentials were refused: %s: %s", answer.ErrorCode(), answer.ErrorMessage())

@@ -78,6 +78,7 @@ func (i *importer) run(ctx context.Context, p *process, args []string) (err erro
 
 // all imports the files of a batch.
 func (i *importer) all(ctx context.Context, b *batch) error {
+	i.store = i.store.patient(b.p)
 	shown := b.p.progress("import", "file", len(b.files))
 	defer shown.end()
 	var g errgroup.Group

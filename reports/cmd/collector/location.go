@@ -85,8 +85,9 @@ func (l *location) setParameters(query string) (err error) {
 	return nil
 }
 
-// regionName is how Amazon names regions, as us-east-1 and us-gov-west-1.
-var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+// regionName is how Amazon names regions, as us-east-1, us-gov-west-1 and
+// eusc-de-east-1.
+var regionName = regexp.MustCompile(`^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]+$`)
 
 // region tells whether the host is a region of Amazon's, and no server.
 func (l *location) region() bool { return regionName.MatchString(l.host) }
@@ -104,7 +105,7 @@ func checkHost(host string) error {
 }
 
 // secrets are the credentials in what looks like a location.
-var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?)://\S*@`)
+var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
 
 // hideSecrets takes the credentials out of locations within a text.
 func hideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }

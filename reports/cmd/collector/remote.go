@@ -42,7 +42,7 @@ type remoteFlags struct {
 }
 
 func (f *flags) remote(tenant *string) *remoteFlags {
-	r := &remoteFlags{tenant: tenant, tls: f.clientTLS()}
+	r := &remoteFlags{tenant: tenant, tls: f.clientTLS("")}
 	f.StringVar(&r.header, "tenant-header", scopeHeader, "the `NAME` of the request header that says the tenant")
 	f.StringVar(&r.token, "token", "", "the `TOKEN` that a collector with tokens wants; better in "+variable("token")+
 		", since others see a process's arguments")

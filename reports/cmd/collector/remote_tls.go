@@ -14,16 +14,17 @@ import (
 
 // clientTLS are the files with which a subcommand knows a collector, and shows
 // who it is.
-type clientTLS struct{ ca, cert, key string }
+type clientTLS struct{ prefix, ca, cert, key string }
 
-func (f *flags) clientTLS() *clientTLS {
-	t := &clientTLS{}
-	f.StringVar(&t.ca, "ca", "", "trust the certificate authorities in a PEM `FILE` in place of the system's")
-	f.StringVar(&t.cert, "cert", "", "show the certificate in a PEM `FILE` to a collector that demands one")
-	f.StringVar(&t.key, "key", "", "the private key of --cert in a PEM `FILE`")
+// clientTLS defines the flags, of which the names begin with a prefix.
+func (f *flags) clientTLS(prefix string) *clientTLS {
+	t := &clientTLS{prefix: prefix}
+	f.StringVar(&t.ca, prefix+"ca", "", "trust the certificate authorities in a PEM `FILE` in place of the system's")
+	f.StringVar(&t.cert, prefix+"cert", "", "show the certificate in a PEM `FILE` to a collector that demands one")
+	f.StringVar(&t.key, prefix+"key", "", "the private key of --"+prefix+"cert in a PEM `FILE`")
 	f.must(func() error {
 		if (t.cert == "") != (t.key == "") {
-			return errors.New("--cert and --key go together")
+			return fmt.Errorf("--%scert and --%[1]skey go together", prefix)
 		}
 		return nil
 	})
@@ -39,13 +40,13 @@ func (t *clientTLS) config() (*tls.Config, error) {
 	var err error
 	if t.ca != "" {
 		if c.RootCAs, err = readAuthorities(t.ca); err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
+			return nil, fmt.Errorf("--%sca: %w", t.prefix, err)
 		}
 	}
 	if t.cert != "" {
 		cert, err := tls.LoadX509KeyPair(t.cert, t.key)
 		if err != nil {
-			return nil, fmt.Errorf("--cert %s, --key %s: %w", t.cert, t.key, err)
+			return nil, fmt.Errorf("--%scert %s, --%skey %s: %w", t.prefix, t.cert, t.prefix, t.key, err)
 		}
 		c.Certificates = []tls.Certificate{cert}
 	}

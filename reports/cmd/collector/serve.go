@@ -67,10 +67,12 @@ type server struct {
 	window, tick, quantum                    time.Duration
 	retention                                time.Duration
 	ops                                      *operations
-	maxTopologyNodes                         int
+	client                                   time.Duration
+	maxTopologyNodes, maxConnections         int
 	maxBody, maxInflated, maxPending, memory *size
 	tenancy                                  tenancy
 	logging                                  *logging
+	nats                                     *natsServers
 
 	log     *slog.Logger
 	metrics *prometheus.Registry
@@ -86,6 +88,7 @@ func (s *server) defineStore(f *flags) {
 	s.place = f.creating(f.place(defaultData))
 	f.exclusive([]string{"data"}, placeFlags)
 	f.must(s.place.check)
+	s.nats = f.nats()
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
 		"window, the present is what is stored as well; always so with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
@@ -104,6 +107,9 @@ func (s *server) defineHTTP(f *flags) {
 		"drop topologies of more than `N` nodes for each host; negative for no limit")
 	s.maxBody = f.size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
 	s.maxInflated = f.size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
+	f.IntVar(&s.maxConnections, "max-connections", 4096, "keep up to `N` connections open; one more takes the place of the "+
+		"one that has waited longest for its client to send")
+	f.DurationVar(&s.client, "client-timeout", 30*time.Second, "give clients a `DURATION` to send a report, and twice that to take an answer")
 	s.ops = f.operations()
 }
 
@@ -111,10 +117,13 @@ func (s *server) check() error {
 	switch {
 	case *s.maxPending == 0 || *s.memory == 0 || *s.maxBody == 0 || *s.maxInflated == 0 || s.maxTopologyNodes == 0:
 		return errors.New("--max-pending, --memory, --max-body, --max-inflated and --max-topology-nodes must not be 0")
+	case s.maxConnections < 1:
+		return errors.New("--max-connections must be above 0")
 	case s.retention != 0 && s.retention < time.Hour:
 		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
-	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum))
+	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
+		positive("client-timeout", s.client))
 }
 
 func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
@@ -144,7 +153,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 		return err
 	}
 	fmt.Fprintf(p.stdout, "listening on %s://%s\n", s.ops.tls.scheme(), listener.Addr())
-	return s.serve(ctx, p, listener)
+	return s.serve(ctx, p, reports.LimitConnections(listener, s.maxConnections))
 }
 
 // wire makes what the role says on the store, and its HTTP surface.
@@ -158,6 +167,10 @@ func (s *server) wire() error {
 }
 
 func (s *server) wireCollector() error {
+	bus, carrier, err := s.nats.open(s)
+	if err != nil {
+		return err
+	}
 	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
@@ -174,6 +187,8 @@ func (s *server) wireCollector() error {
 		Registerer:       s.metrics,
 		Namespace:        namespace,
 		Logger:           s.log,
+		Bus:              bus,
+		ShortcutCache:    carrier,
 	})
 	if err != nil {
 		return err
@@ -191,7 +206,7 @@ func (s *server) handlerOptions() *reports.HandlerOptions {
 	return &reports.HandlerOptions{
 		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
 		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
-		MaxBuffered:    max(256<<20, int64(*s.maxBody)),
+		MaxBuffered: max(256<<20, int64(*s.maxBody)), ClientTimeout: s.client,
 		TracerProvider: s.ops.tracing.provider, Propagator: s.ops.tracing.propagator,
 		Version: version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	}

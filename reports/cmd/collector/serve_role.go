@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
+	"strings"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -35,6 +35,8 @@ type roleFlags struct {
 	collectors reports.Collectors
 	given      bool // collectors are
 	timeout    time.Duration
+	token      string
+	tls        *clientTLS
 	resolver   *net.Resolver // nil for the system's
 }
 
@@ -49,6 +51,9 @@ func (f *flags) role() *roleFlags {
 		return err
 	})
 	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
+	f.StringVar(&r.token, "collector-token", "", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
+		variable("collector-token")+", since others see a process's arguments")
+	r.tls = f.clientTLS("collector-")
 	f.Func("resolver", "look up names of collectors with the DNS server at an `ADDRESS`, host:port; else as the system does",
 		func(text string) (err error) { r.resolver, err = resolverAt(text); return err })
 	f.must(r.check)
@@ -108,7 +113,7 @@ func (s *server) checkRole() error {
 // wireQuerier makes the querier on the store, and its HTTP surface.
 func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
-		Window: s.window, TenantHeader: s.tenantHeader, Timeout: s.role.timeout,
+		Window: s.window, TenantHeader: s.tenantHeader, Token: strings.TrimSpace(s.role.token), Timeout: s.role.timeout,
 		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
 		MaxInflated: blobs.MaxBytes,
@@ -117,9 +122,14 @@ func (s *server) wireQuerier() error {
 	}
 	if s.role.resolver != nil {
 		o.Resolver = s.role.resolver
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.DialContext = (&net.Dialer{Resolver: s.role.resolver}).DialContext
-		o.Client = &http.Client{Transport: transport}
+		o.Dial = (&net.Dialer{Resolver: s.role.resolver}).DialContext
+	}
+	var err error
+	if o.TLS, err = s.role.tls.config(); err != nil {
+		return err
+	}
+	if o.Bus, o.ShortcutCache, err = s.nats.open(s); err != nil {
+		return err
 	}
 	q, err := reports.NewQuerier(s.store.index, s.store.authority, s.role.collectors, o)
 	if err != nil {

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/tinylib/msgp/msgp"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// marked is the topology that holds what tells posts apart; the reports posted
+// have no other nodes there.
+const marked = report.Overlay
+
+// body is a captured report, ready to be posted any number of times. A post is
+// two members of gzip: the head of the report, with a node that is that post's
+// alone, and the rest, which was compressed once and for all.
+type body struct {
+	fields uint32 // of the report, the marked topology among them
+	rest   []byte
+}
+
+// loadBodies reads the reports in a directory.
+func loadBodies(dir string) ([]body, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.msgpack.gz"))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s holds no files *.msgpack.gz: run it where the project is, or say -reports DIR", dir)
+	}
+	slices.Sort(paths)
+	bodies := make([]body, len(paths))
+	for i, path := range paths {
+		file, err := os.ReadFile(path)
+		if err == nil {
+			bodies[i], err = newBody(file)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return bodies, nil
+}
+
+// newBody prepares the report in a file.
+func newBody(file []byte) (b body, err error) {
+	plain, err := report.ReadBody(bytes.NewReader(file), true, report.DefaultMaxBytes)
+	if err != nil {
+		return b, err
+	}
+	n, plain, err := msgp.ReadMapHeaderBytes(plain)
+	if err != nil {
+		return b, err
+	}
+	b.fields = 1
+	var kept []byte
+	for range n {
+		field := plain
+		var name []byte
+		if name, plain, err = msgp.ReadStringZC(plain); err == nil {
+			plain, err = msgp.Skip(plain)
+		}
+		if err != nil {
+			return b, err
+		}
+		if string(name) != marked.Wire() {
+			b.fields++
+			kept = append(kept, field[:len(field)-len(plain)]...)
+		}
+	}
+	b.rest, err = compress(kept, gzip.DefaultCompression)
+	return b, err
+}
+
+// post returns the two parts of a post, which holds a node of that id.
+func (b body) post(id string) (head, rest []byte, err error) {
+	m := msgp.AppendMapHeader(nil, b.fields)
+	m = msgp.AppendString(m, marked.Wire())
+	m = msgp.AppendMapHeader(m, 1)
+	m = msgp.AppendString(m, "nodes")
+	m = msgp.AppendMapHeader(m, 1)
+	m = msgp.AppendString(m, id)
+	m = msgp.AppendMapHeader(m, 1)
+	m = msgp.AppendString(m, "topology")
+	m = msgp.AppendString(m, marked.Name())
+	head, err = compress(m, gzip.StatelessCompression)
+	return head, b.rest, err
+}
+
+// tiny returns a report of one node, gzip'd.
+func tiny(id string) ([]byte, error) {
+	r := report.New()
+	r.Topologies[marked].Nodes = []*report.Node{{ID: id, Topology: marked.Name()}}
+	plain, err := report.AppendMsgpack(nil, r)
+	if err != nil {
+		return nil, err
+	}
+	return compress(plain, gzip.StatelessCompression)
+}
+
+func compress(plain []byte, level int) ([]byte, error) {
+	var packed bytes.Buffer
+	zw, err := gzip.NewWriterLevel(&packed, level)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zw.Write(plain); err != nil {
+		return nil, err
+	}
+	err = zw.Close()
+	return packed.Bytes(), err
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	opts, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // package flag has said why
+	}
+	result, err := measure(ctx, opts, stderr)
+	if err == nil {
+		err = result.print(stdout, opts.json)
+	}
+	if err == nil {
+		err = result.verdict()
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "load:", err)
+		return 1
+	}
+	return 0
+}
+
+// outcome is what a measurement came to.
+type outcome interface {
+	write(w io.Writer) error // for people
+	verdict() error          // what went wrong, if anything
+}
+
+// printed is an outcome with the two forms in which it is shown.
+type printed struct{ outcome }
+
+func (p printed) print(w io.Writer, asJSON bool) error {
+	if !asJSON {
+		return p.write(w)
+	}
+	text, err := json.MarshalIndent(p.outcome, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
+// measure reaches a collector, drives it, and leaves it as it was found.
+func measure(ctx context.Context, opts *options, stderr io.Writer) (p printed, err error) {
+	t, err := reach(ctx, opts, stderr)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	if opts.once > 0 {
+		p.outcome, err = visit(ctx, t, opts, stderr)
+	} else {
+		p.outcome, err = besiege(ctx, t, opts, stderr)
+	}
+	return p, err
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// metrics are the samples that a collector shows, summed up over the labels
+// that do not matter here: all but le, and method for the steps of a flush.
+type metrics map[series]float64
+
+// series names one of metrics.
+type series struct {
+	name   string
+	method string  // "" for what has none
+	le     float64 // upper bound of a bucket; NaN never, 0 for what is no bucket
+}
+
+// wanted are the names that are kept.
+var wanted = []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",
+	"go_memstats_heap_inuse_bytes", "go_memstats_heap_alloc_bytes", "go_goroutines",
+	"scope_pending_bytes", "scope_live_tenants", "scope_reports_received_total", "scope_flush_duration_seconds_bucket",
+	"scope_flush_duration_seconds_count", "scope_flush_retries_total", "scope_values_refused_total"}
+
+// labelled finds the labels that matter.
+var labelled = regexp.MustCompile(`\b(le|method)="([^"]*)"`)
+
+// readMetrics reads the text form of Prometheus.
+func readMetrics(r io.Reader) (metrics, error) {
+	m := metrics{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		name := line[:max(strings.IndexAny(line, "{ "), 0)]
+		if !slices.Contains(wanted, name) {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("metrics: line %q: %w", line, err)
+		}
+		m[seriesOf(name, line)] += value
+	}
+	return m, lines.Err()
+}
+
+func seriesOf(name, line string) series {
+	s := series{name: name}
+	for _, label := range labelled.FindAllStringSubmatch(line, -1) {
+		if label[1] == "method" {
+			s.method = label[2]
+		} else if le, err := strconv.ParseFloat(label[2], 64); err == nil {
+			s.le = le
+		}
+	}
+	return s
+}
+
+// get returns a value without labels.
+func (m metrics) get(name string) float64 { return m[series{name: name}] }
+
+// steps returns the steps of a flush that took place, sorted.
+func (m metrics) steps() []string {
+	var steps []string
+	for s := range m {
+		if s.name == "scope_flush_duration_seconds_count" {
+			steps = append(steps, s.method)
+		}
+	}
+	slices.Sort(steps)
+	return steps
+}
+
+// flushes returns how long a step of the flushes took since earlier metrics.
+func (m metrics) flushes(step string, since metrics) histogram {
+	var h histogram
+	for s, count := range m {
+		if s.name == "scope_flush_duration_seconds_bucket" && s.method == step {
+			h = append(h, bin{s.le, count - since[s]})
+		}
+	}
+	slices.SortFunc(h, func(a, b bin) int {
+		if a.upTo < b.upTo {
+			return -1
+		}
+		return 1
+	})
+	return h
+}
+
+// histogram is how many values are at most as large as bounds, which ascend to
+// infinity.
+type histogram []bin
+
+type bin struct{ upTo, count float64 }
+
+func (h histogram) total() float64 {
+	if len(h) == 0 {
+		return 0
+	}
+	return h[len(h)-1].count
+}
+
+// quantile returns the value that a share of all does not exceed, taken to be
+// evenly spread within a bucket, as Prometheus takes them. What lies above the
+// last bound counts as that bound.
+func (h histogram) quantile(share float64) float64 {
+	rank := share * h.total()
+	from := bin{}
+	for _, b := range h {
+		if b.count >= rank && b.count > from.count {
+			if math.IsInf(b.upTo, 1) {
+				return from.upTo
+			}
+			return from.upTo + (b.upTo-from.upTo)*(rank-from.count)/(b.count-from.count)
+		}
+		from = b
+	}
+	return from.upTo
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+)
+
+// options are what the flags say.
+type options struct {
+	url, collector string
+	serve          []string // arguments for collector serve
+	header         string
+	reports        string
+
+	tenants         int
+	every, duration time.Duration
+	questions       float64
+	verify          int
+
+	once, rate int
+	settle     time.Duration
+
+	sample, progress time.Duration
+	json             bool
+}
+
+// parse reads the arguments. What is wrong with them it says to stderr.
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	f := o.flags()
+	f.SetOutput(stderr)
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	o.serve = f.Args()
+	if err := o.check(); err != nil {
+		fmt.Fprintf(stderr, "load: %v (-h tells more)\n", err)
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *options) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("load", flag.ContinueOnError)
+	f.StringVar(&o.url, "url", "", "drive the collector at this `URL`, which takes tenants, in place of one of its own")
+	f.StringVar(&o.collector, "collector", "", "start this `PROGRAM`; default: the collector, built from here")
+	f.StringVar(&o.header, "tenant-header", "X-Scope-OrgID", "the `NAME` of the header that says the tenant")
+	f.StringVar(&o.reports, "reports", "reports/testdata/corpus/k8s-node", "post the reports in this `DIR` in turn")
+	f.IntVar(&o.tenants, "tenants", 1000, "`N` tenants post")
+	f.DurationVar(&o.every, "every", 3*time.Second, "each tenant posts every `DURATION`, all of them evenly spread")
+	f.DurationVar(&o.duration, "duration", 5*time.Minute, "for a `DURATION`")
+	f.Float64Var(&o.questions, "questions", 20, "ask `N` questions a second, half of them about now and half about a window before")
+	f.IntVar(&o.verify, "verify", 20, "in the end ask `N` tenants for all that they posted")
+	f.IntVar(&o.once, "once", 0, "in place of all that, `N` tenants each post a tiny report once, and memory is watched")
+	f.IntVar(&o.rate, "rate", 2000, "with -once, at most `N` posts a second")
+	f.DurationVar(&o.settle, "settle", 5*time.Minute, "with -once, give memory a `DURATION` to come back")
+	f.DurationVar(&o.sample, "sample", 2*time.Second, "look at the collector's metrics every `DURATION`")
+	f.DurationVar(&o.progress, "progress", 5*time.Second, "say how far it is every `DURATION`")
+	f.BoolVar(&o.json, "json", false, "show the result as JSON")
+	f.Usage = func() {
+		fmt.Fprint(f.Output(), "load drives a collector as many tenants would and says what that took.\n\n"+
+			"Usage: load [FLAG…] [-- FLAG…]\n\nFlags after -- are those of \"collector serve\".\n\nFlags:\n")
+		f.PrintDefaults()
+	}
+	return f
+}
+
+func (o *options) check() error {
+	switch {
+	case o.tenants < 1 || o.every <= 0 || o.duration <= 0:
+		return errors.New("-tenants, -every and -duration must be above 0")
+	case o.sample <= 0 || o.progress <= 0 || o.rate <= 0 || o.settle <= 0:
+		return errors.New("-sample, -progress, -rate and -settle must be above 0")
+	case o.questions < 0 || o.verify < 0 || o.once < 0:
+		return errors.New("-questions, -verify and -once must not be negative")
+	case o.url != "" && (o.collector != "" || len(o.serve) > 0):
+		return errors.New("with -url there is no collector to start: leave out -collector and what follows --")
+	}
+	return nil
+}

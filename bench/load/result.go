@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Siege is what a siege came to.
+type Siege struct {
+	Tenants         int
+	Every, Duration time.Duration
+	Questions       float64 // a second
+
+	Posts, Live, Past Latency // Live are questions about now, Past about a window before
+	Skipped           int64   // posts and questions that were not sent, since too many were under way
+	Flushes           []Flush
+
+	Samples    []Sample
+	MaxPending int64   // bytes
+	Growth     float64 // of RSS over the last flatOver of the run, as a share
+	CPU        float64 // processors that the collector kept busy
+	Missed     int     // looks at the metrics that failed
+
+	Received, Posted int // reports, as the collector and as its clients count them
+	Check            Check
+}
+
+// Flush is how long a step of flushing a value took, in seconds.
+type Flush struct {
+	Step     string
+	Count    int
+	P50, P99 float64
+}
+
+// flatOver is how long memory is to be flat at the end.
+const flatOver = 3 * time.Minute
+
+func (s *siege) sum(w *watcher, check Check) *Siege {
+	last := w.now()
+	r := &Siege{Tenants: s.opts.tenants, Every: s.opts.every, Duration: s.opts.duration, Questions: s.opts.questions,
+		Posts: s.posts.sum(), Live: s.live.sum(), Past: s.past.sum(), Skipped: s.skipped.Load(),
+		Samples: w.samples, Growth: growth(w.samples, flatOver), Missed: w.missed,
+		CPU: (last.CPUSeconds - w.samples[0].CPUSeconds) / (last.At - w.samples[0].At).Seconds(), Check: check}
+	for _, sample := range w.samples {
+		r.MaxPending = max(r.MaxPending, sample.Pending)
+	}
+	for _, step := range w.last.steps() {
+		h := w.last.flushes(step, w.first)
+		r.Flushes = append(r.Flushes, Flush{step, int(h.total()), h.quantile(0.5), h.quantile(0.99)})
+	}
+	const received = "scope_reports_received_total"
+	r.Received, r.Posted = int(w.last.get(received)-w.first.get(received)), r.Posts.Count
+	return r
+}
+
+// verdict says what was lost or refused.
+func (r *Siege) verdict() error {
+	var wrong []error
+	for name, l := range map[string]Latency{"posts": r.Posts, "questions about now": r.Live, "questions about the past": r.Past} {
+		if n := l.failures(); n > 0 {
+			wrong = append(wrong, fmt.Errorf("%d %s failed", n, name))
+		}
+	}
+	if r.Received < r.Posted {
+		wrong = append(wrong, fmt.Errorf("the collector counts %d reports of %d posted", r.Received, r.Posted))
+	}
+	for _, fault := range r.Check.Faults {
+		wrong = append(wrong, errors.New(fault))
+	}
+	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(wrong...)
+}
+
+// write writes the result for people.
+func (r *Siege) write(w io.Writer) error {
+	fmt.Fprintf(w, "%d tenants, a report every %v each, %g questions a second, %v\n\n", r.Tenants, r.Every, r.Questions, r.Duration)
+	t := table{{"", "COUNT", "FAILED", "P50", "P99", "MAX"}}
+	t.latency("POST", r.Posts)
+	t.latency("GET now", r.Live)
+	t.latency("GET past", r.Past)
+	for _, f := range r.Flushes {
+		t.row("flush: "+f.Step, fmt.Sprint(f.Count), "", short(seconds(f.P50)), short(seconds(f.P99)), "")
+	}
+	t.write(w)
+	for _, l := range []Latency{r.Posts, r.Live, r.Past} {
+		l.writeFailures(w)
+	}
+	fmt.Fprintln(w)
+	writeMemory(w, r.Samples)
+	t = table{{"RSS grew", fmt.Sprintf("by %.1f %% over the last %v", 100*r.Growth, flatOver)},
+		{"pending, at most", size(r.MaxPending)},
+		{"processors", fmt.Sprintf("%.2f busy", r.CPU)},
+		{"skipped", fmt.Sprint(r.Skipped)},
+		{"checked", r.Check.String()}}
+	t.write(w)
+	return nil
+}
+
+func (c Check) String() string {
+	if len(c.Faults) > 0 {
+		return fmt.Sprintf("%d tenants: %d faults", c.Tenants, len(c.Faults))
+	}
+	return fmt.Sprintf("%d tenants: all of %d posts are answered", c.Tenants, c.Posts)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// probe posts for one tenant. Its fields are its goroutine's while it runs.
+type probe struct {
+	tenant string
+	bodies []body
+	sent   int   // posts
+	doubt  []int // those of them that were not answered with 200
+}
+
+// id names a post of the tenant.
+func (p *probe) id(post int) string { return p.tenant + ";" + strconv.Itoa(post) }
+
+// siege is tenants that post and people that ask, at the same time.
+type siege struct {
+	opts    *options
+	client  *client
+	begun   time.Time
+	probes  []*probe
+	posts   latencies
+	live    latencies // questions about now
+	past    latencies // questions about a window before
+	skipped atomic.Int64
+}
+
+// maxQuestions bounds the questions under way; what would be more is not asked,
+// and counted as skipped.
+const maxQuestions = 256
+
+// besiege posts and asks for as long as the options say, and then checks that
+// nothing was lost.
+func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*Siege, error) {
+	bodies, err := loadBodies(opts.reports)
+	if err != nil {
+		return nil, err
+	}
+	c := newClient(t.url, opts.header, opts.tenants+maxQuestions)
+	defer c.close()
+	s := &siege{opts: opts, client: c}
+	for i := range opts.tenants {
+		s.probes = append(s.probes, &probe{tenant: fmt.Sprintf("load-%d", i), bodies: bodies})
+	}
+	w, err := newWatcher(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s.begun = w.begun
+	s.drive(ctx, w, stderr)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	w.look(ctx)
+	fmt.Fprintln(stderr, "load: asking for what was posted")
+	check := s.check(ctx)
+	return s.sum(w, check), ctx.Err()
+}
+
+// drive runs probes and questions until the time is up and all are answered.
+func (s *siege) drive(ctx context.Context, w *watcher, stderr io.Writer) {
+	until, cancel := context.WithTimeout(ctx, s.opts.duration)
+	defer cancel()
+	var g sync.WaitGroup
+	for i, p := range s.probes {
+		g.Go(func() { s.run(ctx, until, p, s.begun.Add(s.opts.every*time.Duration(i)/time.Duration(len(s.probes)))) })
+	}
+	if s.opts.questions > 0 {
+		g.Go(func() { s.ask(ctx, until) })
+	}
+	done := make(chan struct{})
+	go func() { g.Wait(); close(done) }()
+	w.watch(ctx, s.opts, done, func(now Sample) { s.say(stderr, now) })
+	<-done
+}
+
+func (s *siege) say(stderr io.Writer, now Sample) {
+	posts, live, past := s.posts.sum(), s.live.sum(), s.past.sum()
+	failed := posts.failures() + live.failures() + past.failures()
+	now.write(stderr, time.Since(s.begun), fmt.Sprintf("%d posts, p99 %s; %d questions, p99 %s; %d failed;", posts.Count,
+		short(posts.P99), live.Count+past.Count, short(max(live.P99, past.P99)), failed))
+}
+
+// run posts a tenant's reports, the first one at an instant, until the time is
+// up. A report that is due while the one before is under way waits for it, and
+// counts from when it was due; when the next is due as well, it is skipped.
+func (s *siege) run(ctx, until context.Context, p *probe, due time.Time) {
+	for ; sleepUntil(until, due); due = due.Add(s.opts.every) {
+		for late := time.Since(due); late >= s.opts.every; late -= s.opts.every {
+			due = due.Add(s.opts.every)
+			s.skipped.Add(1)
+		}
+		post := p.sent
+		p.sent++
+		head, rest, err := p.bodies[post%len(p.bodies)].post(p.id(post))
+		if err == nil {
+			err = s.client.post(ctx, p.tenant, head, rest)
+		}
+		s.posts.add(time.Since(due), err)
+		if err != nil {
+			p.doubt = append(p.doubt, post)
+		}
+	}
+}
+
+// sleepUntil waits for an instant; false when ctx ends before.
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ask asks questions, evenly spread, until the time is up, and waits for their
+// answers.
+func (s *siege) ask(ctx, until context.Context) {
+	var g sync.WaitGroup
+	defer g.Wait()
+	slots := make(chan struct{}, maxQuestions)
+	between := time.Duration(float64(time.Second) / s.opts.questions)
+	for i, due := 0, s.begun.Add(between); sleepUntil(until, due); i, due = i+1, due.Add(between) {
+		select {
+		case slots <- struct{}{}:
+			g.Go(func() { s.question(ctx, i%2 == 1, due); <-slots })
+		default:
+			s.skipped.Add(1)
+		}
+	}
+}
+
+// question asks about a tenant: now, or a window that ended at some instant
+// since the beginning.
+func (s *siege) question(ctx context.Context, past bool, due time.Time) {
+	tenant, query, kind := s.probes[rand.N(len(s.probes))].tenant, url.Values{}, &s.live
+	if past {
+		at := s.begun.Add(rand.N(time.Since(s.begun)))
+		query.Set("timestamp", at.UTC().Format(time.RFC3339Nano))
+		kind = &s.past
+	}
+	err := s.client.ask(ctx, tenant, query, io.Discard)
+	kind.add(time.Since(due), err)
+}

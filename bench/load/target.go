@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// target is the collector that is driven.
+type target struct {
+	url  string
+	stop func() error // ends what reach has started, and fails when the collector had something to say
+}
+
+// commandPackage is what is built unless the options name a program.
+const commandPackage = "github.com/timeblob/timeblob/reports/cmd/collector"
+
+// reach returns the collector that the options name, or starts one.
+func reach(ctx context.Context, opts *options, stderr io.Writer) (*target, error) {
+	if opts.url != "" {
+		url := strings.TrimSuffix(opts.url, "/")
+		if !strings.Contains(url, "://") {
+			url = "http://" + url
+		}
+		return &target{url: url, stop: func() error { return nil }}, nil
+	}
+	dir, err := os.MkdirTemp("", "load")
+	if err != nil {
+		return nil, err
+	}
+	t, err := start(ctx, dir, opts, stderr)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop := t.stop
+	t.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
+	return t, nil
+}
+
+// start starts a collector on a store in a directory and returns when it
+// listens.
+func start(ctx context.Context, dir string, opts *options, stderr io.Writer) (*target, error) {
+	program := opts.collector
+	if program == "" {
+		program = filepath.Join(dir, "collector")
+		fmt.Fprintln(stderr, "load: building the collector")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, commandPackage).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go build: %w: %s", err, bytes.TrimSpace(out))
+		}
+	}
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"),
+		"--tenant-header", opts.header, "--log-level", "warn"}, opts.serve...)
+	cmd := exec.Command(program, args...)
+	said := &lastWords{}
+	cmd.Stderr = said
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		return nil, errors.Join(fmt.Errorf("the collector did not start: %s", said), cmd.Process.Kill(), cmd.Wait())
+	}
+	fmt.Fprintf(stderr, "load: the collector is process %d at %s\n", cmd.Process.Pid, url)
+	return &target{url: url, stop: func() error { return end(cmd, said) }}, nil
+}
+
+// patience is how long a collector may take to store what it holds.
+const patience = time.Minute
+
+// end has the collector store what it holds and waits for it.
+func end(cmd *exec.Cmd, said *lastWords) error {
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended on its own, which Wait says
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("the collector ended badly: %w: %s", err, said)
+	}
+	if text := said.String(); text != "" {
+		return fmt.Errorf("the collector said: %s", text)
+	}
+	return nil
+}
+
+// lastWords keeps the end of what is written to it.
+type lastWords struct {
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+const maxWords = 4 << 10
+
+func (l *lastWords) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	if over := len(l.text) - maxWords; over > 0 {
+		l.text = append(l.text[:0], l.text[over:]...)
+	}
+	return len(p), nil
+}
+
+func (l *lastWords) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.TrimSpace(string(l.text))
+}

@@ -1,0 +1,54 @@
+package natsbus
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/metric"
+)
+
+// What Scope calls the operations in its metrics.
+const (
+	methodPublish     = "Publish"
+	methodSubscribe   = "SubscribeSync"
+	methodNext        = "NextMsg"
+	methodUnsubscribe = "Unsubscribe"
+)
+
+// metrics of a bus. The name, the labels and the methods of the first are
+// Scope's.
+type metrics struct {
+	requests  *prometheus.CounterVec // method, status_code: "200" or "500"
+	connected prometheus.Gauge
+}
+
+// newMetrics makes the metrics, or takes those that another bus registered.
+func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
+	requests, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "nats_requests_total",
+		Help: "What was asked of NATS, and messages that came (NextMsg); 500 is a failure, or messages dropped.",
+	}, []string{"method", "status_code"}))
+	if err != nil {
+		return nil, fmt.Errorf("natsbus: register metrics: %w", err)
+	}
+	connected, err := metric.Register(reg, prometheus.Gauge(prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "nats_connected", Help: "Connections to NATS that are up.",
+	})))
+	if err != nil {
+		return nil, fmt.Errorf("natsbus: register metrics: %w", err)
+	}
+	for _, method := range []string{methodPublish, methodSubscribe, methodNext, methodUnsubscribe} {
+		requests.WithLabelValues(method, "200")
+	}
+	return &metrics{requests, connected}, nil
+}
+
+// count counts how an operation went.
+func (m *metrics) count(method string, err error) {
+	code := "200"
+	if err != nil {
+		code = "500"
+	}
+	m.requests.WithLabelValues(method, code).Inc()
+}

@@ -1,0 +1,59 @@
+package natsbus
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// CheckURL returns what is wrong with a URL for Open, nil when nothing is. The
+// error does not hold the URL, which may hold secrets.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
+// parseURL returns the servers of a URL, each with a scheme and, where the
+// first has credentials, with credentials.
+func parseURL(text string) (servers []string, err error) {
+	var first *url.URL
+	for part := range strings.SplitSeq(text, ",") {
+		u, err := parseServer(strings.TrimSpace(part), first)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = u
+		}
+		servers = append(servers, u.String())
+	}
+	return servers, nil
+}
+
+// parseServer reads one server, which may leave to the first what that has.
+func parseServer(text string, first *url.URL) (*url.URL, error) {
+	if !strings.Contains(text, "://") && first != nil {
+		text = first.Scheme + "://" + text
+	}
+	if scheme, _, ok := strings.Cut(text, "://"); !ok || scheme != "nats" && scheme != "tls" {
+		return nil, errors.New("natsbus: a server must begin with nats:// or tls://")
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("natsbus: a server is no URL such as nats://host:4222: " +
+			"escape what is special in the credentials, as %2F for /")
+	}
+	switch {
+	case first != nil && u.Scheme != first.Scheme:
+		return nil, errors.New("natsbus: servers must begin with nats:// or with tls:// all alike")
+	case u.Hostname() == "":
+		return nil, errors.New("natsbus: a server has no host")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("natsbus: nothing may follow the host and port of a server: " +
+			"escape what is special in the credentials, as %2F for /")
+	}
+	if u.User == nil && first != nil {
+		u.User = first.User
+	}
+	return u, nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// built is a collector as users have it, without the race detector, in a
+// process of which the memory is watched.
+type built struct {
+	*served
+	most atomic.Int64 // of the memory that it held, in bytes
+}
+
+// startBuilt builds the command and starts it on a new embedded store.
+func startBuilt(t *testing.T, args ...string) *built {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "collector")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "error"}, append(embedded(t), args...)...)
+	b := &built{served: launch(t, exec.Command(program, args...))}
+	watching := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for every := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-every.C:
+				b.most.Store(max(b.most.Load(), b.memory()))
+			case <-watching:
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { close(watching); <-ended })
+	return b
+}
+
+// memory returns how many bytes of memory the process holds; 0 when it has
+// ended.
+func (b *built) memory() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kB, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, _ := strconv.ParseInt(kB, 10, 64)
+	return n << 10
+}
+
+// metric returns what the collector says of itself under a name without labels.
+func (b *built) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	resp, err := http.Get(b.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}

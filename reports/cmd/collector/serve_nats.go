@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/timeblob/timeblob/natsbus"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// natsServers is where shortcuts are told to other services.
+type natsServers struct{ url string } // empty for none
+
+// nats defines the flag that names NATS servers.
+func (f *flags) nats() *natsServers {
+	n := &natsServers{}
+	f.StringVar(&n.url, "nats", "", "tell other services of shortcuts, and hear of theirs, over NATS at a `URL`: "+
+		"nats://[user:password@]host[:port][,host[:port]…], or tls://…; --cache carries what they say")
+	f.must(n.check)
+	return n
+}
+
+// check reads the URL. Its errors hold no secrets.
+func (n *natsServers) check() error {
+	if n.url == "" {
+		return nil
+	}
+	return named("--nats", natsbus.CheckURL(n.url))
+}
+
+// open opens the bus, which the server's store closes, and says what carries
+// shortcuts: nil where there is none.
+func (n *natsServers) open(s *server) (reports.Bus, tiered.Tier, error) {
+	if n.url == "" {
+		return nil, nil, nil
+	}
+	bus, err := natsbus.Open(n.url, &natsbus.Options{Name: "timeblob collector " + version(),
+		Registerer: s.metrics, Namespace: namespace, Logger: s.log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("--nats: %w", err)
+	}
+	before := s.store.close
+	s.store.close = func() error { return errors.Join(bus.Close(), before()) }
+	if len(s.store.caches) == 0 {
+		s.log.Warn("--nats without --cache: other services are told that there are shortcuts, and cannot show what they say")
+		return bus, nil, nil
+	}
+	return bus, s.store.caches[0].Tier, nil
+}

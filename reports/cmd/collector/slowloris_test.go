@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// TestSlowloris: ten thousand connections that dribble headers and bodies, and
+// come again when they are cut off, take no more than 200 MB of memory, do not
+// keep others waiting, and are told to be faster; when they are gone nothing is
+// left of them.
+func TestSlowloris(t *testing.T) {
+	const most = 200e6
+	c := startBuilt(t, "--tenant-header", scopeHeader, "--client-timeout", "4s", "--tick", "500ms", "--window", "1s")
+	other := &bystander{url: c.url, body: must1(report.Codec{}.Encode(sample("bystander", 20)))}
+	stop := other.begin()
+	time.Sleep(time.Second)
+	idle := c.most.Load()
+
+	h := newHerd(t, strings.TrimPrefix(c.url, "http://"))
+	for round := 0; round < 5 || h.left() > 0 && round < 30; round++ {
+		h.dribble(round < 5) // then nobody comes again
+	}
+	stop()
+	t.Logf("memory: %d MB before, %d MB more at most; %d came and were told %v; others took %v", idle/1e6, (c.most.Load()-idle)/1e6,
+		h.came, h.told, other.slowest())
+
+	if grew := c.most.Load() - idle; grew > most {
+		t.Errorf("memory grew by %d bytes", grew)
+	}
+	if n := h.left(); n > 0 || h.told["408"] == 0 || h.told["503"] == 0 || h.told["200"] > 0 {
+		t.Errorf("%d slow clients are left, the others were told %v", n, h.told)
+	}
+	other.check(t)
+	c.calm(t)
+	if code := c.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, c.said())
+	}
+}
+
+// calm waits until nothing is left of clients that are gone.
+func (b *built) calm(t *testing.T) {
+	t.Helper()
+	for begun := time.Now(); b.metric(t, "go_goroutines") > 60 || b.metric(t, "process_open_fds") > 60; time.Sleep(100 * time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("%v goroutines and %v open files are left", b.metric(t, "go_goroutines"), b.metric(t, "process_open_fds"))
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// poll is one question to all collectors.
+type poll struct {
+	q        *Querier
+	tenant   string
+	from, to time.Time
+	recent   bool // it reaches into the last window
+	calls    []*call
+	failed   []error // by call
+}
+
+func (q *Querier) poll(tenant string, from, to time.Time) *poll {
+	p := &poll{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window))}
+	for _, known := range q.peers.known() {
+		p.calls = append(p.calls, &call{peer: known, hub: q.hub})
+	}
+	p.failed = make([]error, len(p.calls))
+	return p
+}
+
+// call asks one collector, and keeps the shortcuts that it holds.
+type call struct {
+	peer      *peer
+	hub       *shortcutHub
+	shortcuts []shortcut
+}
+
+// Held makes a call a bucket.Source.
+func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
+	h, err := c.peer.held(ctx, tenant, from, to)
+	c.shortcuts = h.shortcuts
+	for _, v := range h.Sealed {
+		c.hub.supersede(tenant, v.Value, "")
+	}
+	if h.IsOpen {
+		c.hub.supersede(tenant, h.Open, "")
+	}
+	return h.Held, err
+}
+
+// ask returns the merge of what is stored and what collectors hold; nil when
+// there is nothing.
+func (p *poll) ask(ctx context.Context) (*report.Report, error) {
+	sources := make([]bucket.Source[*report.Report], len(p.calls))
+	for i, c := range p.calls {
+		sources[i] = c
+	}
+	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources)
+	if a.Failed != nil {
+		p.failed = a.Failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.recent && !p.plain() && p.silent() == len(p.calls) {
+		return nil, p.none()
+	}
+	return a.Value, nil
+}
+
+// plain reports whether one of Scope's collectors was met.
+func (p *poll) plain() bool {
+	return slices.ContainsFunc(p.failed, func(err error) bool { return errors.Is(err, errPlain) })
+}
+
+// silent counts the calls without an answer.
+func (p *poll) silent() (n int) {
+	for _, err := range p.failed {
+		if err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *poll) none() error {
+	return &NoCollectorError{p.q.peers.collectors.String(), slices.DeleteFunc(slices.Clone(p.failed), func(err error) bool { return err == nil })}
+}
+
+// missing names the collectors of which what they hold is not in the answer,
+// counts and logs them. What Scope's hold of a time long past they have stored.
+func (p *poll) missing() (names []string) {
+	for i, err := range p.failed {
+		if err == nil || errors.Is(err, errPlain) && !p.recent {
+			continue
+		}
+		names = append(names, p.calls[i].peer.name)
+		p.q.metrics.missing.Inc()
+		p.q.log.Warn("a collector is missing in an answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
+	}
+	if len(p.calls) == 0 {
+		names = append(names, p.q.peers.collectors.String())
+	}
+	return names
+}
+
+// shortcuts returns the shortcuts that are shown, each once: those that the
+// collectors hold and, where one did not say, those that this service holds.
+func (p *poll) shortcuts() (all []*report.Report) {
+	var said []shortcut
+	for _, c := range p.calls {
+		said = append(said, c.shortcuts...)
+	}
+	if p.silent() > 0 {
+		said = append(said, p.q.hub.held(p.tenant, p.q.now())...)
+	}
+	seen := make(map[string]bool)
+	for _, c := range said {
+		if !seen[c.key] {
+			all = append(all, c.report)
+		}
+		seen[c.key] = true
+	}
+	return all
+}
+
+// live returns the merge of the collectors' live windows. Missing begins with
+// what is missing already.
+func (p *poll) live(ctx context.Context, missing []string) (Answer, error) {
+	windows := make([]*report.Report, len(p.calls))
+	var asked sync.WaitGroup
+	for i, c := range p.calls {
+		asked.Go(func() { windows[i], p.failed[i] = c.peer.live(ctx, p.tenant) })
+	}
+	asked.Wait()
+	if err := ctx.Err(); err != nil {
+		return Answer{}, err
+	}
+	if p.silent() == len(p.calls) {
+		return Answer{}, p.none()
+	}
+	windows = slices.DeleteFunc(windows, nothing)
+	if len(windows) == 0 {
+		return p.answer(nil, p.shortcuts(), append(missing, p.missing()...))
+	}
+	r, err := report.Merge(windows)
+	if err != nil {
+		return Answer{}, err
+	}
+	p.q.hub.supersede(p.tenant, r, "")
+	return p.answer(r, p.shortcuts(), append(missing, p.missing()...))
+}
+
+// nothing reports whether an answer is of no report at all.
+func nothing(r *report.Report) bool {
+	return r == nil || r.TS.IsZero() && report.Summary(r) == ""
+}
+
+// answer joins shortcuts to a report, which is nil when there is none.
+func (p *poll) answer(r *report.Report, said []*report.Report, missing []string) (Answer, error) {
+	whole, err := join(r, said)
+	return Answer{whole, missing, r != nil}, err
+}
