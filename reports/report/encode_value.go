@@ -11,8 +11,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// msgpack's headers of the string formats that old readers know, of nil and the
-// truth values, and of collections.
+// msgpack's headers of the string formats that old readers know, of nil, and
+// of collections.
 const (
 	mpFixRaw  = 0xa0
 	mpRaw16   = 0xda
@@ -20,10 +20,6 @@ const (
 	mpNil     = 0xc0
 	mpFixMap  = 0x80
 	mpFixList = 0x90
-	mpFalse   = 0xc2
-	mpTrue    = 0xc3
-	mpList32  = 0xdd
-	mpMap32   = 0xdf
 	mpMap16   = 0xde
 )
 

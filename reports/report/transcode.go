@@ -1,10 +1,15 @@
 package report
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tinylib/msgp/msgp"
 )
 
@@ -12,234 +17,118 @@ import (
 // and its limits serve both. Times stay text. What is not UTF-8 becomes U+FFFD,
 // as with encoding/json, halves of surrogate pairs included.
 func transcode(text []byte) ([]byte, error) {
-	t := transcoder{in: text, out: make([]byte, 0, len(text)-len(text)/4)}
-	if err := t.value(0); err != nil {
-		return nil, err
+	t := transcoder{out: make([]byte, 0, len(text)-len(text)/4), in: jsontext.NewDecoder(bytes.NewBuffer(text),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	for more := true; more; more = len(t.open) > 0 {
+		if err := t.step(); err != nil {
+			return nil, jsonError(err)
+		}
 	}
-	if t.space(); t.at < len(t.in) {
+	if _, err := t.in.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, ErrTrailing
 	}
 	return t.out, nil
 }
 
-// A transcoder has read in up to at, and written out.
-type transcoder struct {
-	in, out []byte
-	at      int
-	scratch []byte // a string without its escapes
-}
-
-// space skips white space.
-func (t *transcoder) space() {
-	for t.at < len(t.in) && (t.in[t.at] == ' ' || t.in[t.at] == '\n' || t.in[t.at] == '\r' || t.in[t.at] == '\t') {
-		t.at++
-	}
-}
-
-// next returns the byte after white space, which it does not consume.
-func (t *transcoder) next() (byte, error) {
-	if t.space(); t.at == len(t.in) {
-		return 0, ErrTruncated
-	}
-	return t.in[t.at], nil
-}
-
-// unexpected says that what stands here cannot.
-func (t *transcoder) unexpected() error {
-	if t.at >= len(t.in) {
-		return ErrTruncated
-	}
-	return fmt.Errorf("%w: unexpected %q at byte %d", ErrCorrupt, t.in[t.at], t.at)
-}
-
-// value transcodes a value that is nested that deep.
-func (t *transcoder) value(depth int) error {
-	c, err := t.next()
+func jsonError(err error) error {
 	switch {
-	case err != nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ErrTruncated
+	case errors.Is(err, ErrCorrupt):
 		return err
-	case c == '{':
-		return t.collection('}', depth)
-	case c == '[':
-		return t.collection(']', depth)
-	case c == '"':
-		return t.text()
-	case c == '-' || '0' <= c && c <= '9':
-		return t.number()
-	case c == 't':
-		return t.literal("true", mpTrue)
-	case c == 'f':
-		return t.literal("false", mpFalse)
-	case c == 'n':
-		return t.literal("null", mpNil)
 	}
-	return t.unexpected()
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
-func (t *transcoder) literal(name string, as byte) error {
-	for i := range name {
-		if t.at == len(t.in) || t.in[t.at] != name[i] {
-			return t.unexpected()
+type transcoder struct {
+	in      *jsontext.Decoder
+	out     []byte
+	scratch []byte       // a string without its escapes
+	open    []collection // that are not closed yet, the innermost last
+}
+
+// A collection is an object or an array that is being read.
+type collection struct {
+	header int // where its length stands in out
+	count  int // of values and keys so far
+}
+
+// step transcodes a value, or the begin or the end of one that holds others.
+func (t *transcoder) step() error {
+	kind := t.in.PeekKind()
+	if kind == '}' || kind == ']' {
+		_, err := t.in.ReadToken()
+		if err == nil {
+			t.close(kind)
 		}
-		t.at++
+		return err
 	}
-	t.out = append(t.out, as)
-	return nil
+	if n := len(t.open); n > 0 {
+		t.open[n-1].count++
+	}
+	if kind == '{' || kind == '[' {
+		return t.begin(kind)
+	}
+	return t.value(kind)
 }
 
-// collection transcodes an object or an array, which end tells.
-func (t *transcoder) collection(end byte, depth int) error {
-	if depth == maxDepth {
+// begin writes a header of the widest form, since the length is not known yet.
+func (t *transcoder) begin(kind jsontext.Kind) error {
+	if len(t.open) == maxDepth {
 		return fmt.Errorf("%w: nested more than %d deep", ErrCorrupt, maxDepth)
 	}
-	t.at++
-	begin := len(t.out)
-	t.out = append(t.out, 0, 0, 0, 0, 0) // a header of the widest form, since the length is not known yet
-	count := 0
-	for ; ; count++ {
-		more, err := t.more(end, count == 0)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		if end == '}' {
-			if err := t.key(); err != nil {
-				return err
-			}
-		}
-		if err := t.value(depth + 1); err != nil {
-			return err
-		}
+	header := msgp.AppendArrayHeader
+	if kind == '{' {
+		header = msgp.AppendMapHeader
 	}
-	t.header(begin, end, count)
+	t.out = header(t.out, math.MaxUint32)
+	t.open = append(t.open, collection{header: len(t.out) - 4})
+	_, err := t.in.ReadToken()
+	return err
+}
+
+func (t *transcoder) close(kind jsontext.Kind) {
+	last := len(t.open) - 1
+	c := t.open[last]
+	if kind == '}' {
+		c.count /= 2
+	}
+	binary.BigEndian.PutUint32(t.out[c.header:], uint32(c.count))
+	t.open = t.open[:last]
+}
+
+// value transcodes a value that holds no others.
+func (t *transcoder) value(kind jsontext.Kind) error {
+	v, err := t.in.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case '"':
+		t.scratch, _ = jsontext.AppendUnquote(t.scratch[:0], v) // fails for what is not UTF-8, and has replaced it
+		t.out = appendRaw(t.out, t.scratch)
+	case '0':
+		return t.number(v)
+	case 't', 'f':
+		t.out = msgp.AppendBool(t.out, kind == 't')
+	default:
+		t.out = append(t.out, mpNil)
+	}
 	return nil
 }
 
-// more tells whether another element follows, and consumes what stands before
-// it, or the end.
-func (t *transcoder) more(end byte, first bool) (bool, error) {
-	c, err := t.next()
-	switch {
-	case err != nil:
-		return false, err
-	case c == end:
-		t.at++
-		return false, nil
-	case first:
-		return true, nil
-	case c != ',':
-		return false, t.unexpected()
+func (t *transcoder) number(text []byte) error {
+	if i, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+		t.out = msgp.AppendInt64(t.out, i)
+		return nil
 	}
-	t.at++
-	return true, nil
-}
-
-func (t *transcoder) key() error {
-	c, err := t.next()
+	if u, err := strconv.ParseUint(string(text), 10, 64); err == nil {
+		t.out = msgp.AppendUint64(t.out, u)
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
-		return err
-	}
-	if c != '"' {
-		return t.unexpected()
-	}
-	if err := t.text(); err != nil {
-		return err
-	}
-	if c, err = t.next(); err != nil {
-		return err
-	}
-	if c != ':' {
-		return t.unexpected()
-	}
-	t.at++
-	return nil
-}
-
-// smallCollection is how long the contents of a collection may be to be moved
-// for the sake of a shorter header.
-const smallCollection = 64
-
-// header writes the header of a collection that begins there.
-func (t *transcoder) header(begin int, end byte, count int) {
-	short, long := byte(mpFixList), byte(mpList32)
-	if end == '}' {
-		short, long = mpFixMap, mpMap32
-	}
-	if contents := t.out[begin+5:]; count < 16 && len(contents) <= smallCollection {
-		t.out[begin] = short | byte(count)
-		t.out = append(t.out[:begin+1], contents...)
-		return
-	}
-	t.out[begin] = long
-	binary.BigEndian.PutUint32(t.out[begin+1:], uint32(count))
-}
-
-// number transcodes a number: as an integer where it is one of 64 bits.
-func (t *transcoder) number() error {
-	begin := t.at
-	if t.in[t.at] == '-' {
-		t.at++
-	}
-	if t.at < len(t.in) && t.in[t.at] == '0' {
-		t.at++
-	} else if !t.digits() {
-		return t.unexpected()
-	}
-	whole, err := t.fraction()
-	if err != nil {
-		return err
-	}
-	return t.numeral(string(t.in[begin:t.at]), whole)
-}
-
-// digits consumes digits; false where there are none.
-func (t *transcoder) digits() bool {
-	begin := t.at
-	for t.at < len(t.in) && '0' <= t.in[t.at] && t.in[t.at] <= '9' {
-		t.at++
-	}
-	return t.at > begin
-}
-
-// fraction consumes a fraction and an exponent; whole is true where there are
-// neither.
-func (t *transcoder) fraction() (whole bool, err error) {
-	whole = true
-	if t.at < len(t.in) && t.in[t.at] == '.' {
-		whole = false
-		if t.at++; !t.digits() {
-			return false, t.unexpected()
-		}
-	}
-	if t.at < len(t.in) && t.in[t.at]|0x20 == 'e' {
-		whole = false
-		t.at++
-		if t.at < len(t.in) && (t.in[t.at] == '+' || t.in[t.at] == '-') {
-			t.at++
-		}
-		if !t.digits() {
-			return false, t.unexpected()
-		}
-	}
-	return whole, nil
-}
-
-func (t *transcoder) numeral(n string, whole bool) error {
-	if whole {
-		if i, err := strconv.ParseInt(n, 10, 64); err == nil {
-			t.out = msgp.AppendInt64(t.out, i)
-			return nil
-		}
-		if u, err := strconv.ParseUint(n, 10, 64); err == nil {
-			t.out = msgp.AppendUint64(t.out, u)
-			return nil
-		}
-	}
-	f, err := strconv.ParseFloat(n, 64)
-	if err != nil {
-		return fmt.Errorf("%w: %.40s is beyond what a number can be", ErrCorrupt, n)
+		return fmt.Errorf("%w: %.40s is beyond what a number can be", ErrCorrupt, text)
 	}
 	t.out = msgp.AppendFloat64(t.out, f)
 	return nil
