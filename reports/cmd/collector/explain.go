@@ -65,7 +65,7 @@ func refused(answer smithy.APIError, err error) string {
 	case "NoSuchBucket":
 		return "there is no such bucket: --create makes it"
 	case "AccessDenied", "AccessDeniedException":
-		return "access denied, reports/OPERATIONS.md lists the permissions that are needed: " + answer.ErrorMessage()
+		return "access denied, the README lists the permissions that are needed: " + answer.ErrorMessage()
 	case "ProvisionedThroughputExceededException":
 		return "throttled: the table has fewer provisioned units than this asks for"
 	case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
