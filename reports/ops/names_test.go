@@ -2,6 +2,8 @@ package ops_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,8 +17,10 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -88,7 +92,32 @@ func everything(t *testing.T) known {
 	if _, err := reports.NewHandler(c, &reports.HandlerOptions{Registerer: k, Namespace: namespace}); err != nil {
 		t.Fatal(err)
 	}
+	k.services(t, blobs)
 	return k
+}
+
+// services adds the metrics of a query service, of NATS and of tenants' tokens.
+func (k known) services(t *testing.T, blobs tiered.Tier) {
+	t.Helper()
+	places, err := reports.ParseCollectors("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reports.NewQuerier(bucket.NewMemIndex(), blobs, places, &reports.QuerierOptions{Registerer: k}); err != nil {
+		t.Fatal(err)
+	}
+	bus, err := natsbus.Open("nats://127.0.0.1:1", &natsbus.Options{Registerer: k, Namespace: "scope"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	file := filepath.Join(t.TempDir(), "tenants")
+	if err := os.WriteFile(file, []byte("acme rate=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tenants.Open(file, &tenants.Options{Registerer: k, Namespace: "scope"}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var (
