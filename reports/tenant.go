@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
@@ -42,7 +41,7 @@ func (h *Handler) named(r *http.Request) (string, error) {
 		return "", &refusal{status: http.StatusUnauthorized, unnamed: len(ids) == 0,
 			text: fmt.Sprintf("no tenant: send header %s with the tenant's id", name)}
 	}
-	return ids[0], bucket.CheckTenant(ids[0])
+	return ids[0], h.hub.check(ids[0])
 }
 
 // agrees refuses a request whose tenant header names another tenant than its

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,24 +13,29 @@ import (
 	"github.com/timeblob/timeblob/internal/dnstest"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // cluster is two collectors and a query service, each a process, that share a
-// table, a bucket and a cache. The query service finds the collectors by DNS.
+// table, a bucket, a cache and NATS. The query service finds the collectors by DNS.
 type cluster struct {
 	dns        *dnstest.Server
+	nats       *servertest.Process
+	subjects   func() []string // that services subscribe to
 	collectors []*served
 	query      *served
-	store      []string
 }
 
 const collectorsRecord = "_api._tcp.collector.test"
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{dns: dnstest.Start(t), store: onServers(servertest.SharedDynamoDBLocal)(t)}
+	c := &cluster{dns: dnstest.Start(t)}
 	c.dns.SetA("host.test", [4]byte{127, 0, 0, 1})
-	common := append([]string{"--window", "10m", "--tenant-header", scopeHeader}, c.store...)
+	var bus string
+	bus, c.subjects, c.nats = servertest.MonitoredNATS(t)
+	common := append([]string{"--window", "10m", "--tenant-header", scopeHeader, "--nats", bus},
+		onServers(servertest.SharedDynamoDBLocal)(t)...)
 	for range 2 {
 		s := serveAsProcess(t, append(common, "--role", "collector", "--tick", "300ms")...)
 		c.collectors = append(c.collectors, s)
@@ -166,6 +172,113 @@ func (c *cluster) get(t *testing.T, path string) *http.Response {
 	resp := must1(http.DefaultClient.Do(r))
 	resp.Body.Close()
 	return resp
+}
+
+// TestClusterShortcuts posts shortcuts to a collector while a client waits at
+// the query service, before and after NATS was away.
+func TestClusterShortcuts(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var took []time.Duration
+	for i := range 40 {
+		took = append(took, c.shortcut(t, fmt.Sprintf("early-%d", i)))
+	}
+	slices.Sort(took)
+	t.Logf("from a post to another service's waiter: median %v, longest %v", took[len(took)/2], took[len(took)-1])
+	if median := took[len(took)/2]; median > 100*time.Millisecond {
+		t.Errorf("the median of %v is over 100ms", median)
+	}
+	live := c.ask(t, "a", "--at", "now")
+	if !strings.Contains(string(live), "early-39;<host>") {
+		t.Error("what a shortcut said is not in the live answer")
+	}
+	c.nats.Kill()
+	files := goldentest.Files(t, "hosts/*/*")[:2]
+	c.push(t, "a", files)
+	c.nats.Restart()
+	servertest.Eventually(t, "all services are connected again", func() bool {
+		return !slices.ContainsFunc(append(c.collectors, c.query), func(s *served) bool {
+			return !strings.Contains(metrics(t, s.url), "\nscope_nats_connected 1\n")
+		})
+	})
+	c.shortcut(t, "late")
+	if got := c.ask(t, "b", "--at", "now"); strings.Contains(string(got), "<host>") {
+		t.Errorf("another tenant sees it: %.200s", got)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// shortcut posts one of a host to a collector once somebody waits at the query
+// service, and returns how long it took to get there.
+func (c *cluster) shortcut(t *testing.T, host string) time.Duration {
+	t.Helper()
+	servertest.Eventually(t, "nobody waits", func() bool { return len(c.subjects()) == 0 })
+	told := make(chan int, 1)
+	go func() {
+		resp, err := c.do(t, "GET", c.query.url+"/api/wait?timeout=50s", nil)
+		if err != nil {
+			told <- 0
+			return
+		}
+		resp.Body.Close()
+		told <- resp.StatusCode
+	}()
+	servertest.Eventually(t, "somebody waits", func() bool { return slices.Equal(c.subjects(), []string{"a"}) })
+	r := sample(host, 1)
+	r.Shortcut = true
+	body := must1(report.Codec{}.Encode(r))
+	begun := time.Now()
+	resp := must1(c.do(t, "POST", c.collectors[0].url+"/api/report", body))
+	resp.Body.Close()
+	if status := <-told; status != http.StatusOK || resp.StatusCode != http.StatusOK {
+		t.Fatalf("the post: %s; the wait: %d", resp.Status, status)
+	}
+	return time.Since(begun)
+}
+
+// do makes a request of tenant a, as a probe does.
+func (c *cluster) do(t *testing.T, method, url string, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(scopeHeader, "a")
+	r.Header.Set("Content-Type", "application/msgpack")
+	r.Header.Set("Content-Encoding", "gzip")
+	return http.DefaultClient.Do(r)
+}
+
+// hostileIDs are tenants' ids that must be refused, or be nobody else's.
+var hostileIDs = []string{">", "*", "a.", ".a", "a..b", "a b", "a%0Ab", strings.Repeat("a", 10_000), "ä", "x/472222", "a,b", "a*", "a.>"}
+
+// TestClusterRefusesHostileTenants asks and posts under ids that mean
+// something to the products beneath.
+func TestClusterRefusesHostileTenants(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.push(t, "a", goldentest.Files(t, "hosts/*/*")[:2])
+	body := must1(report.Codec{}.Encode(sample("evil", 1)))
+	for _, id := range hostileIDs {
+		for _, at := range []string{c.collectors[0].url + "/api/report", c.query.url + "/api/report", c.query.url + "/api/wait?timeout=1ms"} {
+			for _, method := range []string{"GET", "POST"} {
+				r := must1(http.NewRequestWithContext(t.Context(), method, at, bytes.NewReader(body)))
+				r.Header.Set(scopeHeader, id)
+				r.Header.Set("Content-Type", "application/msgpack")
+				r.Header.Set("Content-Encoding", "gzip")
+				resp := must1(http.DefaultClient.Do(r))
+				resp.Body.Close()
+				if resp.StatusCode < 400 || resp.StatusCode >= 500 {
+					t.Errorf("%s %s as %.20q: %s", method, at, id, resp.Status)
+				}
+			}
+		}
+	}
+	for _, id := range []string{"a.b", "x-472222", "A"} {
+		if got := c.ask(t, id, "--at", "now"); strings.Contains(string(got), "<host>") {
+			t.Errorf("%s sees another tenant's: %.200s", id, got)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestRoleFlags(t *testing.T) {
