@@ -24,7 +24,10 @@ import (
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servertest.Main(m)) }
+func TestMain(m *testing.M) {
+	// A server's connection that was closed waits half a second for its client.
+	goleak.VerifyTestMain(servertest.Main(m), goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // onEach runs a test against both servers.
 func onEach(t *testing.T, test func(t *testing.T, endpoint string)) {

@@ -21,7 +21,10 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A server's connection that was closed waits half a second for its client.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // noon is when tests begin that set their own clock.
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

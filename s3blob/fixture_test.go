@@ -26,7 +26,10 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servertest.Main(m)) }
+func TestMain(m *testing.M) {
+	// A server's connection that was closed waits half a second for its client.
+	goleak.VerifyTestMain(servertest.Main(m), goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 const bucket = "reports"
 

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(servertest.Main(m))
+	// A server's connection that was closed waits half a second for its client.
+	goleak.VerifyTestMain(servertest.Main(m), goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 // result is what a run of the command came to.
