@@ -24,16 +24,19 @@ const (
 )
 
 // appendRaw appends a string in the old raw format.
-func appendRaw[S string | []byte](dst []byte, s S) []byte {
-	switch n := len(s); {
+func appendRaw(dst []byte, s string) []byte {
+	return append(appendRawHeader(dst, len(s)), s...)
+}
+
+// appendRawHeader appends what stands before a string of n bytes.
+func appendRawHeader(dst []byte, n int) []byte {
+	switch {
 	case n < 32:
-		dst = append(dst, mpFixRaw|byte(n))
+		return append(dst, mpFixRaw|byte(n))
 	case n <= math.MaxUint16:
-		dst = append(dst, mpRaw16, byte(n>>8), byte(n))
-	default:
-		dst = binary.BigEndian.AppendUint32(append(dst, mpRaw32), uint32(n))
+		return append(dst, mpRaw16, byte(n>>8), byte(n))
 	}
-	return append(dst, s...)
+	return binary.BigEndian.AppendUint32(append(dst, mpRaw32), uint32(n))
 }
 
 // appendBinaryTime appends Go's binary form of an instant in UTC, as a string.

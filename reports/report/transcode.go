@@ -41,10 +41,9 @@ func jsonError(err error) error {
 }
 
 type transcoder struct {
-	in      *jsontext.Decoder
-	out     []byte
-	scratch []byte       // a string without its escapes
-	open    []collection // that are not closed yet, the innermost last
+	in   *jsontext.Decoder
+	out  []byte
+	open []collection // that are not closed yet, the innermost last
 }
 
 // A collection is an object or an array that is being read.
@@ -87,14 +86,23 @@ func (t *transcoder) begin(kind jsontext.Kind) error {
 	return err
 }
 
+// smallCollection is how long the contents of a collection may be, in bytes, to
+// be moved for the sake of a shorter header.
+const smallCollection = 64
+
 func (t *transcoder) close(kind jsontext.Kind) {
 	last := len(t.open) - 1
-	c := t.open[last]
+	c, short := t.open[last], byte(mpFixList)
 	if kind == '}' {
-		c.count /= 2
+		c.count, short = c.count/2, mpFixMap
+	}
+	t.open = t.open[:last]
+	if contents := t.out[c.header+4:]; c.count < 16 && len(contents) <= smallCollection {
+		t.out[c.header-1] = short | byte(c.count)
+		t.out = append(t.out[:c.header], contents...)
+		return
 	}
 	binary.BigEndian.PutUint32(t.out[c.header:], uint32(c.count))
-	t.open = t.open[:last]
 }
 
 // value transcodes a value that holds no others.
@@ -105,8 +113,7 @@ func (t *transcoder) value(kind jsontext.Kind) error {
 	}
 	switch kind {
 	case '"':
-		t.scratch, _ = jsontext.AppendUnquote(t.scratch[:0], v) // fails for what is not UTF-8, and has replaced it
-		t.out = appendRaw(t.out, t.scratch)
+		t.text(v)
 	case '0':
 		return t.number(v)
 	case 't', 'f':
@@ -115,6 +122,18 @@ func (t *transcoder) value(kind jsontext.Kind) error {
 		t.out = append(t.out, mpNil)
 	}
 	return nil
+}
+
+// text writes a string behind a header of the widest form, and then moves it to
+// where the header that it needs ends.
+func (t *transcoder) text(quoted []byte) {
+	const widest = 5
+	begin := len(t.out)
+	t.out = append(t.out, make([]byte, widest)...)
+	t.out, _ = jsontext.AppendUnquote(t.out, quoted) // fails for what is not UTF-8, and has replaced it
+	contents := t.out[begin+widest:]
+	head := appendRawHeader(t.out[:begin], len(contents))
+	t.out = append(head, contents...)
 }
 
 func (t *transcoder) number(text []byte) error {
