@@ -27,6 +27,7 @@ type Collector[T any] struct {
 	merge   Merge[T]
 	opts    CollectorOptions[T]
 	past    *Quantizer[T]
+	packing packing[T]
 	metrics *collectorMetrics
 	started atomic.Int64 // Unix nanoseconds; no value of this collector is from before
 
@@ -53,8 +54,10 @@ type tenant[T any] struct {
 	parked []*pending[T] // those that wait for it; likewise
 
 	mu     sync.Mutex // guards what follows
-	window *Window[T]
+	window *Window[*parcel[T]]
 	size   int64         // bytes added to the current tick
+	adds   int           // values added to it
+	busy   bool          // several values were added to the last one
 	last   int64         // the last instant given, Unix nanoseconds
 	held   []*pending[T] // sealed, not yet known to be discoverable
 	asking map[*watch[T]]struct{}
@@ -79,6 +82,9 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
 		outbox:  newOutbox[T](),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
+	if c.packing, err = newPacking(blobs, merge, &o); err != nil {
+		return nil, fmt.Errorf("collector: %w", err)
+	}
 	c.started.Store(c.now())
 	c.lastSealed.Store(c.started.Load())
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
@@ -92,7 +98,18 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 // *TenantError for an id that CheckTenant refuses, a *FullError when too much
 // is pending, ErrClosed, or that of the merge; v is then in no answer and
 // will not be stored.
-func (c *Collector[T]) Add(tenant string, v T) error {
+func (c *Collector[T]) Add(tenant string, v T) error { return c.add(tenant, arrival[T]{value: v}) }
+
+// AddBlob is Add of a value of which the caller has a blob that the store may
+// keep as it is: one that decodes to v, and that everybody who reads the store
+// can decode. It saves the encoding where v is the only value of its tick and,
+// where Blobs is a Decoder, the memory between the blob and v. The collector
+// keeps the blob as well.
+func (c *Collector[T]) AddBlob(tenant string, v T, blob []byte) error {
+	return c.add(tenant, arrival[T]{value: v, blob: blob})
+}
+
+func (c *Collector[T]) add(tenant string, a arrival[T]) error {
 	if err := CheckTenant(tenant); err != nil {
 		return err
 	}
@@ -101,15 +118,11 @@ func (c *Collector[T]) Add(tenant string, v T) error {
 	if c.closed {
 		return ErrClosed
 	}
-	size := max(c.opts.Size(v), 1)
-	if err := c.reserve(size); err != nil {
-		return err
-	}
-	if err := c.admit(tenant, v, size); err != nil {
-		c.release(size)
+	err := c.admit(tenant, a)
+	if _, full := errors.AsType[*FullError](err); err != nil && !full {
 		return fmt.Errorf("merge a value of tenant %q: %w", tenant, err)
 	}
-	return nil
+	return err
 }
 
 // reserve counts bytes as pending unless that would pass the limit.
@@ -131,31 +144,16 @@ func (c *Collector[T]) count(size int64) int64 {
 }
 
 // admit merges a value into its tenant's tick.
-func (c *Collector[T]) admit(id string, v T, size int64) error {
+func (c *Collector[T]) admit(id string, a arrival[T]) error {
 	for {
 		t, err := c.tenant(id)
 		if err != nil {
 			return err
 		}
-		if known, err := t.add(v, size); known || err != nil {
+		if known, err := c.addTo(t, a); known || err != nil {
 			return err
 		}
 	}
-}
-
-// add merges a value into the current tick; false when the collector has
-// forgotten the tenant meanwhile.
-func (t *tenant[T]) add(v T, size int64) (known bool, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.gone {
-		return false, nil
-	}
-	if err := t.window.Add(v); err != nil {
-		return true, err
-	}
-	t.size += size
-	return true, nil
 }
 
 // tenant returns the tenant of an id, a new one if need be.
@@ -163,7 +161,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	if t := c.lookup(id); t != nil {
 		return t, nil
 	}
-	w, err := NewWindow(c.opts.Window, c.merge)
+	w, err := NewWindow(c.opts.Window, c.packing.join)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +253,7 @@ func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	for w := range t.asking {
 		w.sealed = append(w.sealed, p)
 	}
-	t.size = 0
+	t.size, t.busy, t.adds = 0, t.adds > 1, 0
 	return p
 }
 

@@ -81,9 +81,11 @@ func TestCollectorIsItsValues(t *testing.T) {
 		opts.Now = func() time.Time { return m.now }
 		c := s.collector(t, opts)
 		for range rapid.IntRange(1, 60).Draw(rt, "operations") {
-			switch rapid.SampledFrom([]string{"add", "add", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
+			switch rapid.SampledFrom([]string{"add", "add", "add blob", "add blob", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
 			case "add":
 				mustAdd(t, c, "a", m.add())
+			case "add blob":
+				mustAddBlob(t, c, "a", m.add())
 			case "flush":
 				s.heal()
 				if err := c.Flush(t.Context()); err != nil {

@@ -78,6 +78,7 @@ func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 type Origin struct {
 	Probe string // the ID of the probe it came from; empty when unknown
 	Size  int    // bytes it took on its way here
+	Blob  []byte // what it was decoded from, when [report.Codec.DecodeToKeep] says that it may be stored; the collector keeps it
 }
 
 // InvalidError says that a report was refused because of what it holds.
@@ -116,24 +117,35 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 	if err != nil {
 		return &InvalidError{err}
 	}
-	return c.admit(tenant, upgraded, from.Probe)
+	if len(dropped) > 0 {
+		from.Blob = nil // which still holds them
+	}
+	return c.admit(tenant, upgraded, from)
 }
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
-func (c *Collector) admit(tenant string, r *report.Report, probe string) error {
+func (c *Collector) admit(tenant string, r *report.Report, from Origin) error {
 	if r.Shortcut {
-		if !c.shortcuts.add(tenant, r, probe, c.now()) {
+		if !c.shortcuts.add(tenant, r, from.Probe, c.now()) {
 			c.metrics.shortcutsLost.Inc()
 		}
 		c.waiters.signal(tenant)
 		return nil
 	}
-	if err := c.live.Add(tenant, r); err != nil {
+	if err := c.keep(tenant, r, from.Blob); err != nil {
 		return err
 	}
-	c.shortcuts.supersede(tenant, r, probe)
+	c.shortcuts.supersede(tenant, r, from.Probe)
 	return nil
+}
+
+// keep adds a report to the live window, with its blob if there is one.
+func (c *Collector) keep(tenant string, r *report.Report, blob []byte) error {
+	if blob == nil {
+		return c.live.Add(tenant, r)
+	}
+	return c.live.AddBlob(tenant, r, blob)
 }
 
 // WaitOn has a tenant's shortcuts signalled to a channel until UnWait. A

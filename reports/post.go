@@ -59,12 +59,23 @@ func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant stri
 		return false, err
 	}
 	defer g.leave()
-	rpt, err := f.decode(data, limit)
+	rpt, keep, err := f.decode(data, limit)
 	if err != nil {
 		e, ok := errors.AsType[*report.TooLargeError](err)
 		return ok && e.Limit == limit, refuseBody(err)
 	}
+	if keep {
+		from.Blob = fitted(data)
+	}
 	return false, h.collector.Add(ctx, tenant, rpt, from)
+}
+
+// fitted returns data in memory that is not much larger, since it stays there.
+func fitted(data []byte) []byte {
+	if cap(data)-len(data) > len(data)/8 {
+		return bytes.Clone(data)
+	}
+	return data
 }
 
 // refuseBody says what is wrong with a body that does not decode.
@@ -100,22 +111,25 @@ func formOf(w http.ResponseWriter, r *http.Request) (f form, err error) {
 	return f, nil
 }
 
-// decode returns the report in a body of at most limit bytes, inflated.
-func (f form) decode(data []byte, limit int64) (*report.Report, error) {
+// decode returns the report in a body of at most limit bytes, inflated; keep
+// tells whether the body may be stored as it is.
+func (f form) decode(data []byte, limit int64) (r *report.Report, keep bool, err error) {
 	if !f.gzipped && bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		return nil, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
+		return nil, false, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
 	}
 	if f.gzipped && !f.json {
-		return report.Codec{MaxBytes: limit}.Decode(data)
+		return report.Codec{MaxBytes: limit}.DecodeToKeep(data)
 	}
 	plain, err := report.ReadBody(bytes.NewReader(data), f.gzipped, limit)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	decode := report.DecodeMsgpack
 	if f.json {
-		return report.DecodeJSON(plain)
+		decode = report.DecodeJSON
 	}
-	return report.DecodeMsgpack(plain)
+	r, err = decode(plain)
+	return r, false, err
 }
 
 // body is what a client sends, within a limit of its own and one that all

@@ -107,8 +107,10 @@ func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
 	case "children":
 		n.Children = d.children()
 	case "latestControls":
+		d.foreign = true
 		old.controls = keyed(d, nil, (*decoder).oldControl, orderOldControls)
 	case "counters":
+		d.foreign = true
 		old.counters = keyed(d, nil, (*decoder).oldCounter, orderLatest)
 	default:
 		d.skip()

@@ -53,6 +53,9 @@ func (d *decoder) longRaw() []byte {
 	if d.null() {
 		return nil
 	}
+	if left := d.rest(); len(left) > 0 && left[0] != mpRaw16 && left[0] != mpRaw32 {
+		d.foreign = true
+	}
 	b, rest, err := msgp.ReadMapKeyZC(d.rest())
 	return take(d, b, rest, err)
 }
@@ -120,6 +123,7 @@ func (d *decoder) unsigned() uint64 {
 
 // whole reads a float that is an integer and at least the lowest.
 func (d *decoder) whole(lowest float64) int64 {
+	d.foreign = true
 	f := d.float()
 	if f != math.Trunc(f) || f < lowest || f >= 1<<63 {
 		d.malformed("%v is not an integer in range", f)
@@ -145,6 +149,9 @@ func (d *decoder) time() time.Time {
 	b := d.raw()
 	if len(b) == 0 {
 		return time.Time{}
+	}
+	if len(b) != 15 {
+		d.foreign = true
 	}
 	t, ok := parseTime(b)
 	if !ok {
@@ -194,6 +201,7 @@ func (d *decoder) usualTime(before, after string) (time.Time, bool) {
 
 // skip passes over a value of any shape.
 func (d *decoder) skip() {
+	d.foreign = true
 	switch msgp.NextType(d.rest()) {
 	case msgp.MapType:
 		d.skipAll(2 * d.openMap())
