@@ -2,9 +2,39 @@ package bucket
 
 import "errors"
 
+// AddBlob is Add of a value of which the caller has a blob that the store may
+// keep as it is: one that decodes to v, and that everybody who reads the store
+// can decode. It saves the encoding where v is the only value of its tick and,
+// where Blobs is a Decoder, the memory between the blob and v. The collector
+// keeps the blob as well.
+func (c *Collector[T]) AddBlob(tenant string, v T, blob []byte) error {
+	return c.add(tenant, arrival[T]{value: v, open: true, blob: blob})
+}
+
+// AddPacked is AddBlob of a value that the caller knows to be good and has not
+// kept. The collector decodes it when it must, which Rests says beforehand.
+// Where Blobs is no Decoder it is an error.
+func (c *Collector[T]) AddPacked(tenant string, blob []byte) error {
+	return c.add(tenant, arrival[T]{blob: blob})
+}
+
+// Rests reports whether a value that came now with its blob would wait as that
+// blob: it is the first of its tick, more are not likely, and the window is
+// short enough to be merged when somebody asks.
+func (c *Collector[T]) Rests(tenant string) bool {
+	t := c.lookup(tenant)
+	if t == nil {
+		return c.packing.decoder != nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.rests(t)
+}
+
 // arrival is a value that is being added.
 type arrival[T any] struct {
 	value T
+	open  bool   // value is there
 	blob  []byte // nil where the caller has none
 }
 
@@ -18,10 +48,13 @@ func (c *Collector[T]) addTo(t *tenant[T], a arrival[T]) (known bool, err error)
 	if t.gone {
 		return false, nil
 	}
-	first, some := t.window.Current()
-	if !some && a.blob != nil && !t.busy && c.mayRest(t) {
+	if a.blob != nil && c.rests(t) {
 		return true, c.put(t, packed[T](a.blob), int64(len(a.blob)))
 	}
+	if err := c.open(&a); err != nil {
+		return true, err
+	}
+	first, some := t.window.Current()
 	size := max(c.opts.Size(a.value), 1)
 	if some && !first.isOpen() {
 		return true, c.putBeside(t, first, opened(a.value), size)
@@ -32,6 +65,25 @@ func (c *Collector[T]) addTo(t *tenant[T], a arrival[T]) (known bool, err error)
 		size += int64(len(a.blob))
 	}
 	return true, c.put(t, added, size)
+}
+
+// open decodes an arrival that is packed.
+func (c *Collector[T]) open(a *arrival[T]) (err error) {
+	switch {
+	case a.open:
+		return nil
+	case c.packing.decoder == nil:
+		return errors.New("the blob store does not decode: add the value")
+	}
+	a.value, err = c.packing.decode(a.blob)
+	return err
+}
+
+// rests reports whether a value that comes with its blob is put to rest. The
+// tenant's mutex is held.
+func (c *Collector[T]) rests(t *tenant[T]) bool {
+	_, some := t.window.Current()
+	return !some && !t.busy && c.mayRest(t)
 }
 
 // put adds a parcel, of so many bytes, to the current tick. The tenant's mutex

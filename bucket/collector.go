@@ -98,15 +98,8 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 // *TenantError for an id that CheckTenant refuses, a *FullError when too much
 // is pending, ErrClosed, or that of the merge; v is then in no answer and
 // will not be stored.
-func (c *Collector[T]) Add(tenant string, v T) error { return c.add(tenant, arrival[T]{value: v}) }
-
-// AddBlob is Add of a value of which the caller has a blob that the store may
-// keep as it is: one that decodes to v, and that everybody who reads the store
-// can decode. It saves the encoding where v is the only value of its tick and,
-// where Blobs is a Decoder, the memory between the blob and v. The collector
-// keeps the blob as well.
-func (c *Collector[T]) AddBlob(tenant string, v T, blob []byte) error {
-	return c.add(tenant, arrival[T]{value: v, blob: blob})
+func (c *Collector[T]) Add(tenant string, v T) error {
+	return c.add(tenant, arrival[T]{value: v, open: true})
 }
 
 func (c *Collector[T]) add(tenant string, a arrival[T]) error {

@@ -235,7 +235,49 @@ func TestNoDecoder(t *testing.T) {
 	if s.decodes.Load() != 0 || s.encodes.Load() != 0 || c.Pending() != 0 {
 		t.Errorf("%d decodings, %d encodings, %d bytes pending", s.decodes.Load(), s.encodes.Load(), c.Pending())
 	}
+	if err := c.AddPacked("a", []byte("[3]")); err == nil || c.Rests("a") || c.Rests("b") {
+		t.Errorf("packed: %v", err)
+	}
 	wantIDs(t, "stored", s.stored(t, "a"), nil, upTo(3))
+}
+
+// TestAddPacked holds: a value of which only the blob is given rests where it
+// can, and is opened where it cannot; Rests tells.
+func TestAddPacked(t *testing.T) {
+	t.Parallel()
+	r := newResting(t, nil)
+	add := func(v int, rests bool) {
+		t.Helper()
+		if got := r.Rests("a"); got != rests {
+			t.Errorf("%d rests: %v", v, got)
+		}
+		before := r.decodes.Load()
+		if err := r.AddPacked("a", fmt.Appendf(nil, "[%d]", v)); err != nil {
+			t.Fatal(err)
+		}
+		if opened := r.decodes.Load() > before; opened == rests {
+			t.Errorf("%d is opened: %v", v, opened)
+		}
+	}
+	add(0, true)
+	r.tick(t)
+	add(1, true)
+	add(2, false)
+	r.tick(t)
+	add(3, false) // the last tick was busy
+	r.tick(t)
+	add(4, true)
+	r.asked(t, upTo(5))
+	r.broken.Store(true)
+	if err := r.AddPacked("a", []byte("[5]")); !errors.Is(err, errBroken) {
+		t.Errorf("a second that does not decode: %v", err)
+	}
+	r.broken.Store(false)
+	r.tick(t)
+	wantIDs(t, "stored", r.stored(t, "a"), nil, upTo(5))
+	if n := r.Pending(); n != 0 {
+		t.Errorf("%d bytes pending", n)
+	}
 }
 
 // TestRestWhileAllHappens adds, asks and flushes at once.
@@ -251,10 +293,15 @@ func TestRestWhileAllHappens(t *testing.T) {
 	for w := range 3 {
 		g.Go(func() {
 			for i := range 200 {
-				if w == 2 {
-					mustAdd(t, c, "a", 1000*w+i)
-				} else {
-					mustAddBlob(t, c, "a", 1000*w+i)
+				switch v := 1000*w + i; w {
+				case 0:
+					mustAdd(t, c, "a", v)
+				case 1:
+					mustAddBlob(t, c, "a", v)
+				case 2:
+					if err := c.AddPacked("a", fmt.Appendf(nil, "[%d]", v)); err != nil {
+						t.Error(err)
+					}
 				}
 				if _, err := c.At(context.Background(), "a", time.Now().Add(time.Hour)); err != nil {
 					t.Error(err)

@@ -78,7 +78,6 @@ func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 type Origin struct {
 	Probe string // the ID of the probe it came from; empty when unknown
 	Size  int    // bytes it took on its way here
-	Blob  []byte // what it was decoded from, when [report.Codec.DecodeToKeep] says that it may be stored; the collector keeps it
 }
 
 // InvalidError says that a report was refused because of what it holds.
@@ -98,15 +97,28 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // when too much waits to be stored, or bucket.ErrClosed. The report is then in
 // no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) error {
+	if err := c.mayAdd(ctx, tenant); err != nil {
+		return err
+	}
+	if r == nil {
+		return &InvalidError{errors.New("it is nil")}
+	}
+	return c.take(tenant, r, nil, from)
+}
+
+func (c *Collector) mayAdd(ctx context.Context, tenant string) error {
 	if err := errors.Join(ctx.Err(), bucket.CheckTenant(tenant)); err != nil {
 		return err
 	}
-	switch {
-	case c.closed.Load():
+	if c.closed.Load() {
 		return bucket.ErrClosed
-	case r == nil:
-		return &InvalidError{errors.New("it is nil")}
 	}
+	return nil
+}
+
+// take takes a report, and the blob that it was decoded from if that may be
+// stored.
+func (c *Collector) take(tenant string, r *report.Report, blob []byte, from Origin) error {
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
 	if err := report.Validate(r); err != nil {
 		return &InvalidError{err}
@@ -118,25 +130,25 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 		return &InvalidError{err}
 	}
 	if len(dropped) > 0 {
-		from.Blob = nil // which still holds them
+		blob = nil // which still holds them
 	}
-	return c.admit(tenant, upgraded, from)
+	return c.admit(tenant, upgraded, blob, from.Probe)
 }
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
-func (c *Collector) admit(tenant string, r *report.Report, from Origin) error {
+func (c *Collector) admit(tenant string, r *report.Report, blob []byte, probe string) error {
 	if r.Shortcut {
-		if !c.shortcuts.add(tenant, r, from.Probe, c.now()) {
+		if !c.shortcuts.add(tenant, r, probe, c.now()) {
 			c.metrics.shortcutsLost.Inc()
 		}
 		c.waiters.signal(tenant)
 		return nil
 	}
-	if err := c.keep(tenant, r, from.Blob); err != nil {
+	if err := c.keep(tenant, r, blob); err != nil {
 		return err
 	}
-	c.shortcuts.supersede(tenant, r, from.Probe)
+	c.shortcuts.supersede(tenant, r, probe)
 	return nil
 }
 

@@ -2,8 +2,12 @@ package reports
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -50,5 +54,53 @@ func TestPostsAreStoredAsTheyCame(t *testing.T) {
 				t.Errorf("dropped: %v", dropped)
 			}
 		})
+	}
+}
+
+// TestAddBlob holds: a report in its blob is taken as one that is decoded, or
+// refused for the same reasons.
+func TestAddBlob(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	add := func(tenant string, blob []byte, limit int64) error {
+		return f.AddBlob(t.Context(), tenant, blob, limit, Origin{Probe: "probe-h1", Size: len(blob)})
+	}
+	unnamed := hosts("h1")
+	unnamed.Topologies[report.Host].Nodes[0].ID = ""
+	said := container("c1", "h1")
+	said.Shortcut, said.TS = true, noon
+
+	if _, ok := errors.AsType[*BodyError](add("a", []byte("x"), 1<<20)); !ok {
+		t.Error("no gzip is taken")
+	}
+	if _, ok := errors.AsType[*report.TooLargeError](add("a", encode(t, hosts("h1")), 10)); !ok {
+		t.Error("what inflates to too much is taken")
+	}
+	if _, ok := errors.AsType[*InvalidError](add("a", encode(t, unnamed), 1<<20)); !ok {
+		t.Error("a node without an ID is taken")
+	}
+	if _, ok := errors.AsType[*bucket.TenantError](add(">", encode(t, hosts("h1")), 1<<20)); !ok {
+		t.Error("a tenant that is none is taken")
+	}
+	if n := len(f.Tenants()); n != 0 {
+		t.Errorf("%d tenants of what was refused", n)
+	}
+	for _, r := range []*report.Report{said, hosts("h1"), hosts("h2")} {
+		if err := add("a", encode(t, r), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if n := containers(f.live(t, "a")); (n == 1) != r.Shortcut {
+			t.Errorf("%d containers after %s", n, r.ID)
+		}
+	}
+	equal(t, f.live(t, "a"), merged(t, hosts("h1"), hosts("h2")))
+	if n := testutil.ToFloat64(f.metrics.received.WithLabelValues("a")); n != 4 {
+		t.Errorf("%v reports received, the refused one included", n)
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("a", encode(t, hosts("h1")), 1<<20); !errors.Is(err, bucket.ErrClosed) {
+		t.Errorf("after Close: %v", err)
 	}
 }

@@ -59,23 +59,25 @@ func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant stri
 		return false, err
 	}
 	defer g.leave()
-	rpt, keep, err := f.decode(data, limit)
-	if err != nil {
-		e, ok := errors.AsType[*report.TooLargeError](err)
-		return ok && e.Limit == limit, refuseBody(err)
+	err = h.add(ctx, tenant, f, data, limit, from)
+	body, ok := errors.AsType[*BodyError](err)
+	if !ok {
+		return false, err
 	}
-	if keep {
-		from.Blob = fitted(data)
-	}
-	return false, h.collector.Add(ctx, tenant, rpt, from)
+	e, ok := errors.AsType[*report.TooLargeError](err)
+	return ok && e.Limit == limit, refuseBody(body.Err)
 }
 
-// fitted returns data in memory that is not much larger, since it stays there.
-func fitted(data []byte) []byte {
-	if cap(data)-len(data) > len(data)/8 {
-		return bytes.Clone(data)
+// add adds the report in a body of at most limit bytes, inflated.
+func (h *Handler) add(ctx context.Context, tenant string, f form, data []byte, limit int64, from Origin) error {
+	if f.gzipped && !f.json {
+		return h.collector.AddBlob(ctx, tenant, data, limit, from)
 	}
-	return data
+	r, err := f.decode(data, limit)
+	if err != nil {
+		return &BodyError{err}
+	}
+	return h.collector.Add(ctx, tenant, r, from)
 }
 
 // refuseBody says what is wrong with a body that does not decode.
@@ -111,25 +113,19 @@ func formOf(w http.ResponseWriter, r *http.Request) (f form, err error) {
 	return f, nil
 }
 
-// decode returns the report in a body of at most limit bytes, inflated; keep
-// tells whether the body may be stored as it is.
-func (f form) decode(data []byte, limit int64) (r *report.Report, keep bool, err error) {
+// decode returns the report in a body of at most limit bytes, inflated.
+func (f form) decode(data []byte, limit int64) (*report.Report, error) {
 	if !f.gzipped && bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		return nil, false, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
-	}
-	if f.gzipped && !f.json {
-		return report.Codec{MaxBytes: limit}.DecodeToKeep(data)
+		return nil, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
 	}
 	plain, err := report.ReadBody(bytes.NewReader(data), f.gzipped, limit)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	decode := report.DecodeMsgpack
 	if f.json {
-		decode = report.DecodeJSON
+		return report.DecodeJSON(plain)
 	}
-	r, err = decode(plain)
-	return r, false, err
+	return report.DecodeMsgpack(plain)
 }
 
 // body is what a client sends, within a limit of its own and one that all

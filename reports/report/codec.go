@@ -69,11 +69,13 @@ func (c Codec) DecodeToKeep(blob []byte) (r *Report, keep bool, err error) {
 		return nil, false, fmt.Errorf("decode report: %w", err)
 	}
 	r, native, err := decodeMsgpack(plain)
-	return r, native && (len(blob) <= short || len(blob) <= len(plain)/4), err
+	return r, native && packedWell(len(blob), len(plain)), err
 }
 
 // short is how long a blob may be, in bytes, for its compression not to matter.
 const short = 4 << 10
+
+func packedWell(size, plain int) bool { return size <= short || size <= plain/4 }
 
 // DecodeFile returns the report in a file by the ending of its name:
 // ".msgpack.gz", ".msgpack", ".json.gz" or ".json". MaxBytes bounds what the

@@ -71,8 +71,15 @@ type decoder struct {
 	counted []*Node // nodes with counters that lack a time
 	foreign bool    // something was read that is not written any more, or in another way
 
-	words   words
+	words words
+	brief bool // the report is let go of before the next is read: nothing of it is allocated for good
+	arenas
+}
+
+// arenas are what the lists of a report are cut from.
+type arenas struct {
 	nodes   arena[Node]
+	places  arena[*Node]
 	latest  arena[Latest]
 	sets    arena[StringSet]
 	texts   arena[string]
@@ -90,8 +97,8 @@ type effort struct {
 func (d *decoder) decode(data []byte) (r *Report, by effort, err error) {
 	easy := min(len(data), memoryEasy)
 	limit := memoryFree + memoryFactor*int64(easy) + memoryTight*int64(len(data)-easy)
-	*d = decoder{in: data, limit: limit, left: limit, words: d.words}
-	defer func() { *d = decoder{words: d.words} }()
+	*d = decoder{in: data, limit: limit, left: limit, words: d.words, brief: d.brief, arenas: d.arenas}
+	defer func() { *d = decoder{words: d.words, brief: d.brief, arenas: d.arenas.after(d.brief)} }()
 	r = New()
 	d.report(r)
 	if d.err == nil && d.at < len(d.in) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -60,7 +61,16 @@ func (d *decoder) longRaw() []byte {
 	return take(d, b, rest, err)
 }
 
-func (d *decoder) text() string { return d.words.get(d.raw()) }
+func (d *decoder) text() string { return d.held(d.raw()) }
+
+// held returns part of the input as a string that may be held on to, as long as
+// the report may.
+func (d *decoder) held(b []byte) string {
+	if d.brief {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	return d.words.get(b)
+}
 
 // textLike reads a string that is likely to equal guess, which is then shared.
 func (d *decoder) textLike(guess string) string {
@@ -68,7 +78,7 @@ func (d *decoder) textLike(guess string) string {
 	if string(b) == guess {
 		return guess
 	}
-	return d.words.get(b)
+	return d.held(b)
 }
 
 func (d *decoder) bool() bool {
