@@ -140,7 +140,7 @@ func (s *server) wire() (err error) {
 	s.collector, err = reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
-			MaxPending: int64(*s.maxPending), Committer: s.store.committer,
+			MaxPending: int64(*s.maxPending), Committer: s.store.committer, Flushes: s.flushes(),
 			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
@@ -155,6 +155,15 @@ func (s *server) wire() (err error) {
 		return err
 	}
 	return s.wireHTTP()
+}
+
+// flushes is how many values are stored at a time: in a directory so many that
+// they share its syncs; elsewhere the collector's default, as in Scope.
+func (s *server) flushes() int {
+	if s.place.embedded() {
+		return 64
+	}
+	return 0
 }
 
 func (s *server) wireHTTP() error {
