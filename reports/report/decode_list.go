@@ -119,7 +119,7 @@ type arena[E any] struct {
 	free  []E
 	taken int // elements so far; a chunk adds at most a quarter to them
 
-	whole []E // of a decoder that is brief: the largest chunk, to be used again
+	whole []E // of a decoder that is brief: the last chunk, to be used again
 }
 
 // take returns a list of n zero elements, nil if n is 0 or the decoder has no

@@ -86,19 +86,22 @@ func (a arenas) after(brief bool) arenas {
 	return arenas{}
 }
 
+// maxWhole is how large a chunk may be, in bytes, for the sake of the next
+// report.
+const maxWhole = 2 << 20
+
 // reserve makes room for n elements more, all of them zero. The chunk that is
 // full stays with the lists that were cut from it; the next is twice as large.
 func (a *arena[E]) reserve(n int) {
 	if n > len(a.free) {
-		a.whole = make([]E, max(n, 2*len(a.whole), slabMax))
+		var e E
+		most := maxWhole / int(unsafe.Sizeof(e))
+		a.whole = make([]E, max(n, min(2*len(a.whole), most), slabMax))
 		a.free = a.whole
 	}
 }
 
-// maxWhole is how large a chunk may be, in bytes, to be used again.
-const maxWhole = 2 << 20
-
-// reset makes the largest chunk free and zero.
+// reset makes the last chunk, which is the largest in most cases, free and zero.
 func (a *arena[E]) reset() {
 	var e E
 	if len(a.whole)*int(unsafe.Sizeof(e)) > maxWhole {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 // captured returns the reports of the corpus that match, inflated.
@@ -140,6 +141,24 @@ func TestExamineTakesLittle(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > uint64(len(plain))/4 {
 		t.Errorf("%d bytes allocated for a report of %d", n, len(plain))
+	}
+}
+
+// TestExamineIsBounded holds: a look at a bomb takes no more than to decode it
+// may, and what is kept for the next report is little.
+func TestExamineIsBounded(t *testing.T) {
+	nodes := append([]byte("\x81\xa4Host\x81\xa5nodes\xdf\x00\x01\x00\x00"), bytes.Repeat([]byte("\xa1a\x80"), 1<<16)...)
+	d := &decoder{brief: true}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := d.decode(nodes)
+	runtime.ReadMemStats(&after)
+	if n, limit := after.TotalAlloc-before.TotalAlloc, uint64(memoryFactor*len(nodes)+4*maxWhole); err == nil || n > limit {
+		t.Errorf("%d bytes allocated for %d, at most %d wanted; %v", n, len(nodes), limit, err)
+	}
+	d.letGo()
+	if n := len(d.nodes.whole) * int(unsafe.Sizeof(Node{})); n > maxWhole {
+		t.Errorf("%d bytes are kept", n)
 	}
 }
 
