@@ -30,23 +30,30 @@ func (c *Collector[T]) Live(at time.Time) bool {
 // live returns the live window and, for a collector that is alone and has not
 // run for a window yet, what the store holds of it from before the start.
 func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error) {
-	var window cell[T]
 	now := c.now()
-	if t := c.lookup(tenant); t != nil {
-		// A seal drops what is too old; one that is late by a tick did not.
-		if window = t.window.since(now - int64(c.opts.Tick)); window.err != nil {
-			return v, window.err
-		}
+	values, err := c.inWindow(tenant, now)
+	if err != nil {
+		return v, err
 	}
 	from, started := now-int64(c.opts.Window), c.started.Load()
 	if !c.opts.Alone || from >= started {
-		return window.value, nil
+		return mergeParts(c.merge, values)
 	}
 	entries, err := c.past.entries(ctx, tenant, from, started)
 	if err != nil {
 		return v, err
 	}
-	return c.past.merge(ctx, tenant, entries, from, started, window.parts()...)
+	return c.past.merge(ctx, tenant, entries, from, started, values...)
+}
+
+// inWindow returns the value of a tenant's window, if it has one.
+func (c *Collector[T]) inWindow(tenant string, now int64) ([]T, error) {
+	t := c.lookup(tenant)
+	if t == nil {
+		return nil, nil
+	}
+	// A seal drops what is too old; one that is late by a tick did not.
+	return c.packing.openWindow(t.window.since(now - int64(c.opts.Tick)))
 }
 
 // Range returns the merge of every value of the tenant with from ≤ instant
@@ -126,8 +133,12 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]
 		if c.lookup(id) != t {
 			continue // one who came, or came back, meanwhile was not watched
 		}
-		values, err := missing(ctx, w.sealed, entries, from, to)
-		return entries, append(values, current...), err
+		extra, err := missing(ctx, w.sealed, entries, from, to)
+		if err != nil {
+			return nil, nil, err
+		}
+		values, err := c.packing.values(append(extra, current...))
+		return entries, values, err
 	}
 }
 
@@ -152,7 +163,7 @@ func (t *tenant[T]) watch() *watch[T] {
 
 // unwatch ends the question, and returns the value of the tick that is open
 // then if [from, to) reaches it.
-func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []T {
+func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []*parcel[T] {
 	if t == nil {
 		return nil
 	}
@@ -163,14 +174,14 @@ func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []T {
 		return nil
 	}
 	if v, ok := t.window.Current(); ok {
-		return []T{v}
+		return []*parcel[T]{v}
 	}
 	return nil
 }
 
 // missing returns the sealed values whose instants are in [from, to) and that
 // are not among the entries.
-func missing[T any](ctx context.Context, sealed []*pending[T], entries []Entry, from, to int64) (values []T, err error) {
+func missing[T any](ctx context.Context, sealed []*pending[T], entries []Entry, from, to int64) (values []*parcel[T], err error) {
 	for _, p := range sealed {
 		found, err := p.among(ctx, entries)
 		if err != nil {

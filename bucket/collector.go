@@ -28,6 +28,7 @@ type Collector[T any] struct {
 	merge   Merge[T]
 	opts    CollectorOptions[T]
 	past    *Quantizer[T]
+	packing packing[T]
 	metrics *collectorMetrics
 	id      string        // differs from every other collector's
 	changes atomic.Uint64 // how many versions tenants have had
@@ -61,8 +62,10 @@ type tenant[T any] struct {
 	pending atomic.Int64 // bytes not yet discoverable
 
 	mu      sync.Mutex // guards what follows
-	window  *Window[T]
+	window  *Window[*parcel[T]]
 	size    int64         // bytes added to the current tick
+	adds    int           // values added to it
+	busy    bool          // several values were added to the last one
 	last    int64         // the last instant given, Unix nanoseconds
 	version uint64        // what Held.Version is made of
 	held    []*pending[T] // sealed, not yet known to be discoverable
@@ -88,6 +91,9 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
 		outbox: newOutbox[T](), id: rand.Text(),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
+	if c.packing, err = newPacking(blobs, merge, &o); err != nil {
+		return nil, fmt.Errorf("collector: %w", err)
+	}
 	c.started.Store(c.now())
 	c.lastSealed.Store(c.started.Load())
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
@@ -103,6 +109,10 @@ func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *Coll
 // is pending, of this tenant or of all, ErrClosed, or that of the merge; v is
 // then in no answer and will not be stored.
 func (c *Collector[T]) Add(tenant string, v T) error {
+	return c.add(tenant, arrival[T]{value: v, open: true})
+}
+
+func (c *Collector[T]) add(tenant string, a arrival[T]) error {
 	if err := CheckTenant(tenant); err != nil {
 		return err
 	}
@@ -111,7 +121,7 @@ func (c *Collector[T]) Add(tenant string, v T) error {
 	if c.closed {
 		return ErrClosed
 	}
-	err := c.admit(tenant, v, max(c.opts.Size(v), 1))
+	err := c.admit(tenant, a)
 	if _, full := errors.AsType[*FullError](err); full {
 		c.metrics.refused.Inc()
 	}
@@ -123,7 +133,7 @@ func (c *Collector[T]) tenant(id string) (*tenant[T], error) {
 	if t := c.lookup(id); t != nil {
 		return t, nil
 	}
-	w, err := NewWindow(c.opts.Window, c.merge)
+	w, err := NewWindow(c.opts.Window, c.packing.join)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +190,7 @@ func (c *Collector[T]) seal() {
 	tenants := c.present()
 	inParallel(len(tenants), func(i int) { c.sealOne(tenants[i]) })
 	c.shrink()
+	c.packing.lately.Expire()
 	c.lastSealed.Store(c.now())
 	c.ticked.Store(true)
 }
@@ -222,7 +233,7 @@ func (t *tenant[T]) seal(now func() int64) *pending[T] {
 	for w := range t.asking {
 		w.sealed = append(w.sealed, p)
 	}
-	t.size = 0
+	t.size, t.busy, t.adds = 0, t.adds > 1, 0
 	return p
 }
 

@@ -51,7 +51,7 @@ func (c *committer) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, 
 func (c *committer) stores(t *testing.T) *stores {
 	s := newStores(t)
 	s.index = indextest.NewFaulty(c.index)
-	blobs, err := tiered.New(idCodec{&s.encodes}, &c.tier, nil)
+	blobs, err := tiered.New(idCodec{&s.encodes, &s.decodes, &s.broken}, &c.tier, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

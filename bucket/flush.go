@@ -102,6 +102,9 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	}
 	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
 	p.owner.failing.Store(false)
+	if c.mayRest(p.owner) {
+		p.value.settle(p.blob)
+	}
 	p.owner.drop(p)
 	c.count(p.owner, -p.size)
 	c.metrics.values.Dec()
@@ -129,16 +132,30 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	if p.stage >= encoded {
 		return nil
 	}
-	blob, err := c.blobs.Encode(p.value)
+	blob, more, err := c.blobOf(p.value)
 	if err != nil {
 		return fmt.Errorf("encode the value of tenant %q, instant %d: %w", p.owner.id, p.entry.Time, err)
 	}
 	p.mu.Lock()
 	p.blob, p.stage = blob, encoded
-	p.size += int64(len(blob))
+	p.size += more
 	p.mu.Unlock()
-	c.count(p.owner, int64(len(blob)))
+	c.count(p.owner, more)
 	return nil
+}
+
+// blobOf returns the blob of a parcel, and how many bytes it takes that the
+// parcel did not take before.
+func (c *Collector[T]) blobOf(p *parcel[T]) (blob []byte, more int64, err error) {
+	if blob := p.blob(); blob != nil {
+		return blob, 0, nil
+	}
+	v, err := c.packing.value(p)
+	if err != nil {
+		return nil, 0, err
+	}
+	blob, err = c.blobs.Encode(v)
+	return blob, int64(len(blob)), err
 }
 
 // place stores and indexes a blob under the value's present instant, or

@@ -39,7 +39,7 @@ type HeldValue[T any] struct {
 
 // Held returns what the collector holds of a tenant with from ≤ instant < to
 // that may not be in the index yet. Values are shared: nobody may change them.
-// It costs no merge and waits for no store.
+// It costs no merge, waits for no store, and decodes what waits as its blob.
 func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
 	start, end, err := c.span(tenant, from, to)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -49,23 +49,41 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 	if t == nil {
 		return Held[T]{Version: c.versionOf(0), Next: c.now()}, nil
 	}
-	return c.heldOf(t, start, end), nil
+	h, parcels := c.heldOf(t, start, end)
+	values, err := c.packing.values(parcels)
+	if err != nil {
+		return Held[T]{}, err
+	}
+	for i := range h.Sealed {
+		h.Sealed[i].Value = values[i]
+	}
+	if h.IsOpen {
+		h.Open = values[len(h.Sealed)]
+	}
+	return h, nil
 }
 
-func (c *Collector[T]) heldOf(t *tenant[T], from, to int64) Held[T] {
+// heldOf returns what is held without its values, and those in the order of
+// Sealed, then Open.
+func (c *Collector[T]) heldOf(t *tenant[T], from, to int64) (h Held[T], values []*parcel[T]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := Held[T]{Version: c.versionOf(t.version), Next: t.next(c.now())}
+	h = Held[T]{Version: c.versionOf(t.version), Next: t.next(c.now())}
 	for _, p := range t.held {
 		stage, e := p.state()
 		if e.Time >= from && e.Time < to {
-			h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: stage >= stored, Value: p.value})
+			h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: stage >= stored})
+			values = append(values, p.value)
 		}
 	}
-	if h.Next >= from && h.Next < to {
-		h.Open, h.IsOpen = t.window.Current()
+	if h.Next < from || h.Next >= to {
+		return h, values
 	}
-	return h
+	var open *parcel[T]
+	if open, h.IsOpen = t.window.Current(); h.IsOpen {
+		values = append(values, open)
+	}
+	return h, values
 }
 
 // versionOf makes a version of this collector of a number.

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/bucket/indextest"
 	"github.com/timeblob/timeblob/tiered/tiertest"
-	"pgregory.net/rapid"
 )
 
 // TestEveryAnswerHoldsEveryValueOnce asks without pause while values arrive,
@@ -81,9 +82,11 @@ func TestCollectorIsItsValues(t *testing.T) {
 		opts.Now = func() time.Time { return m.now }
 		c := s.collector(t, opts)
 		for range rapid.IntRange(1, 60).Draw(rt, "operations") {
-			switch rapid.SampledFrom([]string{"add", "add", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
+			switch rapid.SampledFrom([]string{"add", "add", "add blob", "add blob", "flush", "wait", "fail", "ask", "ask"}).Draw(rt, "operation") {
 			case "add":
 				mustAdd(t, c, "a", m.add())
+			case "add blob":
+				mustAddBlob(t, c, "a", m.add())
 			case "flush":
 				s.heal()
 				if err := c.Flush(t.Context()); err != nil {

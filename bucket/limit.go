@@ -1,7 +1,5 @@
 package bucket
 
-import "fmt"
-
 // TenantPending returns the tenant's part of Pending, and its limit.
 func (c *Collector[T]) TenantPending(tenant string) (bytes, limit int64) {
 	return c.lookup(tenant).waiting(), c.opts.tenantLimit(tenant)
@@ -40,9 +38,8 @@ func (t *tenant[T]) waiting() int64 {
 
 // admit merges a value into its tenant's tick unless too much is pending. What
 // cannot be taken makes no new tenant.
-func (c *Collector[T]) admit(id string, v T, size int64) error {
-	limit := c.opts.tenantLimit(id)
-	if err := c.full(c.lookup(id), size, limit); err != nil {
+func (c *Collector[T]) admit(id string, a arrival[T]) error {
+	if err := c.full(c.lookup(id), c.least(a), c.opts.tenantLimit(id)); err != nil {
 		return err
 	}
 	for {
@@ -50,7 +47,7 @@ func (c *Collector[T]) admit(id string, v T, size int64) error {
 		if err != nil {
 			return err
 		}
-		if known, err := c.add(t, v, size, limit); known || err != nil {
+		if known, err := c.addTo(t, a); known || err != nil {
 			return err
 		}
 	}
@@ -68,36 +65,11 @@ func (c *Collector[T]) full(t *tenant[T], size, limit int64) error {
 	return nil
 }
 
-// add merges a value into the open tick; false when the collector has
-// forgotten the tenant meanwhile.
-func (c *Collector[T]) add(t *tenant[T], v T, size, limit int64) (known bool, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.gone {
-		return false, nil
-	}
-	if err := c.reserve(t, size, limit); err != nil {
-		return true, err
-	}
-	taken := false
-	defer func() {
-		if !taken { // refused by the merge, which may as well have panicked
-			c.count(t, -size)
-		}
-	}()
-	if err := t.window.Add(v); err != nil {
-		return true, fmt.Errorf("merge a value of tenant %q: %w", t.id, err)
-	}
-	t.size += size
-	taken = true
-	return true, nil
-}
-
 // reserve counts a tenant's bytes as pending unless that would pass its limit,
 // or that of all. The caller holds the tenant's mu; other tenants' bytes may
 // come and go.
-func (c *Collector[T]) reserve(t *tenant[T], size, limit int64) error {
-	if err := c.full(t, size, limit); err != nil {
+func (c *Collector[T]) reserve(t *tenant[T], size int64) error {
+	if err := c.full(t, size, c.opts.tenantLimit(t.id)); err != nil {
 		return err
 	}
 	if pending := c.count(t, size); pending > c.opts.MaxPending {

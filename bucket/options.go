@@ -35,6 +35,10 @@ type CollectorOptions[T any] struct {
 	// MaxPendingOf returns a tenant's own MaxTenantPending, 0 for that of all.
 	// It is called in every Add, by many goroutines at a time.
 	MaxPendingOf func(tenant string) int64
+	// LiveCacheBytes bounds the values of live windows that were asked for
+	// lately, and are kept beside their blobs where Blobs is a Decoder.
+	// Default 64 MiB; negative: none are kept.
+	LiveCacheBytes int64
 	// Size is how many bytes of memory a value takes. It bounds what is
 	// pending and what is cached, and may be an estimate. Default the length
 	// of its blob, which costs an encoding for every value added.
@@ -83,6 +87,7 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 	}
 	o.setTimes()
 	orDefault(&o.MaxPending, 1<<30)
+	orDefault(&o.LiveCacheBytes, 64<<20)
 	orDefault(&o.Flushes, 10)
 	orDefault(&o.Namespace, "timeblob")
 	if o.Size == nil {

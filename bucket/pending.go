@@ -23,7 +23,7 @@ const (
 // moves it on: the one that took it from the outbox and holds its turn.
 type pending[T any] struct {
 	owner *tenant[T]
-	value T
+	value *parcel[T]
 	size  int64         // bytes of memory, as counted against the limit; changed by whoever has the turn, with mu held
 	done  chan struct{} // closed when it is indexed
 	turn  chan struct{} // full while it is being moved on

@@ -144,7 +144,8 @@ func (s *sliding[T]) all() cell[T] {
 	for p := s.front; p < s.end; p++ {
 		parts = append(parts, *s.at(p))
 	}
-	s.sum, s.summed = joinAll(s.merge, parts), true
+	s.sum = joinAll(s.merge, parts)
+	s.summed = s.sum.err == nil // which may pass
 	return s.sum
 }
 

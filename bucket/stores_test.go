@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -25,8 +26,12 @@ func mergeIDs(parts []ids) (ids, error) {
 	return merged, nil
 }
 
-// idCodec counts how often it encodes.
-type idCodec struct{ encodes *atomic.Int64 }
+// idCodec counts how often it encodes and decodes, and decodes nothing while
+// it is broken.
+type idCodec struct {
+	encodes, decodes *atomic.Int64
+	broken           *atomic.Bool
+}
 
 func (c idCodec) Encode(v ids) ([]byte, error) {
 	if c.encodes != nil {
@@ -35,15 +40,25 @@ func (c idCodec) Encode(v ids) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-func (idCodec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
+func (c idCodec) Decode(blob []byte) (v ids, err error) {
+	if c.decodes != nil {
+		c.decodes.Add(1)
+	}
+	if c.broken != nil && c.broken.Load() {
+		return nil, errBroken
+	}
+	return v, json.Unmarshal(blob, &v)
+}
 
 // stores are an index and an authority that fail as they are told, below a
 // real store.
 type stores struct {
-	index   *indextest.Faulty
-	tier    *tiertest.Faulty
-	blobs   *tiered.Store[ids]
-	encodes atomic.Int64
+	index *indextest.Faulty
+	tier  *tiertest.Faulty
+	blobs *tiered.Store[ids]
+
+	encodes, decodes atomic.Int64
+	broken           atomic.Bool // decoding fails
 }
 
 func newStores(t testing.TB) *stores {
@@ -56,7 +71,7 @@ func newStores(t testing.TB) *stores {
 // reopen forgets what is cached, as a restart does.
 func (s *stores) reopen(t testing.TB) {
 	t.Helper()
-	blobs, err := tiered.New(idCodec{&s.encodes}, s.tier, nil)
+	blobs, err := tiered.New(idCodec{&s.encodes, &s.decodes, &s.broken}, s.tier, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +120,15 @@ func mustAdd(t testing.TB, c *bucket.Collector[ids], tenant string, values ...in
 		if err := c.Add(tenant, ids{v}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// mustAddBlob adds a value as the blob that its codec makes of it, with a space
+// by which it is known.
+func mustAddBlob(t testing.TB, c *bucket.Collector[ids], tenant string, v int) {
+	t.Helper()
+	if err := c.AddBlob(tenant, ids{v}, fmt.Appendf(nil, "[ %d ]", v)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -120,7 +120,8 @@ func (w *Window[T]) since(at int64) cell[T] {
 
 func (w *Window[T]) total() cell[T] {
 	if !w.known {
-		w.answer, w.known = w.sum(), true
+		w.answer = w.sum()
+		w.known = w.answer.err == nil // which may pass
 	}
 	return w.answer
 }
@@ -131,6 +132,13 @@ func (w *Window[T]) Current() (v T, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.current.value, w.current.full
+}
+
+// few reports whether the window merges its ticks only when it is asked.
+func (w *Window[T]) few() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.older.few
 }
 
 // Empty reports whether neither the open tick nor a sealed one has a value.

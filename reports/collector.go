@@ -103,26 +103,48 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // when too much waits to be stored, of this tenant or of all, or
 // bucket.ErrClosed. The report is then in no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) (err error) {
-	ctx, adding := spans.Child(ctx, "Add")
+	ctx, adding := begunAdd(ctx, tenant, from)
 	defer func() { adding.End(err) }()
+	if err := c.mayAdd(ctx, tenant); err != nil {
+		return err
+	}
+	if r == nil {
+		return &InvalidError{errors.New("it is nil")}
+	}
+	return c.take(tenant, r, nil, from)
+}
+
+// begunAdd begins the span of a report that is taken.
+func begunAdd(ctx context.Context, tenant string, from Origin) (context.Context, tracing.Span) {
+	ctx, adding := spans.Child(ctx, "Add")
 	adding.Text(tracing.Tenant, tenant)
 	adding.Int(tracing.Bytes, from.Size)
+	return ctx, adding
+}
+
+func (c *Collector) mayAdd(ctx context.Context, tenant string) error {
 	if err := errors.Join(ctx.Err(), c.hub.check(tenant)); err != nil {
 		return err
 	}
-	switch {
-	case c.closed.Load():
+	if c.closed.Load() {
 		return bucket.ErrClosed
-	case r == nil:
-		return &InvalidError{errors.New("it is nil")}
 	}
+	return nil
+}
+
+// take takes a report, and the blob that it was decoded from if that may be
+// stored.
+func (c *Collector) take(tenant string, r *report.Report, blob []byte, from Origin) error {
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
 	r, dropped, err := admissible(r, c.maxNodes)
 	c.metrics.countDropped(tenant, dropped)
 	if err != nil {
 		return &InvalidError{err}
 	}
-	return c.admit(tenant, r, from.Probe)
+	if len(dropped) > 0 {
+		blob = nil // which still holds them
+	}
+	return c.admit(tenant, r, blob, from.Probe)
 }
 
 // admissible returns a report upgraded, without the topologies of more than so
@@ -139,16 +161,24 @@ func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, droppe
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
-func (c *Collector) admit(tenant string, r *report.Report, probe string) error {
+func (c *Collector) admit(tenant string, r *report.Report, blob []byte, probe string) error {
 	if r.Shortcut {
 		c.hub.add(tenant, r, probe, c.now())
 		return nil
 	}
-	if err := c.live.Add(tenant, r); err != nil {
+	if err := c.keep(tenant, r, blob); err != nil {
 		return err
 	}
 	c.hub.supersede(tenant, r, probe)
 	return nil
+}
+
+// keep adds a report to the live window, with its blob if there is one.
+func (c *Collector) keep(tenant string, r *report.Report, blob []byte) error {
+	if blob == nil {
+		return c.live.Add(tenant, r)
+	}
+	return c.live.AddBlob(tenant, r, blob)
 }
 
 // WaitOn has a tenant's shortcuts signalled to a channel until UnWait; with

@@ -27,6 +27,7 @@ type conn struct {
 	served  bool // the request that came last has reached a handler
 	begun   bool // some of the next one has come
 	late    bool // and nothing more in time
+	unread  bool // the body of the last one was not read to its end
 }
 
 // leave takes the connection's place away: what is read from it from now on
@@ -78,7 +79,7 @@ func (c *conn) setPlain(plain bool) {
 func (c *conn) expect() {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
-	c.served, c.begun = false, false
+	c.served, c.begun, c.unread = false, false, false
 }
 
 // Read reads and notes what a close will want to know.
@@ -117,11 +118,45 @@ func (c *conn) CloseWrite() error {
 // Close gives the place back. A client of which half a header came is told why
 // no answer will: the server itself does not.
 func (c *conn) Close() error {
+	if c.lingers() {
+		c.linger()
+	}
 	if text := c.release(); text != "" {
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewell))
 		_, _ = io.WriteString(c.Conn, text)
 	}
 	return c.Conn.Close()
+}
+
+// A connection whose client is still sending what nobody will read is read from
+// for a while, or the client would find it broken, and not the answer: until
+// nothing comes for lingerIdle, for lingerMost, or for lingerBytes.
+const (
+	lingerIdle  = 500 * time.Millisecond
+	lingerMost  = 5 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// lingers reports whether the client is likely to be sending. When the server
+// closes there is no time for that.
+func (c *conn) lingers() bool {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	return c.unread && !c.late && !c.told && !c.closed && !c.of.closed
+}
+
+func (c *conn) linger() {
+	_ = c.CloseWrite()
+	until := time.Now().Add(lingerMost)
+	scratch := make([]byte, 16<<10)
+	for left := lingerBytes; left > 0 && time.Now().Before(until); {
+		_ = c.SetReadDeadline(time.Now().Add(lingerIdle))
+		n, err := c.Conn.Read(scratch)
+		if err != nil {
+			return
+		}
+		left -= n
+	}
 }
 
 // farewell is how long the last words of a connection may take. They fit into
@@ -237,6 +272,7 @@ func (t *turn) end() {
 	if t.working {
 		t.conn.working--
 	}
+	t.conn.unread = !t.working
 	t.conn.unlist()
 	t.conn.known = true
 	t.conn.list()

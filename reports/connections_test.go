@@ -242,6 +242,33 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
+// TestTooLargeIsTold holds: a client that sends all of a body that is too large,
+// and only then looks for an answer, finds it.
+func TestTooLargeIsTold(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *Options, h *HandlerOptions) { h.MaxBody = 1 << 20 })
+	address := listen(t, f)
+	for name, header := range map[string]string{
+		"at once": "Connection: close\r\nContent-Length: 30000000\r\n\r\n", "connection kept": "Content-Length: 30000000\r\n\r\n",
+		"in chunks": "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n1c9c380\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 5 {
+				client := dial(t, address, "POST /api/report HTTP/1.1\r\nHost: x\r\n"+mp+"\r\n"+header)
+				for range 30 {
+					if _, err := client.Write(make([]byte, 1_000_000)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if status, text := answered(t, client); status != 413 {
+					t.Errorf("%d %s", status, text)
+				}
+			}
+		})
+	}
+}
+
 // TestCloseWhileFull holds: a listener that is closed waits for no place.
 func TestCloseWhileFull(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte,
 		return nil, err
 	}
 	defer h.codings.leave()
-	return f(nil, rpt)
+	return f(make([]byte, 0, report.Size(rpt)*5/4), rpt) // enough for either form, where it would grow to twice that
 }
 
 // sendJSON sends a small value.

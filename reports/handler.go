@@ -47,11 +47,13 @@ type HandlerOptions struct {
 	// What would pass it is answered with 503. Default 256 MiB.
 	MaxBuffered int64
 	// Codings is how many reports are decoded or encoded at a time; others
-	// wait. Of those that come in and inflate to more than 2 MiB it is half as
-	// many, at least one, beside the others, which so never wait for them. It
+	// wait. Of those that come in and inflate to more than 2 MiB it is an
+	// eighth, at least one, beside the others, which so never wait for them. It
 	// bounds the memory that takes: to 64 MiB for the worst of up to 2 MiB, to
 	// about 600 MiB for the worst that MaxInflated lets through by default, a
-	// few MiB for real ones. Default GOMAXPROCS, at most 4.
+	// few MiB for real ones. Default four times GOMAXPROCS, at most 32: with no
+	// more than there are processors, those would be left to all other work
+	// whenever there is some.
 	Codings int
 
 	// MaxWaiting is how many requests may wait for a shortcut at a time, of
@@ -104,7 +106,7 @@ func (opts *HandlerOptions) withDefaults() (HandlerOptions, error) {
 	orDefault(&o.MaxBody, 16<<20)
 	orDefault(&o.MaxInflated, 64<<20)
 	orDefault(&o.MaxBuffered, 256<<20)
-	orDefault(&o.Codings, min(runtime.GOMAXPROCS(0), 4))
+	orDefault(&o.Codings, min(4*runtime.GOMAXPROCS(0), 32))
 	orDefault(&o.MaxWaiting, 1000)
 	orDefault(&o.MaxRange, 31*24*time.Hour)
 	orDefault(&o.Timeout, 60*time.Second)
@@ -210,7 +212,7 @@ func newHandler(from reader, c *Collector, hub *shortcutHub, opts *HandlerOption
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{reader: from, collector: c, hub: hub, opts: o, codings: make(gate, o.Codings), large: make(gate, max(o.Codings/2, 1)),
+	h := &Handler{reader: from, collector: c, hub: hub, opts: o, codings: make(gate, o.Codings), large: make(gate, max(o.Codings/8, 1)),
 		buffered: &budget{max: o.MaxBuffered + 2*room}, waiting: &budget{max: int64(o.MaxWaiting)}, metrics: m, begun: from.stored().now(),
 		stopping: make(chan struct{})}
 	h.routes = h.table()

@@ -154,12 +154,12 @@ func TestManyBusyRates(t *testing.T) {
 // is away: it is refused unread, and others go on, each within its own part.
 func TestTenantPending(t *testing.T) {
 	t.Parallel()
-	body := encode(t, hosts("h1"))
+	body := encode(t, hosts("h1")) // which waits as such while it is alone in its tick
 	size := report.Size(upgraded(t, decode(t, body)))
 	var opts *Options
 	f := setup(t, func(o *Options, h *HandlerOptions) {
 		h.TenantHeader, o.Live.MaxPending, o.Live.Backoff, opts = orgHeader, 12*size, time.Millisecond, o
-		o.Tenants = table(t, fmt.Sprintf("large pending=%d\ntiny pending=%d", 6*size, size-1))
+		o.Tenants = table(t, fmt.Sprintf("large pending=%d\ntiny pending=%d", 6*size, len(body)-1))
 	})
 	store := tiertest.NewFaulty(f.authority, 1)
 	store.Inject(tiertest.Fault{Op: tiertest.Put, Err: errors.New("away")})
@@ -195,7 +195,7 @@ func TestTenantPending(t *testing.T) {
 			t.Errorf("%s: %d bytes are still pending", tenant, n)
 		}
 	}
-	fill("greedy", 3)
+	f.post(t, body, orgHeader+": greedy")
 }
 
 // use puts a collector over another authority in place of the fixture's.

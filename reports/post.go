@@ -71,14 +71,27 @@ func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant stri
 		return false, err
 	}
 	defer g.leave()
+	err = h.add(ctx, tenant, f, data, limit, from)
+	body, ok := errors.AsType[*BodyError](err)
+	if !ok {
+		return false, err
+	}
+	e, ok := errors.AsType[*report.TooLargeError](err)
+	return ok && e.Limit == limit, refuseBody(body.Err)
+}
+
+// add adds the report in a body of at most limit bytes, inflated.
+func (h *Handler) add(ctx context.Context, tenant string, f form, data []byte, limit int64, from Origin) error {
+	if f.gzipped && !f.json {
+		return h.collector.AddBlob(ctx, tenant, data, limit, from)
+	}
 	_, decoding := spans.Child(ctx, "decode")
-	rpt, err := f.decode(data, limit)
+	r, err := f.decode(data, limit)
 	decoding.End(err)
 	if err != nil {
-		e, ok := errors.AsType[*report.TooLargeError](err)
-		return ok && e.Limit == limit, refuseBody(err)
+		return &BodyError{err}
 	}
-	return false, h.collector.Add(ctx, tenant, rpt, from)
+	return h.collector.Add(ctx, tenant, r, from)
 }
 
 // refuseBody says what is wrong with a body that does not decode.
@@ -118,9 +131,6 @@ func formOf(w http.ResponseWriter, r *http.Request) (f form, err error) {
 func (f form) decode(data []byte, limit int64) (*report.Report, error) {
 	if !f.gzipped && bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return nil, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
-	}
-	if f.gzipped && !f.json {
-		return report.Codec{MaxBytes: limit}.Decode(data)
 	}
 	plain, err := report.ReadBody(bytes.NewReader(data), f.gzipped, limit)
 	if err != nil {

@@ -88,7 +88,7 @@ func TestSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	const tree = "{GET /api/report {reports.Range {bucket.merge {bucket.fetch {tiered.Get {tiered.read}}}, bucket.plan}, reports.encode}, " +
-		"POST /api/report {reports.Add, reports.decode}}"
+		"POST /api/report {reports.Add {reports.decode}}}"
 	if got := outline(spans, client); got != tree {
 		t.Errorf("the client's: got  %s\nwant %s", got, tree)
 	}

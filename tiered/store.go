@@ -144,6 +144,17 @@ func (s *Store[T]) Encode(v T) ([]byte, error) {
 	return blob, nil
 }
 
+// Decode returns the value of a blob, which it does not keep: it undoes Encode,
+// and reads nothing. It waits while as many are being decoded as may be.
+func (s *Store[T]) Decode(blob []byte) (T, error) {
+	p := parcel[T]{blob: blob}
+	s.decoder.one(context.Background(), &p)
+	if p.err != nil {
+		return p.value, fmt.Errorf("tiered: decode: %w", p.err)
+	}
+	return p.value, nil
+}
+
 // Put stores a blob under a key that is not taken, and returns once the
 // authority has it; the caches get it later. When the key is taken nothing
 // changes and the error is ErrExists; after any other error, a *TierError,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -235,6 +236,21 @@ func TestEncode(t *testing.T) {
 	store, _ := tiered.New[string](refusing{}, h.blobs, nil)
 	if _, err := store.Encode("x"); !errors.Is(err, errUnsealed) {
 		t.Errorf("Encode: %v", err)
+	}
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	if v, err := h.Decode(seal("x")); err != nil || v != "x" {
+		t.Errorf("Decode: %q, %v", v, err)
+	}
+	if _, err := h.Decode([]byte("x")); !errors.Is(err, errUnsealed) {
+		t.Errorf("Decode: %v", err)
+	}
+	store, _ := tiered.New[string](refusing{}, h.blobs, nil)
+	if _, err := store.Decode(seal("x")); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("Decode: %v", err)
 	}
 }
 

@@ -164,6 +164,27 @@ func (c *Cache[K, V]) Remove(key K) {
 	s.list.Remove(key)
 }
 
+// Expire forgets the values whose time has passed, and looks at all for that.
+func (c *Cache[K, V]) Expire() {
+	if c == nil || c.ttl == 0 {
+		return
+	}
+	now := c.now()
+	for i := range c.shards {
+		c.shards[i].expire(now)
+	}
+}
+
+func (s *shard[K, V]) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range s.list.Keys() {
+		if it, ok := s.list.Peek(key); ok && !now.Before(it.expires) {
+			s.list.Remove(key)
+		}
+	}
+}
+
 // Len returns the number of values kept, those that have expired but were not
 // read since among them.
 func (c *Cache[K, V]) Len() (n int) {

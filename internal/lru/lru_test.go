@@ -301,3 +301,24 @@ func BenchmarkAdd(b *testing.B) {
 		i++
 	}
 }
+
+// TestExpire holds: what has expired leaves without being asked for, and
+// nothing else does.
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	c, err := lru.New[int, int](1000, &lru.Options{TTL: time.Minute, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		c.Add(i, i, 5)
+		now = now.Add(time.Second)
+	}
+	c.Expire()
+	if n, bytes := c.Len(), c.Bytes(); n != 59 || bytes != 5*59 {
+		t.Errorf("%d values of %d bytes are left, want those of the last minute", n, bytes)
+	}
+	var none *lru.Cache[int, int]
+	none.Expire()
+}

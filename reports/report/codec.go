@@ -51,15 +51,31 @@ func (c Codec) Encode(r *Report) ([]byte, error) {
 // Decode returns the report in a blob, see [DecodeMsgpack]. The report does not
 // keep the blob. The error is one of [ReadBody] or a [*SyntaxError].
 func (c Codec) Decode(blob []byte) (*Report, error) {
+	r, _, err := c.DecodeToKeep(blob)
+	return r, err
+}
+
+// DecodeToKeep is Decode, and tells whether the blob may be stored in place of
+// what Encode would make of the report: that holds no more, in forms that old
+// readers do not know, or in old ones, and is compressed to a quarter at least
+// unless it is short. What probes send may be kept. It saves more time than
+// decoding takes.
+func (c Codec) DecodeToKeep(blob []byte) (r *Report, keep bool, err error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()
 	plain, err := inflateBlob(b.plain[:0], blob, c.limit())
 	b.plain = plain
 	if err != nil {
-		return nil, fmt.Errorf("decode report: %w", err)
+		return nil, false, fmt.Errorf("decode report: %w", err)
 	}
-	return DecodeMsgpack(plain)
+	r, native, err := decodeMsgpack(plain)
+	return r, native && packedWell(len(blob), len(plain)), err
 }
+
+// short is how long a blob may be, in bytes, for its compression not to matter.
+const short = 4 << 10
+
+func packedWell(size, plain int) bool { return size <= short || size <= plain/4 }
 
 // DecodeFile returns the report in a file by the ending of its name:
 // ".msgpack.gz", ".msgpack", ".json.gz" or ".json". MaxBytes bounds what the

@@ -173,3 +173,15 @@ func BenchmarkValidate(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkExamine is BenchmarkDecode, Validate and Upgrade in one.
+func BenchmarkExamine(b *testing.B) {
+	blob := goldentest.Read(b, goldentest.Files(b, "k8s-node/*.msgpack.gz")[0])
+	b.ReportAllocs()
+	b.SetBytes(int64(len(blob)))
+	for b.Loop() {
+		if f, err := (report.Codec{}).Examine(blob); err != nil || f.Fault != nil {
+			b.Fatal(f, err)
+		}
+	}
+}

@@ -35,13 +35,20 @@ const (
 // 4 MiB of it by 8 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
 // keep data. An error is a [*SyntaxError].
 func DecodeMsgpack(data []byte) (*Report, error) {
+	r, _, err := decodeMsgpack(data)
+	return r, err
+}
+
+// decodeMsgpack is DecodeMsgpack, and tells whether data holds nothing that
+// [AppendMsgpack] would not write, or not in this way.
+func decodeMsgpack(data []byte) (r *Report, native bool, err error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
-	r, spent, err := d.decode(data)
-	if err != nil || spent <= memoryFree || spent <= 2*listed(r) {
-		return r, err
+	r, by, err := d.decode(data)
+	if err == nil && by.spent > memoryFree && by.spent > 2*listed(r) {
+		r, err = d.repack(r)
 	}
-	return d.repack(r)
+	return r, !by.foreign, err
 }
 
 // decoders keeps decoders for the strings that they have seen lately: the next
@@ -62,9 +69,17 @@ type decoder struct {
 	trail []string // the path to where it failed, innermost first
 
 	counted []*Node // nodes with counters that lack a time
+	foreign bool    // something was read that is not written any more, or in another way
 
-	words   words
+	words words
+	brief bool // the report is let go of before the next is read: nothing of it is allocated for good
+	arenas
+}
+
+// arenas are what the lists of a report are cut from.
+type arenas struct {
 	nodes   arena[Node]
+	places  arena[*Node]
 	latest  arena[Latest]
 	sets    arena[StringSet]
 	texts   arena[string]
@@ -72,22 +87,28 @@ type decoder struct {
 	samples arena[Sample]
 }
 
-// decode returns the report in data, and how many bytes were allocated for it.
-func (d *decoder) decode(data []byte) (r *Report, spent int64, err error) {
+// effort is what a decoder met.
+type effort struct {
+	spent   int64 // bytes that were allocated
+	foreign bool
+}
+
+// decode returns the report in data.
+func (d *decoder) decode(data []byte) (r *Report, by effort, err error) {
 	easy := min(len(data), memoryEasy)
 	limit := memoryFree + memoryFactor*int64(easy) + memoryTight*int64(len(data)-easy)
-	*d = decoder{in: data, limit: limit, left: limit, words: d.words}
-	defer func() { *d = decoder{words: d.words} }()
+	*d = decoder{in: data, limit: limit, left: limit, words: d.words, brief: d.brief, arenas: d.arenas}
+	defer func() { *d = decoder{words: d.words, brief: d.brief, arenas: d.arenas.after(d.brief)} }()
 	r = New()
 	d.report(r)
 	if d.err == nil && d.at < len(d.in) {
 		d.fail(ErrTrailing)
 	}
 	if d.err != nil {
-		return nil, 0, d.failure()
+		return nil, by, d.failure()
 	}
 	d.stampCounters(r)
-	return r, limit - d.left, nil
+	return r, effort{limit - d.left, d.foreign}, nil
 }
 
 // repack returns a report that holds on to less than r, whose memory has room
@@ -162,6 +183,7 @@ func (d *decoder) reportField(r *Report, name []byte) {
 	case "DNS":
 		r.DNS = d.dns()
 	case "nodes":
+		d.foreign = true
 		r.LegacyDNS = d.dns()
 	case "Sampling":
 		r.Sampling = d.sampling()

@@ -118,6 +118,8 @@ func (d *decoder) set() []string { return ascending(d.list(), orderStrings) }
 type arena[E any] struct {
 	free  []E
 	taken int // elements so far; a chunk adds at most a quarter to them
+
+	whole []E // of a decoder that is brief: the last chunk, to be used again
 }
 
 // take returns a list of n zero elements, nil if n is 0 or the decoder has no
@@ -128,6 +130,8 @@ func (a *arena[E]) take(d *decoder, n int) []E {
 	switch {
 	case n == 0:
 		return nil
+	case d.brief && a != nil:
+		a.reserve(n)
 	case a == nil || n >= slabMax/2:
 		return make([]E, n)
 	case n > len(a.free):
@@ -145,11 +149,28 @@ func ascending[E any](list []E, order func(a, b *E) int) []E {
 	if isAscending(list, order) {
 		return list
 	}
-	sort.Stable(&sorter[E]{list, order})
+	if len(list) <= fewElements {
+		insert(list, order)
+	} else {
+		sort.Stable(&sorter[E]{list, order})
+	}
 	if isAscending(list, order) {
 		return list
 	}
 	return lastOfEach(list, order)
+}
+
+// fewElements is how many elements are sorted by inserting one after the other:
+// most lists of a node are that short, and it allocates nothing.
+const fewElements = 12
+
+// insert sorts a short list. Equal elements keep their order.
+func insert[E any](list []E, order func(a, b *E) int) {
+	for i := 1; i < len(list); i++ {
+		for j := i; j > 0 && order(&list[j], &list[j-1]) < 0; j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
+	}
 }
 
 func isAscending[E any](list []E, order func(a, b *E) int) bool {

@@ -40,11 +40,11 @@ func (d *decoder) children() []*Node {
 
 // nodeList reads count nodes, and sorts them.
 func (d *decoder) nodeList(count int, one func() *Node) []*Node {
-	if count = d.spend(count, unsafe.Sizeof((*Node)(nil))); count == 0 {
+	nodes := d.placesOf(count)
+	if nodes == nil {
 		d.depth--
 		return nil
 	}
-	nodes := make([]*Node, count)
 	for i := range nodes {
 		if nodes[i] = one(); d.err != nil {
 			return nil
@@ -52,6 +52,18 @@ func (d *decoder) nodeList(count int, one func() *Node) []*Node {
 	}
 	d.depth--
 	return sortedNodes(nodes, d.home)
+}
+
+// placesOf returns room for so many nodes, which is a list of its own unless the
+// decoder is brief.
+func (d *decoder) placesOf(count int) []*Node {
+	if d.brief {
+		return d.places.take(d, count)
+	}
+	if count = d.spend(count, unsafe.Sizeof((*Node)(nil))); count == 0 {
+		return nil
+	}
+	return make([]*Node, count)
 }
 
 // sortedNodes returns the nodes in order, with the last of each identity only.
@@ -107,8 +119,10 @@ func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
 	case "children":
 		n.Children = d.children()
 	case "latestControls":
+		d.foreign = true
 		old.controls = keyed(d, nil, (*decoder).oldControl, orderOldControls)
 	case "counters":
+		d.foreign = true
 		old.counters = keyed(d, nil, (*decoder).oldCounter, orderLatest)
 	default:
 		d.skip()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -53,11 +54,23 @@ func (d *decoder) longRaw() []byte {
 	if d.null() {
 		return nil
 	}
+	if left := d.rest(); len(left) > 0 && left[0] != mpRaw16 && left[0] != mpRaw32 {
+		d.foreign = true
+	}
 	b, rest, err := msgp.ReadMapKeyZC(d.rest())
 	return take(d, b, rest, err)
 }
 
-func (d *decoder) text() string { return d.words.get(d.raw()) }
+func (d *decoder) text() string { return d.held(d.raw()) }
+
+// held returns part of the input as a string that may be held on to, as long as
+// the report may.
+func (d *decoder) held(b []byte) string {
+	if d.brief {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	return d.words.get(b)
+}
 
 // textLike reads a string that is likely to equal guess, which is then shared.
 func (d *decoder) textLike(guess string) string {
@@ -65,7 +78,7 @@ func (d *decoder) textLike(guess string) string {
 	if string(b) == guess {
 		return guess
 	}
-	return d.words.get(b)
+	return d.held(b)
 }
 
 func (d *decoder) bool() bool {
@@ -120,6 +133,7 @@ func (d *decoder) unsigned() uint64 {
 
 // whole reads a float that is an integer and at least the lowest.
 func (d *decoder) whole(lowest float64) int64 {
+	d.foreign = true
 	f := d.float()
 	if f != math.Trunc(f) || f < lowest || f >= 1<<63 {
 		d.malformed("%v is not an integer in range", f)
@@ -145,6 +159,9 @@ func (d *decoder) time() time.Time {
 	b := d.raw()
 	if len(b) == 0 {
 		return time.Time{}
+	}
+	if len(b) != 15 {
+		d.foreign = true
 	}
 	t, ok := parseTime(b)
 	if !ok {
@@ -194,6 +211,7 @@ func (d *decoder) usualTime(before, after string) (time.Time, bool) {
 
 // skip passes over a value of any shape.
 func (d *decoder) skip() {
+	d.foreign = true
 	switch msgp.NextType(d.rest()) {
 	case msgp.MapType:
 		d.skipAll(2 * d.openMap())

@@ -28,8 +28,13 @@ func DropTopologiesOver(r *Report, limit int) (*Report, []string) {
 
 // overLimit tells whether a topology holds more than limit nodes a host.
 func overLimit(r *Report, k Kind, limit int) bool {
-	hosts := max(1, len(r.Topologies[Host].Nodes))
-	return (len(r.Topologies[k].Nodes)-1)/hosts >= limit // as nodes > limit·hosts, without overflow
+	return tooMany(len(r.Topologies[k].Nodes), len(r.Topologies[Host].Nodes), limit)
+}
+
+// tooMany tells whether so many nodes are more than limit for each host; a limit
+// below 1 is none.
+func tooMany(nodes, hosts, limit int) bool {
+	return limit >= 1 && (nodes-1)/max(1, hosts) >= limit // as nodes > limit·hosts, without overflow
 }
 
 // copyOf returns a report whose fields may be replaced without touching r.

@@ -27,13 +27,19 @@ const MaxWindow = 24 * time.Hour
 //
 // The error names the first fault of each topology. It costs about a fifth
 // of decoding.
-func Validate(r *Report) error {
+func Validate(r *Report) error { return validator{}.report(r) }
+
+// validator validates what was decoded just now, of which the order is known to
+// be right, or any report.
+type validator struct{ decoded bool }
+
+func (v validator) report(r *Report) error {
 	if r == nil {
 		return errors.New("invalid report: it is nil")
 	}
-	faults := []error{validateHead(r)}
+	faults := []error{v.head(r)}
 	for k := range r.Topologies {
-		if err := validateTopology(&r.Topologies[k], Kind(k).Name()); err != nil {
+		if err := v.topology(&r.Topologies[k], Kind(k).Name()); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", Kind(k).Wire(), err))
 		}
 	}
@@ -43,7 +49,7 @@ func Validate(r *Report) error {
 	return nil
 }
 
-func validateHead(r *Report) error {
+func (v validator) head(r *Report) error {
 	last := time.Unix(0, 1<<63-1)
 	switch {
 	case !r.TS.IsZero() && (r.TS.Before(time.Unix(0, 0)) || r.TS.After(last)):
@@ -52,20 +58,20 @@ func validateHead(r *Report) error {
 		return fmt.Errorf("the window %v is not between 0 and %v", r.Window, MaxWindow)
 	}
 	return cmp.Or(
-		ordered("DNS", r.DNS, orderDNS),
-		ordered("nodes", r.LegacyDNS, orderDNS),
-		ordered("Plugins", r.Plugins, orderPlugins),
-		validateDNS(r.DNS),
-		validateDNS(r.LegacyDNS),
+		ordered(v, "DNS", r.DNS, orderDNS),
+		ordered(v, "nodes", r.LegacyDNS, orderDNS),
+		ordered(v, "Plugins", r.Plugins, orderPlugins),
+		v.dns(r.DNS),
+		v.dns(r.LegacyDNS),
 	)
 }
 
-func validateDNS(records []DNSRecord) error {
+func (v validator) dns(records []DNSRecord) error {
 	for i := range records {
 		r := &records[i]
 		err := cmp.Or(
-			ordered("forward", r.Forward, orderStrings),
-			ordered("reverse", r.Reverse, orderStrings),
+			ordered(v, "forward", r.Forward, orderStrings),
+			ordered(v, "reverse", r.Reverse, orderStrings),
 			named(r.Address),
 		)
 		if err != nil {
@@ -75,27 +81,27 @@ func validateDNS(records []DNSRecord) error {
 	return nil
 }
 
-func validateTopology(t *Topology, home string) error {
+func (v validator) topology(t *Topology, home string) error {
 	for i, n := range t.Nodes {
-		if err := validateNode(n, home, 0); err != nil {
+		if err := v.node(n, home, 0); err != nil {
 			return fmt.Errorf("nodes[%d]: %w", i, err)
 		}
 	}
 	for i := range t.TableTemplates {
-		if err := ordered("fixedRows", t.TableTemplates[i].FixedRows, orderFixedRows); err != nil {
+		if err := ordered(v, "fixedRows", t.TableTemplates[i].FixedRows, orderFixedRows); err != nil {
 			return err
 		}
 	}
 	return cmp.Or(
-		ordered("nodes", t.Nodes, func(a, b **Node) int { return compareNodes(*a, *b, home) }),
-		ordered("controls", t.Controls, orderControls),
-		ordered("metadata_templates", t.MetadataTemplates, orderMetadata),
-		ordered("metric_templates", t.MetricTemplates, orderMetricTemplates),
-		ordered("table_templates", t.TableTemplates, orderTables),
+		ordered(v, "nodes", t.Nodes, func(a, b **Node) int { return compareNodes(*a, *b, home) }),
+		ordered(v, "controls", t.Controls, orderControls),
+		ordered(v, "metadata_templates", t.MetadataTemplates, orderMetadata),
+		ordered(v, "metric_templates", t.MetricTemplates, orderMetricTemplates),
+		ordered(v, "table_templates", t.TableTemplates, orderTables),
 	)
 }
 
-func validateNode(n *Node, home string, depth int) error {
+func (v validator) node(n *Node, home string, depth int) error {
 	switch {
 	case n == nil:
 		return errors.New("it is nil")
@@ -106,13 +112,13 @@ func validateNode(n *Node, home string, depth int) error {
 	}
 	err := cmp.Or(
 		named(n.ID), named(n.Topology),
-		ordered("adjacency", n.Adjacency, orderStrings),
-		ordered("sets", n.Sets, orderSets),
-		ordered("parents", n.Parents, orderSets),
-		ordered("latest", n.Latest, orderLatest),
-		ordered("metrics", n.Metrics, orderMetrics),
-		validateValues(n),
-		validateChildren(n, home, depth+1),
+		ordered(v, "adjacency", n.Adjacency, orderStrings),
+		ordered(v, "sets", n.Sets, orderSets),
+		ordered(v, "parents", n.Parents, orderSets),
+		ordered(v, "latest", n.Latest, orderLatest),
+		ordered(v, "metrics", n.Metrics, orderMetrics),
+		v.values(n),
+		v.children(n, home, depth+1),
 	)
 	if err != nil {
 		return fmt.Errorf("%.64q: %w", n.ID, err)
@@ -120,16 +126,16 @@ func validateNode(n *Node, home string, depth int) error {
 	return nil
 }
 
-func validateChildren(n *Node, home string, depth int) error {
+func (v validator) children(n *Node, home string, depth int) error {
 	for i, child := range n.Children {
-		if err := validateNode(child, home, depth); err != nil {
+		if err := v.node(child, home, depth); err != nil {
 			return fmt.Errorf("children[%d]: %w", i, err)
 		}
 	}
-	return ordered("children", n.Children, func(a, b **Node) int { return compareNodes(*a, *b, home) })
+	return ordered(v, "children", n.Children, func(a, b **Node) int { return compareNodes(*a, *b, home) })
 }
 
-func validateValues(n *Node) error {
+func (v validator) values(n *Node) error {
 	for i := range n.Latest {
 		if err := named(n.Latest[i].Key); err != nil {
 			return err
@@ -137,17 +143,17 @@ func validateValues(n *Node) error {
 	}
 	for i := range n.Metrics {
 		m := &n.Metrics[i]
-		if err := cmp.Or(named(m.Key), ordered("samples", m.Samples, orderSamples)); err != nil {
+		if err := cmp.Or(named(m.Key), ordered(v, "samples", m.Samples, orderSamples)); err != nil {
 			return err
 		}
 	}
-	return cmp.Or(validateSets(n.Sets), validateSets(n.Parents))
+	return cmp.Or(v.sets(n.Sets), v.sets(n.Parents))
 }
 
-func validateSets(sets []StringSet) error {
+func (v validator) sets(sets []StringSet) error {
 	for i := range sets {
 		s := &sets[i]
-		if err := cmp.Or(named(s.Key), ordered(s.Key, s.Values, orderStrings)); err != nil {
+		if err := cmp.Or(named(s.Key), ordered(v, s.Key, s.Values, orderStrings)); err != nil {
 			return err
 		}
 	}
@@ -163,8 +169,8 @@ func named(name string) error {
 }
 
 // ordered checks that a list is in order and holds each key once.
-func ordered[E any](name string, list []E, order func(a, b *E) int) error {
-	if !isAscending(list, order) {
+func ordered[E any](v validator, name string, list []E, order func(a, b *E) int) error {
+	if !v.decoded && !isAscending(list, order) {
 		return fmt.Errorf("%.64q is not in order, or holds a key twice", name)
 	}
 	return nil

@@ -174,7 +174,8 @@ func (s *server) wireCollector() error {
 	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
-			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending), Committer: s.store.committer,
+			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
+			Committer: s.store.committer, Flushes: s.flushes(),
 			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
@@ -200,6 +201,15 @@ func (s *server) wireCollector() error {
 	}
 	s.handler, s.web = h, reports.NewServer(h)
 	return nil
+}
+
+// flushes is how many values are stored at a time: in a directory so many that
+// they share its syncs; elsewhere the collector's default, as in Scope.
+func (s *server) flushes() int {
+	if s.place.embedded() {
+		return 64
+	}
+	return 0
 }
 
 func (s *server) handlerOptions() *reports.HandlerOptions {

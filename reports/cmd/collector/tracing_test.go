@@ -152,7 +152,7 @@ func TestTraces(t *testing.T) {
 				t.Errorf("exit %d after %v: %s", code, took, r.stderr)
 			}
 			paths, others := to.paths(clientTrace, clientSpan), to.paths("", "")
-			for _, want := range append(c.asked, " > POST /api/report > reports.Add", " > POST /api/report > reports.decode", " > GET /api/report > reports.encode") {
+			for _, want := range append(c.asked, " > POST /api/report > reports.Add", " > POST /api/report > reports.Add > reports.decode", " > GET /api/report > reports.encode") {
 				if !slices.Contains(paths, want) {
 					t.Errorf("no span%s among\n%s", want, strings.Join(paths, "\n"))
 				}
