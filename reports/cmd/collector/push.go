@@ -22,7 +22,7 @@ var pushCommand = command{
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
 fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
 it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
-in this way for as long as --patience says, or when it would refuse any: with 401, 403 or 404. A report that
+in this way for as long as --patience says, or when it would refuse any: with 401, 403, 404 or 405. A report that
 the collector calls bad does not stop the others.
 
 ` + fileForms,

@@ -166,6 +166,7 @@ func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 		"another header": {http.StatusUnauthorized, []string{"--tenant", "t", "--tenant-header", "X"}, "the header X: --tenant-header must"},
 		"forbidden":      {http.StatusForbidden, nil, "403 Forbidden: no (a collector forbids only what a token"},
 		"no collector":   {http.StatusNotFound, nil, "404 Not Found: no (no collector answers at http://"},
+		"query service":  {http.StatusMethodNotAllowed, nil, "405 Method Not Allowed: no (a query service takes no reports: give"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
