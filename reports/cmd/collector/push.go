@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,8 @@ type pusher struct {
 
 	collector      *remote
 	posted, volume atomic.Int64
+	waits          sync.Once
+	warn           func(format string, args ...any)
 }
 
 func (u *pusher) check() error {
@@ -95,6 +98,7 @@ func (u *pusher) run(ctx context.Context, p *process, args []string) (err error)
 	if err != nil {
 		return err
 	}
+	u.warn = p.warn
 	defer u.collector.client.CloseIdleConnections()
 	start := time.Now()
 	err = u.all(ctx, b)
@@ -205,10 +209,14 @@ func (u *pusher) deliver(ctx context.Context, post *post) error {
 		if !errors.As(err, &again) {
 			return err
 		}
+		if ctx.Err() != nil {
+			return err
+		}
 		pause := max(wait/2+rand.N(wait), again.after)
 		if time.Now().Add(pause).After(end) {
 			return &gaveUpError{u.patience, err}
 		}
+		u.waits.Do(func() { u.warn("warning: it tries again, for %v at most: %v", u.patience, err) })
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
