@@ -299,6 +299,9 @@ func TestQuerierNamesMissingCollectors(t *testing.T) {
 			if w = c.get("/api/report"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 				t.Errorf("without collectors: %d %s", w.Code, w.Body)
 			}
+			if n := testutil.ToFloat64(c.metrics.missing); n != 6 {
+				t.Errorf("%v missing were counted after two questions that nobody answered, want 6", n)
+			}
 			c.clock.advance(time.Minute) // what is past is the store's
 			a, err = c.Report(t.Context(), "a", noon.Add(time.Second))
 			both := []string{c.collectors[0].name(), c.collectors[1].name()}
