@@ -1,70 +1,55 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"time"
 )
 
-// DurationVar defines a flag as flag.FlagSet does. What is wrong with a value is
-// said in words.
+// worded is the value of a flag that says in words what it must be.
+type worded[T any] struct {
+	to    *T
+	kind  string // what it must be
+	parse func(string) (T, error)
+}
+
+// define makes a flag of the value.
+func (v worded[T]) define(f *flags, name string, value T, usage string) {
+	*v.to = value
+	f.Var(v, name, usage)
+}
+
+// String is the value as text; package flag also asks it of a zero worded.
+func (v worded[T]) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return fmt.Sprint(*v.to)
+}
+
+func (v worded[T]) Set(text string) error {
+	value, err := v.parse(text)
+	if err != nil {
+		return fmt.Errorf("must be %s", v.kind)
+	}
+	*v.to = value
+	return nil
+}
+
+// DurationVar defines a flag as flag.FlagSet does, and so do the others; what
+// is wrong with a value they say in words.
 func (f *flags) DurationVar(to *time.Duration, name string, value time.Duration, usage string) {
-	*to = value
-	f.Var((*durationValue)(to), name, usage)
+	worded[time.Duration]{to, "a duration, as 90s or 1h30m", time.ParseDuration}.define(f, name, value, usage)
 }
 
-// IntVar defines a flag as flag.FlagSet does. What is wrong with a value is said
-// in words.
 func (f *flags) IntVar(to *int, name string, value int, usage string) {
-	*to = value
-	f.Var((*intValue)(to), name, usage)
+	worded[int]{to, "a whole number", strconv.Atoi}.define(f, name, value, usage)
 }
 
-// Float64Var defines a flag as flag.FlagSet does. What is wrong with a value is
-// said in words.
 func (f *flags) Float64Var(to *float64, name string, value float64, usage string) {
-	*to = value
-	f.Var((*floatValue)(to), name, usage)
-}
-
-type durationValue time.Duration
-
-func (v *durationValue) String() string { return time.Duration(*v).String() }
-
-func (v *durationValue) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return errors.New("must be a duration, as 90s or 1h30m")
-	}
-	*v = durationValue(d)
-	return nil
-}
-
-type intValue int
-
-func (v *intValue) String() string { return strconv.Itoa(int(*v)) }
-
-func (v *intValue) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return errors.New("must be a whole number")
-	}
-	*v = intValue(n)
-	return nil
-}
-
-type floatValue float64
-
-func (v *floatValue) String() string { return strconv.FormatFloat(float64(*v), 'g', -1, 64) }
-
-func (v *floatValue) Set(text string) error {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return errors.New("must be a number")
-	}
-	*v = floatValue(n)
-	return nil
+	parse := func(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
+	worded[float64]{to, "a number", parse}.define(f, name, value, usage)
 }
 
 // ofFlag finds the name in what package flag says of a flag: one dash stands
