@@ -29,23 +29,32 @@ type jsonCodec struct{}
 func (jsonCodec) Encode(c Counters) ([]byte, error)          { return json.Marshal(c) }
 func (jsonCodec) Decode(blob []byte) (c Counters, err error) { return c, json.Unmarshal(blob, &c) }
 
-// Example keeps counters in memory and asks for the sum of the last minute.
+// Example keeps counters in memory, and asks for what they are now and for the
+// sum of the last minute.
 func Example() {
-	ctx := context.Background()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	store, err := tiered.New(jsonCodec{}, &tiered.MemTier{}, nil)
 	check(err)
 	counters, err := bucket.NewCollector(bucket.NewMemIndex(), store, addUp, nil)
 	check(err)
+	go counters.Run(ctx) // merges, stores and indexes, every 3 s
+
 	check(counters.Add("acme", Counters{"GET": 2}))
 	check(counters.Add("acme", Counters{"GET": 1, "POST": 1}))
-	check(counters.Flush(ctx)) // Run does so every 3 seconds
-
-	now := time.Now()
-	sum, err := counters.Range(ctx, "acme", now.Add(-time.Minute), now)
+	live, err := counters.At(ctx, "acme", time.Now())
 	check(err)
-	fmt.Println(sum["GET"], sum["POST"])
+	fmt.Println("live:", live["GET"], live["POST"])
+
+	check(counters.Flush(ctx)) // rather than wait for Run to do so
+	now := time.Now()
+	past, err := counters.Range(ctx, "acme", now.Add(-time.Minute), now)
+	check(err)
+	fmt.Println("past:", past["GET"], past["POST"])
 	check(counters.Close(ctx))
-	// Output: 3 1
+	// Output:
+	// live: 3 1
+	// past: 3 1
 }
 
 func check(err error) {

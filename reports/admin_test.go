@@ -168,7 +168,7 @@ func TestAdmin(t *testing.T) {
 	t.Parallel()
 	f := operate(t)
 	if rows := f.page(t, "/admin/").rows("tenant-table"); !strings.HasPrefix(rows[1], "silent | 4 min ago | ") ||
-		!strings.HasPrefix(rows[2], "acme | 3 s ago | 4 | – | 10, 10 B | 5, ") {
+		!strings.HasPrefix(rows[2], "acme | 3 s ago | 4 | – | 10 · 10 B | 5 · ") {
 		t.Errorf("after the one that is stuck: %q", rows[1:3])
 	}
 	for target, want := range map[string]struct {
@@ -180,14 +180,14 @@ func TestAdmin(t *testing.T) {
 		bars     int
 		contains []string
 	}{
-		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3, 13.9 KiB | 3, 3 B | 0, 0 B", "absent", "… and 8 more: name a part of the id.", 0, nil},
+		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3 · 13.9 KiB | 3 · 3 B | 0 · 0 B", "absent", "… and 8 more: name a part of the id.", 0, nil},
 		"/admin/?tenant=acme": {nil, 1, "acme | ", "Tenant acme", "absent", 135,
 			[]string{"2690 stored in 135 of 180 minutes, at most 20 in one; longest gap 19 min from 10:12 to 10:31 UTC.", "container:1, host:2",
 				"curl -H 'X-Scope-OrgID: acme' …/api/report"}},
 		"/admin/?tenant=acme&hours=1": {nil, 1, "acme | ", "Tenant acme", "absent", 60, []string{"1190 stored in 60 of 60 minutes, at most 20 in one."}},
-		"/admin/?tenant=stuck": {nil, 1, "stuck | 0 s ago | 3 | 3, ", "Tenant stuck", "absent", 1,
+		"/admin/?tenant=stuck": {nil, 1, "stuck | 0 s ago | 3 | 3 · ", "Tenant stuck", "absent", 1,
 			[]string{"0 stored in 0 of 180 minutes, at most 3 in one; 3 waiting to be stored.", "h2;<host>: host:1"}},
-		"/admin/?tenant=silent": {nil, 1, "silent | 4 min ago | 0 | – | 1, 1 B | 1, ", "Tenant silent", "absent", 1,
+		"/admin/?tenant=silent": {nil, 1, "silent | 4 min ago | 0 | – | 1 · 1 B | 1 · ", "Tenant silent", "absent", 1,
 			[]string{"1 stored in 1 of 180 minutes, at most 1 in one; longest gap 3 min from 12:00 to 12:03 UTC.", "live window empty"}},
 		"/admin/?tenant=other":   {nil, 100, "other-000 | 3 s ago | 1", "absent", "… and 5 more: name a part of the id.", 0, []string{"all 108"}},
 		"/admin/?tenant=er-10":   {nil, 5, "other-100 | ", "absent", "absent", 0, nil},

@@ -193,7 +193,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether it serves, and whether it is ready to
 </ul>
-<p>Add <code>?window=1m</code> to the first and fourth for another length, <code>timestamp=…</code> for the window
+<p>Add <code>?window=1m</code> to /api/report and /admin/summary for another length, <code>timestamp=…</code> for the window
 that ended then, RFC 3339 or Unix time, or <code>start=…&amp;end=…</code> for any range of up to 31 days.
 </html>
 `

@@ -159,19 +159,21 @@ func (c *checker) note(err error) {
 	c.result, c.until = err, time.Now().Add(checkAge)
 	switch {
 	case err != nil && !c.failing:
-		c.log.Log(context.Background(), severity(err), "readiness check failed", "check", c.Name, "optional", c.Optional, "err", err)
+		level, said := severity(err)
+		c.log.Log(context.Background(), level, said, "check", c.Name, "optional", c.Optional, "err", err)
 	case err == nil && c.failing:
 		c.log.Info("readiness check passes again", "check", c.Name)
 	}
 	c.failing = err != nil
 }
 
-// severity is lower for what is expected, such as a tick that has not ended.
-func severity(err error) slog.Level {
+// severity is lower for what is expected, such as a tick that has not ended, of
+// which the log does not say that it failed.
+func severity(err error) (level slog.Level, message string) {
 	if _, expected := errors.AsType[Unready](err); expected && !errors.Is(err, errSlow) {
-		return slog.LevelInfo
+		return slog.LevelInfo, "not ready yet"
 	}
-	return slog.LevelWarn
+	return slog.LevelWarn, "readiness check failed"
 }
 
 // health is whether a handler serves and is ready to.

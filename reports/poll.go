@@ -85,7 +85,10 @@ func (p *poll) silent() (n int) {
 	return n
 }
 
+// none is the error of a question that no collector has answered; each of them
+// is counted and logged as in an answer that lacks some.
 func (p *poll) none() error {
+	p.missing()
 	return &NoCollectorError{p.q.peers.collectors.String(), slices.DeleteFunc(slices.Clone(p.failed), func(err error) bool { return err == nil })}
 }
 
@@ -98,7 +101,7 @@ func (p *poll) missing() (names []string) {
 		}
 		names = append(names, p.calls[i].peer.name)
 		p.q.metrics.missing.Inc()
-		p.q.log.Warn("a collector is missing in an answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
+		p.q.log.Warn("a collector does not answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
 	}
 	if len(p.calls) == 0 {
 		names = append(names, p.q.peers.collectors.String())

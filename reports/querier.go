@@ -141,6 +141,9 @@ func (e *NoCollectorError) Error() string {
 	if len(e.Errs) == 0 {
 		return fmt.Sprintf("no collector is known at %s: try again later", e.Collectors)
 	}
+	if len(e.Errs) == 1 {
+		return fmt.Sprintf("the only collector does not answer: try again later: %v", e.Errs[0])
+	}
 	return fmt.Sprintf("none of %d collectors answers: try again later: %v", len(e.Errs), e.Errs[0])
 }
 

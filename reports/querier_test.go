@@ -292,19 +292,30 @@ func TestQuerierNamesMissingCollectors(t *testing.T) {
 				t.Errorf("%v missing were counted, want 2", n)
 			}
 			c.collectors[1].intercept(hook)
-			var none *NoCollectorError
-			if _, err = c.Report(t.Context(), "a", noon); !errors.As(err, &none) || len(none.Errs) != 2 {
-				t.Errorf("without collectors: %v", err)
-			}
-			if w = c.get("/api/report"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
-				t.Errorf("without collectors: %d %s", w.Code, w.Body)
-			}
+			c.wantNobody(t)
 			c.clock.advance(time.Minute) // what is past is the store's
 			a, err = c.Report(t.Context(), "a", noon.Add(time.Second))
 			both := []string{c.collectors[0].name(), c.collectors[1].name()}
 			slices.Sort(both)
 			c.want(t, a, err, both, hosts("stored"))
 		})
+	}
+}
+
+// wantNobody demands that a question about now is refused, and that each of the
+// two collectors that did not answer is counted at each of two questions.
+func (c *cluster) wantNobody(t *testing.T) {
+	t.Helper()
+	before := testutil.ToFloat64(c.metrics.missing)
+	var none *NoCollectorError
+	if _, err := c.Report(t.Context(), "a", noon); !errors.As(err, &none) || len(none.Errs) != 2 {
+		t.Errorf("without collectors: %v", err)
+	}
+	if w := c.get("/api/report"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("without collectors: %d %s", w.Code, w.Body)
+	}
+	if n := testutil.ToFloat64(c.metrics.missing); n != before+4 {
+		t.Errorf("%v missing were counted after two questions that nobody answered, want %v", n, before+4)
 	}
 }
 

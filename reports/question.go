@@ -53,7 +53,7 @@ func (h *Handler) question(p params) (question, error) {
 		length -= stored.window
 	}
 	if length > h.opts.MaxRange {
-		return q, refuse(http.StatusBadRequest, "the range is longer than %v: ask for a shorter one", h.opts.MaxRange)
+		return q, refuse(http.StatusBadRequest, "the range is longer than %s: ask for a shorter one", humanDuration(h.opts.MaxRange))
 	}
 	return q, nil
 }

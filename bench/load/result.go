@@ -21,7 +21,7 @@ type Siege struct {
 
 	Samples    []Sample
 	MaxPending int64   // bytes
-	Growth     float64 // of RSS over the last flatOver of the run, as a share
+	Growth     float64 // of RSS over the last flatOver of the run, or all of it, as a share
 	CPU        float64 // processors that the collector kept busy
 	Missed     int     // looks at the metrics that failed
 
@@ -91,7 +91,7 @@ func (r *Siege) write(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	writeMemory(w, r.Samples)
-	t = table{{"RSS grew", fmt.Sprintf("by %.1f %% over the last %v", 100*r.Growth, flatOver)},
+	t = table{{"RSS grew", fmt.Sprintf("by %.1f %% over the last %v", 100*r.Growth, min(flatOver, r.Duration))},
 		{"pending, at most", size(r.MaxPending)},
 		{"processors", fmt.Sprintf("%.2f busy", r.CPU)},
 		{"skipped", fmt.Sprint(r.Skipped)},

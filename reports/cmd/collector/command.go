@@ -60,6 +60,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if isHelp(args[0]) {
 		return p.exit("", help(stdout, args[1:]))
 	}
+	if isVersion(args[0]) {
+		return p.exit("", showVersion(stdout))
+	}
 	c := find(args[0])
 	if c == nil {
 		return p.exit("", unknown(args[0]))

@@ -76,7 +76,7 @@ func asUsage(err error) error {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	return &usageError{err.Error()}
+	return &usageError{dashed(err.Error())}
 }
 
 func (f *flags) check() error {

@@ -40,6 +40,7 @@ func overview(w io.Writer) error {
 		t.row("collector "+c.name, c.brief)
 	}
 	t.row("collector help SUBCOMMAND", "shows its flags")
+	t.row("collector version", "shows which one this is")
 	t.write(&b)
 	b.WriteString("\nExit codes: 0 done, 1 something failed, 2 wrong usage.\n")
 	_, err := io.WriteString(w, b.String())

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,7 @@ var pushCommand = command{
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
 fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
 it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
-in this way for as long as --patience says, or when it would refuse any: with 401, 403 or 404. A report that
+in this way for as long as --patience says, or when it would refuse any: with 401, 403, 404 or 405. A report that
 the collector calls bad does not stop the others.
 
 ` + fileForms,
@@ -78,6 +79,8 @@ type pusher struct {
 
 	collector      *remote
 	posted, volume atomic.Int64
+	waits          sync.Once
+	warn           func(format string, args ...any)
 }
 
 func (u *pusher) check() error {
@@ -95,6 +98,7 @@ func (u *pusher) run(ctx context.Context, p *process, args []string) (err error)
 	if err != nil {
 		return err
 	}
+	u.warn = p.warn
 	defer u.collector.client.CloseIdleConnections()
 	start := time.Now()
 	err = u.all(ctx, b)
@@ -205,10 +209,14 @@ func (u *pusher) deliver(ctx context.Context, post *post) error {
 		if !errors.As(err, &again) {
 			return err
 		}
+		if ctx.Err() != nil {
+			return err
+		}
 		pause := max(wait/2+rand.N(wait), again.after)
 		if time.Now().Add(pause).After(end) {
 			return &gaveUpError{u.patience, err}
 		}
+		u.waits.Do(func() { u.warn("warning: it tries again, for %v at most: %v", u.patience, err) })
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}

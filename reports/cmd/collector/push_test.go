@@ -166,6 +166,7 @@ func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 		"another header": {http.StatusUnauthorized, []string{"--tenant", "t", "--tenant-header", "X"}, "the header X: --tenant-header must"},
 		"forbidden":      {http.StatusForbidden, nil, "403 Forbidden: no (a collector forbids only what a token"},
 		"no collector":   {http.StatusNotFound, nil, "404 Not Found: no (no collector answers at http://"},
+		"query service":  {http.StatusMethodNotAllowed, nil, "405 Method Not Allowed: no (a query service takes no reports: give"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,9 +282,14 @@ func TestDeliverBacksOff(t *testing.T) {
 				at = append(at, time.Since(start))
 				return nil, net.ErrClosed
 			})}}}
+		var warned []string
+		u.warn = func(format string, args ...any) { warned = append(warned, fmt.Sprintf(format, args...)) }
 		err := u.deliver(t.Context(), &post{})
 		if !strings.Contains(fmt.Sprint(err), "gave up after 1m0s") {
 			t.Errorf("error %v", err)
+		}
+		if len(warned) != 1 || !strings.HasPrefix(warned[0], "warning: it tries again, for 1m0s at most: Post ") {
+			t.Errorf("warned %q, want one line at the first failure", warned)
 		}
 		if n := len(at); n < 10 || n > 40 || at[n-1] < 50*time.Second || time.Since(start) > time.Minute {
 			t.Errorf("%d tries at %v", n, at)

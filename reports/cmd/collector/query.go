@@ -93,7 +93,7 @@ func (q *question) run(ctx context.Context, p *process, args []string) error {
 // answer returns the report, and what else to show.
 func (q *question) answer(ctx context.Context, p *process) (*report.Report, []fact, error) {
 	if q.from != "" {
-		return q.askRemote(ctx)
+		return q.askRemote(ctx, p)
 	}
 	s, err := q.place.open(ctx, setup{logger: warnings(p.stderr), existing: true,
 		instead: "ask it with --from URL in place of --data, or stop it"})
@@ -121,15 +121,20 @@ func (q *question) rangeFact() fact {
 	return fact{"range", fmt.Sprintf("%s to %s (%v)", timeText(from), q.untilText(), to.Sub(from))}
 }
 
-func (q *question) askRemote(ctx context.Context) (*report.Report, []fact, error) {
+// askRemote asks a collector, or a query service: then some of what it would
+// answer may be missing, which goes to standard error, also with --json.
+func (q *question) askRemote(ctx context.Context, p *process) (*report.Report, []fact, error) {
 	c, err := q.remote.at(q.from, 1)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.client.CloseIdleConnections()
-	r, err := c.ask(ctx, q.parameters())
+	r, missing, err := c.ask(ctx, q.parameters())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
+	}
+	if missing != "" {
+		p.warn("warning: the answer is without what could not be asked: %s", missing)
 	}
 	if q.ownWindow() {
 		return r, []fact{{"range", "the collector's window before " + q.untilText()}}, nil

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 func TestQuestionsToCollectors(t *testing.T) {
@@ -48,6 +52,29 @@ func TestOffsetsAreFromOneNow(t *testing.T) {
 		_, err := f.parse([]string{from, "--start", "-15m", "--end", "now"}, func(string) (string, bool) { return "", false })
 		if got := q.rangeFact().value; err != nil || !strings.HasSuffix(got, want) {
 			t.Errorf("%s: the range is %q, %v, want %q", from, got, err, want)
+		}
+	}
+}
+
+// What a query service could not ask is said on standard error, and leaves the
+// report on standard output alone.
+func TestQueryNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for missing, want := range map[string]string{
+		"":         "",
+		"a:1, b:2": "collector: warning: the answer is without what could not be asked: a:1, b:2\n",
+	} {
+		s := newStub(t, func(w http.ResponseWriter, _ int) {
+			w.Header().Set("Timeblob-Missing", missing)
+			body, err := report.AppendMsgpack(nil, report.New())
+			if err != nil {
+				t.Error(err)
+			}
+			w.Write(body)
+		})
+		r := collect(t, "query", "--from", s.URL, "--at", "now", "--json")
+		if r.code != 0 || r.stderr != want || !json.Valid([]byte(r.stdout)) {
+			t.Errorf("missing %q: exit %d, said %q, %q", missing, r.code, r.stderr, r.stdout)
 		}
 	}
 }

@@ -117,30 +117,32 @@ func (r *remote) request(ctx context.Context, method string, query url.Values, b
 	return req, nil
 }
 
-// ask returns the collector's answer to a question.
-func (r *remote) ask(ctx context.Context, query url.Values) (*report.Report, error) {
+// ask returns the collector's answer to a question, and what is not in it: what
+// could not be asked, by name, or nothing.
+func (r *remote) ask(ctx context.Context, query url.Values) (answer *report.Report, missing string, err error) {
 	req, err := r.request(ctx, http.MethodGet, query, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	req.Header.Set("Accept", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := r.do(req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, r.refusal(resp)
+		return nil, "", r.refusal(resp)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if len(answer) > maxAnswer {
-		return nil, fmt.Errorf("the answer is larger than %s: ask for less time", humanBytes(maxAnswer))
+	if len(body) > maxAnswer {
+		return nil, "", fmt.Errorf("the answer is larger than %s: ask for less time", humanBytes(maxAnswer))
 	}
-	return report.DecodeMsgpack(answer)
+	answer, err = report.DecodeMsgpack(body)
+	return answer, clean(resp.Header.Get("Timeblob-Missing")), err
 }
 
 // refusalError is an answer that is not 200: its status, and the first line of
@@ -161,7 +163,8 @@ func (e *refusalError) Error() string {
 
 // toAll tells whether any other request would be refused as well.
 func (e *refusalError) toAll() bool {
-	return e.final || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, e.status)
+	return e.final || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed}, e.status)
 }
 
 func (r *remote) refusal(resp *http.Response) error {
@@ -196,6 +199,8 @@ func (r *remote) advice(resp *http.Response) string {
 			"http://user:password@ in the URL"
 	case status == http.StatusNotFound:
 		return "no collector answers at " + r.base.Redacted() + ": check the URL's port and path"
+	case status == http.StatusMethodNotAllowed:
+		return "a query service takes no reports: give the URL of a collector"
 	}
 	return ""
 }

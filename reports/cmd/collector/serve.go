@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,7 +29,7 @@ var serveCommand = command{
 		"--role query --collectors LIST --index URL --blobs URL [--cache URL] …",
 	},
 	brief: "takes what probes post, stores it and answers questions",
-	about: `Probes post to it, and query services and people ask it, at the address that it prints when it is ready.
+	about: `Probes post to it, and query services and people ask it, at the address that it prints once it listens.
 What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
 requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
 A second signal ends it at once.
@@ -115,15 +114,16 @@ func (s *server) defineHTTP(f *flags) {
 
 func (s *server) check() error {
 	switch {
-	case *s.maxPending == 0 || *s.memory == 0 || *s.maxBody == 0 || *s.maxInflated == 0 || s.maxTopologyNodes == 0:
-		return errors.New("--max-pending, --memory, --max-body, --max-inflated and --max-topology-nodes must not be 0")
+	case s.maxTopologyNodes == 0:
+		return errors.New("--max-topology-nodes must not be 0: a negative number is for no limit")
 	case s.maxConnections < 1:
 		return errors.New("--max-connections must be above 0")
 	case s.retention != 0 && s.retention < time.Hour:
 		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
 	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
-		positive("client-timeout", s.client))
+		positive("client-timeout", s.client), notZero("max-pending", s.maxPending), notZero("memory", s.memory),
+		notZero("max-body", s.maxBody), notZero("max-inflated", s.maxInflated))
 }
 
 func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
@@ -148,7 +148,7 @@ func (s *server) run(ctx context.Context, p *process, args []string) (err error)
 	if err := s.wire(); err != nil {
 		return asUsage(err) // flags that do not fit together
 	}
-	listener, err := net.Listen("tcp", s.listen)
+	listener, err := listen(ctx, "listen", s.listen)
 	if err != nil {
 		return err
 	}
@@ -222,15 +222,6 @@ func (s *server) handlerOptions() *reports.HandlerOptions {
 	}
 }
 
-// version returns the version that the command was built as.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "dev"
-	}
-	return info.Main.Version
-}
-
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
 func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
@@ -238,7 +229,7 @@ func (s *server) serve(ctx context.Context, p *process, listener net.Listener) e
 	running := make(chan error, 2)
 	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.ops.tls.serve(s.web, listener) }()
-	s.log.Info("collector is ready", "address", listener.Addr().String(), "store", s.place.String())
+	s.log.Info("serving", "role", string(s.role.role), "address", listener.Addr().String(), "store", s.place.String())
 	var failed error
 	left := 2
 	select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -40,7 +39,7 @@ func (d *debugListener) start(ctx context.Context, log *slog.Logger) error {
 	if d.address == "" {
 		return nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.address)
+	listener, err := listen(ctx, "debug-listen", d.address)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 
 // tenantForms is what help says about the tenants file.
 const tenantForms = `Each line of the file of --tenants is one tenant's: its id, and behind it, in any order, token=TEXT or
-token=sha256:HEX, as often as need be, and what it has in place of --tenant-rate, --max-tenant-pending,
+token=sha256:HEX, the sum that "printf %s TEXT | sha256sum" prints, as often as need be, and what it has in place of --tenant-rate, --max-tenant-pending,
 --max-body and --max-inflated: rate=N, pending=64MiB, size=4MiB and inflated=32MiB. What follows a # is a
 comment, and "" is the id of the single tenant. Once the file holds a token, requests need one, as
 "Authorization: Bearer TEXT" or as a probe's own "Scope-Probe token=TEXT", but for /, /metrics, /healthz and

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/timeblob/timeblob/reports/internal/bytesize"
+import (
+	"fmt"
+
+	"github.com/timeblob/timeblob/reports/internal/bytesize"
+)
 
 // size is a flag that holds a number of bytes.
 type size int64
@@ -14,6 +18,14 @@ func (s *size) Set(text string) error {
 		*s = size(n)
 	}
 	return err
+}
+
+// notZero refuses a flag that is 0.
+func notZero(name string, s *size) error {
+	if *s == 0 {
+		return fmt.Errorf("--%s must not be 0", name)
+	}
+	return nil
 }
 
 // size defines a flag of a number of bytes.
