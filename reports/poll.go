@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
 )
+
+// maxAsked is how many collectors are asked for their live windows at a time.
+const maxAsked = 32
 
 // poll is one question to all collectors.
 type poll struct {
@@ -34,13 +38,15 @@ func (q *Querier) poll(tenant string, from, to time.Time) *poll {
 type call struct {
 	peer      *peer
 	hub       *shortcutHub
+	told      bool // the collector said what it holds
 	shortcuts []shortcut
+	window    *report.Report // the live window, which holds the shortcuts; nil where it was not had
 }
 
 // Held makes a call a bucket.Source.
 func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
 	h, err := c.peer.held(ctx, tenant, from, to)
-	c.shortcuts = h.shortcuts
+	c.told, c.shortcuts = err == nil, h.shortcuts
 	for _, v := range h.Sealed {
 		c.hub.supersede(tenant, v.Value, "")
 	}
@@ -107,16 +113,25 @@ func (p *poll) missing() (names []string) {
 }
 
 // shortcuts returns the shortcuts that are shown, each once: those that the
-// collectors hold and, where one did not say, those that this service holds.
+// collectors hold and, where one did not say, as Scope's do not, those that this
+// service holds. Those that live windows hold are left out.
 func (p *poll) shortcuts() (all []*report.Report) {
 	var said []shortcut
+	seen := make(map[string]bool)
+	silent := false
 	for _, c := range p.calls {
-		said = append(said, c.shortcuts...)
+		silent = silent || !c.told
+		if c.window == nil {
+			said = append(said, c.shortcuts...)
+			continue
+		}
+		for _, s := range c.shortcuts {
+			seen[s.key] = true
+		}
 	}
-	if p.silent() > 0 {
+	if silent {
 		said = append(said, p.q.hub.held(p.tenant, p.q.now())...)
 	}
-	seen := make(map[string]bool)
 	for _, c := range said {
 		if !seen[c.key] {
 			all = append(all, c.report)
@@ -129,19 +144,27 @@ func (p *poll) shortcuts() (all []*report.Report) {
 // live returns the merge of the collectors' live windows. Missing begins with
 // what is missing already.
 func (p *poll) live(ctx context.Context, missing []string) (Answer, error) {
-	windows := make([]*report.Report, len(p.calls))
-	var asked sync.WaitGroup
+	var asked errgroup.Group // whose goroutines return no errors
+	asked.SetLimit(maxAsked)
 	for i, c := range p.calls {
-		asked.Go(func() { windows[i], p.failed[i] = c.peer.live(ctx, p.tenant) })
+		asked.Go(func() error {
+			c.window, p.failed[i] = c.peer.live(ctx, p.tenant)
+			return nil
+		})
 	}
-	asked.Wait()
+	_ = asked.Wait()
 	if err := ctx.Err(); err != nil {
 		return Answer{}, err
 	}
 	if p.silent() == len(p.calls) {
 		return Answer{}, p.none()
 	}
-	windows = slices.DeleteFunc(windows, nothing)
+	var windows []*report.Report
+	for _, c := range p.calls {
+		if !nothing(c.window) {
+			windows = append(windows, c.window)
+		}
+	}
 	if len(windows) == 0 {
 		return p.answer(nil, p.shortcuts(), append(missing, p.missing()...))
 	}
