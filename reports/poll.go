@@ -38,6 +38,7 @@ func (q *Querier) poll(tenant string, from, to time.Time) *poll {
 type call struct {
 	peer      *peer
 	hub       *shortcutHub
+	present   bool // the question is about now: the open tick belongs to it
 	told      bool // the collector said what it holds
 	shortcuts []shortcut
 	window    *report.Report // the live window, which holds the shortcuts; nil where it was not had
@@ -46,6 +47,9 @@ type call struct {
 // Held makes a call a bucket.Source.
 func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
 	h, err := c.peer.held(ctx, tenant, from, to)
+	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
+		h, err = holdings{}, c.peer.skewed(time.Unix(0, h.Next))
+	}
 	c.told, c.shortcuts = err == nil, h.shortcuts
 	for _, v := range h.Sealed {
 		c.hub.supersede(tenant, v.Value, "")
@@ -74,6 +78,13 @@ func (p *poll) ask(ctx context.Context) (*report.Report, error) {
 		return nil, p.none()
 	}
 	return a.Value, nil
+}
+
+// aboutNow makes the question one about now.
+func (p *poll) aboutNow() {
+	for _, c := range p.calls {
+		c.present = true
+	}
 }
 
 // plain reports whether one of Scope's collectors was met.

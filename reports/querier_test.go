@@ -42,6 +42,7 @@ type member struct {
 	handler *Handler
 	server  *httptest.Server
 	hook    atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
+	apart   atomic.Int64 // of its clock from the others', nanoseconds
 }
 
 func (m *member) name() string { return strings.TrimPrefix(m.server.URL, "http://") }
@@ -88,18 +89,18 @@ func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *clu
 
 func (c *cluster) member(t testing.TB, o Options) *member {
 	t.Helper()
-	collector, err := New(c.index, c.authority, &o)
-	if err != nil {
+	m, others := new(member), o.Now
+	o.Now = func() time.Time { return others().Add(time.Duration(m.apart.Load())) }
+	var err error
+	if m.Collector, err = New(c.index, c.authority, &o); err != nil {
 		t.Fatal(err)
 	}
-	h, err := NewHandler(collector, &HandlerOptions{TenantHeader: tenantHeader})
-	if err != nil {
+	if m.handler, err = NewHandler(m.Collector, &HandlerOptions{TenantHeader: tenantHeader}); err != nil {
 		t.Fatal(err)
 	}
-	m := &member{Collector: collector, handler: h}
 	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hook := m.hook.Load(); hook == nil || !(*hook)(w, r) {
-			h.ServeHTTP(w, r)
+			m.handler.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(m.server.Close)
