@@ -148,7 +148,7 @@ func validHeader(name string) bool {
 // reader answers questions: a *Collector or a *Querier.
 type reader interface {
 	ask(ctx context.Context, tenant string, q question) (Answer, error)
-	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
+	has(ctx context.Context, tenant string, at time.Time) (Answer, error)
 	stored() *archive
 	Checks() []Check
 

@@ -20,13 +20,14 @@ type poll struct {
 	q        *Querier
 	tenant   string
 	from, to time.Time
-	recent   bool // it reaches into the last window
+	recent   bool     // it reaches into the last window
+	unknown  []string // where collectors have not been found yet
 	calls    []*call
 	failed   []error // by call
 }
 
 func (q *Querier) poll(tenant string, from, to time.Time) *poll {
-	p := &poll{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window))}
+	p := &poll{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window)), unknown: q.peers.unknown()}
 	for _, known := range q.peers.known() {
 		p.calls = append(p.calls, &call{peer: known, hub: q.hub})
 	}
@@ -117,10 +118,7 @@ func (p *poll) missing() (names []string) {
 		p.q.metrics.missing.Inc()
 		p.q.log.Warn("a collector is missing in an answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
 	}
-	if len(p.calls) == 0 {
-		names = append(names, p.q.peers.collectors.String())
-	}
-	return names
+	return append(names, p.unknown...)
 }
 
 // shortcuts returns the shortcuts that are shown, each once: those that the

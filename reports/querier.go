@@ -209,6 +209,10 @@ func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) 
 
 // HasReports reports whether Report would find any, shortcuts aside.
 func (q *Querier) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
-	a, err := q.Report(ctx, tenant, at)
+	a, err := q.has(ctx, tenant, at)
 	return a.found, err
+}
+
+func (q *Querier) has(ctx context.Context, tenant string, at time.Time) (Answer, error) {
+	return q.Report(ctx, tenant, at)
 }

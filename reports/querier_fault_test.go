@@ -31,3 +31,43 @@ func TestClocksApart(t *testing.T) {
 		})
 	}
 }
+
+// TestMissingIsNamedEverywhere holds: each path on which a querier answers from
+// what collectors hold says which of them it could not ask.
+func TestMissingIsNamedEverywhere(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, nil)
+	c.collectors[0].server.Close()
+	for _, path := range []string{"/api", "/api/report", "/api/report?window=1m", "/api/probes", "/api/probes?sparse"} {
+		w := c.get(path)
+		if got := w.Header().Get(headerMissing); w.Code != 200 || got != c.collectors[0].name() {
+			t.Errorf("%s: %d, missing %q", path, w.Code, got)
+		}
+	}
+}
+
+// TestFixedCollectorsAreKnownAtOnce holds: those whose addresses are given are
+// asked before names are looked up and while none can be, and answers say which
+// names those are.
+func TestFixedCollectorsAreKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	places, err := ParseCollectors(c.collectors[0].name() + ",srv:_api._tcp.collector.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := NewQuerier(c.index, c.authority, places, &QuerierOptions{TenantHeader: tenantHeader, Now: c.clock.now,
+		Resolver: &records{err: errors.New("server is away")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.add(t, 0, "a", hosts("h0"))
+	for range 2 {
+		a, err := q.Report(t.Context(), "a", noon)
+		c.want(t, a, err, []string{"srv:_api._tcp.collector.test"}, hosts("h0"))
+		q.peers.refresh(t.Context())
+	}
+	if err := q.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
