@@ -332,6 +332,11 @@ func (h *Handler) getMetrics() answerer {
 	}
 }
 
+// maxStreams is how many requests HTTP/2 lets a connection have under way: each
+// takes some 25 kB, and limits of connections do not count them. A query service
+// that has more to ask opens another connection.
+const maxStreams = 32
+
 // NewServer returns a server for a handler that gives slow and idle clients
 // limited time. The caller listens, serves and shuts down, which ends the
 // requests that wait for a shortcut; [LimitConnections] limits what is open.
@@ -343,6 +348,7 @@ func NewServer(h *Handler) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ConnContext:       withConn,
 		ConnState:         noteState,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(h.endWaits)
