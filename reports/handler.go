@@ -245,9 +245,11 @@ func (h *Handler) table() map[string]route {
 		"/admin/":        {"admin", get(h.getAdmin)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
 	}
+	held := answerer(holdsNothing)
 	if h.collector != nil {
-		routes["/api/held"] = route{"api_held", get(h.getHeld)}
+		held = h.getHeld
 	}
+	routes["/api/held"] = route{"api_held", get(held)}
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}
 	}

@@ -70,6 +70,13 @@ func (h *Handler) getHeld(w http.ResponseWriter, r *http.Request) error {
 	return h.send(w, r, mime.FormatMediaType("multipart/mixed", map[string]string{"boundary": boundary}), body)
 }
 
+// holdsNothing refuses a querier that asks another one, or itself, as those do
+// that are found under the name of collectors. They would ask each other on and
+// on: not the 404 of Scope's collectors, which are then asked for more.
+func holdsNothing(http.ResponseWriter, *http.Request) error {
+	return refuse(http.StatusMisdirectedRequest, "this is a query service, which holds nothing: leave it out of the collectors that are asked")
+}
+
 // encodeHeld encodes what is held, as encode does a report; who takes the answer
 // slowly holds up nobody.
 func (h *Handler) encodeHeld(ctx context.Context, held holdings) (body []byte, boundary string, err error) {

@@ -39,8 +39,9 @@ func (q *Querier) poll(tenant string, from, to time.Time) *poll {
 type call struct {
 	peer      *peer
 	hub       *shortcutHub
-	present   bool // the question is about now: the open tick belongs to it
-	told      bool // the collector said what it holds
+	present   bool  // the question is about now: the open tick belongs to it
+	told      bool  // the collector said what it holds
+	err       error // why it did not
 	shortcuts []shortcut
 	window    *report.Report // the live window, which holds the shortcuts; nil where it was not had
 }
@@ -51,7 +52,7 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
 		h, err = holdings{}, c.peer.skewed(time.Unix(0, h.Next))
 	}
-	c.told, c.shortcuts = err == nil, h.shortcuts
+	c.told, c.err, c.shortcuts = err == nil, err, h.shortcuts
 	for _, v := range h.Sealed {
 		c.hub.supersede(tenant, v.Value, "")
 	}
@@ -150,12 +151,15 @@ func (p *poll) shortcuts() (all []*report.Report) {
 	return all
 }
 
-// live returns the merge of the collectors' live windows. Missing begins with
-// what is missing already.
+// live returns the merge of the live windows of the collectors that said what
+// they hold, or do not know how. Missing begins with what is missing already.
 func (p *poll) live(ctx context.Context, missing []string) (Answer, error) {
 	var asked errgroup.Group // whose goroutines return no errors
 	asked.SetLimit(maxAsked)
 	for i, c := range p.calls {
+		if p.failed[i] = c.err; c.err != nil && !errors.Is(c.err, errPlain) {
+			continue
+		}
 		asked.Go(func() error {
 			c.window, p.failed[i] = c.peer.live(ctx, p.tenant)
 			return nil

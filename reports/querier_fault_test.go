@@ -2,6 +2,10 @@ package reports
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -69,5 +73,37 @@ func TestFixedCollectorsAreKnownAtOnce(t *testing.T) {
 	}
 	if err := q.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestQueriersAmongCollectors holds: query services that are found under the
+// name of collectors are not asked by each other on and on, and are named; also
+// where live windows are asked for, beside one of Scope's collectors.
+func TestQueriersAmongCollectors(t *testing.T) {
+	t.Parallel()
+	for _, scopes := range []bool{false, true} {
+		c := newCluster(t, 1, nil)
+		if scopes {
+			c.collectors[0].intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/api/held" {
+					http.NotFound(w, r)
+				}
+				return r.URL.Path == "/api/held"
+			})
+		}
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) < 100 {
+				c.handler.ServeHTTP(w, r)
+			}
+		}))
+		defer server.Close()
+		c.peers.adopt([][]string{{c.collectors[0].server.URL, server.URL}}, nil)
+		c.add(t, 0, "a", hosts("h0"))
+		a, err := c.Report(t.Context(), "a", noon)
+		c.want(t, a, err, []string{strings.TrimPrefix(server.URL, "http://")}, hosts("h0"))
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked itself %d times, want once", n)
+		}
 	}
 }

@@ -455,7 +455,7 @@ func TestQueryHandler(t *testing.T) {
 	if c.handler.ServeHTTP(w, r); w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS" {
 		t.Errorf("a post: %d, allowed %s", w.Code, w.Header().Get("Allow"))
 	}
-	if w := c.get("/api/held?start=" + stamp(noon)); w.Code != 404 {
+	if w := c.get("/api/held?start=" + stamp(noon)); w.Code != 421 {
 		t.Errorf("what a querier holds: %d", w.Code)
 	}
 	for target, want := range map[string]string{
