@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,8 @@ import (
 // makes an answer of it that holds everything once.
 type Held[T any] struct {
 	// Version is another one after each seal of a tick that held a value, and
-	// after each change of a sealed value's entry. Collectors never share one.
+	// after each change of a sealed value's entry. Up to its last dash it is
+	// the same for all of a collector's, and no other collector's.
 	Version string
 	// Next is an instant, Unix nanoseconds, that no value sealed later
 	// precedes unless the clock is set back.
@@ -89,6 +91,12 @@ func (c *Collector[T]) heldOf(t *tenant[T], from, to int64) (h Held[T], values [
 // versionOf makes a version of this collector of a number.
 func (c *Collector[T]) versionOf(n uint64) string {
 	return c.id + "-" + strconv.FormatUint(n, 10)
+}
+
+// collector returns what the versions of a collector have in common; empty for
+// what nobody holds.
+func (h *Held[T]) collector() string {
+	return h.Version[:max(0, strings.LastIndexByte(h.Version, '-'))]
 }
 
 // extra returns the values that are not among the entries.

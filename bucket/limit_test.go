@@ -213,3 +213,28 @@ func TestPendingReturnsToNothing(t *testing.T) {
 		t.Errorf("%d bytes of all are still pending", n)
 	}
 }
+
+// TestManyTenantsFillAtOnce holds: tenants that add at the same moment do not
+// pass the limit of all together.
+func TestManyTenantsFillAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	for range 2000 {
+		opts := fast()
+		opts.MaxPending, opts.MaxTenantPending = 2, 2
+		c := s.collector(t, opts)
+		var adding sync.WaitGroup
+		begin := make(chan struct{})
+		for w := range 4 {
+			adding.Go(func() {
+				<-begin
+				_ = c.Add(fmt.Sprint("t", w), ids{w})
+			})
+		}
+		close(begin)
+		adding.Wait()
+		if n := c.Pending(); n > 2 {
+			t.Fatalf("%d are pending, want 2 at most", n)
+		}
+	}
+}

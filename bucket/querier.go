@@ -182,10 +182,19 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	return ctx.Err()
 }
 
-// extra returns the values held that are not among the entries.
+// extra returns the values held that are not among the entries. Of sources that
+// are one collector under several names the first counts.
 func (p *poll[T]) extra(entries []Entry) (values []T) {
+	heard := make(map[string]bool)
 	for i := range p.held {
-		values = append(values, p.held[i].extra(entries)...)
+		h := &p.held[i]
+		if id := h.collector(); id != "" {
+			if heard[id] {
+				continue
+			}
+			heard[id] = true
+		}
+		values = append(values, h.extra(entries)...)
 	}
 	return values
 }

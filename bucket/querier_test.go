@@ -312,6 +312,16 @@ func TestQuerierNamesSourcesThatFail(t *testing.T) {
 	}
 }
 
+// TestQuerierAsksOneTwice holds: a collector that stands twice among the
+// sources, as one that has two names may, counts once.
+func TestQuerierAsksOneTwice(t *testing.T) {
+	t.Parallel()
+	s, one, two := rivals(t) // each with a sealed value
+	mustAdd(t, one, "a", 3)
+	mustAdd(t, two, "a", 4)
+	wantIDs(t, "answer", ask(t, s.querier(t), one, two, one).Value, nil, ids{1, 2, 3, 4})
+}
+
 func TestQuerierErrors(t *testing.T) {
 	t.Parallel()
 	from, to := always()

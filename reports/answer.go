@@ -83,6 +83,12 @@ func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time)
 	return c.live.Has(ctx, tenant, at.Add(-c.live.Window()), at)
 }
 
+// has answers, without a report, whether there is any.
+func (c *Collector) has(ctx context.Context, tenant string, at time.Time) (Answer, error) {
+	found, err := c.HasReports(ctx, tenant, at)
+	return Answer{found: found}, err
+}
+
 // held returns what the collector holds of a tenant in a range, and its
 // shortcuts. Shortcuts come first: what supersedes one is held before it leaves.
 func (c *Collector) held(ctx context.Context, tenant string, q question) (h holdings, err error) {

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -356,4 +359,47 @@ func TestLimitBeneathTLS(t *testing.T) {
 	if status, _ := answered(t, third); status != 200 {
 		t.Errorf("%d", status)
 	}
+}
+
+// TestStreams holds: a connection that speaks HTTP/2 has only so many requests
+// under way; for more a client opens another one.
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil).handler
+	server := httptest.NewUnstartedServer(nil)
+	server.Config, server.EnableHTTP2 = NewServer(h), true
+	server.StartTLS()
+	defer server.Close()
+	client := server.Client()
+	var conns atomic.Int64
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conns.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	if resp, err := client.Get(server.URL + "/healthz"); err != nil || resp.ProtoMajor != 2 {
+		t.Fatal(resp, err)
+	}
+	const requests = 2*maxStreams + 1
+	ctx, leave := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	for range requests {
+		asking.Go(func() {
+			r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/api/wait", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if resp, err := client.Do(r); err == nil {
+				t.Errorf("%s by HTTP/%d", resp.Status, resp.ProtoMajor)
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	within(t, "some do not wait", func() bool { return h.waiting.used.Load() == requests })
+	if n := conns.Load(); n < 3 {
+		t.Errorf("%d requests are under way on %d connections", requests, n)
+	}
+	leave()
+	asking.Wait()
+	within(t, "some wait still", func() bool { return h.waiting.used.Load() == 0 })
 }

@@ -113,11 +113,12 @@ func (h *Handler) getProbes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if sparse {
-		found, err := h.reader.HasReports(r.Context(), tenant, h.reader.stored().soon())
+		a, err := h.reader.has(r.Context(), tenant, h.reader.stored().soon())
 		if err != nil {
 			return err
 		}
-		return h.sendJSON(w, r, found)
+		tellMissing(w, a)
+		return h.sendJSON(w, r, a.found)
 	}
 	a, err := h.now(r.Context(), tenant)
 	if err != nil {
@@ -171,6 +172,7 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 		h.opts.Logger.WarnContext(r.Context(), "answered /api without plugins", "err", err)
 		return h.sendJSON(w, r, d)
 	}
+	tellMissing(w, a)
 	for _, p := range a.Report.Plugins {
 		d.Plugins = append(d.Plugins, plugin(p))
 	}

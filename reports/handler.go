@@ -150,7 +150,7 @@ func validHeader(name string) bool {
 // reader answers questions: a *Collector or a *Querier.
 type reader interface {
 	ask(ctx context.Context, tenant string, q question) (Answer, error)
-	HasReports(ctx context.Context, tenant string, at time.Time) (bool, error)
+	has(ctx context.Context, tenant string, at time.Time) (Answer, error)
 	stored() *archive
 	Checks() []Check
 
@@ -247,9 +247,11 @@ func (h *Handler) table() map[string]route {
 		"/admin/":        {"admin", get(h.getAdmin)},
 		"/admin/summary": {"admin_summary", get(h.getSummary)},
 	}
+	held := answerer(holdsNothing)
 	if h.collector != nil {
-		routes["/api/held"] = route{"api_held", get(h.getHeld)}
+		held = h.getHeld
 	}
+	routes["/api/held"] = route{"api_held", get(held)}
 	if h.opts.Gatherer != nil {
 		routes["/metrics"] = route{"metrics", get(h.getMetrics())}
 	}
@@ -334,6 +336,11 @@ func (h *Handler) getMetrics() answerer {
 	}
 }
 
+// maxStreams is how many requests HTTP/2 lets a connection have under way: each
+// takes some 25 kB, and limits of connections do not count them. A query service
+// that has more to ask opens another connection.
+const maxStreams = 32
+
 // NewServer returns a server for a handler that gives slow and idle clients
 // limited time. The caller listens, serves and shuts down, which ends the
 // requests that wait for a shortcut; [LimitConnections] limits what is open.
@@ -345,6 +352,7 @@ func NewServer(h *Handler) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ConnContext:       withConn,
 		ConnState:         noteState,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(h.endWaits)

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,17 +61,30 @@ func (h *Handler) getHeld(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.codings.enter(r.Context()); err != nil {
-		return err
-	}
-	defer h.codings.leave()
-	body, boundary, err := held.encode()
+	body, boundary, err := h.encodeHeld(r.Context(), held)
 	if err != nil {
 		return err
 	}
 	w.Header().Set(headerVersion, held.Version)
 	w.Header().Set(headerNext, strconv.FormatInt(held.Next, 10))
 	return h.send(w, r, mime.FormatMediaType("multipart/mixed", map[string]string{"boundary": boundary}), body)
+}
+
+// holdsNothing refuses a querier that asks another one, or itself, as those do
+// that are found under the name of collectors. They would ask each other on and
+// on: not the 404 of Scope's collectors, which are then asked for more.
+func holdsNothing(http.ResponseWriter, *http.Request) error {
+	return refuse(http.StatusMisdirectedRequest, "this is a query service, which holds nothing: leave it out of the collectors that are asked")
+}
+
+// encodeHeld encodes what is held, as encode does a report; who takes the answer
+// slowly holds up nobody.
+func (h *Handler) encodeHeld(ctx context.Context, held holdings) (body []byte, boundary string, err error) {
+	if err := h.codings.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer h.codings.leave()
+	return held.encode()
 }
 
 // encode returns the parts and what is between them.

@@ -95,7 +95,7 @@ func (opts *Options) withDefaults() (Options, error) {
 		return o, errors.New("reports: MaxInflated must not be negative")
 	}
 	o.shareLive()
-	o.shareStore()
+	shareStore(&o.Store, o.Namespace, o.Registerer, o.Now)
 	return o, nil
 }
 
@@ -132,15 +132,15 @@ func (o *Options) rate(tenant string) float64 {
 	return o.TenantRate
 }
 
-// shareStore gives the store what it was not given of its own.
-func (o *Options) shareStore() {
-	o.Store.Size = report.Size
-	orDefault(&o.Store.Namespace, o.Namespace)
-	if o.Store.Registerer == nil {
-		o.Store.Registerer = o.Registerer
+// shareStore gives a store what it was not given of its own.
+func shareStore(o *tiered.Options[*report.Report], namespace string, reg prometheus.Registerer, now func() time.Time) {
+	o.Size = report.Size
+	orDefault(&o.Namespace, namespace)
+	if o.Registerer == nil {
+		o.Registerer = reg
 	}
-	if o.Store.Now == nil {
-		o.Store.Now = o.Now
+	if o.Now == nil {
+		o.Now = now
 	}
 }
 

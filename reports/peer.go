@@ -144,6 +144,12 @@ func (p *peer) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("collector %s: %w", p.name, err)
 }
 
+// skewed is the error of a collector whose clock is so far from this process's
+// that what it holds of now is not in what is now here.
+func (p *peer) skewed(clock time.Time) error {
+	return fmt.Errorf("collector %s: its clock is at %s, further than a window from the one here: set the clocks", p.name, stamp(clock))
+}
+
 // statusError is an answer other than 200.
 type statusError struct {
 	name   string

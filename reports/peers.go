@@ -103,8 +103,23 @@ type peers struct {
 	failed bool       // the last look-up was not one of every name
 }
 
+// newPeers returns peers of which those at fixed addresses are known.
 func newPeers(c Collectors, resolver SRVResolver, a *asker, log *slog.Logger) *peers {
-	return &peers{collectors: c, resolver: resolver, asker: a, log: log, last: make([][]string, len(c.places))}
+	p := &peers{collectors: c, resolver: resolver, asker: a, log: log, last: make([][]string, len(c.places))}
+	found := make([][]string, len(c.places))
+	for i, place := range c.places {
+		found[i] = place.fixed()
+	}
+	p.adopt(found, nil)
+	return p
+}
+
+// fixed returns the base URL of an address; nil for a name.
+func (p place) fixed() []string {
+	if p.host == "" {
+		return nil
+	}
+	return []string{p.scheme + "://" + p.host}
 }
 
 // known returns the collectors. The slice is shared: nobody may change it.
@@ -112,6 +127,18 @@ func (p *peers) known() []*peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.list
+}
+
+// unknown returns the names of which no collector has been found yet.
+func (p *peers) unknown() (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, place := range p.collectors.places {
+		if p.last[i] == nil {
+			names = append(names, place.String())
+		}
+	}
+	return names
 }
 
 // run looks names up again and again until ctx ends.
@@ -144,8 +171,8 @@ func (p *peers) refresh(ctx context.Context) {
 
 // lookUp returns the base URLs of a place's collectors; nil with an error.
 func (p *peers) lookUp(ctx context.Context, at place) (bases []string, err error) {
-	if at.host != "" {
-		return []string{at.scheme + "://" + at.host}, nil
+	if bases = at.fixed(); bases != nil {
+		return bases, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

@@ -4,25 +4,30 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
 )
+
+// maxAsked is how many collectors are asked for their live windows at a time.
+const maxAsked = 32
 
 // poll is one question to all collectors.
 type poll struct {
 	q        *Querier
 	tenant   string
 	from, to time.Time
-	recent   bool // it reaches into the last window
+	recent   bool     // it reaches into the last window
+	unknown  []string // where collectors have not been found yet
 	calls    []*call
 	failed   []error // by call
 }
 
 func (q *Querier) poll(tenant string, from, to time.Time) *poll {
-	p := &poll{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window))}
+	p := &poll{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window)), unknown: q.peers.unknown()}
 	for _, known := range q.peers.known() {
 		p.calls = append(p.calls, &call{peer: known, hub: q.hub})
 	}
@@ -34,13 +39,20 @@ func (q *Querier) poll(tenant string, from, to time.Time) *poll {
 type call struct {
 	peer      *peer
 	hub       *shortcutHub
+	present   bool  // the question is about now: the open tick belongs to it
+	told      bool  // the collector said what it holds
+	err       error // why it did not
 	shortcuts []shortcut
+	window    *report.Report // the live window, which holds the shortcuts; nil where it was not had
 }
 
 // Held makes a call a bucket.Source.
 func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
 	h, err := c.peer.held(ctx, tenant, from, to)
-	c.shortcuts = h.shortcuts
+	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
+		h, err = holdings{}, c.peer.skewed(time.Unix(0, h.Next))
+	}
+	c.told, c.err, c.shortcuts = err == nil, err, h.shortcuts
 	for _, v := range h.Sealed {
 		c.hub.supersede(tenant, v.Value, "")
 	}
@@ -68,6 +80,13 @@ func (p *poll) ask(ctx context.Context) (*report.Report, error) {
 		return nil, p.none()
 	}
 	return a.Value, nil
+}
+
+// aboutNow makes the question one about now.
+func (p *poll) aboutNow() {
+	for _, c := range p.calls {
+		c.present = true
+	}
 }
 
 // plain reports whether one of Scope's collectors was met.
@@ -103,23 +122,29 @@ func (p *poll) missing() (names []string) {
 		p.q.metrics.missing.Inc()
 		p.q.log.Warn("a collector does not answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
 	}
-	if len(p.calls) == 0 {
-		names = append(names, p.q.peers.collectors.String())
-	}
-	return names
+	return append(names, p.unknown...)
 }
 
 // shortcuts returns the shortcuts that are shown, each once: those that the
-// collectors hold and, where one did not say, those that this service holds.
+// collectors hold and, where one did not say, as Scope's do not, those that this
+// service holds. Those that live windows hold are left out.
 func (p *poll) shortcuts() (all []*report.Report) {
 	var said []shortcut
+	seen := make(map[string]bool)
+	silent := false
 	for _, c := range p.calls {
-		said = append(said, c.shortcuts...)
+		silent = silent || !c.told
+		if c.window == nil {
+			said = append(said, c.shortcuts...)
+			continue
+		}
+		for _, s := range c.shortcuts {
+			seen[s.key] = true
+		}
 	}
-	if p.silent() > 0 {
+	if silent {
 		said = append(said, p.q.hub.held(p.tenant, p.q.now())...)
 	}
-	seen := make(map[string]bool)
 	for _, c := range said {
 		if !seen[c.key] {
 			all = append(all, c.report)
@@ -129,22 +154,33 @@ func (p *poll) shortcuts() (all []*report.Report) {
 	return all
 }
 
-// live returns the merge of the collectors' live windows. Missing begins with
-// what is missing already.
+// live returns the merge of the live windows of the collectors that said what
+// they hold, or do not know how. Missing begins with what is missing already.
 func (p *poll) live(ctx context.Context, missing []string) (Answer, error) {
-	windows := make([]*report.Report, len(p.calls))
-	var asked sync.WaitGroup
+	var asked errgroup.Group // whose goroutines return no errors
+	asked.SetLimit(maxAsked)
 	for i, c := range p.calls {
-		asked.Go(func() { windows[i], p.failed[i] = c.peer.live(ctx, p.tenant) })
+		if p.failed[i] = c.err; c.err != nil && !errors.Is(c.err, errPlain) {
+			continue
+		}
+		asked.Go(func() error {
+			c.window, p.failed[i] = c.peer.live(ctx, p.tenant)
+			return nil
+		})
 	}
-	asked.Wait()
+	_ = asked.Wait()
 	if err := ctx.Err(); err != nil {
 		return Answer{}, err
 	}
 	if p.silent() == len(p.calls) {
 		return Answer{}, p.none()
 	}
-	windows = slices.DeleteFunc(windows, nothing)
+	var windows []*report.Report
+	for _, c := range p.calls {
+		if !nothing(c.window) {
+			windows = append(windows, c.window)
+		}
+	}
 	if len(windows) == 0 {
 		return p.answer(nil, p.shortcuts(), append(missing, p.missing()...))
 	}

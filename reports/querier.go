@@ -161,7 +161,8 @@ func (q *Querier) ask(ctx context.Context, tenant string, about question) (Answe
 // Report returns the merge of the window that ends at an instant. For one that
 // has not passed yet that is the live window, what all collectors hold and
 // their shortcuts included; any earlier one is Range(at − window, at). It
-// fails with a *NoCollectorError where no collector answers.
+// fails with a *NoCollectorError where no collector answers. A collector whose
+// clock is a window or more from the querier's is missing.
 //
 // While the store fails, the live window is what collectors have in memory,
 // and the answer's Missing says "store".
@@ -172,8 +173,8 @@ func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a An
 	if at.Before(now) {
 		return q.Range(ctx, tenant, at.Add(-q.window), at)
 	}
-	// Collectors' clocks may be ahead, by a window at the most.
 	p := q.poll(tenant, now.Add(-q.window), q.soon())
+	p.aboutNow()
 	r, err := p.ask(ctx)
 	switch {
 	case p.plain():
@@ -211,6 +212,10 @@ func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) 
 
 // HasReports reports whether Report would find any, shortcuts aside.
 func (q *Querier) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
-	a, err := q.Report(ctx, tenant, at)
+	a, err := q.has(ctx, tenant, at)
 	return a.found, err
+}
+
+func (q *Querier) has(ctx context.Context, tenant string, at time.Time) (Answer, error) {
+	return q.Report(ctx, tenant, at)
 }

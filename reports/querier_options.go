@@ -97,20 +97,14 @@ func (opts *QuerierOptions) withDefaults() (QuerierOptions, error) {
 
 // share gives store and quantizer what they were not given of their own.
 func (o *QuerierOptions) share() {
-	o.Past.Size, o.Store.Size = report.Size, report.Size
+	shareStore(&o.Store, o.Namespace, o.Registerer, o.Now)
+	o.Past.Size = report.Size
 	orDefault(&o.Past.Namespace, o.Namespace)
-	orDefault(&o.Store.Namespace, o.Namespace)
 	if o.Past.Registerer == nil {
 		o.Past.Registerer = o.Registerer
 	}
-	if o.Store.Registerer == nil {
-		o.Store.Registerer = o.Registerer
-	}
 	if o.Past.Now == nil {
 		o.Past.Now = o.Now
-	}
-	if o.Store.Now == nil {
-		o.Store.Now = o.Now
 	}
 }
 

@@ -42,6 +42,7 @@ type member struct {
 	handler *Handler
 	server  *httptest.Server
 	hook    atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
+	apart   atomic.Int64 // of its clock from the others', nanoseconds
 }
 
 func (m *member) name() string { return strings.TrimPrefix(m.server.URL, "http://") }
@@ -88,18 +89,18 @@ func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *clu
 
 func (c *cluster) member(t testing.TB, o Options) *member {
 	t.Helper()
-	collector, err := New(c.index, c.authority, &o)
-	if err != nil {
+	m, others := new(member), o.Now
+	o.Now = func() time.Time { return others().Add(time.Duration(m.apart.Load())) }
+	var err error
+	if m.Collector, err = New(c.index, c.authority, &o); err != nil {
 		t.Fatal(err)
 	}
-	h, err := NewHandler(collector, &HandlerOptions{TenantHeader: tenantHeader})
-	if err != nil {
+	if m.handler, err = NewHandler(m.Collector, &HandlerOptions{TenantHeader: tenantHeader}); err != nil {
 		t.Fatal(err)
 	}
-	m := &member{Collector: collector, handler: h}
 	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hook := m.hook.Load(); hook == nil || !(*hook)(w, r) {
-			h.ServeHTTP(w, r)
+			m.handler.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(m.server.Close)
@@ -368,14 +369,62 @@ func TestQuerierAsksScopesCollectors(t *testing.T) {
 	c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"))
 }
 
+// TestShortcutsOfScopesCollectors holds: what a shortcut said that one of
+// Scope's collectors took, which only the bus and the cache tell, is in the live
+// answer until a window has passed, and once.
+func TestShortcutsOfScopesCollectors(t *testing.T) {
+	t.Parallel()
+	bus, cache := new(fakeBus), new(tiered.MemTier)
+	c := newCluster(t, 2, func(o *Options, q *QuerierOptions, _ *cluster) {
+		o.Bus, o.ShortcutCache, q.Bus, q.ShortcutCache = bus, cache, bus, cache
+	})
+	c.collectors[0].intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/api/held" {
+			http.NotFound(w, r)
+		}
+		return r.URL.Path == "/api/held"
+	})
+	waiter := make(chan struct{}, 1)
+	if err := c.WaitOn("a", waiter); err != nil {
+		t.Fatal(err)
+	}
+	defer c.UnWait("a", waiter)
+	at := noon.UnixNano() + 1000
+	key := bucket.RowAt("a", at).BlobKey(at)
+	said := counted(1)
+	said.Shortcut = true
+	if err := cache.Put(t.Context(), key, encode(t, said)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Publish(t.Context(), "a", []byte(key)); err != nil {
+		t.Fatal(err)
+	}
+	<-waiter
+	own := container("c2", "h1")
+	own.Shortcut, own.TS, own.Sampling = true, noon.Add(time.Second), report.Sampling{Count: 1, Total: 1}
+	c.add(t, 1, "a", own)
+	c.add(t, 1, "a", hosts("h1"))
+	a, err := c.Report(t.Context(), "a", noon.Add(time.Second))
+	if err != nil || containers(a.Report) != 2 || a.Report.Sampling.Count != 2 {
+		t.Errorf("%d shortcuts are shown, %d counted, error %v", containers(a.Report), a.Report.Sampling.Count, err)
+	}
+	c.clock.advance(time.Minute)
+	if a, err = c.Report(t.Context(), "a", c.clock.now()); err != nil || containers(a.Report) != 0 {
+		t.Errorf("a minute later: %d, error %v", containers(a.Report), err)
+	}
+}
+
 // TestQuerierWithoutStore asks about now while the index fails.
 func TestQuerierWithoutStore(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2, func(_ *Options, _ *QuerierOptions, c *cluster) { c.index = failingIndex{bucket.NewMemIndex()} })
 	c.add(t, 0, "a", hosts("h0"))
 	c.add(t, 1, "a", hosts("h1"))
+	cut := counted(1)
+	cut.Shortcut = true
+	c.add(t, 1, "a", cut)
 	a, err := c.Report(t.Context(), "a", noon)
-	c.want(t, a, err, []string{"store"}, hosts("h0"), hosts("h1"))
+	c.want(t, a, err, []string{"store"}, hosts("h0"), hosts("h1"), cut)
 	if _, err := c.Range(t.Context(), "a", noon, noon.Add(time.Second)); err == nil {
 		t.Error("a range without the store is answered")
 	}
@@ -417,7 +466,7 @@ func TestQueryHandler(t *testing.T) {
 	if c.handler.ServeHTTP(w, r); w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS" {
 		t.Errorf("a post: %d, allowed %s", w.Code, w.Header().Get("Allow"))
 	}
-	if w := c.get("/api/held?start=" + stamp(noon)); w.Code != 404 {
+	if w := c.get("/api/held?start=" + stamp(noon)); w.Code != 421 {
 		t.Errorf("what a querier holds: %d", w.Code)
 	}
 	for target, want := range map[string]string{

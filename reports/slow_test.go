@@ -127,30 +127,39 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestSlowReader holds: a client that does not take its answer loses it, and
-// what it held is free again.
+// TestSlowReader holds: a client that does not take its answer loses it, what
+// it held is free again, and meanwhile it takes no place among those that are
+// being decoded or encoded.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout = 300 * time.Millisecond })
-	r := hosts("h1")
-	var noise strings.Builder
-	for i := range 1 << 20 {
-		fmt.Fprintf(&noise, "%d", i*i*7919)
+	for _, path := range []string{"/api/report", "/api/held?start=" + stamp(noon)} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, func(_ *Options, h *HandlerOptions) { h.ClientTimeout, h.Codings = 300*time.Millisecond, 1 })
+			r := hosts("h1")
+			var noise strings.Builder
+			for i := range 1 << 20 {
+				fmt.Fprintf(&noise, "%d", i*i*7919)
+			}
+			r.Topologies[report.Host].Nodes[0].Adjacency = []string{noise.String()}
+			f.add(t, "", r, "")
+			conn, err := net.Dial("tcp", listen(t, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bufio.NewReaderSize(conn, 16).ReadByte(); err != nil {
+				t.Fatal(err)
+			}
+			if len(f.handler.codings) != 0 {
+				t.Error("who takes an answer slowly holds a place among those that are encoded")
+			}
+			within(t, "the answer is held for who does not take it", func() bool { return f.handler.buffered.used.Load() == 0 })
+		})
 	}
-	r.Topologies[report.Host].Nodes[0].Adjacency = []string{noise.String()}
-	f.add(t, "", r, "")
-	conn, err := net.Dial("tcp", listen(t, f))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /api/report HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bufio.NewReaderSize(conn, 16).ReadByte(); err != nil {
-		t.Fatal(err)
-	}
-	within(t, "the answer is held for who does not take it", func() bool { return f.handler.buffered.used.Load() == 0 })
 }
 
 // TestKeepAlive holds: the deadlines of one request do not end the next.

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,7 +21,7 @@ func (h *Handler) tenant(r *http.Request) (string, error) {
 	case err != nil:
 		return "", err
 	case !caller.Peer:
-		return caller.Tenant, h.agrees(r, caller.Tenant)
+		return caller.Tenant, cmp.Or(h.hub.check(caller.Tenant), h.agrees(r, caller.Tenant))
 	case h.opts.TenantHeader == "":
 		return "", refuse(http.StatusForbidden, "the token is of a peer that names a tenant, and no header for that is configured")
 	}

@@ -99,6 +99,20 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestTokensOfNoSubject holds: the tenant of a token, too, is refused on every
+// path when there is a bus and its id is no subject.
+func TestTokensOfNoSubject(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(o *Options, h *HandlerOptions) {
+		o.Bus, o.Tenants, h.TenantHeader = new(fakeBus), table(t, "a..b token=t\n"), orgHeader
+	})
+	for _, path := range []string{"/api", "/api/report", "/api/probes", "/api/wait", "/admin/", "/admin/summary", "/api/held?start=" + stamp(noon)} {
+		if w := f.serve("GET", path, nil, bearer("t")); w.Code != 400 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
 // TestTokensWithoutHeader holds: where no header names tenants, tokens do.
 func TestTokensWithoutHeader(t *testing.T) {
 	t.Parallel()
