@@ -174,7 +174,7 @@ func (c *built) dropAtOnce(t *testing.T) {
 
 // maxBlast is how much memory bombs may take: what the worst body of 64 MiB is
 // decoded to, twice, as the garbage collector lets it lie about for a while.
-const maxBlast = 1500e6
+const maxBlast = 1800e6
 
 // check checks an answer.
 func (b bomb) check(t *testing.T, status int, said string) {
