@@ -35,7 +35,7 @@ const room = 512
 func readAll(dst []byte, src io.Reader, limit int64) ([]byte, error) {
 	for {
 		if cap(dst)-len(dst) < room {
-			dst = slices.Grow(dst, max(room, len(dst)))
+			dst = slices.Grow(dst, int(min(max(room, int64(len(dst))), limit+room-int64(len(dst)))))
 		}
 		n, err := src.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
