@@ -19,7 +19,7 @@ func newPeerMetrics(reg prometheus.Registerer, namespace string) (*peerMetrics, 
 	m := &peerMetrics{
 		known: registered(&f, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "collectors_known",
 			Help: "Collectors that are known at the moment."})),
-		missing:  f.counter("collectors_missing_total", "Collectors that were missing in an answer, once for each answer."),
+		missing:  f.counter("collectors_missing_total", "Collectors, and names of which none was found yet, that were missing in an answer, once for each answer."),
 		failures: f.counter("collector_lookup_failures_total", "Look-ups of collectors' names that failed."),
 		duration: registered(&f, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "collector_request_duration_seconds",

@@ -122,6 +122,7 @@ func (p *poll) missing() (names []string) {
 		p.q.metrics.missing.Inc()
 		p.q.log.Warn("a collector does not answer", "collector", p.calls[i].peer.name, "tenant", p.tenant, "err", err)
 	}
+	p.q.metrics.missing.Add(float64(len(p.unknown)))
 	return append(names, p.unknown...)
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // TestClocksApart holds: a collector whose clock is far from the querier's is
@@ -70,6 +72,9 @@ func TestFixedCollectorsAreKnownAtOnce(t *testing.T) {
 		a, err := q.Report(t.Context(), "a", noon)
 		c.want(t, a, err, []string{"srv:_api._tcp.collector.test"}, hosts("h0"))
 		q.peers.refresh(t.Context())
+	}
+	if n := testutil.ToFloat64(q.metrics.missing); n != 2 {
+		t.Errorf("%v missing were counted, want 2", n)
 	}
 	if err := q.Close(t.Context()); err != nil {
 		t.Error(err)
