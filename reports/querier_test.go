@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -23,118 +22,6 @@ import (
 )
 
 const tenantHeader = "X-Scope-OrgID"
-
-// cluster is collectors that share stores, each behind a server of its own,
-// and a querier that asks them all.
-type cluster struct {
-	*Querier
-	clock      *clock
-	index      bucket.Index
-	authority  tiered.Tier
-	registry   *prometheus.Registry
-	collectors []*member
-	handler    *Handler
-}
-
-// member is one collector of a cluster. Its hook, when set, sees requests first.
-type member struct {
-	*Collector
-	handler *Handler
-	server  *httptest.Server
-	hook    atomic.Pointer[func(w http.ResponseWriter, r *http.Request) (done bool)]
-	apart   atomic.Int64 // of its clock from the others', nanoseconds
-}
-
-func (m *member) name() string { return strings.TrimPrefix(m.server.URL, "http://") }
-
-func (m *member) intercept(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	m.hook.Store(&hook)
-}
-
-// newCluster starts n collectors on stores in memory. The functions change
-// options before they are used.
-func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *cluster)) *cluster {
-	t.Helper()
-	c := &cluster{clock: &clock{t: noon}, index: bucket.NewMemIndex(), authority: new(tiered.MemTier),
-		registry: prometheus.NewRegistry()}
-	qo := &QuerierOptions{TenantHeader: tenantHeader, Registerer: c.registry, Now: c.clock.now, Timeout: time.Minute}
-	o := &Options{Now: c.clock.now}
-	if change != nil {
-		change(o, qo, c)
-	}
-	var urls []string
-	for range n {
-		m := c.member(t, *o)
-		c.collectors = append(c.collectors, m)
-		urls = append(urls, m.server.URL)
-	}
-	places, err := ParseCollectors(strings.Join(urls, ","))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Querier, err = NewQuerier(c.index, c.authority, places, qo); err != nil {
-		t.Fatal(err)
-	}
-	if c.handler, err = NewQueryHandler(c.Querier, &HandlerOptions{TenantHeader: tenantHeader}); err != nil {
-		t.Fatal(err)
-	}
-	c.peers.refresh(t.Context())
-	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
-func (c *cluster) member(t testing.TB, o Options) *member {
-	t.Helper()
-	m, others := new(member), o.Now
-	o.Now = func() time.Time { return others().Add(time.Duration(m.apart.Load())) }
-	var err error
-	if m.Collector, err = New(c.index, c.authority, &o); err != nil {
-		t.Fatal(err)
-	}
-	if m.handler, err = NewHandler(m.Collector, &HandlerOptions{TenantHeader: tenantHeader}); err != nil {
-		t.Fatal(err)
-	}
-	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hook := m.hook.Load(); hook == nil || !(*hook)(w, r) {
-			m.handler.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(m.server.Close)
-	return m
-}
-
-// add gives a report to the collector at a place.
-func (c *cluster) add(t testing.TB, place int, tenant string, r *report.Report) {
-	t.Helper()
-	if err := c.collectors[place].Add(t.Context(), tenant, r, Origin{}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *cluster) flush(t testing.TB, places ...int) {
-	t.Helper()
-	for _, i := range places {
-		if err := c.collectors[i].Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// want compares an answer with the merge of reports, and what it misses.
-func (c *cluster) want(t testing.TB, a Answer, err error, missing []string, all ...*report.Report) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(a.Missing, missing) {
-		t.Errorf("missing %q, want %q", a.Missing, missing)
-	}
-	equal(t, a.Report, merged(t, all...))
-}
 
 // TestQuerierIsExact asks about windows and ranges of reports that are stored,
 // on their way, and in open ticks, at two collectors.
@@ -318,14 +205,6 @@ func (c *cluster) wantNobody(t *testing.T) {
 	if n := testutil.ToFloat64(c.metrics.missing); n != before+4 {
 		t.Errorf("%v missing were counted after two questions that nobody answered, want %v", n, before+4)
 	}
-}
-
-func (c *cluster) get(target string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("GET", target, nil)
-	r.Header.Set(tenantHeader, "a")
-	w := httptest.NewRecorder()
-	c.handler.ServeHTTP(w, r)
-	return w
 }
 
 // TestQuerierAsksScopesCollectors has one of Scope's among the collectors,
