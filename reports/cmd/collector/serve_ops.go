@@ -139,7 +139,7 @@ func (s *server) endRequests(ctx context.Context, listener net.Listener) {
 	if err == nil {
 		err = s.web.Shutdown(polite)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // which Shutdown may meet, and goes on
 		s.log.Warn("cut off requests that were under way", "error", err)
 		s.web.Close()
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -244,5 +245,47 @@ func TestClosingAStoreThatHangs(t *testing.T) {
 	o.deadline = time.Time{}
 	if err := o.close(func() error { return io.EOF }); err != io.EOF {
 		t.Errorf("error %v", err)
+	}
+}
+
+// reluctant is a listener of which Accept does not notice the first Close.
+type reluctant struct {
+	net.Listener
+	closes          atomic.Int64
+	accepting, done chan struct{} // closed by Accept, and by the second Close
+}
+
+func (l *reluctant) Accept() (net.Conn, error) {
+	close(l.accepting)
+	<-l.done
+	return nil, net.ErrClosed
+}
+
+func (l *reluctant) Close() error {
+	if l.closes.Add(1) == 2 {
+		close(l.done)
+	}
+	return l.Listener.Close()
+}
+
+// TestListenerClosedTwice holds: a shutdown that finds the listener closed has
+// nobody to cut off.
+func TestListenerClosedTwice(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: new(tiered.MemTier)})
+	said := &buffer{}
+	s.log = warnings(said)
+	l := &reluctant{Listener: must1(net.Listen("tcp", "127.0.0.1:0")), accepting: make(chan struct{}), done: make(chan struct{})}
+	served := make(chan error, 1)
+	go func() { served <- s.web.Serve(l) }()
+	<-l.accepting
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s.endRequests(ctx, l)
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) || l.closes.Load() != 2 || said.String() != "" {
+		t.Errorf("ended with %v, closed %d times, said %s", err, l.closes.Load(), said)
+	}
+	if err := s.runner.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }
