@@ -12,8 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // TestEveryAnswerHoldsEveryValueOnce asks without pause while values arrive,
@@ -22,15 +20,7 @@ import (
 func TestEveryAnswerHoldsEveryValueOnce(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken, Stored: true})
-	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
-		}
-		return indextest.Fault{}
-	})
+	s.flaky()
 	opts := fast()
 	opts.Tick, opts.Window = time.Millisecond, time.Second
 	checkAnswers(t, s.collector(t, opts))

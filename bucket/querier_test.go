@@ -133,19 +133,6 @@ func (p *poll) ask(t *testing.T, q *bucket.Querier[ids]) {
 	}
 }
 
-// flaky makes some puts fail, some of them in spite of having landed.
-func (s *stores) flaky() {
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
-	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
-		}
-		return indextest.Fault{}
-	})
-}
-
 // checkRun fails unless v holds the numbers from first on, each once, and at
 // least so many of them.
 func checkRun(t *testing.T, v ids, first, least int) {

@@ -107,6 +107,19 @@ func (s *stores) stored(t testing.TB, tenant string) ids {
 	return v
 }
 
+// flaky makes some puts fail, some of them in spite of having landed.
+func (s *stores) flaky() {
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
+	n := 0
+	s.index.Inject(func(call indextest.Call) indextest.Fault {
+		if n++; call.Op == indextest.Put && n%3 == 0 {
+			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+		}
+		return indextest.Fault{}
+	})
+}
+
 func upTo(n int) (v ids) {
 	for i := range n {
 		v = append(v, i)

@@ -4,6 +4,7 @@ package dnstest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ type Server struct {
 
 	mu      sync.Mutex                           // guards what follows
 	records map[string][]dnsmessage.ResourceBody // by name, in lower case, with its last dot
-	mute    bool
 }
 
 // Start starts a server without records, which ends with the test.
@@ -76,13 +76,6 @@ func (s *Server) SetA(name string, address [4]byte) {
 	s.set(name, []dnsmessage.ResourceBody{&dnsmessage.AResource{A: address}})
 }
 
-// Mute makes the server leave questions unanswered, or answer again.
-func (s *Server) Mute(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mute = on
-}
-
 func (s *Server) set(name string, bodies []dnsmessage.ResourceBody) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,23 +93,23 @@ func (s *Server) serve() {
 		if err != nil {
 			return
 		}
-		if answer, err := s.answer(packet[:n]); err == nil && answer != nil {
+		if answer, err := s.answer(packet[:n]); err == nil {
 			_, _ = s.conn.WriteTo(answer, from)
 		}
 	}
 }
 
-// answer returns what to answer to a packet; nil for nothing.
+// answer returns what to answer to a packet.
 func (s *Server) answer(packet []byte) ([]byte, error) {
 	var m dnsmessage.Message
-	if err := m.Unpack(packet); err != nil || len(m.Questions) == 0 {
+	if err := m.Unpack(packet); err != nil {
 		return nil, err
+	}
+	if len(m.Questions) == 0 {
+		return nil, errors.New("a packet without a question")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mute {
-		return nil, nil
-	}
 	m.Response, m.Authoritative, m.Additionals = true, true, nil
 	question := m.Questions[0]
 	bodies := s.records[strings.ToLower(question.Name.String())]
