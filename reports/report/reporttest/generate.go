@@ -20,11 +20,6 @@ func Report() *rapid.Generator[*report.Report] {
 	return rapid.Custom(drawReport)
 }
 
-// Node generates nodes as they may stand in a topology of the kind.
-func Node(kind report.Kind) *rapid.Generator[*report.Node] {
-	return rapid.Custom(func(t *rapid.T) *report.Node { return drawNode(t, kind, 2, false) })
-}
-
 // Time generates instants, some of them equal, some a nanosecond apart, some
 // zero.
 func Time() *rapid.Generator[time.Time] {
