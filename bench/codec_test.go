@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // beside runs work and, as often in the same loop, base, and reports how much
@@ -78,7 +79,7 @@ func gunzip(b *testing.B, blob []byte) []byte {
 
 func decode(b *testing.B, blob []byte) *report.Report {
 	b.Helper()
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func BenchmarkEncode(b *testing.B) {
 			var plain [][]byte
 			size := 0
 			for _, r := range all {
-				text, err := report.AppendMsgpack(nil, r)
+				text, err := wire.AppendMsgpack(nil, r)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -120,7 +121,7 @@ func gzip6(b *testing.B, text []byte) {
 
 func encode(b *testing.B, r *report.Report) {
 	b.Helper()
-	if _, err := (report.Codec{}).Encode(r); err != nil {
+	if _, err := (wire.Codec{}).Encode(r); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -19,7 +20,7 @@ func store(b *testing.B, authority tiered.Tier, opts *tiered.Options[*report.Rep
 		opts = &tiered.Options[*report.Report]{Memory: 1 << 30}
 	}
 	opts.Size = report.Size
-	s, err := tiered.New(report.Codec{}, authority, opts)
+	s, err := tiered.New(wire.Codec{}, authority, opts)
 	if err != nil {
 		b.Fatal(err)
 	}

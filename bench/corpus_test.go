@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // blobs returns the captured reports that match a pattern, gzip'd.
@@ -31,7 +32,7 @@ func decoded(b *testing.B, pattern string) []*report.Report {
 	b.Helper()
 	var all []*report.Report
 	for _, blob := range blobs(b, pattern) {
-		r, err := report.Codec{}.Decode(blob)
+		r, err := wire.Codec{}.Decode(blob)
 		if err == nil {
 			r, err = report.Upgrade(r)
 		}

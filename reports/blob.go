@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// BodyError says that a blob is no report. It wraps what [report.Codec.Decode]
+// BodyError says that a blob is no report. It wraps what [wire.Codec.Decode]
 // says.
 type BodyError struct{ Err error }
 
@@ -27,7 +27,7 @@ func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, lim
 	if err := c.mayAdd(ctx, tenant); err != nil {
 		return err
 	}
-	codec := report.Codec{MaxBytes: limit}
+	codec := wire.Codec{MaxBytes: limit}
 	if c.live.Rests(tenant) && !c.hub.shortcuts.holds(tenant) {
 		if done, err := c.rest(ctx, tenant, codec, blob, from); done {
 			return err
@@ -47,7 +47,7 @@ func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, lim
 
 // rest takes a report as its blob; done is false when it must be decoded to be
 // taken.
-func (c *Collector) rest(ctx context.Context, tenant string, codec report.Codec, blob []byte, from Origin) (done bool, err error) {
+func (c *Collector) rest(ctx context.Context, tenant string, codec wire.Codec, blob []byte, from Origin) (done bool, err error) {
 	_, decoding := spans.Child(ctx, "decode")
 	facts, err := codec.Examine(blob)
 	decoding.End(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -50,7 +51,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	store, err := tiered.New(upgrading{report.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
+	store, err := tiered.New(upgrading{wire.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 
 // upgrading is the stores' codec: what it decodes is upgraded, so that values
 // in caches are.
-type upgrading struct{ report.Codec }
+type upgrading struct{ wire.Codec }
 
 // Decode returns the upgraded report of a blob.
 func (c upgrading) Decode(blob []byte) (*report.Report, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -294,7 +295,7 @@ func TestRefusalOf(t *testing.T) {
 		text string
 	}{
 		"failed tier":       {t.Context(), &tiered.TierError{Tier: "authority", Op: "get", Keys: []string{"a", "b", "c", "d", "e", "f"}, Err: cause}, 500, "a, b, c, d, e and 1 more"},
-		"corrupt":           {t.Context(), &tiered.CorruptError{Key: "k", Err: &report.TooLargeError{}}, 500, "damaged bytes under k:"},
+		"corrupt":           {t.Context(), &tiered.CorruptError{Key: "k", Err: &wire.TooLargeError{}}, 500, "damaged bytes under k:"},
 		"unknown":           {t.Context(), cause, 500, "the collector's log"},
 		"slow":              {t.Context(), fmt.Errorf("ask: %w", context.DeadlineExceeded), 504, "took too long"},
 		"slow tier":         {t.Context(), &tiered.TierError{Err: context.DeadlineExceeded}, 504, "took too long"},

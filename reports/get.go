@@ -9,6 +9,7 @@ import (
 
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // getReport answers with the merge of a window.
@@ -54,9 +55,9 @@ func (h *Handler) now(ctx context.Context, tenant string) (Answer, error) {
 
 // sendReport sends a report as the client wants it.
 func (h *Handler) sendReport(w http.ResponseWriter, r *http.Request, rpt *report.Report) error {
-	media, encode := mediaJSON, report.AppendJSON
+	media, encode := mediaJSON, wire.AppendJSON
 	if wantsMsgpack(r.Header) {
-		media, encode = mediaMsgpack, report.AppendMsgpack
+		media, encode = mediaMsgpack, wire.AppendMsgpack
 	}
 	data, err := h.encode(r.Context(), rpt, encode)
 	if err != nil {

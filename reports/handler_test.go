@@ -17,6 +17,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 const orgHeader = "X-Scope-OrgID"
@@ -60,7 +61,7 @@ func TestProbesAndQueriers(t *testing.T) {
 	want := merged(t, came...)
 	query := []string{"Accept: application/msgpack", "Accept-Encoding: identity", orgHeader + ": acme"}
 	w := f.serve("GET", "/api/report", nil, query...)
-	got, err := report.DecodeMsgpack(w.Body.Bytes())
+	got, err := wire.DecodeMsgpack(w.Body.Bytes())
 	if err != nil || w.Header().Get("Content-Type") != "application/msgpack" || w.Header().Get("Content-Encoding") != "" {
 		t.Fatalf("%d %v %v", w.Code, w.Header(), err)
 	}
@@ -71,7 +72,7 @@ func TestProbesAndQueriers(t *testing.T) {
 	}
 	sameJSON(t, w.Body.Bytes(), asJSON(t, want))
 	w = f.serve("GET", "/api/report", nil, orgHeader+": other", "Accept: application/msgpack")
-	if other, err := report.DecodeMsgpack(w.Body.Bytes()); err != nil || report.Summary(other) != "" {
+	if other, err := wire.DecodeMsgpack(w.Body.Bytes()); err != nil || report.Summary(other) != "" {
 		t.Errorf("another tenant: %v, %s", err, report.Summary(other))
 	}
 
@@ -129,7 +130,7 @@ func TestAsk(t *testing.T) {
 		fmt.Sprintf("/api/report?start=%d&end=%d&other=1&other=2", second, second+4): "0",
 	} {
 		w := f.serve("GET", target, nil, "Accept: application/msgpack")
-		r, err := report.DecodeMsgpack(w.Body.Bytes())
+		r, err := wire.DecodeMsgpack(w.Body.Bytes())
 		if err != nil {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 			continue

@@ -14,6 +14,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // What a collector holds goes to queriers as multipart/mixed (RFC 2046): the
@@ -123,7 +124,7 @@ func addPart(w *multipart.Writer, role string, e bucket.Entry, r *report.Report)
 	if err != nil {
 		return err
 	}
-	data, err := report.AppendMsgpack(nil, r)
+	data, err := wire.AppendMsgpack(nil, r)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func decodeHoldings(head http.Header, body io.Reader, limit int64) (h holdings, 
 			err = h.take(part, limit)
 		}
 		if bounded.N == 0 {
-			err = &report.TooLargeError{What: "answer of a collector", Limit: limit}
+			err = &wire.TooLargeError{What: "answer of a collector", Limit: limit}
 		}
 		if err != nil {
 			return h, err
@@ -161,11 +162,11 @@ func decodeHoldings(head http.Header, body io.Reader, limit int64) (h holdings, 
 
 // take adds a part.
 func (h *holdings) take(part *multipart.Part, limit int64) error {
-	data, err := report.ReadBody(part, false, limit)
+	data, err := wire.ReadBody(part, false, limit)
 	if err != nil {
 		return err
 	}
-	r, err := report.DecodeMsgpack(data)
+	r, err := wire.DecodeMsgpack(data)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -108,7 +109,7 @@ func (f *fixture) post(t testing.TB, body []byte, headers ...string) {
 // decode returns the report in a blob.
 func decode(t testing.TB, blob []byte) *report.Report {
 	t.Helper()
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func upgraded(t testing.TB, r *report.Report) *report.Report {
 // encode returns the blob of a report.
 func encode(t testing.TB, r *report.Report) []byte {
 	t.Helper()
-	blob, err := report.Codec{}.Encode(r)
+	blob, err := wire.Codec{}.Encode(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func sameJSON(t testing.TB, got, want []byte) {
 
 func asJSON(t testing.TB, r *report.Report) []byte {
 	t.Helper()
-	text, err := report.AppendJSON(nil, r)
+	text, err := wire.AppendJSON(nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func gzipped(t testing.TB, plain []byte) []byte {
 
 func msgpack(t testing.TB, r *report.Report) []byte {
 	t.Helper()
-	plain, err := report.AppendMsgpack(nil, r)
+	plain, err := wire.AppendMsgpack(nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}

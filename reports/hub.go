@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -59,7 +60,7 @@ type shortcutHub struct {
 	waiters   waiters
 	known     *lru.Cache[string, struct{}] // keys taken lately
 	metrics   *hubMetrics
-	codec     report.Codec
+	codec     wire.Codec
 	unsent    budget
 	sending   *crew
 	fetching  *crew
@@ -78,7 +79,7 @@ func newShortcutHub(c hubConfig) (*shortcutHub, error) {
 		return nil, err
 	}
 	return &shortcutHub{hubConfig: c, shortcuts: newShortcuts(c.window), known: known, metrics: m,
-		codec: report.Codec{MaxBytes: maxCarried}, unsent: budget{max: maxUnsentSize},
+		codec: wire.Codec{MaxBytes: maxCarried}, unsent: budget{max: maxUnsentSize},
 		sending: newCrew(busyHands, maxUnsent, carryLimit), fetching: newCrew(busyHands, maxUnfetched, carryLimit),
 		following: following{stop: make(map[string]func())},
 		trouble:   rate.Sometimes{Interval: time.Second}, ended: make(chan struct{})}, nil

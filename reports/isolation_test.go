@@ -14,6 +14,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // hostileIDs are tenant headers as they may stand on the wire. None may become
@@ -33,11 +34,11 @@ var isolatedIDs = []string{
 	"--", ".", "..", "_", "0", strings.Repeat("a", 64), strings.Repeat("a", 63), "x.472222", "null", "con", "constructor", "__proto__",
 }
 
-// wire is a server that is spoken to byte by byte.
-type wire struct{ address string }
+// rawServer is a server that is spoken to byte by byte.
+type rawServer struct{ address string }
 
 // serveWire serves a fixture's handler until the test ends.
-func serveWire(t *testing.T, f *fixture) wire {
+func serveWire(t *testing.T, f *fixture) rawServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,12 +48,12 @@ func serveWire(t *testing.T, f *fixture) wire {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() { server.Close(); <-done })
-	return wire{listener.Addr().String()}
+	return rawServer{listener.Addr().String()}
 }
 
 // ask sends a request with a tenant header, unchecked, and returns the answer.
 // The server may hang up in the middle of what it will not read.
-func (w wire) ask(t *testing.T, method, target, id string, body []byte) (code int, answer string) {
+func (w rawServer) ask(t *testing.T, method, target, id string, body []byte) (code int, answer string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", w.address)
 	if err != nil {
@@ -137,7 +138,7 @@ func TestHostileTenants(t *testing.T) {
 }
 
 // wantOwnText asks for a page of each tenant's, which names its host.
-func wantOwnText(t *testing.T, w wire, target string) {
+func wantOwnText(t *testing.T, w rawServer, target string) {
 	t.Helper()
 	for i, id := range isolatedIDs {
 		code, text := w.ask(t, "GET", target, id, nil)
@@ -148,11 +149,11 @@ func wantOwnText(t *testing.T, w wire, target string) {
 }
 
 // wantIsolated asks for each tenant's reports.
-func wantIsolated(t *testing.T, w wire, target string) {
+func wantIsolated(t *testing.T, w rawServer, target string) {
 	t.Helper()
 	for i, id := range isolatedIDs {
 		code, text := w.ask(t, "GET", target, id, nil)
-		r, err := report.DecodeMsgpack([]byte(text))
+		r, err := wire.DecodeMsgpack([]byte(text))
 		if code != 200 || err != nil {
 			t.Errorf("%s of tenant %q: %d, %v", target, id, code, err)
 			continue

@@ -9,6 +9,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // TestPostsAreStoredAsTheyCame holds: the only report of a tick is stored as the
@@ -73,7 +74,7 @@ func TestAddBlob(t *testing.T) {
 	if _, ok := errors.AsType[*BodyError](add("a", []byte("x"), 1<<20)); !ok {
 		t.Error("no gzip is taken")
 	}
-	if _, ok := errors.AsType[*report.TooLargeError](add("a", encode(t, hosts("h1")), 10)); !ok {
+	if _, ok := errors.AsType[*wire.TooLargeError](add("a", encode(t, hosts("h1")), 10)); !ok {
 		t.Error("what inflates to too much is taken")
 	}
 	if _, ok := errors.AsType[*InvalidError](add("a", encode(t, unnamed), 1<<20)); !ok {

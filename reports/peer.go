@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // peer is one collector that a Querier asks.
@@ -65,11 +66,11 @@ func (p *peer) held(ctx context.Context, tenant string, from, to time.Time) (h h
 // live asks a collector for its live window, as Scope's query services do.
 func (p *peer) live(ctx context.Context, tenant string) (r *report.Report, err error) {
 	err = p.get(ctx, "report", tenant, "/api/report", func(answer *http.Response) error {
-		data, err := report.ReadBody(answer.Body, false, p.asker.limit)
+		data, err := wire.ReadBody(answer.Body, false, p.asker.limit)
 		if err != nil {
 			return err
 		}
-		r, err = report.DecodeMsgpack(data)
+		r, err = wire.DecodeMsgpack(data)
 		return err
 	})
 	if err != nil {

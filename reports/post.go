@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // headerProbe is the header in which Scope's probes send their ID.
@@ -76,7 +77,7 @@ func (h *Handler) takeUpTo(ctx context.Context, g gate, limit int64, tenant stri
 	if !ok {
 		return false, err
 	}
-	e, ok := errors.AsType[*report.TooLargeError](err)
+	e, ok := errors.AsType[*wire.TooLargeError](err)
 	return ok && e.Limit == limit, refuseBody(body.Err)
 }
 
@@ -96,7 +97,7 @@ func (h *Handler) add(ctx context.Context, tenant string, f form, data []byte, l
 
 // refuseBody says what is wrong with a body that does not decode.
 func refuseBody(err error) error {
-	if e, ok := errors.AsType[*report.TooLargeError](err); ok {
+	if e, ok := errors.AsType[*wire.TooLargeError](err); ok {
 		return refuse(http.StatusRequestEntityTooLarge, "%v when inflated: send a smaller one", e)
 	}
 	return refuse(http.StatusBadRequest, "%v", err)
@@ -132,14 +133,14 @@ func (f form) decode(data []byte, limit int64) (*report.Report, error) {
 	if !f.gzipped && bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return nil, errors.New("the body is gzip'd but header Content-Encoding does not say so: send Content-Encoding: gzip")
 	}
-	plain, err := report.ReadBody(bytes.NewReader(data), f.gzipped, limit)
+	plain, err := wire.ReadBody(bytes.NewReader(data), f.gzipped, limit)
 	if err != nil {
 		return nil, err
 	}
 	if f.json {
-		return report.DecodeJSON(plain)
+		return wire.DecodeJSON(plain)
 	}
-	return report.DecodeMsgpack(plain)
+	return wire.DecodeMsgpack(plain)
 }
 
 // body is what a client sends, within a limit of its own and one that all

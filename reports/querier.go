@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -50,7 +51,7 @@ func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors
 	if err != nil {
 		return nil, err
 	}
-	store, err := tiered.New(upgrading{report.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
+	store, err := tiered.New(upgrading{wire.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
@@ -90,7 +90,7 @@ func TestTokens(t *testing.T) {
 				}
 				return
 			}
-			r, err := report.DecodeMsgpack(w.Body.Bytes())
+			r, err := wire.DecodeMsgpack(w.Body.Bytes())
 			if err != nil {
 				t.Fatal(err)
 			}

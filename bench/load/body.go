@@ -11,6 +11,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // marked is the topology that holds what tells posts apart; the reports posted
@@ -50,7 +51,7 @@ func loadBodies(dir string) ([]body, error) {
 
 // newBody prepares the report in a file.
 func newBody(file []byte) (b body, err error) {
-	plain, err := report.ReadBody(bytes.NewReader(file), true, report.DefaultMaxBytes)
+	plain, err := wire.ReadBody(bytes.NewReader(file), true, wire.DefaultMaxBytes)
 	if err != nil {
 		return b, err
 	}
@@ -97,7 +98,7 @@ func (b body) post(id string) (head, rest []byte, err error) {
 func tiny(id string) ([]byte, error) {
 	r := report.New()
 	r.Topologies[marked].Nodes = []*report.Node{{ID: id, Topology: marked.Name()}}
-	plain, err := report.AppendMsgpack(nil, r)
+	plain, err := wire.AppendMsgpack(nil, r)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // Check is what came of asking some tenants for all that they posted.
@@ -43,7 +43,7 @@ func (s *siege) found(ctx context.Context, tenant string) (map[string]bool, erro
 	if err := s.client.ask(ctx, tenant, query, &text); err != nil {
 		return nil, err
 	}
-	r, err := report.DecodeMsgpack(text.Bytes())
+	r, err := wire.DecodeMsgpack(text.Bytes())
 	if err != nil {
 		return nil, err
 	}

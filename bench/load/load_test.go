@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,7 @@ func TestBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := report.Codec{}.Decode(append(head, rest...))
+		r, err := wire.Codec{}.Decode(append(head, rest...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +156,7 @@ func TestWrongUsage(t *testing.T) {
 // the command fail.
 func TestLoss(t *testing.T) {
 	t.Parallel()
-	empty, err := report.AppendMsgpack(nil, report.New())
+	empty, err := wire.AppendMsgpack(nil, report.New())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 func ExampleCodec() {
@@ -12,7 +13,7 @@ func ExampleCodec() {
 	r.Window = 3 * time.Second
 	r.Topologies[report.Host].Nodes = []*report.Node{{ID: "db-1;<host>", Topology: report.Host.Name()}}
 
-	var codec report.Codec
+	var codec wire.Codec
 	blob, err := codec.Encode(r)
 	if err != nil {
 		fmt.Println(err)
@@ -33,7 +34,7 @@ func ExampleCodec() {
 }
 
 func ExampleSyntaxError() {
-	_, err := report.DecodeJSON([]byte(`{"Host": {"nodes": {"db-1;<host>": {"latest": {"pid": {"value": 7}}}}}}`))
+	_, err := wire.DecodeJSON([]byte(`{"Host": {"nodes": {"db-1;<host>": {"latest": {"pid": {"value": 7}}}}}}`))
 	fmt.Println(err)
 	// Output:
 	// decode report: Host.nodes["db-1;<host>"].latest["pid"].value: malformed: msgp: attempted to decode type "int" with method for "str"

@@ -78,12 +78,3 @@ func (k Kind) Defaults() Topology {
 	d := &kinds[k]
 	return Topology{Shape: d.shape, Tag: d.tag, Label: d.label, LabelPlural: d.plural}
 }
-
-// kindOfWire finds a kind by its wire name.
-var kindOfWire = func() map[string]Kind {
-	m := make(map[string]Kind, KindCount)
-	for k := range Kind(KindCount) {
-		m[k.Wire()] = k
-	}
-	return m
-}()

@@ -28,12 +28,12 @@ func DropTopologiesOver(r *Report, limit int) (*Report, []string) {
 
 // overLimit tells whether a topology holds more than limit nodes a host.
 func overLimit(r *Report, k Kind, limit int) bool {
-	return tooMany(len(r.Topologies[k].Nodes), len(r.Topologies[Host].Nodes), limit)
+	return TooMany(len(r.Topologies[k].Nodes), len(r.Topologies[Host].Nodes), limit)
 }
 
-// tooMany tells whether so many nodes are more than limit for each host; a limit
-// below 1 is none.
-func tooMany(nodes, hosts, limit int) bool {
+// TooMany reports whether so many nodes are more than limit for each host. A
+// limit below 1 is no limit.
+func TooMany(nodes, hosts, limit int) bool {
 	return limit >= 1 && (nodes-1)/max(1, hosts) >= limit // as nodes > limit·hosts, without overflow
 }
 

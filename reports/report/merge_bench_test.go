@@ -6,6 +6,7 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // corpus returns the upgraded reports of files that match a pattern.
@@ -13,7 +14,7 @@ func corpus(t testing.TB, pattern string) []*report.Report {
 	t.Helper()
 	var list []*report.Report
 	for _, file := range goldentest.Files(t, pattern) {
-		r, err := report.DecodeMsgpack(goldentest.Inflate(t, file))
+		r, err := wire.DecodeMsgpack(goldentest.Inflate(t, file))
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}

@@ -1,7 +1,6 @@
 package report_test
 
 import (
-	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,12 +13,13 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // requireGolden compares a report with Scope's JSON of it.
 func requireGolden(t *testing.T, r *report.Report, golden string, ignore func(path []string) bool) {
 	t.Helper()
-	text, err := json.Marshal(r)
+	text, err := wire.AppendJSON(nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestUpgradeEqualsScopes(t *testing.T) {
 	for _, file := range goldentest.Files(t, "legacy/*.msgpack.gz") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			r, err := report.DecodeMsgpack(goldentest.Inflate(t, file))
+			r, err := wire.DecodeMsgpack(goldentest.Inflate(t, file))
 			if err != nil {
 				t.Fatal(err)
 			}

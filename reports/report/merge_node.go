@@ -34,21 +34,21 @@ type merger struct {
 
 func newMerger() *merger {
 	m := &merger{
-		plugins: zipper[PluginSpec]{order: orderPlugins, join: pick(preferPlugin)},
+		plugins: zipper[PluginSpec]{order: (*PluginSpec).Compare, join: pick(preferPlugin)},
 
-		controls:        zipper[Control]{order: orderControls, join: pick(preferControl)},
-		metadata:        zipper[MetadataTemplate]{order: orderMetadata, join: pick(preferMetadata)},
-		metricTemplates: zipper[MetricTemplate]{order: orderMetricTemplates, join: pick(preferMetricTemplate)},
-		tables:          zipper[TableTemplate]{order: orderTables, join: joinTables},
+		controls:        zipper[Control]{order: (*Control).Compare, join: pick(preferControl)},
+		metadata:        zipper[MetadataTemplate]{order: (*MetadataTemplate).Compare, join: pick(preferMetadata)},
+		metricTemplates: zipper[MetricTemplate]{order: (*MetricTemplate).Compare, join: pick(preferMetricTemplate)},
+		tables:          zipper[TableTemplate]{order: (*TableTemplate).Compare, join: joinTables},
 
-		latest:     zipper[Latest]{order: orderLatest, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
-		hostLatest: zipper[Latest]{order: orderLatest, join: joinHostLatest, equal: slices.Equal[[]Latest]},
+		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
+		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest, equal: slices.Equal[[]Latest]},
 		strings:    zipper[string]{order: orderStrings, join: pick(func(_, _ *string) int { return 0 }), equal: slices.Equal[[]string]},
-		samples:    zipper[Sample]{order: orderSamples, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
+		samples:    zipper[Sample]{order: (*Sample).Compare, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
-	m.dns = zipper[DNSRecord]{order: orderDNS, join: m.joinDNS}
-	m.sets = zipper[StringSet]{order: orderSets, join: m.joinSets}
-	m.metrics = zipper[Metric]{order: orderMetrics, join: m.joinMetrics}
+	m.dns = zipper[DNSRecord]{order: (*DNSRecord).Compare, join: m.joinDNS}
+	m.sets = zipper[StringSet]{order: (*StringSet).Compare, join: m.joinSets}
+	m.metrics = zipper[Metric]{order: (*Metric).Compare, join: m.joinMetrics}
 	return m
 }
 
@@ -127,7 +127,7 @@ func (m *merger) mergeChildren(n *Node, copies []*Node, home string, depth int) 
 		return 0
 	}
 	z := zipper[*Node]{
-		order: func(a, b **Node) int { return compareNodes(*a, *b, home) },
+		order: func(a, b **Node) int { return (*a).Compare(*b, home) },
 		join:  func(group []**Node) (*Node, origins) { return m.child(group, home, depth+1) },
 	}
 	n.Children, same = mergeField(&z, copies, func(n *Node) []*Node { return n.Children })

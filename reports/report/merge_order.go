@@ -6,20 +6,6 @@ import (
 	"strings"
 )
 
-// The orders by which lists are sorted.
-
-func orderStrings(a, b *string) int                 { return strings.Compare(*a, *b) }
-func orderLatest(a, b *Latest) int                  { return strings.Compare(a.Key, b.Key) }
-func orderSets(a, b *StringSet) int                 { return strings.Compare(a.Key, b.Key) }
-func orderMetrics(a, b *Metric) int                 { return strings.Compare(a.Key, b.Key) }
-func orderSamples(a, b *Sample) int                 { return a.Date.Compare(b.Date) }
-func orderDNS(a, b *DNSRecord) int                  { return strings.Compare(a.Address, b.Address) }
-func orderPlugins(a, b *PluginSpec) int             { return strings.Compare(a.ID, b.ID) }
-func orderControls(a, b *Control) int               { return strings.Compare(a.Key, b.Key) }
-func orderMetadata(a, b *MetadataTemplate) int      { return strings.Compare(a.Key, b.Key) }
-func orderMetricTemplates(a, b *MetricTemplate) int { return strings.Compare(a.Key, b.Key) }
-func orderTables(a, b *TableTemplate) int           { return strings.Compare(a.Key, b.Key) }
-
 // The total orders, stated at [Merge], that choose among entries of one key.
 // Zero means equal by meaning.
 

@@ -103,25 +103,17 @@ func interleave(dst, tmp []*Node, lists [][]*Node, home string) {
 
 // mergeTwo merges two lists, neither empty, into dst.
 func mergeTwo(dst, a, b []*Node, home string) {
-	if compareNodes(a[len(a)-1], b[0], home) <= 0 {
+	if a[len(a)-1].Compare(b[0], home) <= 0 {
 		copy(dst[copy(dst, a):], b)
 		return
 	}
 	for i := range dst {
-		if len(b) == 0 || len(a) > 0 && compareNodes(a[0], b[0], home) <= 0 {
+		if len(b) == 0 || len(a) > 0 && a[0].Compare(b[0], home) <= 0 {
 			dst[i], a = a[0], a[1:]
 		} else {
 			dst[i], b = b[0], b[1:]
 		}
 	}
-}
-
-// compareNodes orders nodes that stand in the topology named home.
-func compareNodes(a, b *Node, home string) int {
-	if c := strings.Compare(a.ID, b.ID); c != 0 {
-		return c
-	}
-	return strings.Compare(a.EffectiveTopology(home), b.EffectiveTopology(home))
 }
 
 // joinRuns replaces, in place, each run of copies by their merge.
@@ -138,7 +130,7 @@ func (m *merger) joinRuns(all []*Node, home string) []*Node {
 // runLength returns how many nodes at the start are copies of one.
 func runLength(nodes []*Node, home string) int {
 	n := 1
-	for n < len(nodes) && compareNodes(nodes[0], nodes[n], home) == 0 {
+	for n < len(nodes) && nodes[0].Compare(nodes[n], home) == 0 {
 		n++
 	}
 	return n

@@ -2,6 +2,10 @@ package report
 
 import "unsafe"
 
+// SharedLength is how long a text may be, in bytes, for a decoder to share it
+// between nodes.
+const SharedLength = 64
+
 // Size returns about how many bytes of memory a report holds, for caches that
 // are bounded by bytes. A nil report holds none.
 //
@@ -13,8 +17,8 @@ import "unsafe"
 // which costs a fiftieth of decoding.
 func Size(r *Report) int64 { return measure(r, nodeSize) }
 
-// listed is Size without the text in nodes, at a third of its cost.
-func listed(r *Report) int64 { return measure(r, nodeLists) }
+// SizeOfLists is [Size] without the text in nodes. It costs a third of it.
+func SizeOfLists(r *Report) int64 { return measure(r, nodeLists) }
 
 func measure(r *Report, node func(*Node) int64) int64 {
 	if r == nil {
@@ -59,7 +63,7 @@ func lengths(texts []string) int64 {
 func long(texts ...string) int64 {
 	n := 0
 	for _, s := range texts {
-		if len(s) > wordLength {
+		if len(s) > SharedLength {
 			n += len(s)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // MaxWindow is the longest Window that Validate lets pass. Probes report every
@@ -28,6 +30,14 @@ const MaxWindow = 24 * time.Hour
 // The error names the first fault of each topology. It costs about a fifth
 // of decoding.
 func Validate(r *Report) error { return validator{}.report(r) }
+
+// ValidateDecoded is [Validate] of a report that was just decoded. It does not
+// check the order of lists, which decoding made.
+func ValidateDecoded(r *Report) error { return validator{decoded: true}.report(r) }
+
+// maxGenerations is how deep children of nodes may be nested. Deeper ones could
+// not be decoded again.
+const maxGenerations = 32
 
 // validator validates what was decoded just now, of which the order is known to
 // be right, or any report.
@@ -58,9 +68,9 @@ func (v validator) head(r *Report) error {
 		return fmt.Errorf("the window %v is not between 0 and %v", r.Window, MaxWindow)
 	}
 	return cmp.Or(
-		ordered(v, "DNS", r.DNS, orderDNS),
-		ordered(v, "nodes", r.LegacyDNS, orderDNS),
-		ordered(v, "Plugins", r.Plugins, orderPlugins),
+		ordered(v, "DNS", r.DNS, (*DNSRecord).Compare),
+		ordered(v, "nodes", r.LegacyDNS, (*DNSRecord).Compare),
+		ordered(v, "Plugins", r.Plugins, (*PluginSpec).Compare),
 		v.dns(r.DNS),
 		v.dns(r.LegacyDNS),
 	)
@@ -88,16 +98,16 @@ func (v validator) topology(t *Topology, home string) error {
 		}
 	}
 	for i := range t.TableTemplates {
-		if err := ordered(v, "fixedRows", t.TableTemplates[i].FixedRows, orderFixedRows); err != nil {
+		if err := ordered(v, "fixedRows", t.TableTemplates[i].FixedRows, (*FixedRow).Compare); err != nil {
 			return err
 		}
 	}
 	return cmp.Or(
-		ordered(v, "nodes", t.Nodes, func(a, b **Node) int { return compareNodes(*a, *b, home) }),
-		ordered(v, "controls", t.Controls, orderControls),
-		ordered(v, "metadata_templates", t.MetadataTemplates, orderMetadata),
-		ordered(v, "metric_templates", t.MetricTemplates, orderMetricTemplates),
-		ordered(v, "table_templates", t.TableTemplates, orderTables),
+		ordered(v, "nodes", t.Nodes, func(a, b **Node) int { return (*a).Compare(*b, home) }),
+		ordered(v, "controls", t.Controls, (*Control).Compare),
+		ordered(v, "metadata_templates", t.MetadataTemplates, (*MetadataTemplate).Compare),
+		ordered(v, "metric_templates", t.MetricTemplates, (*MetricTemplate).Compare),
+		ordered(v, "table_templates", t.TableTemplates, (*TableTemplate).Compare),
 	)
 }
 
@@ -107,16 +117,16 @@ func (v validator) node(n *Node, home string, depth int) error {
 		return errors.New("it is nil")
 	case n.ID == "":
 		return errors.New("it has no ID")
-	case depth > maxDepth/2:
+	case depth > maxGenerations:
 		return errors.New("nested too deep")
 	}
 	err := cmp.Or(
 		named(n.ID), named(n.Topology),
 		ordered(v, "adjacency", n.Adjacency, orderStrings),
-		ordered(v, "sets", n.Sets, orderSets),
-		ordered(v, "parents", n.Parents, orderSets),
-		ordered(v, "latest", n.Latest, orderLatest),
-		ordered(v, "metrics", n.Metrics, orderMetrics),
+		ordered(v, "sets", n.Sets, (*StringSet).Compare),
+		ordered(v, "parents", n.Parents, (*StringSet).Compare),
+		ordered(v, "latest", n.Latest, (*Latest).Compare),
+		ordered(v, "metrics", n.Metrics, (*Metric).Compare),
 		v.values(n),
 		v.children(n, home, depth+1),
 	)
@@ -132,7 +142,7 @@ func (v validator) children(n *Node, home string, depth int) error {
 			return fmt.Errorf("children[%d]: %w", i, err)
 		}
 	}
-	return ordered(v, "children", n.Children, func(a, b **Node) int { return compareNodes(*a, *b, home) })
+	return ordered(v, "children", n.Children, func(a, b **Node) int { return (*a).Compare(*b, home) })
 }
 
 func (v validator) values(n *Node) error {
@@ -143,7 +153,7 @@ func (v validator) values(n *Node) error {
 	}
 	for i := range n.Metrics {
 		m := &n.Metrics[i]
-		if err := cmp.Or(named(m.Key), ordered(v, "samples", m.Samples, orderSamples)); err != nil {
+		if err := cmp.Or(named(m.Key), ordered(v, "samples", m.Samples, (*Sample).Compare)); err != nil {
 			return err
 		}
 	}
@@ -170,7 +180,7 @@ func named(name string) error {
 
 // ordered checks that a list is in order and holds each key once.
 func ordered[E any](v validator, name string, list []E, order func(a, b *E) int) error {
-	if !v.decoded && !isAscending(list, order) {
+	if !v.decoded && !sorted.Is(list, order) {
 		return fmt.Errorf("%.64q is not in order, or holds a key twice", name)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // bomb is a request that is wrong, or larger than it looks.
@@ -63,7 +63,7 @@ func member(text string) []byte {
 // zeros are a gigabyte, compressed to one megabyte.
 var zeros = packed("", "\x00", "", 1<<30)
 
-func blob() []byte { return must1(report.Codec{}.Encode(sample("bomb", 3))) }
+func blob() []byte { return must1(wire.Codec{}.Encode(sample("bomb", 3))) }
 
 var bombs = []bomb{
 	{"JSON: arrays nested deep", 400, repeat("", "[", "", 8*mega), []string{asJSON}},
@@ -131,7 +131,7 @@ func TestBombs(t *testing.T) {
 	t.Parallel()
 	c := startBuilt(t, "--tenant-header", scopeHeader, "--client-timeout", "2s")
 	idle := c.memory()
-	other := &bystander{url: c.url, body: must1(report.Codec{}.Encode(sample("bystander", 20)))}
+	other := &bystander{url: c.url, body: must1(wire.Codec{}.Encode(sample("bystander", 20)))}
 	stop := other.begin()
 	for _, b := range bombs {
 		begun := time.Now()

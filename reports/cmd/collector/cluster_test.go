@@ -13,7 +13,7 @@ import (
 	"github.com/timeblob/timeblob/internal/dnstest"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // cluster is two collectors and a query service, each a process, that share a
@@ -226,7 +226,7 @@ func (c *cluster) shortcut(t *testing.T, host string) time.Duration {
 	servertest.Eventually(t, "somebody waits", func() bool { return slices.Equal(c.subjects(), []string{"a"}) })
 	r := sample(host, 1)
 	r.Shortcut = true
-	body := must1(report.Codec{}.Encode(r))
+	body := must1(wire.Codec{}.Encode(r))
 	begun := time.Now()
 	resp := must1(c.do(t, "POST", c.collectors[0].url+"/api/report", body))
 	resp.Body.Close()
@@ -257,7 +257,7 @@ func TestClusterRefusesHostileTenants(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.push(t, "a", goldentest.Files(t, "hosts/*/*")[:2])
-	body := must1(report.Codec{}.Encode(sample("evil", 1)))
+	body := must1(wire.Codec{}.Encode(sample("evil", 1)))
 	for _, id := range hostileIDs {
 		for _, at := range []string{c.collectors[0].url + "/api/report", c.query.url + "/api/report", c.query.url + "/api/wait?timeout=1ms"} {
 			for _, method := range []string{"GET", "POST"} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // anyID leaves the ID of a merge out: it depends on how merges are nested.
@@ -133,7 +134,7 @@ func TestMergeInSteps(t *testing.T) {
 	p := &process{}
 	for range 3 { // more than are folded at a time
 		for _, path := range files {
-			l, err := p.load(path, report.DefaultMaxBytes)
+			l, err := p.load(path, wire.DefaultMaxBytes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +189,7 @@ func TestTenantsAreApart(t *testing.T) {
 	}
 	goldentest.Equal(t, []byte(ask("a")), []byte(must(t, "merge", "--json", db)), anyID)
 	goldentest.Equal(t, []byte(ask("b")), []byte(must(t, "merge", "--json", web)), anyID)
-	empty, err := report.New().MarshalJSON()
+	empty, err := wire.AppendJSON(nil, report.New())
 	if err != nil {
 		t.Fatal(err)
 	}

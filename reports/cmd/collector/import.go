@@ -13,6 +13,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 var importCommand = command{
@@ -192,11 +193,11 @@ func (i *importer) same(ctx context.Context, key string, r *report.Report, blob 
 
 // sameReport compares two reports by what they mean, which has one encoding.
 func sameReport(a, b *report.Report) (bool, error) {
-	x, err := report.AppendMsgpack(nil, a)
+	x, err := wire.AppendMsgpack(nil, a)
 	if err != nil {
 		return false, err
 	}
-	y, err := report.AppendMsgpack(nil, b)
+	y, err := wire.AppendMsgpack(nil, b)
 	return bytes.Equal(x, y), err
 }
 

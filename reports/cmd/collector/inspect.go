@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 var inspectCommand = command{
@@ -72,7 +73,7 @@ func (i *inspector) show(w io.Writer, path string, l *loaded) error {
 			return err
 		}
 	}
-	plain, err := report.AppendMsgpack(nil, l.report)
+	plain, err := wire.AppendMsgpack(nil, l.report)
 	if err != nil {
 		return err
 	}

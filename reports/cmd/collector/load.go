@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // stdinPath stands for standard input among the arguments.
@@ -21,7 +22,7 @@ const stdinPath = "-"
 
 // maxInflated defines --max-inflated: how much of a file is read, inflated.
 func (f *flags) maxInflated() *size {
-	limit := f.size("max-inflated", report.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")
+	limit := f.size("max-inflated", wire.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")
 	f.must(func() error {
 		if *limit == 0 {
 			return errors.New("--max-inflated must not be 0")
@@ -60,8 +61,8 @@ func decodeFrom(src io.Reader, ending string, limit size) (*loaded, error) {
 		magic, _ := in.Peek(2) // what cannot be read fails below
 		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
 	}
-	plain, err := report.ReadBody(in, gzipped, int64(limit))
-	var large *report.TooLargeError
+	plain, err := wire.ReadBody(in, gzipped, int64(limit))
+	var large *wire.TooLargeError
 	if errors.As(err, &large) {
 		return nil, fmt.Errorf("%w (--max-inflated allows more)", err)
 	}
@@ -79,9 +80,9 @@ func decode(plain []byte, ending string) (*report.Report, error) {
 		isJSON = bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{"))
 	}
 	if isJSON {
-		return report.DecodeJSON(plain)
+		return wire.DecodeJSON(plain)
 	}
-	return report.DecodeMsgpack(plain)
+	return wire.DecodeMsgpack(plain)
 }
 
 // counter counts what is read.
@@ -102,9 +103,9 @@ func encode(r *report.Report, ending string) ([]byte, error) {
 	case ".msgpack.gz":
 		return blobs.Encode(r)
 	case ".msgpack":
-		return report.AppendMsgpack(nil, r)
+		return wire.AppendMsgpack(nil, r)
 	}
-	text, err := report.AppendJSON(nil, r)
+	text, err := wire.AppendJSON(nil, r)
 	if err != nil || ending == ".json" {
 		return append(text, '\n'), err
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // A file of few bytes may hold very many: as many are read as a collector takes
@@ -15,7 +15,7 @@ import (
 func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := touch(t, "bomb/1.msgpack.gz", "small/1.json.gz")
-	bomb, err := zip(make([]byte, report.DefaultMaxBytes+1))
+	bomb, err := zip(make([]byte, wire.DefaultMaxBytes+1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // collectorStub is a collector that answers as a test likes.
@@ -84,7 +84,7 @@ func TestPushPostsAsProbesDo(t *testing.T) {
 			t.Errorf("post %d: %s %v", i, p.path, p.header)
 		}
 		if i == 1 { // was gzip'd on the way
-			plain, err := report.ReadBody(bytes.NewReader(p.body), true, 1<<20)
+			plain, err := wire.ReadBody(bytes.NewReader(p.body), true, 1<<20)
 			if err != nil || string(plain) != bodies[i] {
 				t.Errorf("post %d is not the file (%v)", i, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 func TestQuestionsToCollectors(t *testing.T) {
@@ -66,7 +67,7 @@ func TestQueryNamesWhatIsMissing(t *testing.T) {
 	} {
 		s := newStub(t, func(w http.ResponseWriter, _ int) {
 			w.Header().Set("Timeblob-Missing", missing)
-			body, err := report.AppendMsgpack(nil, report.New())
+			body, err := wire.AppendMsgpack(nil, report.New())
 			if err != nil {
 				t.Error(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // scopeHeader is the request header in which Scope names the tenant.
@@ -141,7 +142,7 @@ func (r *remote) ask(ctx context.Context, query url.Values) (answer *report.Repo
 	if len(body) > maxAnswer {
 		return nil, "", fmt.Errorf("the answer is larger than %s: ask for less time", humanBytes(maxAnswer))
 	}
-	answer, err = report.DecodeMsgpack(body)
+	answer, err = wire.DecodeMsgpack(body)
 	return answer, clean(resp.Header.Get("Timeblob-Missing")), err
 }
 

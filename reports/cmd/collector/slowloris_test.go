@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // TestSlowloris: ten thousand connections that dribble headers and bodies, and
@@ -15,7 +15,7 @@ import (
 func TestSlowloris(t *testing.T) {
 	const most = 200e6
 	c := startBuilt(t, "--tenant-header", scopeHeader, "--client-timeout", "4s", "--tick", "500ms", "--window", "1s")
-	other := &bystander{url: c.url, body: must1(report.Codec{}.Encode(sample("bystander", 20)))}
+	other := &bystander{url: c.url, body: must1(wire.Codec{}.Encode(sample("bystander", 20)))}
 	stop := other.begin()
 	time.Sleep(time.Second)
 	idle := c.most.Load()

@@ -11,6 +11,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -107,10 +108,10 @@ func (s *store) outlived(t int64) bool {
 
 // blobs is the codec of stored reports. It takes what is larger than any
 // report that is received: the merge of many is one blob.
-var blobs = report.Codec{MaxBytes: maxBlob}
+var blobs = wire.Codec{MaxBytes: maxBlob}
 
 // upgrading decodes stored reports and brings them to the form of today.
-type upgrading struct{ report.Codec }
+type upgrading struct{ wire.Codec }
 
 func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 	r, err := c.Codec.Decode(blob)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // maxHosts is how many hosts a view lists.
@@ -133,7 +134,7 @@ func latest(n *report.Node, key string) (string, time.Time) {
 
 // writeJSON writes a report as one line of JSON.
 func writeJSON(w io.Writer, r *report.Report) error {
-	text, err := r.MarshalJSON()
+	text, err := wire.AppendJSON(nil, r)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
-package report
+package wire
+
+import "github.com/timeblob/timeblob/reports/report"
 
 // nodeMap writes the nodes of the topology named home.
-func (e *encoder) nodeMap(nodes []*Node, home string) {
+func (e *encoder) nodeMap(nodes []*report.Node, home string) {
 	e.openMap(len(nodes))
 	for len(nodes) > 0 {
 		copies := sameID(nodes)
@@ -12,15 +14,15 @@ func (e *encoder) nodeMap(nodes []*Node, home string) {
 }
 
 // copies writes nodes of one ID.
-func (e *encoder) copies(nodes []*Node, home string) {
+func (e *encoder) copies(nodes []*report.Node, home string) {
 	plain := plainCopy(nodes, home)
 	for i, n := range nodes {
-		e.key(n.keyOf(i == plain))
+		e.key(keyOf(n, i == plain))
 		e.node(n)
 	}
 }
 
-func (e *encoder) children(nodes []*Node) {
+func (e *encoder) children(nodes []*report.Node) {
 	if len(nodes) == 0 {
 		e.null()
 		return
@@ -33,7 +35,7 @@ func (e *encoder) children(nodes []*Node) {
 	e.closeList()
 }
 
-func (e *encoder) node(n *Node) {
+func (e *encoder) node(n *report.Node) {
 	o := e.object(false)
 	if !n.Unnamed {
 		o.field("id").text(n.ID)
@@ -52,7 +54,7 @@ func (e *encoder) node(n *Node) {
 	o.close()
 }
 
-func (e *encoder) stringSets(sets []StringSet) {
+func (e *encoder) stringSets(sets []report.StringSet) {
 	if len(sets) == 0 {
 		e.null()
 		return
@@ -65,7 +67,7 @@ func (e *encoder) stringSets(sets []StringSet) {
 	e.closeMap()
 }
 
-func (e *encoder) latest(latest []Latest) {
+func (e *encoder) latest(latest []report.Latest) {
 	e.openMap(len(latest))
 	for i := range latest {
 		l := &latest[i]
@@ -78,7 +80,7 @@ func (e *encoder) latest(latest []Latest) {
 	e.closeMap()
 }
 
-func (e *encoder) metrics(metrics []Metric) {
+func (e *encoder) metrics(metrics []report.Metric) {
 	e.openMap(len(metrics))
 	for i := range metrics {
 		m := &metrics[i]
@@ -94,7 +96,7 @@ func (e *encoder) metrics(metrics []Metric) {
 	e.closeMap()
 }
 
-func (e *encoder) samples(samples []Sample) {
+func (e *encoder) samples(samples []report.Sample) {
 	e.openList(len(samples))
 	for i := range samples {
 		e.element()

@@ -1,8 +1,7 @@
-package report_test
+package wire_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/reporttest"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // captured returns the files of all reports that were captured.
@@ -22,7 +22,7 @@ func captured(t testing.TB) []string {
 
 func decodeFile(t testing.TB, file string) *report.Report {
 	t.Helper()
-	r, err := report.Codec{}.Decode(goldentest.Read(t, file))
+	r, err := wire.Codec{}.Decode(goldentest.Read(t, file))
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
@@ -51,8 +51,8 @@ func comesBack(t interface {
 	t.Helper()
 	for name, trip := range map[string]func() (*report.Report, error){
 		"blob":    func() (*report.Report, error) { return throughBlob(r) },
-		"msgpack": func() (*report.Report, error) { return through(report.AppendMsgpack, report.DecodeMsgpack, r) },
-		"JSON":    func() (*report.Report, error) { return through(report.AppendJSON, report.DecodeJSON, r) },
+		"msgpack": func() (*report.Report, error) { return through(wire.AppendMsgpack, wire.DecodeMsgpack, r) },
+		"JSON":    func() (*report.Report, error) { return through(wire.AppendJSON, wire.DecodeJSON, r) },
 	} {
 		back, err := trip()
 		if err != nil {
@@ -64,11 +64,11 @@ func comesBack(t interface {
 }
 
 func throughBlob(r *report.Report) (*report.Report, error) {
-	blob, err := report.Codec{}.Encode(r)
+	blob, err := wire.Codec{}.Encode(r)
 	if err != nil {
 		return nil, err
 	}
-	return report.Codec{}.Decode(blob)
+	return wire.Codec{}.Decode(blob)
 }
 
 func through(encode func([]byte, *report.Report) ([]byte, error), decode func([]byte) (*report.Report, error), r *report.Report) (*report.Report, error) {
@@ -80,7 +80,7 @@ func through(encode func([]byte, *report.Report) ([]byte, error), decode func([]
 }
 
 func text(r *report.Report) string {
-	b, err := report.AppendJSON(nil, r)
+	b, err := wire.AppendJSON(nil, r)
 	if err != nil {
 		return err.Error()
 	}
@@ -142,7 +142,7 @@ func equalsScope(t *testing.T, r *report.Report, golden string) {
 	t.Helper()
 	want := goldentest.Inflate(t, golden)
 	goldentest.Equal(t, []byte(text(r)), want, nil)
-	back, err := report.DecodeJSON(want)
+	back, err := wire.DecodeJSON(want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestLegacyFormsEqualScope(t *testing.T) {
 // controls are that do not repeat their key, was read off Scope's decoder.
 func TestControlsEqualScope(t *testing.T) {
 	t.Parallel()
-	r, err := report.DecodeJSON([]byte(`{"Host":{
+	r, err := wire.DecodeJSON([]byte(`{"Host":{
 		"controls":{"a":null,"b":{"id":"other","rank":1}},
 		"nodes":{
 			"dead":{"latestControls":{"x":{"timestamp":"2026-11-22T07:34:30Z","value":{"dead":true}}}},
@@ -199,7 +199,7 @@ func TestBytesAreAsManyAsScopes(t *testing.T) {
 	const looks = 1202 // bytes for the shapes, tags and labels of all topologies
 	for _, file := range captured(t) {
 		scope := goldentest.Inflate(t, file)
-		ours, err := report.AppendMsgpack(nil, decodeFile(t, file))
+		ours, err := wire.AppendMsgpack(nil, decodeFile(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,43 +215,29 @@ func TestBytesAreAsManyAsScopes(t *testing.T) {
 func TestDecodeFileGoesByTheEnding(t *testing.T) {
 	t.Parallel()
 	want := decodeFile(t, goldentest.Files(t, "legacy/latest-controls.msgpack.gz")[0])
-	blob, err := report.Codec{}.Encode(want)
+	blob, err := wire.Codec{}.Encode(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := report.AppendMsgpack(nil, want)
+	plain, err := wire.AppendMsgpack(nil, want)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{
 		"x.msgpack.gz": blob, "x.msgpack": plain, "a/b.json": []byte(text(want)), "x.json.gz": gzipped(t, []byte(text(want))),
 	} {
-		r, err := report.Codec{}.DecodeFile(name, data)
+		r, err := wire.Codec{}.DecodeFile(name, data)
 		if err != nil || !reflect.DeepEqual(r, want) {
 			t.Errorf("%s: %v, %v", name, r, err)
 		}
-		if _, err := (report.Codec{}).DecodeFile(name, data[:len(data)-2]); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := (wire.Codec{}).DecodeFile(name, data[:len(data)-2]); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: cut short: %v, want an error with its name", name, err)
 		}
 	}
 	for _, name := range []string{"x.txt", "x.gz", "msgpack", ""} {
-		if _, err := (report.Codec{}).DecodeFile(name, blob); err == nil {
+		if _, err := (wire.Codec{}).DecodeFile(name, blob); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-}
-
-func TestUnmarshalJSONReplacesOrLeavesAlone(t *testing.T) {
-	t.Parallel()
-	r := &report.Report{ID: "before"}
-	if err := json.Unmarshal([]byte(`{"ID":1}`), r); err == nil || r.ID != "before" {
-		t.Errorf("ID %q, %v, want the old one and an error", r.ID, err)
-	}
-	if err := json.Unmarshal([]byte(`{"Window":3e9}`), r); err != nil || r.ID != "" || r.Window != 3e9 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	if _, err := json.Marshal(r); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -265,15 +251,15 @@ func TestEncodeRefusesWhatCannotBeDecoded(t *testing.T) {
 	nested.Topologies[report.Host].Nodes = []*report.Node{deep}
 	late := &report.Report{TS: farFuture}
 	for name, r := range map[string]*report.Report{"nil": nil, "nested": nested, "the year 10000": late} {
-		if _, err := (report.Codec{}).Encode(r); err == nil {
+		if _, err := (wire.Codec{}).Encode(r); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-		if _, err := report.AppendJSON(nil, r); err == nil {
+		if _, err := wire.AppendJSON(nil, r); err == nil {
 			t.Errorf("%s: no error from JSON", name)
 		}
 	}
 	isTooLarge(t, 100, func() error {
-		_, err := report.Codec{MaxBytes: 100}.Encode(report.New())
+		_, err := wire.Codec{MaxBytes: 100}.Encode(report.New())
 		return err
 	})
 }

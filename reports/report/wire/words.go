@@ -1,14 +1,13 @@
-package report
+package wire
 
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
-const (
-	wordBits   = 11
-	wordLength = 64
-)
+const wordBits = 11
 
 // words remembers short strings seen lately, so that what repeats within a
 // report, and from one report to the next, is held in memory once. It keeps at
@@ -19,7 +18,7 @@ type words struct {
 
 // get returns b as a string.
 func (w *words) get(b []byte) string {
-	if len(b) == 0 || len(b) > wordLength {
+	if len(b) == 0 || len(b) > report.SharedLength {
 		return string(b)
 	}
 	if w.slots == nil {

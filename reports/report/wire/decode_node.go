@@ -1,4 +1,4 @@
-package report
+package wire
 
 import (
 	"slices"
@@ -6,11 +6,14 @@ import (
 	"strings"
 	"time"
 	"unsafe"
+
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // nodeMap reads the nodes of a topology.
-func (d *decoder) nodeMap() []*Node {
-	return d.nodeList(d.openMap(), func() *Node {
+func (d *decoder) nodeMap() []*report.Node {
+	return d.nodeList(d.openMap(), func() *report.Node {
 		key := d.text()
 		if d.err != nil {
 			return nil
@@ -20,15 +23,15 @@ func (d *decoder) nodeMap() []*Node {
 			d.within("[%.64q]", key)
 			return nil
 		}
-		n.standUnder(key)
+		standUnder(n, key)
 		return n
 	})
 }
 
 // children reads the nodes within a node. They have no keys.
-func (d *decoder) children() []*Node {
+func (d *decoder) children() []*report.Node {
 	i := -1
-	return d.nodeList(d.openList(), func() *Node {
+	return d.nodeList(d.openList(), func() *report.Node {
 		i++
 		n := d.node("")
 		if d.err != nil {
@@ -39,7 +42,7 @@ func (d *decoder) children() []*Node {
 }
 
 // nodeList reads count nodes, and sorts them.
-func (d *decoder) nodeList(count int, one func() *Node) []*Node {
+func (d *decoder) nodeList(count int, one func() *report.Node) []*report.Node {
 	nodes := d.placesOf(count)
 	if nodes == nil {
 		d.depth--
@@ -56,35 +59,35 @@ func (d *decoder) nodeList(count int, one func() *Node) []*Node {
 
 // placesOf returns room for so many nodes, which is a list of its own unless the
 // decoder is brief.
-func (d *decoder) placesOf(count int) []*Node {
+func (d *decoder) placesOf(count int) []*report.Node {
 	if d.brief {
 		return d.places.take(d, count)
 	}
-	if count = d.spend(count, unsafe.Sizeof((*Node)(nil))); count == 0 {
+	if count = d.spend(count, unsafe.Sizeof((*report.Node)(nil))); count == 0 {
 		return nil
 	}
-	return make([]*Node, count)
+	return make([]*report.Node, count)
 }
 
 // sortedNodes returns the nodes in order, with the last of each identity only.
 // Probes send them in no order, and each once: the fast sort, which does not
 // keep equal nodes in their order, has to give way only when there are some.
-func sortedNodes(nodes []*Node, home string) []*Node {
-	order := func(a, b **Node) int { return compareNodes(*a, *b, home) }
-	if isAscending(nodes, order) {
+func sortedNodes(nodes []*report.Node, home string) []*report.Node {
+	order := func(a, b **report.Node) int { return (*a).Compare(*b, home) }
+	if sorted.Is(nodes, order) {
 		return nodes
 	}
-	sorted := slices.Clone(nodes)
-	slices.SortFunc(sorted, func(a, b *Node) int { return compareNodes(a, b, home) })
-	if isAscending(sorted, order) {
-		return sorted
+	quick := slices.Clone(nodes)
+	slices.SortFunc(quick, func(a, b *report.Node) int { return a.Compare(b, home) })
+	if sorted.Is(quick, order) {
+		return quick
 	}
-	return ascending(nodes, order)
+	return sorted.Unique(nodes, order)
 }
 
 // node reads a node that stands under key. After a failure to get memory for it
 // it is nil.
-func (d *decoder) node(key string) *Node {
+func (d *decoder) node(key string) *report.Node {
 	one := d.nodes.take(d, 1)
 	if one == nil {
 		return nil
@@ -104,16 +107,16 @@ func (d *decoder) node(key string) *Node {
 	return n
 }
 
-func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
+func (d *decoder) nodeField(n *report.Node, name []byte, old *oldForms) {
 	switch string(name) {
 	case "sets":
 		n.Sets = d.stringSets()
 	case "adjacency":
 		n.Adjacency = d.set()
 	case "latest":
-		n.Latest = keyed(d, &d.latest, (*decoder).latestEntry, orderLatest)
+		n.Latest = keyed(d, &d.latest, (*decoder).latestEntry, (*report.Latest).Compare)
 	case "metrics":
-		n.Metrics = keyed(d, &d.metrics, (*decoder).metric, orderMetrics)
+		n.Metrics = keyed(d, &d.metrics, (*decoder).metric, (*report.Metric).Compare)
 	case "parents":
 		n.Parents = d.stringSets()
 	case "children":
@@ -123,19 +126,19 @@ func (d *decoder) nodeField(n *Node, name []byte, old *oldForms) {
 		old.controls = keyed(d, nil, (*decoder).oldControl, orderOldControls)
 	case "counters":
 		d.foreign = true
-		old.counters = keyed(d, nil, (*decoder).oldCounter, orderLatest)
+		old.counters = keyed(d, nil, (*decoder).oldCounter, (*report.Latest).Compare)
 	default:
 		d.skip()
 	}
 }
 
-func (d *decoder) stringSets() []StringSet {
-	return keyed(d, &d.sets, (*decoder).stringSet, orderSets)
+func (d *decoder) stringSets() []report.StringSet {
+	return keyed(d, &d.sets, (*decoder).stringSet, (*report.StringSet).Compare)
 }
 
-func (d *decoder) stringSet(key string, s *StringSet) { s.Key, s.Values = key, d.set() }
+func (d *decoder) stringSet(key string, s *report.StringSet) { s.Key, s.Values = key, d.set() }
 
-func (d *decoder) latestEntry(key string, l *Latest) {
+func (d *decoder) latestEntry(key string, l *report.Latest) {
 	l.Key = key
 	if t, ok := d.usualTime("\x82\xa9timestamp\xaf", "\xa5value"); ok {
 		l.Timestamp, l.Value = t, d.text()
@@ -154,12 +157,12 @@ func (d *decoder) latestEntry(key string, l *Latest) {
 	}
 }
 
-func (d *decoder) metric(key string, m *Metric) {
+func (d *decoder) metric(key string, m *report.Metric) {
 	m.Key = key
 	for name := range d.fields {
 		switch string(name) {
 		case "samples":
-			m.Samples = ascending(list(d, &d.samples, (*decoder).sample), orderSamples)
+			m.Samples = sorted.Unique(list(d, &d.samples, (*decoder).sample), (*report.Sample).Compare)
 		case "min":
 			m.Min = d.float()
 		case "max":
@@ -170,7 +173,7 @@ func (d *decoder) metric(key string, m *Metric) {
 	}
 }
 
-func (d *decoder) sample(s *Sample) {
+func (d *decoder) sample(s *report.Sample) {
 	if t, ok := d.usualTime("\x82\xa4date\xaf", "\xa5value"); ok {
 		s.Date, s.Value = t, d.float()
 		d.withinIfFailed("value")
@@ -191,7 +194,7 @@ func (d *decoder) sample(s *Sample) {
 // oldForms holds what old probes say in other words.
 type oldForms struct {
 	controls []oldControl
-	counters []Latest // Timestamp is zero
+	counters []report.Latest // Timestamp is zero
 }
 
 // oldControl is a control of a node, which it had until a time if it is dead.
@@ -231,12 +234,12 @@ func (d *decoder) dead() (dead bool) {
 
 const counterPrefix = "count_"
 
-func (d *decoder) oldCounter(name string, l *Latest) {
+func (d *decoder) oldCounter(name string, l *report.Latest) {
 	l.Key, l.Value = counterPrefix+name, strconv.FormatInt(d.integer(), 10)
 }
 
 // upgrade adds the old forms to the latest values of n.
-func (o *oldForms) upgrade(d *decoder, n *Node) {
+func (o *oldForms) upgrade(d *decoder, n *report.Node) {
 	added := o.counters
 	if len(added) > 0 {
 		d.counted = append(d.counted, n)
@@ -245,16 +248,16 @@ func (o *oldForms) upgrade(d *decoder, n *Node) {
 		added = append(added, liveControls(o.controls))
 	}
 	if len(added) > 0 {
-		n.Latest = ascending(slices.Concat(n.Latest, added), orderLatest)
+		n.Latest = sorted.Unique(slices.Concat(n.Latest, added), (*report.Latest).Compare)
 	}
 }
 
 // liveControls joins the names of the controls that are not dead, as of the
 // newest of them. If all are dead it is the empty list at the zero time, as in
 // Scope, so that any other list wins over it.
-func liveControls(controls []oldControl) Latest {
+func liveControls(controls []oldControl) report.Latest {
 	var names []string
-	l := Latest{Key: "active_controls"}
+	l := report.Latest{Key: "active_controls"}
 	for _, c := range controls {
 		if c.dead {
 			continue
@@ -270,7 +273,7 @@ func liveControls(controls []oldControl) Latest {
 
 // stampCounters gives the counters of old probes the time of the report: they
 // came without one.
-func (d *decoder) stampCounters(r *Report) {
+func (d *decoder) stampCounters(r *report.Report) {
 	for _, n := range d.counted {
 		for i := range n.Latest {
 			l := &n.Latest[i]

@@ -1,6 +1,10 @@
-package report
+package wire
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
 
 // copyMark stands between the ID and the topology of a node in the key of a
 // copy: a node that disagrees with another one of the same ID about the
@@ -13,7 +17,7 @@ const copyMark = ";copy="
 
 // standUnder gives a node that was read the ID that its key in the map of nodes
 // tells. The ID that the node gives itself does not count beside it.
-func (n *Node) standUnder(key string) {
+func standUnder(n *report.Node, key string) {
 	stated := n.ID
 	n.ID = key
 	if id, ok := unmarked(key, n.Topology); ok && (stated == "" || stated == id) {
@@ -34,7 +38,7 @@ func unmarked(key, topology string) (id string, ok bool) {
 // keyOf returns the key of a node in the map of nodes. The node goes by its ID
 // if it is plain, unless it has nothing but the key to tell the ID, and that
 // looks like the key of a copy.
-func (n *Node) keyOf(plain bool) string {
+func keyOf(n *report.Node, plain bool) string {
 	if plain && n.Unnamed {
 		_, looksMarked := unmarked(n.ID, n.Topology)
 		plain = !looksMarked
@@ -46,7 +50,7 @@ func (n *Node) keyOf(plain bool) string {
 }
 
 // sameID returns how many nodes at the head of the list have one ID.
-func sameID(nodes []*Node) int {
+func sameID(nodes []*report.Node) int {
 	n := 1
 	for n < len(nodes) && nodes[n].ID == nodes[0].ID {
 		n++
@@ -56,7 +60,7 @@ func sameID(nodes []*Node) int {
 
 // plainCopy returns which of the nodes of one ID stands under it: the one of
 // the topology that it stands in or, if there is none, the first.
-func plainCopy(nodes []*Node, home string) int {
+func plainCopy(nodes []*report.Node, home string) int {
 	for i, n := range nodes {
 		if n.EffectiveTopology(home) == home {
 			return i

@@ -1,10 +1,13 @@
-package report
+package wire
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 const (
@@ -34,22 +37,31 @@ const (
 // The memory it allocates is bounded by 32 times the length of data, beyond
 // 4 MiB of it by 8 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
 // keep data. An error is a [*SyntaxError].
-func DecodeMsgpack(data []byte) (*Report, error) {
+func DecodeMsgpack(data []byte) (*report.Report, error) {
 	r, _, err := decodeMsgpack(data)
 	return r, err
 }
 
 // decodeMsgpack is DecodeMsgpack, and tells whether data holds nothing that
 // [AppendMsgpack] would not write, or not in this way.
-func decodeMsgpack(data []byte) (r *Report, native bool, err error) {
+func decodeMsgpack(data []byte) (r *report.Report, native bool, err error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	r, by, err := d.decode(data)
-	if err == nil && by.spent > memoryFree && by.spent > 2*listed(r) {
+	if err == nil && by.spent > memoryFree && by.spent > 2*report.SizeOfLists(r) {
 		r, err = d.repack(r)
 	}
 	return r, !by.foreign, err
 }
+
+// kinds finds a kind of topology by its name on the wire.
+var kinds = func() map[string]report.Kind {
+	m := make(map[string]report.Kind, report.KindCount)
+	for k := range report.Kind(report.KindCount) {
+		m[k.Wire()] = k
+	}
+	return m
+}()
 
 // decoders keeps decoders for the strings that they have seen lately: the next
 // report shares its keys with the one before.
@@ -68,8 +80,8 @@ type decoder struct {
 	err   error
 	trail []string // the path to where it failed, innermost first
 
-	counted []*Node // nodes with counters that lack a time
-	foreign bool    // something was read that is not written any more, or in another way
+	counted []*report.Node // nodes with counters that lack a time
+	foreign bool           // something was read that is not written any more, or in another way
 
 	words words
 	brief bool // the report is let go of before the next is read: nothing of it is allocated for good
@@ -78,13 +90,13 @@ type decoder struct {
 
 // arenas are what the lists of a report are cut from.
 type arenas struct {
-	nodes   arena[Node]
-	places  arena[*Node]
-	latest  arena[Latest]
-	sets    arena[StringSet]
+	nodes   arena[report.Node]
+	places  arena[*report.Node]
+	latest  arena[report.Latest]
+	sets    arena[report.StringSet]
 	texts   arena[string]
-	metrics arena[Metric]
-	samples arena[Sample]
+	metrics arena[report.Metric]
+	samples arena[report.Sample]
 }
 
 // effort is what a decoder met.
@@ -94,12 +106,12 @@ type effort struct {
 }
 
 // decode returns the report in data.
-func (d *decoder) decode(data []byte) (r *Report, by effort, err error) {
+func (d *decoder) decode(data []byte) (r *report.Report, by effort, err error) {
 	easy := min(len(data), memoryEasy)
 	limit := memoryFree + memoryFactor*int64(easy) + memoryTight*int64(len(data)-easy)
 	*d = decoder{in: data, limit: limit, left: limit, words: d.words, brief: d.brief, arenas: d.arenas}
 	defer func() { *d = decoder{words: d.words, brief: d.brief, arenas: d.arenas.after(d.brief)} }()
-	r = New()
+	r = report.New()
 	d.report(r)
 	if d.err == nil && d.at < len(d.in) {
 		d.fail(ErrTrailing)
@@ -113,7 +125,7 @@ func (d *decoder) decode(data []byte) (r *Report, by effort, err error) {
 
 // repack returns a report that holds on to less than r, whose memory has room
 // for much that it does not hold: elements whose keys came again, old forms.
-func (d *decoder) repack(r *Report) (*Report, error) {
+func (d *decoder) repack(r *report.Report) (*report.Report, error) {
 	plain, err := AppendMsgpack(nil, r)
 	if err != nil {
 		return nil, err
@@ -163,12 +175,12 @@ func (d *decoder) spend(n int, size uintptr) int {
 	return n
 }
 
-func (d *decoder) report(r *Report) {
+func (d *decoder) report(r *report.Report) {
 	if d.null() {
 		d.malformed("nil is not a report")
 	}
 	for name := range d.fields {
-		if k, ok := kindOfWire[string(name)]; ok {
+		if k, ok := kinds[string(name)]; ok {
 			d.topology(&r.Topologies[k], k)
 			continue
 		}
@@ -176,7 +188,7 @@ func (d *decoder) report(r *Report) {
 	}
 }
 
-func (d *decoder) reportField(r *Report, name []byte) {
+func (d *decoder) reportField(r *report.Report, name []byte) {
 	switch string(name) {
 	case "TS":
 		r.TS = d.time()
@@ -192,7 +204,7 @@ func (d *decoder) reportField(r *Report, name []byte) {
 	case "Shortcut":
 		r.Shortcut = d.bool()
 	case "Plugins":
-		r.Plugins = ascending(list(d, nil, (*decoder).plugin), orderPlugins)
+		r.Plugins = sorted.Unique(list(d, nil, (*decoder).plugin), (*report.PluginSpec).Compare)
 	case "ID":
 		r.ID = d.text()
 	default:
@@ -200,7 +212,7 @@ func (d *decoder) reportField(r *Report, name []byte) {
 	}
 }
 
-func (d *decoder) sampling() (s Sampling) {
+func (d *decoder) sampling() (s report.Sampling) {
 	for name := range d.fields {
 		switch string(name) {
 		case "Count":
@@ -214,11 +226,11 @@ func (d *decoder) sampling() (s Sampling) {
 	return s
 }
 
-func (d *decoder) dns() []DNSRecord {
-	return keyed(d, nil, (*decoder).dnsRecord, orderDNS)
+func (d *decoder) dns() []report.DNSRecord {
+	return keyed(d, nil, (*decoder).dnsRecord, (*report.DNSRecord).Compare)
 }
 
-func (d *decoder) dnsRecord(address string, r *DNSRecord) {
+func (d *decoder) dnsRecord(address string, r *report.DNSRecord) {
 	r.Address = address
 	for name := range d.fields {
 		switch string(name) {
@@ -232,7 +244,7 @@ func (d *decoder) dnsRecord(address string, r *DNSRecord) {
 	}
 }
 
-func (d *decoder) plugin(p *PluginSpec) {
+func (d *decoder) plugin(p *report.PluginSpec) {
 	for name := range d.fields {
 		switch string(name) {
 		case "id":

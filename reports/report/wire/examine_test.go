@@ -1,4 +1,4 @@
-package report
+package wire
 
 import (
 	"bytes"
@@ -9,13 +9,15 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // captured returns the reports of the corpus that match, inflated.
 func captured(t testing.TB, patterns ...string) (all [][]byte) {
 	t.Helper()
 	for _, pattern := range patterns {
-		paths, err := filepath.Glob(filepath.Join("..", "testdata", "corpus", pattern))
+		paths, err := filepath.Glob(filepath.Join("..", "..", "testdata", "corpus", pattern))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v", pattern, err)
 		}
@@ -57,23 +59,23 @@ func sameBriefly(t *testing.T, d *decoder, plain []byte) {
 	checkFacts(t, facts, want, by.foreign)
 }
 
-func checkFacts(t *testing.T, f *Facts, r *Report, foreign bool) {
+func checkFacts(t *testing.T, f *Facts, r *report.Report, foreign bool) {
 	t.Helper()
-	fault := Validate(r)
+	fault := report.Validate(r)
 	if fault == nil {
-		_, fault = Upgrade(r)
+		_, fault = report.Upgrade(r)
 	}
 	if fmt.Sprint(f.Fault) != fmt.Sprint(fault) || f.Shortcut != r.Shortcut || f.Keep && foreign {
 		t.Errorf("got %+v, want fault %v, shortcut %v, foreign %v", f, fault, r.Shortcut, foreign)
 	}
 	for _, limit := range []int{-1, 0, 1, 2, 100, 1423, 1424, 10_000} {
-		if _, dropped := DropTopologiesOver(r, limit); f.Over(limit) != (len(dropped) > 0) {
+		if _, dropped := report.DropTopologiesOver(r, limit); f.Over(limit) != (len(dropped) > 0) {
 			t.Errorf("over %d: %v, but %v is dropped", limit, f.Over(limit), dropped)
 		}
 	}
 }
 
-func mustJSON(t *testing.T, r *Report) []byte {
+func mustJSON(t *testing.T, r *report.Report) []byte {
 	t.Helper()
 	text, err := AppendJSON(nil, r)
 	if err != nil {
@@ -157,7 +159,7 @@ func TestExamineIsBounded(t *testing.T) {
 		t.Errorf("%d bytes allocated for %d, at most %d wanted; %v", n, len(nodes), limit, err)
 	}
 	d.letGo()
-	if n := len(d.nodes.whole) * int(unsafe.Sizeof(Node{})); n > maxWhole {
+	if n := len(d.nodes.whole) * int(unsafe.Sizeof(report.Node{})); n > maxWhole {
 		t.Errorf("%d bytes are kept", n)
 	}
 }

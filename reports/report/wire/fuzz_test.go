@@ -1,4 +1,4 @@
-package report_test
+package wire_test
 
 import (
 	"encoding/binary"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // seeds adds the small reports of the corpus, and what made trouble once.
@@ -37,12 +38,12 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r *report.Report
 		var err error
-		if got, limit := allocated(func() { r, err = report.DecodeMsgpack(data) }), int64(len(data))*128+1<<20; got > limit {
+		if got, limit := allocated(func() { r, err = wire.DecodeMsgpack(data) }), int64(len(data))*128+1<<20; got > limit {
 			t.Errorf("%d bytes allocated for %d of input", got, len(data))
 		}
 		if err == nil {
-			staysTheSame(t, r, report.AppendMsgpack, report.DecodeMsgpack)
-			if _, err := report.AppendJSON(nil, r); err != nil {
+			staysTheSame(t, r, wire.AppendMsgpack, wire.DecodeMsgpack)
+			if _, err := wire.AppendJSON(nil, r); err != nil {
 				t.Errorf("as JSON: %v", err)
 			}
 		}
@@ -53,16 +54,16 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"ID":1e400}`))
 	f.Add([]byte(`{"Host":{"nodes":{"a":{"latest":{"k":{"timestamp":"2023-11-14T22:13:20.5+01:00","value":"\ud800"}}}}}}`))
 	seeds(f, func(plain []byte) []byte {
-		r, err := report.DecodeMsgpack(plain)
+		r, err := wire.DecodeMsgpack(plain)
 		if err != nil {
 			return plain
 		}
 		return []byte(text(r))
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := report.DecodeJSON(data); err == nil {
-			staysTheSame(t, r, report.AppendJSON, report.DecodeJSON)
-			staysTheSame(t, r, report.AppendMsgpack, report.DecodeMsgpack)
+		if r, err := wire.DecodeJSON(data); err == nil {
+			staysTheSame(t, r, wire.AppendJSON, wire.DecodeJSON)
+			staysTheSame(t, r, wire.AppendMsgpack, wire.DecodeMsgpack)
 		}
 	})
 }
@@ -72,7 +73,7 @@ func FuzzBlob(f *testing.F) {
 		f.Add(goldentest.Read(f, file))
 	}
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		codec := report.Codec{MaxBytes: 1 << 20}
+		codec := wire.Codec{MaxBytes: 1 << 20}
 		if r, err := codec.Decode(blob); err == nil {
 			staysTheSame(t, r, func(dst []byte, r *report.Report) ([]byte, error) {
 				blob, err := codec.Encode(r)
@@ -101,7 +102,7 @@ func staysTheSame(t *testing.T, r *report.Report, encode func([]byte, *report.Re
 
 // holdsNaN tells whether a number of the report does not even equal itself.
 func holdsNaN(r *report.Report) bool {
-	data, err := report.AppendMsgpack(nil, r)
+	data, err := wire.AppendMsgpack(nil, r)
 	if err != nil {
 		return false
 	}

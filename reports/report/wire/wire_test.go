@@ -1,4 +1,4 @@
-package report_test
+package wire_test
 
 import (
 	"reflect"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // small returns a report with a value of each type.
@@ -55,7 +56,7 @@ func TestWireForm(t *testing.T) {
 		"\xa3DNS\x81\xa810.0.0.1\x81\xa7forward\x91\xa1a" +
 		"\xa8Sampling\x82\xa5Count\xcd\x03\xe8\xa5Total\x01\xa6Window\xce\xb2\xd0\x5e\x00\xa8Shortcut\xc2" +
 		"\xa7Plugins\x91\x84\xabapi_version\xa11\xa2id\xa1p\xaainterfaces\x91\xa8reporter\xa5label\xa1P\xa2ID\xa17"
-	got, err := report.AppendMsgpack(nil, small())
+	got, err := wire.AppendMsgpack(nil, small())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestWireForm(t *testing.T) {
 	if !strings.HasSuffix(string(got), tail) {
 		t.Errorf("it ends %q,\nwant        %q", got[max(0, len(got)-len(tail)):], tail)
 	}
-	back, err := report.DecodeMsgpack(got)
+	back, err := wire.DecodeMsgpack(got)
 	if err != nil || !reflect.DeepEqual(back, small()) {
 		t.Errorf("it comes back as %s, %v", text(back), err)
 	}
@@ -79,25 +80,25 @@ func TestEveryWidthIsRead(t *testing.T) {
 		"\xd0\x07", "\xd1\x00\x07", "\xd2\x00\x00\x00\x07", "\xd3\x00\x00\x00\x00\x00\x00\x00\x07",
 		"\xca\x40\xe0\x00\x00", "\xcb\x40\x1c\x00\x00\x00\x00\x00\x00",
 	} {
-		r, err := report.DecodeMsgpack([]byte("\x82" + fix("Window") + number + fix("Sampling") + one("Count", number)))
+		r, err := wire.DecodeMsgpack([]byte("\x82" + fix("Window") + number + fix("Sampling") + one("Count", number)))
 		if err != nil || r.Window != 7 || r.Sampling.Count != 7 {
 			t.Errorf("%q: %v", number, err)
 		}
-		r, err = report.DecodeMsgpack([]byte(one("Host", one("nodes", one("h", one("metrics", one("m", one("max", number))))))))
+		r, err = wire.DecodeMsgpack([]byte(one("Host", one("nodes", one("h", one("metrics", one("m", one("max", number))))))))
 		if err != nil || r.Topologies[report.Host].Nodes[0].Metrics[0].Max != 7 {
 			t.Errorf("%q: %v", number, err)
 		}
 	}
 	for _, id := range []string{"\xa1x", "\xd9\x01x", "\xda\x00\x01x", "\xdb\x00\x00\x00\x01x", "\xc4\x01x", "\xc5\x00\x01x", "\xc6\x00\x00\x00\x01x"} {
 		for _, head := range []string{"\x81", "\xde\x00\x01", "\xdf\x00\x00\x00\x01"} {
-			r, err := report.DecodeMsgpack([]byte(head + fix("ID") + id))
+			r, err := wire.DecodeMsgpack([]byte(head + fix("ID") + id))
 			if err != nil || r.ID != "x" {
 				t.Errorf("%q%q: %v", head, id, err)
 			}
 		}
 	}
 	for _, head := range []string{"\x91", "\xdc\x00\x01", "\xdd\x00\x00\x00\x01"} {
-		r, err := report.DecodeMsgpack([]byte(one("Plugins", head+one("id", fix("p")))))
+		r, err := wire.DecodeMsgpack([]byte(one("Plugins", head+one("id", fix("p")))))
 		if err != nil || len(r.Plugins) != 1 || r.Plugins[0].ID != "p" {
 			t.Errorf("%q: %v", head, err)
 		}
@@ -111,7 +112,7 @@ func TestUnknownFieldsOfAnyShapeAreSkipped(t *testing.T) {
 		"\xc7\x03\x01xyz", "\x92\x01\x90", "\x82\x01\x02\xc0\x80", "\x81\x91\x01" + one("a", "\xc0"), "\xd6\xff\x00\x00\x00\x00",
 	} {
 		node := one("nodes", one("n", "\x82"+fix("new")+shape+fix("topology")+fix("t")))
-		r, err := report.DecodeMsgpack([]byte("\x83" + fix("new") + shape + fix("Host") + node + fix("ID") + fix("i")))
+		r, err := wire.DecodeMsgpack([]byte("\x83" + fix("new") + shape + fix("Host") + node + fix("ID") + fix("i")))
 		if err != nil || r.ID != "i" || r.Topologies[report.Host].Nodes[0].Topology != "t" {
 			t.Errorf("%q: %v", shape, err)
 		}
@@ -133,11 +134,11 @@ func TestTimesAreInstants(t *testing.T) {
 			if form == odd.Format(time.RFC3339Nano) {
 				continue // RFC 3339 has no seconds in a zone
 			}
-			if r, err := report.DecodeMsgpack([]byte(one("TS", fix8(form)))); err != nil || r.TS != want {
+			if r, err := wire.DecodeMsgpack([]byte(one("TS", fix8(form)))); err != nil || r.TS != want {
 				t.Errorf("%q: %v, %v", form, r, err)
 			}
 		}
-		if got, err := report.AppendMsgpack(nil, &report.Report{TS: when}); err != nil || !strings.Contains(string(got), "\x05\xff\xff") {
+		if got, err := wire.AppendMsgpack(nil, &report.Report{TS: when}); err != nil || !strings.Contains(string(got), "\x05\xff\xff") {
 			t.Errorf("%v: %v", when, err)
 		}
 	}

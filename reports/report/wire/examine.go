@@ -1,9 +1,11 @@
-package report
+package wire
 
 import (
 	"fmt"
 	"sync"
 	"unsafe"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // Facts are what a collector needs to know of a report that it takes in as its
@@ -14,14 +16,14 @@ type Facts struct {
 	// Keep is true when the blob may be stored: see [Codec.DecodeToKeep].
 	Keep     bool
 	Shortcut bool
-	nodes    [KindCount]int
+	nodes    [report.KindCount]int
 }
 
 // Over reports whether a topology holds more nodes than [DropTopologiesOver]
 // of that limit lets pass.
 func (f *Facts) Over(limit int) bool {
 	for _, n := range f.nodes {
-		if tooMany(n, f.nodes[Host], limit) {
+		if report.TooMany(n, f.nodes[report.Host], limit) {
 			return true
 		}
 	}
@@ -60,8 +62,8 @@ func examine(plain []byte, size int) (*Facts, error) {
 	for k := range r.Topologies {
 		f.nodes[k] = len(r.Topologies[k].Nodes)
 	}
-	if f.Fault = (validator{decoded: true}).report(r); f.Fault == nil {
-		_, f.Fault = Upgrade(r)
+	if f.Fault = report.ValidateDecoded(r); f.Fault == nil {
+		_, f.Fault = report.Upgrade(r)
 	}
 	return f, nil
 }

@@ -1,10 +1,10 @@
-package report
+package wire
 
-import "cmp"
+import "github.com/timeblob/timeblob/reports/report"
 
-func (d *decoder) topology(t *Topology, k Kind) {
+func (d *decoder) topology(t *report.Topology, k report.Kind) {
 	if d.null() {
-		*t = Topology{}
+		*t = report.Topology{}
 		return
 	}
 	*t = k.Defaults()
@@ -14,7 +14,7 @@ func (d *decoder) topology(t *Topology, k Kind) {
 	}
 }
 
-func (d *decoder) topologyField(t *Topology, name []byte) {
+func (d *decoder) topologyField(t *report.Topology, name []byte) {
 	switch string(name) {
 	case "shape":
 		t.Shape = d.text()
@@ -27,19 +27,19 @@ func (d *decoder) topologyField(t *Topology, name []byte) {
 	case "nodes":
 		t.Nodes = d.nodeMap()
 	case "controls":
-		t.Controls = keyed(d, nil, (*decoder).control, orderControls)
+		t.Controls = keyed(d, nil, (*decoder).control, (*report.Control).Compare)
 	case "metadata_templates":
-		t.MetadataTemplates = keyed(d, nil, (*decoder).metadataTemplate, orderMetadata)
+		t.MetadataTemplates = keyed(d, nil, (*decoder).metadataTemplate, (*report.MetadataTemplate).Compare)
 	case "metric_templates":
-		t.MetricTemplates = keyed(d, nil, (*decoder).metricTemplate, orderMetricTemplates)
+		t.MetricTemplates = keyed(d, nil, (*decoder).metricTemplate, (*report.MetricTemplate).Compare)
 	case "table_templates":
-		t.TableTemplates = keyed(d, nil, (*decoder).tableTemplate, orderTables)
+		t.TableTemplates = keyed(d, nil, (*decoder).tableTemplate, (*report.TableTemplate).Compare)
 	default:
 		d.skip()
 	}
 }
 
-func (d *decoder) control(key string, c *Control) {
+func (d *decoder) control(key string, c *report.Control) {
 	c.Key = key
 	for name := range d.fields {
 		switch string(name) {
@@ -61,7 +61,7 @@ func (d *decoder) control(key string, c *Control) {
 	}
 }
 
-func (d *decoder) metadataTemplate(key string, m *MetadataTemplate) {
+func (d *decoder) metadataTemplate(key string, m *report.MetadataTemplate) {
 	m.Key = key
 	for name := range d.fields {
 		switch string(name) {
@@ -83,7 +83,7 @@ func (d *decoder) metadataTemplate(key string, m *MetadataTemplate) {
 	}
 }
 
-func (d *decoder) metricTemplate(key string, m *MetricTemplate) {
+func (d *decoder) metricTemplate(key string, m *report.MetricTemplate) {
 	m.Key = key
 	for name := range d.fields {
 		switch string(name) {
@@ -103,7 +103,7 @@ func (d *decoder) metricTemplate(key string, m *MetricTemplate) {
 	}
 }
 
-func (d *decoder) tableTemplate(key string, t *TableTemplate) {
+func (d *decoder) tableTemplate(key string, t *report.TableTemplate) {
 	t.Key = key
 	for name := range d.fields {
 		switch string(name) {
@@ -118,14 +118,14 @@ func (d *decoder) tableTemplate(key string, t *TableTemplate) {
 		case "columns":
 			t.Columns = list(d, nil, (*decoder).column)
 		case "fixedRows":
-			t.FixedRows = keyed(d, nil, (*decoder).fixedRow, orderFixedRows)
+			t.FixedRows = keyed(d, nil, (*decoder).fixedRow, (*report.FixedRow).Compare)
 		default:
 			d.skip()
 		}
 	}
 }
 
-func (d *decoder) column(c *Column) {
+func (d *decoder) column(c *report.Column) {
 	for name := range d.fields {
 		switch string(name) {
 		case "id":
@@ -140,6 +140,4 @@ func (d *decoder) column(c *Column) {
 	}
 }
 
-func (d *decoder) fixedRow(key string, r *FixedRow) { r.Key, r.Label = key, d.text() }
-
-func orderFixedRows(a, b *FixedRow) int { return cmp.Compare(a.Key, b.Key) }
+func (d *decoder) fixedRow(key string, r *report.FixedRow) { r.Key, r.Label = key, d.text() }

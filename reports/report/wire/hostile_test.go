@@ -1,4 +1,4 @@
-package report_test
+package wire_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 var farFuture = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -33,7 +34,7 @@ func gzipped(t testing.TB, plain []byte) []byte {
 
 func isTooLarge(t *testing.T, limit int64, f func() error) {
 	t.Helper()
-	var tooLarge *report.TooLargeError
+	var tooLarge *wire.TooLargeError
 	if err := f(); !errors.As(err, &tooLarge) || tooLarge.Limit != limit {
 		t.Errorf("%v, want a TooLargeError of %d bytes", err, limit)
 	}
@@ -54,35 +55,35 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		name, data, path string
 		want             error
 	}{
-		{"empty", "", "", report.ErrTruncated},
-		{"nil", "\xc0", "", report.ErrCorrupt},
-		{"an array", "\x90", "", report.ErrCorrupt},
-		{"trailing bytes", "\x80\x00", "", report.ErrTrailing},
-		{"a reserved byte", one("x", "\xc1"), "x", report.ErrCorrupt},
-		{"a number for a text", one("ID", "\x01"), "ID", report.ErrCorrupt},
-		{"a text for a number", one("Window", fix("3")), "Window", report.ErrCorrupt},
-		{"a fraction for an integer", one("Window", "\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00"), "Window", report.ErrCorrupt},
-		{"a negative count", one("Sampling", one("Count", "\xff")), "Sampling.Count", report.ErrCorrupt},
-		{"a time of no form", one("TS", fix("yesterday")), "TS", report.ErrCorrupt},
-		{"a time of many nanoseconds", one("TS", fix("\x01\x00\x00\x00\x0e\xdc\xe5\xe8\x00\x7f\xff\xff\xff\xff\xff")), "TS", report.ErrCorrupt},
-		{"a time of a far year", one("TS", fix("\x01\x7f\x00\x00\x0e\xdc\xe5\xe8\x00\x00\x00\x00\x00\xff\xff")), "TS", report.ErrCorrupt},
-		{"a time before the year 0", one("TS", fix("\x01\x80\x00\x00\x0e\xdc\xe5\xe8\x00\x00\x00\x00\x00\xff\xff")), "TS", report.ErrCorrupt},
-		{"an entry cut short", node("latest", one("k", "\x81\xa5va")), `Endpoint.nodes["a;b"].latest["k"]`, report.ErrTruncated},
-		{"an entry of no form", node("latest", one("k", one("value", "\xc3"))), `Endpoint.nodes["a;b"].latest["k"].value`, report.ErrCorrupt},
-		{"an element of no form", node("adjacency", "\x92"+fix("x")+"\x02"), `Endpoint.nodes["a;b"].adjacency[1]`, report.ErrCorrupt},
-		{"a child of no form", node("children", "\x92\x80\x02"), `Endpoint.nodes["a;b"].children[1]`, report.ErrCorrupt},
-		{"a sample of no form", node("metrics", one("m", one("samples", "\x91"+one("date", "\xc2")))), `Endpoint.nodes["a;b"].metrics["m"].samples[0].date`, report.ErrCorrupt},
-		{"an unknown field cut short", one("x", "\x92\x01"), "x", report.ErrTruncated},
-		{"a huge map", one("Endpoint", one("nodes", "\xdf\xff\xff\xff\xff")), "Endpoint.nodes", report.ErrTruncated},
-		{"a huge array", node("children", "\xdd\xff\xff\xff\xff"), `Endpoint.nodes["a;b"].children`, report.ErrTruncated},
-		{"a huge text", one("ID", "\xdb\xff\xff\xff\xff"), "ID", report.ErrTruncated},
-		{"a field of odd bytes", one("a\n\"", "\xc1"), `a\n\"`, report.ErrCorrupt},
-		{"a huge unknown map", one("x", "\xdf\xff\xff\xff\xff"), "x", report.ErrTruncated},
+		{"empty", "", "", wire.ErrTruncated},
+		{"nil", "\xc0", "", wire.ErrCorrupt},
+		{"an array", "\x90", "", wire.ErrCorrupt},
+		{"trailing bytes", "\x80\x00", "", wire.ErrTrailing},
+		{"a reserved byte", one("x", "\xc1"), "x", wire.ErrCorrupt},
+		{"a number for a text", one("ID", "\x01"), "ID", wire.ErrCorrupt},
+		{"a text for a number", one("Window", fix("3")), "Window", wire.ErrCorrupt},
+		{"a fraction for an integer", one("Window", "\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00"), "Window", wire.ErrCorrupt},
+		{"a negative count", one("Sampling", one("Count", "\xff")), "Sampling.Count", wire.ErrCorrupt},
+		{"a time of no form", one("TS", fix("yesterday")), "TS", wire.ErrCorrupt},
+		{"a time of many nanoseconds", one("TS", fix("\x01\x00\x00\x00\x0e\xdc\xe5\xe8\x00\x7f\xff\xff\xff\xff\xff")), "TS", wire.ErrCorrupt},
+		{"a time of a far year", one("TS", fix("\x01\x7f\x00\x00\x0e\xdc\xe5\xe8\x00\x00\x00\x00\x00\xff\xff")), "TS", wire.ErrCorrupt},
+		{"a time before the year 0", one("TS", fix("\x01\x80\x00\x00\x0e\xdc\xe5\xe8\x00\x00\x00\x00\x00\xff\xff")), "TS", wire.ErrCorrupt},
+		{"an entry cut short", node("latest", one("k", "\x81\xa5va")), `Endpoint.nodes["a;b"].latest["k"]`, wire.ErrTruncated},
+		{"an entry of no form", node("latest", one("k", one("value", "\xc3"))), `Endpoint.nodes["a;b"].latest["k"].value`, wire.ErrCorrupt},
+		{"an element of no form", node("adjacency", "\x92"+fix("x")+"\x02"), `Endpoint.nodes["a;b"].adjacency[1]`, wire.ErrCorrupt},
+		{"a child of no form", node("children", "\x92\x80\x02"), `Endpoint.nodes["a;b"].children[1]`, wire.ErrCorrupt},
+		{"a sample of no form", node("metrics", one("m", one("samples", "\x91"+one("date", "\xc2")))), `Endpoint.nodes["a;b"].metrics["m"].samples[0].date`, wire.ErrCorrupt},
+		{"an unknown field cut short", one("x", "\x92\x01"), "x", wire.ErrTruncated},
+		{"a huge map", one("Endpoint", one("nodes", "\xdf\xff\xff\xff\xff")), "Endpoint.nodes", wire.ErrTruncated},
+		{"a huge array", node("children", "\xdd\xff\xff\xff\xff"), `Endpoint.nodes["a;b"].children`, wire.ErrTruncated},
+		{"a huge text", one("ID", "\xdb\xff\xff\xff\xff"), "ID", wire.ErrTruncated},
+		{"a field of odd bytes", one("a\n\"", "\xc1"), `a\n\"`, wire.ErrCorrupt},
+		{"a huge unknown map", one("x", "\xdf\xff\xff\xff\xff"), "x", wire.ErrTruncated},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := report.DecodeMsgpack([]byte(c.data))
-			var syntax *report.SyntaxError
+			r, err := wire.DecodeMsgpack([]byte(c.data))
+			var syntax *wire.SyntaxError
 			if r != nil || !errors.Is(err, c.want) || !errors.As(err, &syntax) {
 				t.Fatalf("%v, %v, want %v", r, err, c.want)
 			}
@@ -96,8 +97,8 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 func TestErrorsAreShort(t *testing.T) {
 	t.Parallel()
 	for _, digits := range []string{"9", "1e"} {
-		_, err := report.DecodeJSON([]byte(`{"x":` + digits + strings.Repeat("9", 1000) + `}`))
-		if !errors.Is(err, report.ErrCorrupt) || len(err.Error()) > 200 {
+		_, err := wire.DecodeJSON([]byte(`{"x":` + digits + strings.Repeat("9", 1000) + `}`))
+		if !errors.Is(err, wire.ErrCorrupt) || len(err.Error()) > 200 {
 			t.Errorf("%.300v, want a short ErrCorrupt", err)
 		}
 	}
@@ -108,12 +109,12 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 	for _, file := range goldentest.Files(t, "legacy/*.msgpack.gz") {
 		plain, blob := goldentest.Inflate(t, file), goldentest.Read(t, file)
 		for n := range plain {
-			if _, err := report.DecodeMsgpack(plain[:n]); !errors.Is(err, report.ErrTruncated) {
+			if _, err := wire.DecodeMsgpack(plain[:n]); !errors.Is(err, wire.ErrTruncated) {
 				t.Errorf("%s: the first %d of %d bytes: %v", file, n, len(plain), err)
 			}
 		}
 		for n := range blob {
-			if _, err := (report.Codec{}).Decode(blob[:n]); !errors.Is(err, report.ErrTruncated) {
+			if _, err := (wire.Codec{}).Decode(blob[:n]); !errors.Is(err, wire.ErrTruncated) {
 				t.Errorf("%s: the first %d of %d compressed bytes: %v", file, n, len(blob), err)
 			}
 		}
@@ -128,14 +129,14 @@ func TestDepthIsBounded(t *testing.T) {
 		"children":       one("Host", one("nodes", one("n", strings.Repeat("\x81\xa8children\x91", 1<<16)))),
 		"one too many":   one("x", strings.Repeat("\x91", 63)+"\x90"),
 	} {
-		if _, err := report.DecodeMsgpack([]byte(data)); !errors.Is(err, report.ErrCorrupt) || !strings.Contains(err.Error(), "nested") {
+		if _, err := wire.DecodeMsgpack([]byte(data)); !errors.Is(err, wire.ErrCorrupt) || !strings.Contains(err.Error(), "nested") {
 			t.Errorf("%s: %.200v", name, err)
 		}
 	}
-	if _, err := report.DecodeMsgpack([]byte(one("x", strings.Repeat("\x91", 62)+"\x90"))); err != nil {
+	if _, err := wire.DecodeMsgpack([]byte(one("x", strings.Repeat("\x91", 62)+"\x90"))); err != nil {
 		t.Errorf("64 deep: %v", err)
 	}
-	if _, err := report.DecodeJSON([]byte(strings.Repeat(`{"a":`, 1<<20))); !errors.Is(err, report.ErrCorrupt) {
+	if _, err := wire.DecodeJSON([]byte(strings.Repeat(`{"a":`, 1<<20))); !errors.Is(err, wire.ErrCorrupt) {
 		t.Errorf("JSON: %v", err)
 	}
 }
@@ -164,14 +165,14 @@ func TestMemoryIsProportionalToTheInput(t *testing.T) {
 		"minimal DNS":   one("DNS", claim+minimal.String()),
 	} {
 		var err error
-		got := allocated(func() { _, err = report.DecodeMsgpack([]byte(data)) })
+		got := allocated(func() { _, err = wire.DecodeMsgpack([]byte(data)) })
 		if limit := int64(len(data))*64 + 256<<10; got > limit {
 			t.Errorf("%s: %d bytes allocated for %d of input (%v)", name, got, len(data), err)
 		}
 	}
 	bomb := gzipped(t, make([]byte, 1<<20))
 	copy(bomb[len(bomb)-4:], "\xff\xff\xff\x03") // it claims to be 64 MiB
-	got := allocated(func() { _, _ = report.Codec{}.Decode(bomb) })
+	got := allocated(func() { _, _ = wire.Codec{}.Decode(bomb) })
 	if got > 4<<20 {
 		t.Errorf("%d bytes allocated for a blob that lies about its size", got)
 	}
@@ -184,7 +185,7 @@ func TestLargeReportsAreMostlyContent(t *testing.T) {
 	list := "\xdd\x01\x00\x00\x00" + strings.Repeat("\x80", 1<<24)
 	data := []byte(one("Host", one("nodes", one("h", one("metrics", one("m", one("samples", list)))))))
 	isTooLarge(t, 64<<10+32*4<<20+8*int64(len(data)-4<<20), func() error {
-		_, err := report.DecodeMsgpack(data)
+		_, err := wire.DecodeMsgpack(data)
 		return err
 	})
 }
@@ -213,7 +214,7 @@ func tripTime(t *testing.T, decode func([]byte) (*report.Report, error), data []
 	if err != nil || len(r.Topologies[report.Endpoint].Nodes) != n {
 		t.Fatalf("%d nodes: %v", n, err)
 	}
-	if _, err := report.AppendMsgpack(nil, r); err != nil {
+	if _, err := wire.AppendMsgpack(nil, r); err != nil {
 		t.Fatal(err)
 	}
 	return time.Since(start)
@@ -226,7 +227,7 @@ func TestManyKeysDoNotTakeQuadraticTime(t *testing.T) {
 	const few, many, tries = 5_000, 80_000, 10
 	small, large := manyKeys(few), manyKeys(many)
 	for name, decode := range map[string]func([]byte) (*report.Report, error){
-		"nodes": report.DecodeMsgpack, "copies": report.DecodeMsgpack, "JSON": report.DecodeJSON,
+		"nodes": wire.DecodeMsgpack, "copies": wire.DecodeMsgpack, "JSON": wire.DecodeJSON,
 	} {
 		a, b := time.Hour, time.Hour
 		for range tries {
@@ -246,7 +247,7 @@ func TestOfEqualKeysTheLastCounts(t *testing.T) {
 	t.Parallel()
 	value := func(v string) string { return fix("k") + one("value", fix(v)) }
 	twice := one("Host", one("nodes", "\x82"+fix("n")+one("latest", "\x81"+value("0"))+fix("n")+one("latest", "\x83"+value("1")+value("3")+value("2"))))
-	r, err := report.DecodeMsgpack([]byte(twice))
+	r, err := wire.DecodeMsgpack([]byte(twice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,18 +274,18 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 		{"byte by byte", iotest.OneByteReader(bytes.NewReader(good)), true, nil},
 		{"two members", bytes.NewReader(append(gzipped(t, plain[:7]), gzipped(t, plain[7:])...)), true, nil},
 		{"plain", bytes.NewReader(plain), false, nil},
-		{"empty", strings.NewReader(""), true, report.ErrTruncated},
-		{"cut short", bytes.NewReader(good[:len(good)-9]), true, report.ErrTruncated},
-		{"without its checksum", bytes.NewReader(good[:len(good)-1]), true, report.ErrTruncated},
-		{"of another checksum", bytes.NewReader(badSum), true, report.ErrChecksum},
-		{"with a tail", io.MultiReader(bytes.NewReader(good), strings.NewReader("x")), true, report.ErrTrailing},
-		{"with half a member", bytes.NewReader(append(bytes.Clone(good), good[:5]...)), true, report.ErrTruncated},
-		{"not gzip", bytes.NewReader(plain), true, report.ErrCorrupt},
-		{"not deflate", bytes.NewReader(append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff)), true, report.ErrCorrupt},
+		{"empty", strings.NewReader(""), true, wire.ErrTruncated},
+		{"cut short", bytes.NewReader(good[:len(good)-9]), true, wire.ErrTruncated},
+		{"without its checksum", bytes.NewReader(good[:len(good)-1]), true, wire.ErrTruncated},
+		{"of another checksum", bytes.NewReader(badSum), true, wire.ErrChecksum},
+		{"with a tail", io.MultiReader(bytes.NewReader(good), strings.NewReader("x")), true, wire.ErrTrailing},
+		{"with half a member", bytes.NewReader(append(bytes.Clone(good), good[:5]...)), true, wire.ErrTruncated},
+		{"not gzip", bytes.NewReader(plain), true, wire.ErrCorrupt},
+		{"not deflate", bytes.NewReader(append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff)), true, wire.ErrCorrupt},
 		{"a broken reader", iotest.ErrReader(broken), false, broken},
 		{"a reader that breaks", io.MultiReader(bytes.NewReader(good[:20]), iotest.ErrReader(broken)), true, broken},
 	} {
-		got, err := report.ReadBody(c.body, c.gzip, int64(len(plain)))
+		got, err := wire.ReadBody(c.body, c.gzip, int64(len(plain)))
 		if !errors.Is(err, c.want) || c.want == nil && (err != nil || !bytes.Equal(got, plain)) {
 			t.Errorf("%s: %d bytes, %v, want %v", c.name, len(got), err, c.want)
 		}
@@ -292,12 +293,12 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 	for _, zipped := range []bool{true, false} {
 		body := map[bool][]byte{true: good, false: plain}[zipped]
 		isTooLarge(t, int64(len(plain)-1), func() error {
-			_, err := report.ReadBody(bytes.NewReader(body), zipped, int64(len(plain)-1))
+			_, err := wire.ReadBody(bytes.NewReader(body), zipped, int64(len(plain)-1))
 			return err
 		})
 	}
 	isTooLarge(t, 99_999, func() error {
-		_, err := report.Codec{MaxBytes: 99_999}.Decode(good)
+		_, err := wire.Codec{MaxBytes: 99_999}.Decode(good)
 		return err
 	})
 }

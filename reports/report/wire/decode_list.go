@@ -1,11 +1,14 @@
-package report
+package wire
 
 import (
-	"sort"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // openMap begins a map and returns how many keys it has, 0 for nil. Whoever
@@ -72,7 +75,7 @@ func (d *decoder) fields(yield func(name []byte) bool) {
 // printable returns the name of a field for an error message: whoever sent it may
 // have chosen it.
 func printable(name []byte) string {
-	quoted := strconv.Quote(string(name[:min(len(name), wordLength)]))
+	quoted := strconv.Quote(string(name[:min(len(name), report.SharedLength)]))
 	return quoted[1 : len(quoted)-1]
 }
 
@@ -90,7 +93,7 @@ func keyed[E any](d *decoder, a *arena[E], one func(*decoder, string, *E), order
 		}
 	}
 	d.depth--
-	return ascending(elements, order)
+	return sorted.Unique(elements, order)
 }
 
 // list reads an array into a list.
@@ -111,7 +114,14 @@ func (d *decoder) list() []string {
 	return list(d, &d.texts, func(d *decoder, s *string) { *s = d.text() })
 }
 
-func (d *decoder) set() []string { return ascending(d.list(), orderStrings) }
+// set reads an array of strings that has an order.
+func (d *decoder) set() []string { return sorted.Unique(d.list(), orderStrings) }
+
+// A chunk of an arena holds so many elements, at least and at most.
+const (
+	slabMin = 8
+	slabMax = 64
+)
 
 // An arena cuts lists from bigger allocations. One kept list keeps its whole
 // chunk, so chunks stay small. A nil arena allocates each list for itself.
@@ -143,63 +153,4 @@ func (a *arena[E]) take(d *decoder, n int) []E {
 	return list
 }
 
-// ascending returns the list in order, with the last of equal elements only.
-// It costs one pass when the list is in order already.
-func ascending[E any](list []E, order func(a, b *E) int) []E {
-	if isAscending(list, order) {
-		return list
-	}
-	if len(list) <= fewElements {
-		insert(list, order)
-	} else {
-		sort.Stable(&sorter[E]{list, order})
-	}
-	if isAscending(list, order) {
-		return list
-	}
-	return lastOfEach(list, order)
-}
-
-// fewElements is how many elements are sorted by inserting one after the other:
-// most lists of a node are that short, and it allocates nothing.
-const fewElements = 12
-
-// insert sorts a short list. Equal elements keep their order.
-func insert[E any](list []E, order func(a, b *E) int) {
-	for i := 1; i < len(list); i++ {
-		for j := i; j > 0 && order(&list[j], &list[j-1]) < 0; j-- {
-			list[j], list[j-1] = list[j-1], list[j]
-		}
-	}
-}
-
-func isAscending[E any](list []E, order func(a, b *E) int) bool {
-	for i := 1; i < len(list); i++ {
-		if order(&list[i-1], &list[i]) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// lastOfEach keeps the last of each run of equal elements.
-func lastOfEach[E any](list []E, order func(a, b *E) int) []E {
-	kept := list[:0]
-	for i := range list {
-		if i+1 == len(list) || order(&list[i], &list[i+1]) != 0 {
-			kept = append(kept, list[i])
-		}
-	}
-	clear(list[len(kept):])
-	return kept[:len(kept):len(kept)]
-}
-
-// A sorter compares elements where they lie, without copying them.
-type sorter[E any] struct {
-	list  []E
-	order func(a, b *E) int
-}
-
-func (s *sorter[E]) Len() int           { return len(s.list) }
-func (s *sorter[E]) Less(i, j int) bool { return s.order(&s.list[i], &s.list[j]) < 0 }
-func (s *sorter[E]) Swap(i, j int)      { s.list[i], s.list[j] = s.list[j], s.list[i] }
+func orderStrings(a, b *string) int { return strings.Compare(*a, *b) }

@@ -1,8 +1,10 @@
-package report
+package wire
 
 import (
 	"errors"
 	"fmt"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // AppendMsgpack appends the report as msgpack that is not compressed, and
@@ -18,7 +20,7 @@ import (
 //
 // An error means that r is nil, or that nodes are nested deeper than a decoder
 // would read.
-func AppendMsgpack(dst []byte, r *Report) ([]byte, error) {
+func AppendMsgpack(dst []byte, r *report.Report) ([]byte, error) {
 	return appendReport(dst, r, false)
 }
 
@@ -30,7 +32,7 @@ type encoder struct {
 	err   error
 }
 
-func appendReport(dst []byte, r *Report, json bool) ([]byte, error) {
+func appendReport(dst []byte, r *report.Report, json bool) ([]byte, error) {
 	if r == nil {
 		return dst, errors.New("encode report: it is nil")
 	}
@@ -48,11 +50,11 @@ func (e *encoder) fail(err error) {
 	}
 }
 
-func (e *encoder) report(r *Report) {
+func (e *encoder) report(r *report.Report) {
 	o := e.object(true)
 	o.field("TS").time(r.TS)
 	for k := range r.Topologies {
-		o.field(Kind(k).Wire()).topology(&r.Topologies[k], Kind(k))
+		o.field(report.Kind(k).Wire()).topology(&r.Topologies[k], report.Kind(k))
 	}
 	if len(r.DNS) > 0 {
 		o.field("DNS").dns(r.DNS)
@@ -68,14 +70,14 @@ func (e *encoder) report(r *Report) {
 	o.close()
 }
 
-func (e *encoder) sampling(s Sampling) {
+func (e *encoder) sampling(s report.Sampling) {
 	o := e.object(false)
 	o.field("Count").unsigned(s.Count)
 	o.field("Total").unsigned(s.Total)
 	o.close()
 }
 
-func (e *encoder) dns(records []DNSRecord) {
+func (e *encoder) dns(records []report.DNSRecord) {
 	e.openMap(len(records))
 	for i := range records {
 		r := &records[i]
@@ -88,7 +90,7 @@ func (e *encoder) dns(records []DNSRecord) {
 	e.closeMap()
 }
 
-func (e *encoder) plugins(plugins []PluginSpec) {
+func (e *encoder) plugins(plugins []report.PluginSpec) {
 	e.openList(len(plugins))
 	for i := range plugins {
 		e.element()
@@ -97,7 +99,7 @@ func (e *encoder) plugins(plugins []PluginSpec) {
 	e.closeList()
 }
 
-func (e *encoder) plugin(p *PluginSpec) {
+func (e *encoder) plugin(p *report.PluginSpec) {
 	o := e.object(false)
 	o.optional("api_version", p.APIVersion)
 	o.optional("description", p.Description)
@@ -108,7 +110,7 @@ func (e *encoder) plugin(p *PluginSpec) {
 	o.close()
 }
 
-func (e *encoder) topology(t *Topology, k Kind) {
+func (e *encoder) topology(t *report.Topology, k report.Kind) {
 	usual := k.Defaults()
 	o := e.object(false)
 	o.unless("shape", t.Shape, usual.Shape)
@@ -125,7 +127,7 @@ func (e *encoder) topology(t *Topology, k Kind) {
 	o.close()
 }
 
-func (o object) templates(t *Topology) {
+func (o object) templates(t *report.Topology) {
 	if len(t.MetadataTemplates) > 0 {
 		o.field("metadata_templates").metadataTemplates(t.MetadataTemplates)
 	}
@@ -137,7 +139,7 @@ func (o object) templates(t *Topology) {
 	}
 }
 
-func (e *encoder) controls(controls []Control) {
+func (e *encoder) controls(controls []report.Control) {
 	e.openMap(len(controls))
 	for i := range controls {
 		c := &controls[i]
@@ -154,7 +156,7 @@ func (e *encoder) controls(controls []Control) {
 	e.closeMap()
 }
 
-func (e *encoder) metadataTemplates(templates []MetadataTemplate) {
+func (e *encoder) metadataTemplates(templates []report.MetadataTemplate) {
 	e.openMap(len(templates))
 	for i := range templates {
 		m := &templates[i]
@@ -173,7 +175,7 @@ func (e *encoder) metadataTemplates(templates []MetadataTemplate) {
 	e.closeMap()
 }
 
-func (e *encoder) metricTemplates(templates []MetricTemplate) {
+func (e *encoder) metricTemplates(templates []report.MetricTemplate) {
 	e.openMap(len(templates))
 	for i := range templates {
 		m := &templates[i]
@@ -189,7 +191,7 @@ func (e *encoder) metricTemplates(templates []MetricTemplate) {
 	e.closeMap()
 }
 
-func (e *encoder) tableTemplates(templates []TableTemplate) {
+func (e *encoder) tableTemplates(templates []report.TableTemplate) {
 	e.openMap(len(templates))
 	for i := range templates {
 		t := &templates[i]
@@ -206,7 +208,7 @@ func (e *encoder) tableTemplates(templates []TableTemplate) {
 	e.closeMap()
 }
 
-func (e *encoder) columns(columns []Column) {
+func (e *encoder) columns(columns []report.Column) {
 	if len(columns) == 0 {
 		e.null()
 		return
@@ -223,7 +225,7 @@ func (e *encoder) columns(columns []Column) {
 	e.closeList()
 }
 
-func (e *encoder) fixedRows(rows []FixedRow) {
+func (e *encoder) fixedRows(rows []report.FixedRow) {
 	e.openMap(len(rows))
 	for i := range rows {
 		e.key(rows[i].Key)

@@ -1,4 +1,4 @@
-package report
+package wire
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // DefaultMaxBytes is what a report may have as msgpack unless a [Codec] says
@@ -31,7 +33,7 @@ func (c Codec) limit() int64 {
 }
 
 // Encode returns the report as a blob, see [AppendMsgpack].
-func (c Codec) Encode(r *Report) ([]byte, error) {
+func (c Codec) Encode(r *report.Report) ([]byte, error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()
 	plain, err := AppendMsgpack(b.plain[:0], r)
@@ -50,7 +52,7 @@ func (c Codec) Encode(r *Report) ([]byte, error) {
 
 // Decode returns the report in a blob, see [DecodeMsgpack]. The report does not
 // keep the blob. The error is one of [ReadBody] or a [*SyntaxError].
-func (c Codec) Decode(blob []byte) (*Report, error) {
+func (c Codec) Decode(blob []byte) (*report.Report, error) {
 	r, _, err := c.DecodeToKeep(blob)
 	return r, err
 }
@@ -60,7 +62,7 @@ func (c Codec) Decode(blob []byte) (*Report, error) {
 // readers do not know, or in old ones, and is compressed to a quarter at least
 // unless it is short. What probes send may be kept. It saves more time than
 // decoding takes.
-func (c Codec) DecodeToKeep(blob []byte) (r *Report, keep bool, err error) {
+func (c Codec) DecodeToKeep(blob []byte) (r *report.Report, keep bool, err error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()
 	plain, err := inflateBlob(b.plain[:0], blob, c.limit())
@@ -80,7 +82,7 @@ func packedWell(size, plain int) bool { return size <= short || size <= plain/4 
 // DecodeFile returns the report in a file by the ending of its name:
 // ".msgpack.gz", ".msgpack", ".json.gz" or ".json". MaxBytes bounds what the
 // file may hold, inflated. The errors are those of Decode.
-func (c Codec) DecodeFile(name string, data []byte) (*Report, error) {
+func (c Codec) DecodeFile(name string, data []byte) (*report.Report, error) {
 	inner, gzipped := strings.CutSuffix(name, ".gz")
 	decode, ok := decoderOf(inner)
 	if !ok {
@@ -97,7 +99,7 @@ func (c Codec) DecodeFile(name string, data []byte) (*Report, error) {
 	return r, nil
 }
 
-func decoderOf(name string) (func([]byte) (*Report, error), bool) {
+func decoderOf(name string) (func([]byte) (*report.Report, error), bool) {
 	switch {
 	case strings.HasSuffix(name, ".msgpack"):
 		return DecodeMsgpack, true

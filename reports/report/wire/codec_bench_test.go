@@ -1,4 +1,4 @@
-package report_test
+package wire_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // node returns a report of a busy Kubernetes node, as stored and inflated.
@@ -57,7 +58,7 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 	ratio(b, "x-gunzip", gunzip, func() {
-		if _, err := (report.Codec{}).Decode(blob); err != nil {
+		if _, err := (wire.Codec{}).Decode(blob); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -68,7 +69,7 @@ func BenchmarkDecodeMsgpack(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(plain)))
 	for b.Loop() {
-		if _, err := report.DecodeMsgpack(plain); err != nil {
+		if _, err := wire.DecodeMsgpack(plain); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -76,7 +77,7 @@ func BenchmarkDecodeMsgpack(b *testing.B) {
 
 func BenchmarkEncode(b *testing.B) {
 	blob, plain := node(b)
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	size := 0
 	ratio(b, "x-gzip", zip, func() {
-		blob, err := report.Codec{}.Encode(r)
+		blob, err := wire.Codec{}.Encode(r)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -107,16 +108,16 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkAppendMsgpack(b *testing.B) {
-	benchmarkAppend(b, report.AppendMsgpack)
+	benchmarkAppend(b, wire.AppendMsgpack)
 }
 
 func BenchmarkAppendJSON(b *testing.B) {
-	benchmarkAppend(b, report.AppendJSON)
+	benchmarkAppend(b, wire.AppendJSON)
 }
 
 func benchmarkAppend(b *testing.B, appendTo func([]byte, *report.Report) ([]byte, error)) {
 	blob, _ := node(b)
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func benchmarkAppend(b *testing.B, appendTo func([]byte, *report.Report) ([]byte
 
 func BenchmarkDecodeJSON(b *testing.B) {
 	blob, _ := node(b)
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func BenchmarkDecodeJSON(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		if _, err := report.DecodeJSON(data); err != nil {
+		if _, err := wire.DecodeJSON(data); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -148,7 +149,7 @@ func BenchmarkDecodeJSON(b *testing.B) {
 
 func BenchmarkSize(b *testing.B) {
 	blob, _ := node(b)
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func BenchmarkSize(b *testing.B) {
 
 func BenchmarkValidate(b *testing.B) {
 	blob, _ := node(b)
-	r, err := report.Codec{}.Decode(blob)
+	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func BenchmarkExamine(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(blob)))
 	for b.Loop() {
-		if f, err := (report.Codec{}).Examine(blob); err != nil || f.Fault != nil {
+		if f, err := (wire.Codec{}).Examine(blob); err != nil || f.Fault != nil {
 			b.Fatal(f, err)
 		}
 	}

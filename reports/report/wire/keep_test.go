@@ -1,4 +1,4 @@
-package report_test
+package wire_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // TestWhatProbesSendIsKept holds: captured reports may be stored as they are,
@@ -15,15 +15,15 @@ import (
 func TestWhatProbesSendIsKept(t *testing.T) {
 	t.Parallel()
 	for _, file := range append(goldentest.Files(t, "k8s-node/*"), goldentest.Files(t, "hosts/*/*")...) {
-		r, keep, err := report.Codec{}.DecodeToKeep(goldentest.Read(t, file))
+		r, keep, err := wire.Codec{}.DecodeToKeep(goldentest.Read(t, file))
 		if err != nil || !keep {
 			t.Fatalf("%s: %v, %v", file, keep, err)
 		}
-		blob, err := report.Codec{}.Encode(r)
+		blob, err := wire.Codec{}.Encode(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, keep, err := (report.Codec{}).DecodeToKeep(blob); err != nil || !keep {
+		if _, keep, err := (wire.Codec{}).DecodeToKeep(blob); err != nil || !keep {
 			t.Errorf("%s, encoded: %v, %v", file, keep, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestWhatIsNotKept(t *testing.T) {
 		"old counters":               {gzipped(t, []byte(node("counters", one("c", "\x01")))), false},
 		"old controls":               {gzipped(t, []byte(node("latestControls", "\x80"))), false},
 	} {
-		if _, keep, err := (report.Codec{}).DecodeToKeep(c.blob); err != nil || keep != c.keep {
+		if _, keep, err := (wire.Codec{}).DecodeToKeep(c.blob); err != nil || keep != c.keep {
 			t.Errorf("%s: %v, %v; want %v", name, keep, err, c.keep)
 		}
 	}
