@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -36,7 +37,7 @@ func Example() {
 	defer stop()
 	store, err := tiered.New(jsonCodec{}, &tiered.MemTier{}, nil)
 	check(err)
-	counters, err := bucket.NewCollector(bucket.NewMemIndex(), store, addUp, nil)
+	counters, err := bucket.NewCollector(index.NewMemIndex(), store, addUp, nil)
 	check(err)
 	go counters.Run(ctx) // merges, stores and indexes, every 3 s
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/reports/report"
@@ -25,14 +26,14 @@ import (
 func servers(b *testing.B) (*dynamoindex.Index, *s3blob.Tier) {
 	b.Helper()
 	s3, _ := servertest.VersityGW(b)
-	index, err := dynamoindex.New(config(servertest.SharedDynamoDBLocal(b)), fmt.Sprint("bench-", time.Now().UnixNano()), nil)
+	idx, err := dynamoindex.New(config(servertest.SharedDynamoDBLocal(b)), fmt.Sprint("bench-", time.Now().UnixNano()), nil)
 	must(b, err)
 	tier, err := s3blob.Open(config(s3.Endpoint), "bench", &s3blob.Options{PathStyle: true})
 	must(b, err)
-	b.Cleanup(func() { _, _ = index.Close(), tier.Close() })
-	must(b, index.CreateTable(b.Context(), nil))
+	b.Cleanup(func() { _, _ = idx.Close(), tier.Close() })
+	must(b, idx.CreateTable(b.Context(), nil))
 	must(b, tier.CreateBucket(b.Context()))
-	return index, tier
+	return idx, tier
 }
 
 func config(endpoint string) aws.Config {
@@ -52,20 +53,20 @@ func BenchmarkAWSWindow(b *testing.B) {
 }
 
 func benchmarkAWSWindow(b *testing.B, where string) {
-	index, tier := servers(b)
+	idx, tier := servers(b)
 	from := time.Unix(1_700_000_001, 0) // where a quantum begins
 	const ticks, tick = 5, 3 * time.Second
 	all := blobs(b, node)[:ticks]
 	size := 0
 	for i, blob := range all {
 		t := from.Add(time.Duration(i) * tick).UnixNano()
-		row := bucket.RowAt("a", t)
+		row := index.RowAt("a", t)
 		must(b, tier.Put(b.Context(), row.BlobKey(t), blob))
-		must(b, index.Put(b.Context(), row, bucket.Entry{Time: t, Key: row.BlobKey(t)}))
+		must(b, idx.Put(b.Context(), row, index.Entry{Time: t, Key: row.BlobKey(t)}))
 		size += len(blob)
 	}
 	opts, past := memoryOf(b, where)
-	q, err := bucket.NewQuantizer(index, store(b, tier, opts), report.Merge, past)
+	q, err := bucket.NewQuantizer(idx, store(b, tier, opts), report.Merge, past)
 	must(b, err)
 	ask := func() {
 		_, err := q.Range(b.Context(), "a", from, from.Add(ticks*tick))
@@ -106,7 +107,7 @@ func warm(b *testing.B, all [][]byte, from time.Time, tick time.Duration, opts *
 	for i, blob := range all {
 		t := from.Add(time.Duration(i) * tick).UnixNano()
 		for _, c := range opts.Caches {
-			must(b, c.Tier.Put(context.Background(), bucket.RowAt("a", t).BlobKey(t), blob))
+			must(b, c.Tier.Put(context.Background(), index.RowAt("a", t).BlobKey(t), blob))
 		}
 	}
 }
@@ -115,10 +116,10 @@ func warm(b *testing.B, all [][]byte, from time.Time, tick time.Duration, opts *
 // a bucket and a table, ten at a time.
 func BenchmarkAWSFlush(b *testing.B) {
 	const tenants = 100
-	index, tier := servers(b)
+	idx, tier := servers(b)
 	size := 0
-	c, err := bucket.NewCollector(index, store(b, tier, nil), report.Merge, &bucket.CollectorOptions[*report.Report]{
-		Size: report.Size, MaxPending: 1 << 40, Stored: func(_ string, _ bucket.Entry, n int) { size = n },
+	c, err := bucket.NewCollector(idx, store(b, tier, nil), report.Merge, &bucket.CollectorOptions[*report.Report]{
+		Size: report.Size, MaxPending: 1 << 40, Stored: func(_ string, _ index.Entry, n int) { size = n },
 	})
 	must(b, err)
 	all := decoded(b, node)

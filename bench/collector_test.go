@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -81,17 +82,17 @@ func BenchmarkFlush(b *testing.B) {
 
 func benchmarkFlush(b *testing.B, where string, tenants int) {
 	opts := &bucket.CollectorOptions[*report.Report]{Size: report.Size, MaxPending: 1 << 40}
-	var index bucket.Index = bucket.NewMemIndex()
+	var idx index.Index = index.NewMemIndex()
 	var authority tiered.Tier = &tiered.MemTier{}
 	if where == "disk" {
 		db, err := local.Open(b.TempDir(), nil)
 		must(b, err)
 		b.Cleanup(func() { _ = db.Close() })
-		index, authority, opts.Committer = db.Index(), db.Blobs(), db
+		idx, authority, opts.Committer = db.Index(), db.Blobs(), db
 	}
 	size := 0
-	opts.Stored = func(_ string, _ bucket.Entry, n int) { size = n }
-	c, err := bucket.NewCollector(index, store(b, authority, nil), report.Merge, opts)
+	opts.Stored = func(_ string, _ index.Entry, n int) { size = n }
+	c, err := bucket.NewCollector(idx, store(b, authority, nil), report.Merge, opts)
 	must(b, err)
 	all := decoded(b, node)
 	b.ReportAllocs()
@@ -121,19 +122,19 @@ func BenchmarkRange(b *testing.B) {
 }
 
 func benchmarkRange(b *testing.B, quanta, memory int64) {
-	index, authority := bucket.NewMemIndex(), &tiered.MemTier{}
+	idx, authority := index.NewMemIndex(), &tiered.MemTier{}
 	from := time.Unix(1_700_000_001, 0)
 	to := from
 	all := blobs(b, hosts)
 	for i, blob := range all {
 		to = from.Add(time.Duration(i+1) * time.Second)
-		row := bucket.RowAt("a", to.UnixNano())
-		e := bucket.Entry{Time: to.UnixNano(), Key: row.BlobKey(to.UnixNano())}
+		row := index.RowAt("a", to.UnixNano())
+		e := index.Entry{Time: to.UnixNano(), Key: row.BlobKey(to.UnixNano())}
 		must(b, authority.Put(b.Context(), e.Key, blob))
-		must(b, index.Put(b.Context(), row, e))
+		must(b, idx.Put(b.Context(), row, e))
 	}
 	s := store(b, authority, &tiered.Options[*report.Report]{Memory: memory})
-	q, err := bucket.NewQuantizer(index, s, report.Merge,
+	q, err := bucket.NewQuantizer(idx, s, report.Merge,
 		&bucket.QuantizerOptions[*report.Report]{CacheBytes: quanta, Size: report.Size})
 	must(b, err)
 	ask := func() {

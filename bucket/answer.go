@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // At returns the merge of the window that ends at an instant. From the last
@@ -13,7 +15,7 @@ import (
 // Any earlier instant is Range(at − window, at). The value is shared: nobody
 // may change it.
 func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time) (v T, err error) {
-	if err := CheckTenant(tenant); err != nil {
+	if err := index.CheckTenant(tenant); err != nil {
 		return v, err
 	}
 	if c.Live(at) {
@@ -101,7 +103,7 @@ func (c *Collector[T]) holds(id string, from, to int64) bool {
 
 // Entries returns the index's entries of the tenant with from ≤ Time < to, in
 // order.
-func (c *Collector[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]Entry, error) {
+func (c *Collector[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error) {
 	start, end, err := c.span(tenant, from, to)
 	if err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func (c *Collector[T]) Entries(ctx context.Context, tenant string, from, to time
 }
 
 func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64, err error) {
-	if err := CheckTenant(tenant); err != nil {
+	if err := index.CheckTenant(tenant); err != nil {
 		return 0, 0, err
 	}
 	return span(from, to)
@@ -121,7 +123,7 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 // missed that becomes discoverable meanwhile, nor one older than another that
 // the index has already; and what was seen is compared with the entries, so
 // that none counts twice.
-func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]Entry, []T, error) {
+func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]index.Entry, []T, error) {
 	for {
 		t := c.lookup(id)
 		w := t.watch()
@@ -181,7 +183,7 @@ func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []*pa
 
 // missing returns the sealed values whose instants are in [from, to) and that
 // are not among the entries.
-func missing[T any](ctx context.Context, sealed []*pending[T], entries []Entry, from, to int64) (values []*parcel[T], err error) {
+func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.Entry, from, to int64) (values []*parcel[T], err error) {
 	for _, p := range sealed {
 		found, err := p.among(ctx, entries)
 		if err != nil {
@@ -197,7 +199,7 @@ func missing[T any](ctx context.Context, sealed []*pending[T], entries []Entry, 
 // among reports whether a value is one of the entries. Where one bears its
 // instant and key, a step of the flush that is under way decides whose it is,
 // and among waits for it.
-func (p *pending[T]) among(ctx context.Context, entries []Entry) (bool, error) {
+func (p *pending[T]) among(ctx context.Context, entries []index.Entry) (bool, error) {
 	stage, e := p.state()
 	if !names(entries, e) {
 		return false, nil
@@ -215,7 +217,7 @@ func (p *pending[T]) among(ctx context.Context, entries []Entry) (bool, error) {
 }
 
 // names reports whether e is one of entries, which ascend by Time.
-func names(entries []Entry, e Entry) bool {
-	place, taken := search(entries, e.Time)
-	return taken && entries[place] == e
+func names(entries []index.Entry, e index.Entry) bool {
+	place, taken := index.Search(entries, e.Time)
+	return taken && entries[place].Same(e)
 }

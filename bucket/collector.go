@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // Collector takes values of many tenants, merges those of a tenant that
@@ -23,7 +25,7 @@ import (
 // A value's instant is when its tick was sealed. From Add on it is in every
 // answer that covers it, whether it has reached the index yet or not.
 type Collector[T any] struct {
-	entries Index
+	entries index.Index
 	blobs   Blobs[T]
 	merge   Merge[T]
 	opts    CollectorOptions[T]
@@ -76,19 +78,19 @@ type tenant[T any] struct {
 // NewCollector returns a collector over an index and a blob store. It does
 // nothing by itself: call Run to seal and flush every tick, or Flush by hand,
 // and Close in the end.
-func NewCollector[T any](index Index, blobs Blobs[T], merge Merge[T], opts *CollectorOptions[T]) (*Collector[T], error) {
-	if index == nil || blobs == nil || merge == nil {
+func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *CollectorOptions[T]) (*Collector[T], error) {
+	if idx == nil || blobs == nil || merge == nil {
 		return nil, errors.New("collector: needs an index, a blob store and a merge function")
 	}
 	o, err := opts.withDefaults(blobs)
 	if err != nil {
 		return nil, err
 	}
-	past, err := NewQuantizer(index, blobs, merge, &o.Past)
+	past, err := NewQuantizer(idx, blobs, merge, &o.Past)
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector[T]{entries: index, blobs: blobs, merge: merge, opts: o, past: past,
+	c := &Collector[T]{entries: idx, blobs: blobs, merge: merge, opts: o, past: past,
 		outbox: newOutbox[T](), id: rand.Text(),
 		tenants: make(map[string]*tenant[T]), stop: make(chan struct{})}
 	if c.packing, err = newPacking(blobs, merge, &o); err != nil {
@@ -113,7 +115,7 @@ func (c *Collector[T]) Add(tenant string, v T) error {
 }
 
 func (c *Collector[T]) add(tenant string, a arrival[T]) error {
-	if err := CheckTenant(tenant); err != nil {
+	if err := index.CheckTenant(tenant); err != nil {
 		return err
 	}
 	c.life.RLock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -15,7 +16,7 @@ func ExampleNewCollector() {
 	if err != nil {
 		panic(err)
 	}
-	c, err := bucket.NewCollector(bucket.NewMemIndex(), store, mergeIDs, &bucket.CollectorOptions[ids]{
+	c, err := bucket.NewCollector(index.NewMemIndex(), store, mergeIDs, &bucket.CollectorOptions[ids]{
 		Window: time.Minute,
 		Size:   func(v ids) int64 { return int64(8 * len(v)) },
 	})

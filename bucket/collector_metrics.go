@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
@@ -46,7 +47,7 @@ func newCollectorMetrics(reg prometheus.Registerer, namespace string) (*collecto
 // dashboards know.
 func (m *collectorMetrics) observe(step string, err error, took time.Duration) {
 	code := "200"
-	if err != nil && !errors.Is(err, ErrExists) {
+	if err != nil && !errors.Is(err, index.ErrExists) {
 		code = "500"
 	}
 	m.flush.WithLabelValues(step, code).Observe(took.Seconds())

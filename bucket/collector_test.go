@@ -14,7 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
@@ -116,7 +117,7 @@ func TestRule4OtherTenantsGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		stuck := bucket.RowAt("stuck", time.Now().UnixNano()).BlobKey(0)[:32]
+		stuck := index.RowAt("stuck", time.Now().UnixNano()).BlobKey(0)[:32]
 		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
 			Match: func(key string) bool { return strings.HasPrefix(key, stuck) }})
 		c := s.collector(t, nil)
@@ -143,7 +144,7 @@ func TestRule4ManyThatHangHoldUpNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		healthy := bucket.RowAt("b", time.Now().UnixNano()).BlobKey(0)[:32]
+		healthy := index.RowAt("b", time.Now().UnixNano()).BlobKey(0)[:32]
 		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
 			Match: func(key string) bool { return !strings.HasPrefix(key, healthy) }})
 		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 10 * time.Second})
@@ -170,7 +171,7 @@ func TestRule4AHangThatPassesIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		once := bucket.RowAt("once", time.Now().UnixNano()).BlobKey(0)[:32]
+		once := index.RowAt("once", time.Now().UnixNano()).BlobKey(0)[:32]
 		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true, Times: 1,
 			Match: func(key string) bool { return strings.HasPrefix(key, once) }})
 		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
@@ -315,7 +316,7 @@ func TestAddRefuses(t *testing.T) {
 	t.Parallel()
 	c := newStores(t).collector(t, nil)
 	for _, tenant := range []string{">", "*", "a b", "a\n", strings.Repeat("x", 65), "é"} {
-		if _, ok := errors.AsType[*bucket.TenantError](c.Add(tenant, ids{1})); !ok {
+		if _, ok := errors.AsType[*index.TenantError](c.Add(tenant, ids{1})); !ok {
 			t.Errorf("%q was taken", tenant)
 		}
 		if _, err := c.At(t.Context(), tenant, time.Now()); err == nil {

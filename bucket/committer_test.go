@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
 // committer is an index and an authority with a step for both, which fails as
 // fault says.
 type committer struct {
-	index *bucket.MemIndex
+	index *index.MemIndex
 	tier  tiered.MemTier
 
 	mu    sync.Mutex
@@ -25,7 +25,7 @@ type committer struct {
 	slow  chan struct{} // when not nil, a commit that has landed waits for it
 }
 
-func (c *committer) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+func (c *committer) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	c.mu.Lock()
 	c.calls++
 	fault := indextest.Fault{}
@@ -37,7 +37,7 @@ func (c *committer) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, 
 		return fault.Err
 	}
 	if there, err := c.index.Query(ctx, row, e.Time, e.Time+1); err != nil || len(there) > 0 {
-		return errors.Join(err, bucket.ErrExists)
+		return errors.Join(err, index.ErrExists)
 	}
 	if err := errors.Join(c.tier.Put(ctx, e.Key, blob), c.index.Put(ctx, row, e)); err != nil {
 		return err
@@ -64,7 +64,7 @@ func TestCommitThatFailedButLandedIsNotRepeated(t *testing.T) {
 	for _, landed := range []bool{false, true} {
 		t.Run(fmt.Sprint("landed ", landed), func(t *testing.T) {
 			t.Parallel()
-			com := &committer{index: bucket.NewMemIndex()}
+			com := &committer{index: index.NewMemIndex()}
 			com.fault = func(call int) indextest.Fault {
 				if call <= 2 {
 					return indextest.Fault{Err: errBroken, Landed: landed && call == 1}
@@ -90,7 +90,7 @@ func TestCommitThatFailedButLandedIsNotRepeated(t *testing.T) {
 func TestCommitOnATakenInstantMoves(t *testing.T) {
 	t.Parallel()
 	still := time.Unix(1_700_000_000, 0)
-	com := &committer{index: bucket.NewMemIndex()}
+	com := &committer{index: index.NewMemIndex()}
 	s := com.stores(t)
 	for i := range 3 {
 		opts := fast()
@@ -109,7 +109,7 @@ func TestCommitOnATakenInstantMoves(t *testing.T) {
 // collector does not know yet that it is its own.
 func TestAnswerWhileACommitIsUnderWay(t *testing.T) {
 	t.Parallel()
-	com := &committer{index: bucket.NewMemIndex(), slow: make(chan struct{})}
+	com := &committer{index: index.NewMemIndex(), slow: make(chan struct{})}
 	opts := fast()
 	opts.Committer = com
 	c := com.stores(t).collector(t, opts)

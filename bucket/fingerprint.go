@@ -3,6 +3,8 @@ package bucket
 import (
 	"crypto/sha256"
 	"encoding/binary"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // fingerprint names an ordered list of entries: the first 16 bytes of the
@@ -23,7 +25,7 @@ type fingerprint [16]byte
 
 // fingerprintOf returns the fingerprint of entries. Scratch is memory to work
 // in; what is returned beside the fingerprint can be passed next time.
-func fingerprintOf(entries []Entry, scratch []byte) (fingerprint, []byte) {
+func fingerprintOf(entries []index.Entry, scratch []byte) (fingerprint, []byte) {
 	b := scratch[:0]
 	for _, e := range entries {
 		b = binary.BigEndian.AppendUint64(b, uint64(e.Time))

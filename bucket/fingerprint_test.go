@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // TestFingerprintIsFrozen holds the format. Its digests were made with
@@ -13,12 +15,12 @@ import (
 func TestFingerprintIsFrozen(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		entries []Entry
+		entries []index.Entry
 		want    string
 	}{
 		"none": {nil, "e3b0c44298fc1c149afbf4c8996fb924"},
-		"one":  {[]Entry{{1, "a"}}, "0e1b0880f3a7ea7610a1a87f8431b5ed"},
-		"two":  {[]Entry{{-1, ""}, {1715947200000000000, "0a58/17"}}, "efaf2fbd62ac4d4f49c4abf0668a9e00"},
+		"one":  {[]index.Entry{{Time: 1, Key: "a"}}, "0e1b0880f3a7ea7610a1a87f8431b5ed"},
+		"two":  {[]index.Entry{{Time: -1, Key: ""}, {Time: 1715947200000000000, Key: "0a58/17"}}, "efaf2fbd62ac4d4f49c4abf0668a9e00"},
 	} {
 		if got, _ := fingerprintOf(c.entries, nil); hex.EncodeToString(got[:]) != c.want {
 			t.Errorf("%s: fingerprint %x, want %s", name, got, c.want)
@@ -29,19 +31,19 @@ func TestFingerprintIsFrozen(t *testing.T) {
 func TestFingerprintTellsListsApart(t *testing.T) {
 	t.Parallel()
 	seen := make(map[fingerprint]int)
-	for i, entries := range [][]Entry{
+	for i, entries := range [][]index.Entry{
 		nil,
-		{{0, ""}},
-		{{0, "a"}},
-		{{1, "a"}},
-		{{1, "b"}},
-		{{-1, "a"}},
-		{{1, "a"}, {2, "b"}},
-		{{2, "b"}, {1, "a"}},
-		{{1, "b"}, {2, "a"}},
-		{{1, "ab"}, {2, ""}},
-		{{1, "a\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01b"}},
-		{{1, "a"}, {2, "b"}, {3, "c"}},
+		{{Time: 0, Key: ""}},
+		{{Time: 0, Key: "a"}},
+		{{Time: 1, Key: "a"}},
+		{{Time: 1, Key: "b"}},
+		{{Time: -1, Key: "a"}},
+		{{Time: 1, Key: "a"}, {Time: 2, Key: "b"}},
+		{{Time: 2, Key: "b"}, {Time: 1, Key: "a"}},
+		{{Time: 1, Key: "b"}, {Time: 2, Key: "a"}},
+		{{Time: 1, Key: "ab"}, {Time: 2, Key: ""}},
+		{{Time: 1, Key: "a\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01b"}},
+		{{Time: 1, Key: "a"}, {Time: 2, Key: "b"}, {Time: 3, Key: "c"}},
 	} {
 		got, _ := fingerprintOf(entries, nil)
 		if twin, ok := seen[got]; ok {
@@ -54,7 +56,7 @@ func TestFingerprintTellsListsApart(t *testing.T) {
 func TestFingerprintIgnoresScratch(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		entries := rapid.SliceOf(rapid.Make[Entry]()).Draw(t, "entries")
+		entries := rapid.SliceOf(rapid.Make[index.Entry]()).Draw(t, "entries")
 		want, _ := fingerprintOf(entries, nil)
 		got, scratch := fingerprintOf(slices.Clone(entries), rapid.SliceOf(rapid.Byte()).Draw(t, "scratch"))
 		again, _ := fingerprintOf(entries, scratch)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // maxMoves is how many taken instants one attempt passes before it waits.
@@ -178,7 +180,7 @@ func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, e
 	err = c.attempt(ctx, "Commit", p, func(ctx context.Context) error {
 		return c.opts.Committer.Commit(ctx, p.row, p.entry, p.blob)
 	})
-	if errors.Is(err, ErrExists) {
+	if errors.Is(err, index.ErrExists) {
 		if !again {
 			return true, nil
 		}
@@ -201,7 +203,7 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 	err = c.attempt(ctx, "Put", p, func(ctx context.Context) error {
 		return c.blobs.Put(ctx, p.entry.Key, p.blob)
 	})
-	if errors.Is(err, ErrExists) {
+	if errors.Is(err, index.ErrExists) {
 		return true, nil
 	}
 	if err == nil {
@@ -215,7 +217,7 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 	err = c.attempt(ctx, "Index", p, func(ctx context.Context) error {
 		return c.entries.Put(ctx, p.row, p.entry)
 	})
-	if errors.Is(err, ErrExists) {
+	if errors.Is(err, index.ErrExists) {
 		return c.takenByOther(ctx, p)
 	}
 	if err == nil {
@@ -228,7 +230,7 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 // value's own from an attempt that seemed to fail. An entry with this value's
 // key is its own, since the key was stored or committed by it alone.
 func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
-	var there []Entry
+	var there []index.Entry
 	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
 		there, err = c.entries.Query(ctx, p.row, p.entry.Time, p.entry.Time+1)
 		return err
@@ -236,7 +238,7 @@ func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken b
 	if err != nil {
 		return false, err
 	}
-	if slices.Contains(there, p.entry) {
+	if slices.ContainsFunc(there, p.entry.Same) {
 		p.reach(indexed)
 		return false, nil
 	}
@@ -250,7 +252,7 @@ func (c *Collector[T]) attempt(ctx context.Context, step string, p *pending[T], 
 	begun := time.Now()
 	err := traceStep(ctx, step, f)
 	c.metrics.observe(step, err, time.Since(begun))
-	if err != nil && !errors.Is(err, ErrExists) {
+	if err != nil && !errors.Is(err, index.ErrExists) {
 		return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)
 	}
 	return err

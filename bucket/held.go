@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // Held is what a collector holds of a tenant, at one moment, that the index
@@ -32,7 +34,7 @@ type Held[T any] struct {
 
 // HeldValue is a sealed value on its way into the index.
 type HeldValue[T any] struct {
-	Entry Entry
+	Entry index.Entry
 	// Own says that Entry's key is this value's for good: an entry of that
 	// key in the index is its own and not another writer's.
 	Own   bool
@@ -100,7 +102,7 @@ func (h *Held[T]) collector() string {
 }
 
 // extra returns the values that are not among the entries.
-func (h *Held[T]) extra(entries []Entry) (values []T) {
+func (h *Held[T]) extra(entries []index.Entry) (values []T) {
 	for _, v := range h.Sealed {
 		if !names(entries, v.Entry) {
 			values = append(values, v.Value)
@@ -121,7 +123,7 @@ const maxMoved = int64(time.Millisecond)
 // its values without naming it, or one that was sealed since and not another
 // that was sealed before that: the open tick may have ended, a value may have
 // moved, or a key be another writer's.
-func (h *Held[T]) doubtful(entries []Entry) bool {
+func (h *Held[T]) doubtful(entries []index.Entry) bool {
 	if hasWithin(entries, h.Next, math.MaxInt64) {
 		return true
 	}
@@ -136,14 +138,14 @@ func (h *Held[T]) doubtful(entries []Entry) bool {
 // confirmed reports whether a version seen after the entries were read shows
 // that they belong together with h. Where it was open whose an entry is, it
 // takes another look at both.
-func (h *Held[T]) confirmed(version string, entries []Entry) bool {
+func (h *Held[T]) confirmed(version string, entries []index.Entry) bool {
 	return h.Version == version && !slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {
 		return !v.Own && names(entries, v.Entry)
 	})
 }
 
 // hasWithin reports whether entries, which ascend, have one of [from, to].
-func hasWithin(entries []Entry, from, to int64) bool {
-	place, _ := search(entries, from)
+func hasWithin(entries []index.Entry, from, to int64) bool {
+	place, _ := index.Search(entries, from)
 	return place < len(entries) && entries[place].Time <= to
 }

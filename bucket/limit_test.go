@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
@@ -114,7 +115,7 @@ func TestTenantLimits(t *testing.T) {
 			wantPending(t, collector, c.tenant, most)
 		})
 	}
-	if _, err := bucket.NewCollector(bucket.NewMemIndex(), newStores(t).blobs, mergeIDs,
+	if _, err := bucket.NewCollector(index.NewMemIndex(), newStores(t).blobs, mergeIDs,
 		&bucket.CollectorOptions[ids]{MaxTenantPending: -1}); err == nil {
 		t.Error("a negative limit was taken")
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // CollectorOptions tune a Collector; nil or a zero field means the default.
@@ -55,10 +57,10 @@ type CollectorOptions[T any] struct {
 	// Committer, when the index offers one, stores blob and entry in one step
 	// in place of Blobs.Put and Index.Put. It must be of the same store as
 	// both of them.
-	Committer Committer
+	Committer index.Committer
 	// Stored is called after each value that became discoverable, with the
 	// length of its blob in bytes, by many goroutines at a time.
-	Stored func(tenant string, e Entry, size int)
+	Stored func(tenant string, e index.Entry, size int)
 
 	// Past tunes how stored values are read. Where its Size, Registerer,
 	// Namespace or Now are not set, those of the collector are used.
@@ -94,7 +96,7 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 		o.Size = blobSize(blobs)
 	}
 	if o.Stored == nil {
-		o.Stored = func(string, Entry, int) {}
+		o.Stored = func(string, index.Entry, int) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

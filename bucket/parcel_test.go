@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // resting is a collector whose clock stands still until it is moved.
@@ -55,7 +56,7 @@ func TestBlobsAreStoredAsTheyCame(t *testing.T) {
 	t.Parallel()
 	var sizes []int
 	r := newResting(t, func(o *bucket.CollectorOptions[ids]) {
-		o.Stored = func(_ string, _ bucket.Entry, size int) { sizes = append(sizes, size) }
+		o.Stored = func(_ string, _ index.Entry, size int) { sizes = append(sizes, size) }
 	})
 	for i := range 3 {
 		mustAddBlob(t, r.Collector, "a", i)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // stage is how far a pending value has come on its way into the index.
@@ -34,8 +36,8 @@ type pending[T any] struct {
 
 	mu    sync.Mutex // guards what follows, which readers look at
 	stage stage
-	row   Row
-	entry Entry
+	row   index.Row
+	entry index.Entry
 	blob  []byte
 	err   error // of the last attempt
 }
@@ -44,8 +46,8 @@ type pending[T any] struct {
 func (p *pending[T]) name(t int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.row = RowAt(p.owner.id, t)
-	p.entry = Entry{Time: t, Key: p.row.BlobKey(t)}
+	p.row = index.RowAt(p.owner.id, t)
+	p.entry = index.Entry{Time: t, Key: p.row.BlobKey(t)}
 	p.stage = min(p.stage, encoded)
 	p.unsure = false
 }
@@ -73,7 +75,7 @@ func (p *pending[T]) reach(s stage) {
 func (p *pending[T]) own() bool { return p.stage >= stored || p.unsure }
 
 // state returns where the value has come to.
-func (p *pending[T]) state() (stage, Entry) {
+func (p *pending[T]) state() (stage, index.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stage, p.entry

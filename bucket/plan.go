@@ -1,6 +1,10 @@
 package bucket
 
-import "time"
+import (
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+)
 
 // segment is the part of a range that lies in one quantum, and its entries, of
 // which there is at least one.
@@ -8,12 +12,12 @@ type segment struct {
 	number   int64 // of the quantum: its start divided by its length
 	from, to int64 // Unix nanoseconds; the whole quantum unless the range cuts it
 	whole    bool
-	entries  []Entry // ascending
+	entries  []index.Entry // ascending
 }
 
 // split cuts the ascending entries of [from, to) at the quanta's edges. It
 // costs what there are entries; quanta without any cost nothing.
-func split(entries []Entry, from, to, quantum int64) []segment {
+func split(entries []index.Entry, from, to, quantum int64) []segment {
 	var segments []segment
 	for len(entries) > 0 {
 		s := segmentAt(entries[0].Time, from, to, quantum)
@@ -31,7 +35,7 @@ func split(entries []Entry, from, to, quantum int64) []segment {
 // It computes with distances from t, as unsigned numbers, because the ends of
 // the quanta at both ends of time are not within int64.
 func segmentAt(t, from, to, quantum int64) segment {
-	number := floor(t, quantum)
+	number := index.Floor(t, quantum)
 	behind := uint64(t) - uint64(number)*uint64(quantum) // since the quantum began
 	ahead := uint64(quantum) - behind                    // until it ends
 	s := segment{number: number, from: from, to: to}

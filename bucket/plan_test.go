@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // bigSegment cuts a quantum by a range with numbers of any size.
@@ -48,9 +50,9 @@ func TestSegmentAt(t *testing.T) {
 
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	at := func(times ...int64) (entries []Entry) {
+	at := func(times ...int64) (entries []index.Entry) {
 		for _, t := range times {
-			entries = append(entries, Entry{Time: t})
+			entries = append(entries, index.Entry{Time: t})
 		}
 		return entries
 	}
@@ -78,10 +80,29 @@ func TestSplit(t *testing.T) {
 // TestSplitLetsNobodyAppend: a segment's entries end where the next one's begin.
 func TestSplitLetsNobodyAppend(t *testing.T) {
 	t.Parallel()
-	entries := []Entry{{Time: 1}, {Time: 11}}
+	entries := []index.Entry{{Time: 1}, {Time: 11}}
 	first := split(entries, 0, 20, 10)[0]
-	_ = append(first.entries, Entry{Time: 9})
+	_ = append(first.entries, index.Entry{Time: 9})
 	if entries[1].Time != 11 {
 		t.Error("an append to a segment's entries overwrote the next segment's")
 	}
+}
+
+// bigFloor divides as a person would, for numbers of any size.
+func bigFloor(t, unit int64) int64 {
+	return new(big.Int).Div(big.NewInt(t), big.NewInt(unit)).Int64() // Euclidean: rounds down, as unit > 0
+}
+
+// anyInstant favours the ends of hours, of quanta and of time.
+func anyInstant() *rapid.Generator[int64] {
+	near := func(point int64) *rapid.Generator[int64] {
+		return rapid.Map(rapid.Int64Range(-3, 3), func(d int64) int64 {
+			if d > 0 && point > math.MaxInt64-d || d < 0 && point < math.MinInt64-d {
+				return point
+			}
+			return point + d
+		})
+	}
+	return rapid.OneOf(rapid.Int64(), near(math.MinInt64), near(math.MaxInt64), near(0), near(472222*int64(time.Hour)), near(-int64(time.Hour)),
+		near(math.MinInt64/int64(time.Hour)*int64(time.Hour)), near(math.MaxInt64/int64(time.Hour)*int64(time.Hour)))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/flight"
 	"github.com/timeblob/timeblob/internal/lru"
 )
@@ -90,7 +91,7 @@ func (opts *QuantizerOptions[T]) withDefaults(blobs Blobs[T]) (QuantizerOptions[
 // without a blob, a TooManyError, a RangeError, or the context's. Answers are
 // shared with the cache and with other callers: nobody may change them.
 type Quantizer[T any] struct {
-	index   Index
+	index   index.Index
 	blobs   Blobs[T]
 	combine Merge[T]
 	opts    QuantizerOptions[T]
@@ -111,15 +112,15 @@ type quantumKey struct {
 // the values. Merge may be called by several goroutines at a time. It returns
 // an error when an option is out of its range or a metric cannot be
 // registered.
-func NewQuantizer[T any](index Index, blobs Blobs[T], merge Merge[T], opts *QuantizerOptions[T]) (*Quantizer[T], error) {
-	if index == nil || blobs == nil || merge == nil {
+func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *QuantizerOptions[T]) (*Quantizer[T], error) {
+	if idx == nil || blobs == nil || merge == nil {
 		return nil, errors.New("quantizer: needs an index, blobs and a merge")
 	}
 	o, err := opts.withDefaults(blobs)
 	if err != nil {
 		return nil, err
 	}
-	q := &Quantizer[T]{index: index, blobs: blobs, combine: merge, opts: o}
+	q := &Quantizer[T]{index: idx, blobs: blobs, combine: merge, opts: o}
 	if o.CacheBytes > 0 {
 		if q.cache, err = lru.New[quantumKey, T](o.CacheBytes, &lru.Options{Now: o.Now}); err != nil {
 			return nil, fmt.Errorf("quantizer: %w", err)
@@ -150,7 +151,7 @@ func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.T
 
 // Entries returns the tenant's entries with from ≤ Time < to in ascending
 // order of Time. The slice is the caller's.
-func (q *Quantizer[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]Entry, error) {
+func (q *Quantizer[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error) {
 	a, b, err := span(from, to)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // numbers is a store that costs next to nothing, so that what is measured is
@@ -43,21 +44,21 @@ func BenchmarkRange(b *testing.B) {
 
 func benchmarkRange(b *testing.B, cache int64, from time.Time, window time.Duration) {
 	b.ReportAllocs()
-	index := bucket.NewMemIndex()
+	idx := index.NewMemIndex()
 	sum := func(parts []int) (total int, err error) {
 		for _, n := range parts {
 			total += n
 		}
 		return total, nil
 	}
-	q, err := bucket.NewQuantizer(index, numbers{}, sum, &bucket.QuantizerOptions[int]{
+	q, err := bucket.NewQuantizer(idx, numbers{}, sum, &bucket.QuantizerOptions[int]{
 		CacheBytes: cache, Size: func(int) int64 { return 8 }})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for at := from.Add(-time.Minute); at.Before(from.Add(window + time.Minute)); at = at.Add(time.Second) {
-		row := bucket.RowAt("a", at.UnixNano())
-		if err := index.Put(b.Context(), row, bucket.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}); err != nil {
+		row := index.RowAt("a", at.UnixNano())
+		if err := idx.Put(b.Context(), row, index.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // drawer is the least that holds values: a map of blobs.
@@ -35,15 +36,15 @@ func (d drawer) Put(_ context.Context, key string, blob []byte) error {
 
 func ExampleNewQuantizer() {
 	ctx := context.Background()
-	index, blobs := bucket.NewMemIndex(), make(drawer)
+	idx, blobs := index.NewMemIndex(), make(drawer)
 
 	// Writers store a blob first and then make it discoverable.
 	noon := time.Date(2024, 5, 17, 12, 0, 0, 0, time.UTC)
 	for i, v := range []string{`{"requests": 3}`, `{"requests": 4, "errors": 1}`, `{"requests": 5}`} {
 		at := noon.Add(time.Duration(i) * 2 * time.Second).UnixNano()
-		row := bucket.RowAt("acme", at)
+		row := index.RowAt("acme", at)
 		_ = blobs.Put(ctx, row.BlobKey(at), []byte(v))
-		_ = index.Put(ctx, row, bucket.Entry{Time: at, Key: row.BlobKey(at)})
+		_ = idx.Put(ctx, row, index.Entry{Time: at, Key: row.BlobKey(at)})
 	}
 
 	sum := func(parts []map[string]int) (map[string]int, error) {
@@ -55,7 +56,7 @@ func ExampleNewQuantizer() {
 		}
 		return total, nil
 	}
-	q, err := bucket.NewQuantizer(index, blobs, sum, nil)
+	q, err := bucket.NewQuantizer(idx, blobs, sum, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

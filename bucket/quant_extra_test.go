@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // texts is a store of strings, one for each key.
@@ -47,15 +49,15 @@ func mergeLetters(parts []string) (string, error) {
 // it is for.
 func TestMergeWithExtra(t *testing.T) {
 	t.Parallel()
-	index, blobs := NewMemIndex(), texts{}
-	q, err := NewQuantizer(index, blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
+	idx, blobs := index.NewMemIndex(), texts{}
+	q, err := NewQuantizer(idx, blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, letter := range []string{"a", "b", "c", "d"} {
 		instant := int64(i) * int64(2*time.Second)
 		blobs[letter] = letter
-		if err := index.Put(t.Context(), RowAt("t", instant), Entry{Time: instant, Key: letter}); err != nil {
+		if err := idx.Put(t.Context(), index.RowAt("t", instant), index.Entry{Time: instant, Key: letter}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +90,7 @@ func TestMergeWithExtra(t *testing.T) {
 
 func TestEntriesOfNoRange(t *testing.T) {
 	t.Parallel()
-	q, err := NewQuantizer(NewMemIndex(), texts{}, mergeLetters, nil)
+	q, err := NewQuantizer(index.NewMemIndex(), texts{}, mergeLetters, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +106,11 @@ func TestEntriesOfNoRange(t *testing.T) {
 func TestLandedIsNotFetchedAgain(t *testing.T) {
 	t.Parallel()
 	blobs := texts{"k": "a"}
-	q, err := NewQuantizer(NewMemIndex(), blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
+	q, err := NewQuantizer(index.NewMemIndex(), blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := split([]Entry{{Time: 1, Key: "k"}}, 0, int64(3*time.Second), int64(3*time.Second))[0]
+	s := split([]index.Entry{{Time: 1, Key: "k"}}, 0, int64(3*time.Second), int64(3*time.Second))[0]
 	key := quantumKey{tenant: "t", number: s.number}
 	ask := func() (values []string, err error) {
 		cold := coldSegments{segments: make(map[quantumKey]coldSegment)}
@@ -126,11 +128,11 @@ func TestLandedIsNotFetchedAgain(t *testing.T) {
 
 // heedless is an index that does not look at contexts. It calls before first.
 type heedless struct {
-	*MemIndex
-	before func(row Row) error
+	*index.MemIndex
+	before func(row index.Row) error
 }
 
-func (x heedless) Query(_ context.Context, row Row, from, to int64) ([]Entry, error) {
+func (x heedless) Query(_ context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	if err := x.before(row); err != nil {
 		return nil, err
 	}
@@ -141,15 +143,15 @@ func (x heedless) Query(_ context.Context, row Row, from, to int64) ([]Entry, er
 func TestRowsLeftOut(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	x := heedless{NewMemIndex(), func(Row) error { cancel(); return nil }}
+	x := heedless{index.NewMemIndex(), func(index.Row) error { cancel(); return nil }}
 	q, err := NewQuantizer(x, texts{}, mergeLetters, &QuantizerOptions[string]{Rows: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := q.entries(ctx, "t", 0, 5*hour); !errors.Is(err, context.Canceled) {
+	if got, err := q.entries(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled after a row: %v, %v", got, err)
 	}
-	if got, err := q.has(ctx, "t", 0, 5*hour); !errors.Is(err, context.Canceled) || got {
+	if got, err := q.has(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) || got {
 		t.Errorf("cancelled before the first row: %v, %v", got, err)
 	}
 }
@@ -159,7 +161,7 @@ func TestHasAfterAFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("index is down")
-		x := heedless{NewMemIndex(), func(row Row) error {
+		x := heedless{index.NewMemIndex(), func(row index.Row) error {
 			if row.Hour == 1 {
 				return broken
 			}
@@ -170,13 +172,13 @@ func TestHasAfterAFault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := q.has(t.Context(), "t", 0, 2*hour); !errors.Is(err, broken) || got {
+		if got, err := q.has(t.Context(), "t", 0, 2*int64(time.Hour)); !errors.Is(err, broken) || got {
 			t.Errorf("no entry in the other row: %v, %v", got, err)
 		}
-		if err := x.Put(t.Context(), Row{"t", 0}, Entry{Time: 5, Key: "k"}); err != nil {
+		if err := x.Put(t.Context(), index.Row{Tenant: "t", Hour: 0}, index.Entry{Time: 5, Key: "k"}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := q.has(t.Context(), "t", 0, 2*hour); err != nil || !got {
+		if got, err := q.has(t.Context(), "t", 0, 2*int64(time.Hour)); err != nil || !got {
 			t.Errorf("an entry in the other row: %v, %v", got, err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // noon is when most tests begin; it is at the edge of an hour and of a quantum.
@@ -94,7 +95,7 @@ func (s *shelf) set(key string, v counts) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.values[key]; ok {
-		return bucket.ErrExists
+		return index.ErrExists
 	}
 	s.values[key] = v
 	return nil
@@ -131,7 +132,7 @@ func (s *shelf) forget() {
 // past is a quantizer of its own, and the plain list of what it should know.
 type past struct {
 	*bucket.Quantizer[counts]
-	index bucket.Index
+	index index.Index
 	blobs *shelf
 	mu    sync.Mutex // guards list
 	list  []record
@@ -143,10 +144,10 @@ type record struct {
 	id     int
 }
 
-func newPast(t rapid.TB, index bucket.Index, opts *bucket.QuantizerOptions[counts]) *past {
+func newPast(t rapid.TB, idx index.Index, opts *bucket.QuantizerOptions[counts]) *past {
 	t.Helper()
-	if index == nil {
-		index = bucket.NewMemIndex()
+	if idx == nil {
+		idx = index.NewMemIndex()
 	}
 	if opts == nil {
 		opts = &bucket.QuantizerOptions[counts]{}
@@ -155,11 +156,11 @@ func newPast(t rapid.TB, index bucket.Index, opts *bucket.QuantizerOptions[count
 		opts.Size = func(v counts) int64 { return int64(1 + len(v)) }
 	}
 	blobs := newShelf()
-	q, err := bucket.NewQuantizer(index, blobs, mergeCounts, opts)
+	q, err := bucket.NewQuantizer(idx, blobs, mergeCounts, opts)
 	if err != nil {
 		t.Fatalf("NewQuantizer: %v", err)
 	}
-	return &past{Quantizer: q, index: index, blobs: blobs}
+	return &past{Quantizer: q, index: idx, blobs: blobs}
 }
 
 // add stores a value of its own id at an instant and returns its key. An
@@ -168,8 +169,8 @@ func (p *past) add(t rapid.TB, tenant string, at time.Time) (key string) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	row := bucket.RowAt(tenant, at.UnixNano())
-	e := bucket.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}
+	row := index.RowAt(tenant, at.UnixNano())
+	e := index.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}
 	id := len(p.list) + 1
 	if err := p.blobs.set(e.Key, counts{id: 1}); err != nil {
 		return e.Key

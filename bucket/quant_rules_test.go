@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // longAgo is a clock by which all quanta near noon are worth caching.
@@ -107,14 +108,14 @@ func TestRule2AllThatIsMissingIsNamed(t *testing.T) {
 func TestRule2IndexFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("index is down")
-	x := indextest.NewFaulty(bucket.NewMemIndex())
+	x := indextest.NewFaulty(index.NewMemIndex())
 	p := newPast(t, x, longAgo())
 	for h := range 4 {
 		p.add(t, "a", after(float64(h)*3600))
 	}
 	for h := range int64(4) {
 		x.Inject(func(c indextest.Call) indextest.Fault {
-			if c.Row.Hour == bucket.RowAt("a", noon.UnixNano()).Hour+h {
+			if c.Row.Hour == index.RowAt("a", noon.UnixNano()).Hour+h {
 				return indextest.Fault{Err: broken}
 			}
 			return indextest.Fault{}
@@ -133,10 +134,10 @@ func TestRule2IndexFails(t *testing.T) {
 func TestHasBesideAFault(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("index is down")
-	x := indextest.NewFaulty(bucket.NewMemIndex())
+	x := indextest.NewFaulty(index.NewMemIndex())
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
 	x.Inject(func(c indextest.Call) indextest.Fault {
-		if c.Row.Hour == bucket.RowAt("", after(3600).UnixNano()).Hour {
+		if c.Row.Hour == index.RowAt("", after(3600).UnixNano()).Hour {
 			return indextest.Fault{Err: broken}
 		}
 		return indextest.Fault{}
@@ -152,7 +153,7 @@ func TestHasBesideAFault(t *testing.T) {
 
 func TestRangeWithACancelledContext(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(bucket.NewMemIndex())
+	x := indextest.NewFaulty(index.NewMemIndex())
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
 	for h := range 4 {
 		p.add(t, "a", after(float64(h)*3600))
@@ -195,14 +196,14 @@ func TestRule3LateEntry(t *testing.T) {
 // TestRule3TenantsAndQuantaAreApart has equal entries under different names.
 func TestRule3TenantsAndQuantaAreApart(t *testing.T) {
 	t.Parallel()
-	x, blobs := bucket.NewMemIndex(), newShelf()
+	x, blobs := index.NewMemIndex(), newShelf()
 	q, err := bucket.NewQuantizer(x, blobs, mergeCounts, longAgo())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tenant := range []string{"a", "b"} {
-		row := bucket.RowAt(tenant, noon.UnixNano())
-		if err := x.Put(t.Context(), row, bucket.Entry{Time: noon.UnixNano(), Key: "shared"}); err != nil {
+		row := index.RowAt(tenant, noon.UnixNano())
+		if err := x.Put(t.Context(), row, index.Entry{Time: noon.UnixNano(), Key: "shared"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,7 +264,7 @@ func TestMergeFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("does not merge")
 	fail := true
-	x, blobs := bucket.NewMemIndex(), newShelf()
+	x, blobs := index.NewMemIndex(), newShelf()
 	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
 		if v, _ := mergeCounts(parts); fail && v[3] > 0 {
 			return nil, broken
@@ -298,7 +299,7 @@ func TestMergeFails(t *testing.T) {
 func TestMergePanics(t *testing.T) {
 	t.Parallel()
 	bad := true
-	x, blobs := bucket.NewMemIndex(), newShelf()
+	x, blobs := index.NewMemIndex(), newShelf()
 	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
 		if bad {
 			panic("merge is broken")
@@ -378,7 +379,7 @@ func TestSharedKey(t *testing.T) {
 	}
 	for _, s := range []float64{0, 1, 4} {
 		instant := after(s).UnixNano()
-		if err := p.index.Put(t.Context(), bucket.RowAt("a", instant), bucket.Entry{Time: instant, Key: "k"}); err != nil {
+		if err := p.index.Put(t.Context(), index.RowAt("a", instant), index.Entry{Time: instant, Key: "k"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -428,7 +429,7 @@ func TestCacheIsBounded(t *testing.T) {
 		"size of a blob": {bucket.QuantizerOptions[counts]{}, true},
 	} {
 		c.opts.Now = longAgo().Now
-		x, blobs := bucket.NewMemIndex(), newShelf()
+		x, blobs := index.NewMemIndex(), newShelf()
 		q, err := bucket.NewQuantizer(x, blobs, mergeCounts, &c.opts)
 		if err != nil {
 			t.Fatal(err)

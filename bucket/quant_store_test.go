@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -27,7 +28,7 @@ func TestRule2RealStoreFails(t *testing.T) {
 	instants := []time.Time{after(2), after(3), after(4), after(6), after(9)}
 	keys := make([]string, len(instants))
 	for i, at := range instants {
-		keys[i] = bucket.RowAt("a", at.UnixNano()).BlobKey(at.UnixNano())
+		keys[i] = index.RowAt("a", at.UnixNano()).BlobKey(at.UnixNano())
 	}
 	one := func(key string) bool { return key == keys[2] }
 	for name, fault := range map[string]tiertest.Fault{
@@ -38,12 +39,12 @@ func TestRule2RealStoreFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			index, tier := bucket.NewMemIndex(), tiertest.NewFaulty(&tiered.MemTier{}, 1)
+			idx, tier := index.NewMemIndex(), tiertest.NewFaulty(&tiered.MemTier{}, 1)
 			blobs, err := tiered.New(countsCodec{}, tier, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			q, err := bucket.NewQuantizer(index, blobs, mergeCounts, longAgo())
+			q, err := bucket.NewQuantizer(idx, blobs, mergeCounts, longAgo())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +52,7 @@ func TestRule2RealStoreFails(t *testing.T) {
 			for i, at := range instants {
 				blob, _ := blobs.Encode(counts{i: 1})
 				err := errors.Join(tier.Put(t.Context(), keys[i], blob),
-					index.Put(t.Context(), bucket.RowAt("a", at.UnixNano()), bucket.Entry{Time: at.UnixNano(), Key: keys[i]}))
+					idx.Put(t.Context(), index.RowAt("a", at.UnixNano()), index.Entry{Time: at.UnixNano(), Key: keys[i]}))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -16,7 +16,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestRangeIsItsEntries compares random questions, between random and late
@@ -82,7 +83,7 @@ func (p *past) checkAll(t rapid.TB, tenant string, from, to time.Time) {
 	p.check(t, tenant, from, to)
 	want := p.want(tenant, from, to)
 	entries, err := p.Entries(context.Background(), tenant, from, to)
-	ascending := slices.IsSortedFunc(entries, func(a, b bucket.Entry) int { return int(a.Time - b.Time) })
+	ascending := slices.IsSortedFunc(entries, func(a, b index.Entry) int { return int(a.Time - b.Time) })
 	if err != nil || len(entries) != len(want) || !ascending {
 		t.Fatalf("entries of %q from %v to %v: %v, %v, want %d in order", tenant, from, to, entries, err, len(want))
 	}
@@ -152,7 +153,7 @@ func (p *past) checkAtLeast(t *testing.T, tenant string, from, to time.Time) {
 // are 172 800 000 of them.
 func TestSparseRangeIsCheap(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(bucket.NewMemIndex())
+	x := indextest.NewFaulty(index.NewMemIndex())
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Quantum: time.Millisecond})
 	keys := []string{p.add(t, "a", after(0)), p.add(t, "a", after(20*3600)), p.add(t, "a", after(48*3600-1))}
 	p.check(t, "a", after(0), after(48*3600))
@@ -164,7 +165,7 @@ func TestSparseRangeIsCheap(t *testing.T) {
 
 func TestHasStopsEarly(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(bucket.NewMemIndex())
+	x := indextest.NewFaulty(index.NewMemIndex())
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 2})
 	p.add(t, "a", after(3*3600))
 	if has, err := p.Has(t.Context(), "a", after(0), after(10_000*3600)); !has || err != nil {
@@ -242,7 +243,7 @@ func TestTooManyEntries(t *testing.T) {
 
 func TestQuantizerOptions(t *testing.T) {
 	t.Parallel()
-	x, blobs := bucket.NewMemIndex(), newShelf()
+	x, blobs := index.NewMemIndex(), newShelf()
 	type options = bucket.QuantizerOptions[counts]
 	for name, opts := range map[string]*options{
 		"short quantum": {Quantum: time.Millisecond - 1},
@@ -326,7 +327,7 @@ func TestMetricsOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "timeblob_quantum_cache_hits_total", Help: "Another's."}))
-	_, err := bucket.NewQuantizer(bucket.NewMemIndex(), newShelf(), mergeCounts, &bucket.QuantizerOptions[counts]{Registerer: registry})
+	_, err := bucket.NewQuantizer(index.NewMemIndex(), newShelf(), mergeCounts, &bucket.QuantizerOptions[counts]{Registerer: registry})
 	if err == nil {
 		t.Error("a metric's name is taken by another kind, and no error")
 	}

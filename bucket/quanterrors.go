@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // RangeError says that a range is none: it ends before it begins, or one of
@@ -33,7 +35,7 @@ func (e *TooManyError) Error() string {
 // have the blobs.
 type MissingError struct {
 	Tenant  string
-	Entries []Entry // at least one, ascending
+	Entries []index.Entry // at least one, ascending
 }
 
 func (e *MissingError) Error() string {
@@ -58,7 +60,7 @@ func (e *MissingError) Keys() []string {
 // are none: all missing blobs together, and the first of the other errors,
 // since one read that failed is the error of every segment it was for.
 func joinSegments(tenant string, errs []error) error {
-	var missing []Entry
+	var missing []index.Entry
 	var other error
 	for _, err := range errs {
 		var m *MissingError

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/flight"
 )
 
@@ -23,7 +24,7 @@ const keyWeight = 200
 // index; the zero value of T when there are neither. Extra values are part of
 // this answer only, never of anything that is cached. It goes a batch at a time,
 // so that what it holds in memory does not grow with the range.
-func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []Entry, from, to int64, extra ...T) (v T, err error) {
+func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []index.Entry, from, to int64, extra ...T) (v T, err error) {
 	defer q.metrics.took("merge", time.Now())
 	ctx, merging := spans.Child(ctx, "merge")
 	defer func() { merging.End(err) }()
@@ -211,7 +212,7 @@ func (q *Quantizer[T]) assemble(ctx context.Context, tenant string, s segment, b
 }
 
 // pick returns the entries' values, and the entries that have none.
-func pick[T any](entries []Entry, blobs map[string]T) (parts []T, missing []Entry) {
+func pick[T any](entries []index.Entry, blobs map[string]T) (parts []T, missing []index.Entry) {
 	parts = make([]T, 0, len(entries))
 	for _, e := range entries {
 		if v, ok := blobs[e.Key]; ok {

@@ -11,19 +11,21 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // visit is told of a row's entries that are in the range, by several
 // goroutines at a time. Its error ends the reading.
-type visit func(row Row, entries []Entry) error
+type visit func(row index.Row, entries []index.Entry) error
 
 // entries returns the tenant's entries of [from, to), in Unix nanoseconds and
 // ascending order; none when to ≤ from. The slice is the caller's.
-func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]Entry, error) {
+func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
 	defer q.metrics.took("index", time.Now())
 	ctx, planning := spans.Child(ctx, "plan")
 	var found gathered
-	err := q.readRows(ctx, tenant, from, to, func(row Row, entries []Entry) error {
+	err := q.readRows(ctx, tenant, from, to, func(row index.Row, entries []index.Entry) error {
 		if found.add(row, entries) > q.opts.MaxEntries {
 			return &TooManyError{Tenant: tenant, Limit: q.opts.MaxEntries}
 		}
@@ -48,7 +50,7 @@ func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (
 	defer q.metrics.took("index", time.Now())
 	ctx, looking := spans.Child(ctx, "has")
 	var found atomic.Bool
-	err := q.readRows(ctx, tenant, from, to, func(_ Row, entries []Entry) error {
+	err := q.readRows(ctx, tenant, from, to, func(_ index.Row, entries []index.Entry) error {
 		if len(entries) == 0 {
 			return nil
 		}
@@ -72,16 +74,16 @@ func (q *Quantizer[T]) readRows(ctx context.Context, tenant string, from, to int
 	if to <= from {
 		return nil
 	}
-	first, last := RowAt(tenant, from), RowAt(tenant, to-1)
+	first, last := index.RowAt(tenant, from), index.RowAt(tenant, to-1)
 	if first == last {
 		return q.readRow(ctx, first, from, to, show)
 	}
-	if scanner, ok := q.index.(Scanner); ok && last.Hour-first.Hour >= manyRows {
+	if scanner, ok := q.index.(index.Scanner); ok && last.Hour-first.Hour >= manyRows {
 		return scanRows(ctx, scanner, tenant, from, to, show)
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(q.opts.Rows)
-	for row := range Rows(tenant, from, to) {
+	for row := range index.Rows(tenant, from, to) {
 		if running.Err() != nil {
 			break
 		}
@@ -93,7 +95,7 @@ func (q *Quantizer[T]) readRows(ctx context.Context, tenant string, from, to int
 	return ctx.Err() // rows may have been left out
 }
 
-func (q *Quantizer[T]) readRow(ctx context.Context, row Row, from, to int64, show visit) error {
+func (q *Quantizer[T]) readRow(ctx context.Context, row index.Row, from, to int64, show visit) error {
 	entries, err := q.index.Query(ctx, row, max(from, row.Start()), min(to, row.End()))
 	if err != nil {
 		return fmt.Errorf("index of tenant %q, hour from %s: %w", row.Tenant, instant(row.Start()), err)
@@ -102,14 +104,14 @@ func (q *Quantizer[T]) readRow(ctx context.Context, row Row, from, to int64, sho
 }
 
 // scanRows is readRows on an index that can walk over rows.
-func scanRows(ctx context.Context, index Scanner, tenant string, from, to int64, show visit) error {
-	var row Row
-	var entries []Entry
-	for e, err := range index.Scan(ctx, tenant, from, to) {
+func scanRows(ctx context.Context, idx index.Scanner, tenant string, from, to int64, show visit) error {
+	var row index.Row
+	var entries []index.Entry
+	for e, err := range idx.Scan(ctx, tenant, from, to) {
 		if err != nil {
 			return fmt.Errorf("index of tenant %q, from %s: %w", tenant, instant(from), err)
 		}
-		if at := RowAt(tenant, e.Time); at != row {
+		if at := index.RowAt(tenant, e.Time); at != row {
 			if err := show(row, entries); err != nil {
 				return err
 			}
@@ -129,11 +131,11 @@ type gathered struct {
 
 type rowEntries struct {
 	hour    int64
-	entries []Entry
+	entries []index.Entry
 }
 
 // add takes a row's entries and returns how many there are of all rows.
-func (g *gathered) add(row Row, entries []Entry) int {
+func (g *gathered) add(row index.Row, entries []index.Entry) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(entries) > 0 {
@@ -144,12 +146,12 @@ func (g *gathered) add(row Row, entries []Entry) int {
 }
 
 // inOrder returns all entries, ascending, once nobody adds any more.
-func (g *gathered) inOrder() []Entry {
+func (g *gathered) inOrder() []index.Entry {
 	if len(g.rows) == 1 {
 		return g.rows[0].entries
 	}
 	slices.SortFunc(g.rows, func(a, b rowEntries) int { return cmp.Compare(a.hour, b.hour) })
-	all := make([]Entry, 0, g.count)
+	all := make([]index.Entry, 0, g.count)
 	for _, r := range g.rows {
 		all = append(all, r.entries...)
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // Source tells what a collector holds; *Collector is one, and what asks one in
@@ -24,8 +26,8 @@ type Querier[T any] struct{ past *Quantizer[T] }
 
 // NewQuerier returns a Querier that reads the past with a Quantizer made of
 // the same arguments; see [NewQuantizer].
-func NewQuerier[T any](index Index, blobs Blobs[T], merge Merge[T], opts *QuantizerOptions[T]) (*Querier[T], error) {
-	past, err := NewQuantizer(index, blobs, merge, opts)
+func NewQuerier[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *QuantizerOptions[T]) (*Querier[T], error) {
+	past, err := NewQuantizer(idx, blobs, merge, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ var ErrUnsettled = errors.New("collectors seal faster than they can be asked: as
 // failure is an error, as of [Quantizer.Range], a *TenantError, or
 // ErrUnsettled.
 func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Time, sources []Source[T]) (Answer[T], error) {
-	if err := CheckTenant(tenant); err != nil {
+	if err := index.CheckTenant(tenant); err != nil {
 		return Answer[T]{}, err
 	}
 	start, end, err := span(from, to)
@@ -75,7 +77,7 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 		return Answer[T]{}, err
 	}
 	p := newPoll(tenant, from, to, sources)
-	entries, err := p.settle(ctx, func() ([]Entry, error) { return q.past.entries(ctx, tenant, start, end) })
+	entries, err := p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
 	if err != nil {
 		return Answer[T]{}, err
 	}
@@ -86,7 +88,7 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 // Has reports whether the tenant has any value with from ≤ instant < to, in
 // the index or held by a source that answers.
 func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time, sources []Source[T]) (bool, error) {
-	if err := CheckTenant(tenant); err != nil {
+	if err := index.CheckTenant(tenant); err != nil {
 		return false, err
 	}
 	p := newPoll(tenant, from, to, sources)
@@ -123,7 +125,7 @@ func (p *poll[T]) all() []int {
 
 // settle asks the sources and then reads the index, until what both said
 // belongs together. It returns the entries.
-func (p *poll[T]) settle(ctx context.Context, read func() ([]Entry, error)) ([]Entry, error) {
+func (p *poll[T]) settle(ctx context.Context, read func() ([]index.Entry, error)) ([]index.Entry, error) {
 	if err := p.ask(ctx, p.all(), p.held); err != nil {
 		return nil, err
 	}
@@ -144,7 +146,7 @@ func (p *poll[T]) settle(ctx context.Context, read func() ([]Entry, error)) ([]E
 // agree reports whether what is held and the entries, read after it, belong
 // together. It asks those again of whom that is not plain, and takes over what
 // they hold now when they do not.
-func (p *poll[T]) agree(ctx context.Context, entries []Entry) (bool, error) {
+func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error) {
 	var doubtful []int
 	for i := range p.held {
 		if p.failed[i] == nil && p.held[i].doubtful(entries) {
@@ -184,7 +186,7 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 
 // extra returns the values held that are not among the entries. Of sources that
 // are one collector under several names the first counts.
-func (p *poll[T]) extra(entries []Entry) (values []T) {
+func (p *poll[T]) extra(entries []index.Entry) (values []T) {
 	heard := make(map[string]bool)
 	for i := range p.held {
 		h := &p.held[i]

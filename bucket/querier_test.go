@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
@@ -317,7 +318,7 @@ func TestQuerierErrors(t *testing.T) {
 		spoil  func(s *stores)
 		want   error
 	}{
-		"a tenant that is none": {tenant: "a b", want: new(bucket.TenantError)},
+		"a tenant that is none": {tenant: "a b", want: new(index.TenantError)},
 		"an index that fails": {tenant: "a", want: errBroken, spoil: func(s *stores) {
 			s.index.FailNext(indextest.Query, 1, indextest.Fault{Err: errBroken})
 		}},
@@ -338,7 +339,7 @@ func TestQuerierErrors(t *testing.T) {
 				c.spoil(s)
 			}
 			_, err := s.querier(t).Range(t.Context(), c.tenant, from, to, []bucket.Source[ids]{collector})
-			if e := new(bucket.TenantError); !errors.Is(err, c.want) && !(errors.As(err, &e) && errors.As(c.want, &e)) {
+			if e := new(index.TenantError); !errors.Is(err, c.want) && !(errors.As(err, &e) && errors.As(c.want, &e)) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})

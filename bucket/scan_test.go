@@ -7,20 +7,21 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // walked counts how an index is read.
 type walked struct {
-	*bucket.MemIndex
+	*index.MemIndex
 	queries, scans int
 }
 
-func (w *walked) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (w *walked) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	w.queries++
 	return w.MemIndex.Query(ctx, row, from, to)
 }
 
-func (w *walked) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
+func (w *walked) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
 	w.scans++
 	return w.MemIndex.Scan(ctx, tenant, from, to)
 }
@@ -36,22 +37,22 @@ func TestRangeOverDecades(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := time.Unix(1_000_000_000, 7)
-	row := bucket.RowAt("a", old.UnixNano())
-	e := bucket.Entry{Time: old.UnixNano(), Key: row.BlobKey(old.UnixNano())}
+	row := index.RowAt("a", old.UnixNano())
+	e := index.Entry{Time: old.UnixNano(), Key: row.BlobKey(old.UnixNano())}
 	if err := s.blobs.Put(t.Context(), e.Key, []byte("[0]")); err != nil {
 		t.Fatal(err)
 	}
-	index := &walked{MemIndex: bucket.NewMemIndex()}
+	idx := &walked{MemIndex: index.NewMemIndex()}
 	entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range append(entries, e) {
-		if err := index.Put(t.Context(), bucket.RowAt("a", e.Time), e); err != nil {
+		if err := idx.Put(t.Context(), index.RowAt("a", e.Time), e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	q, err := bucket.NewQuantizer(index, s.blobs, mergeIDs, nil)
+	q, err := bucket.NewQuantizer(idx, s.blobs, mergeIDs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func TestRangeOverDecades(t *testing.T) {
 	if found || err != nil {
 		t.Errorf("before the first: %v %v", found, err)
 	}
-	if index.queries > 0 || index.scans != 2 {
-		t.Errorf("%d queries and %d scans, want 2 scans", index.queries, index.scans)
+	if idx.queries > 0 || idx.scans != 2 {
+		t.Errorf("%d queries and %d scans, want 2 scans", idx.queries, idx.scans)
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
@@ -152,12 +153,12 @@ func TestLiveWindowIsTime(t *testing.T) {
 
 // interrupted is an index of which a look is interrupted once.
 type interrupted struct {
-	bucket.Index
+	index.Index
 	once      sync.Once
 	interrupt func()
 }
 
-func (x *interrupted) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (x *interrupted) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	x.once.Do(x.interrupt)
 	return x.Index.Query(ctx, row, from, to)
 }
@@ -168,8 +169,8 @@ func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{false, true} {
 		s := newStores(t)
-		index := &interrupted{Index: s.index}
-		c, err := bucket.NewCollector(index, s.blobs, mergeIDs, fast())
+		idx := &interrupted{Index: s.index}
+		c, err := bucket.NewCollector(idx, s.blobs, mergeIDs, fast())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +187,7 @@ func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 			}
 			return key == first
 		}})
-		index.interrupt = func() {
+		idx.interrupt = func() {
 			for i := range 2 {
 				mustAdd(t, c, "a", i+1)
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)

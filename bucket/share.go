@@ -3,6 +3,8 @@ package bucket
 import (
 	"cmp"
 	"slices"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // Share is one tenant's part of what a Collector has in memory.
@@ -33,18 +35,18 @@ func (c *Collector[T]) Share(tenant string) (s Share) {
 // Waiting returns the entries, ascending, that a tenant's sealed values will
 // have once they are discoverable, unless one finds its instant taken. One
 // that has just become so may be among them still.
-func (c *Collector[T]) Waiting(tenant string) []Entry {
+func (c *Collector[T]) Waiting(tenant string) []index.Entry {
 	t := c.lookup(tenant)
 	if t == nil {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	entries := make([]Entry, len(t.held))
+	entries := make([]index.Entry, len(t.held))
 	for i, p := range t.held {
 		_, entries[i] = p.state()
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
+	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Time, b.Time) })
 	return entries
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestShare follows one tenant's values from the open tick, past an index that
@@ -25,7 +26,7 @@ func TestShare(t *testing.T) {
 			t.Errorf("%s: share %+v, want %+v", when, got, want)
 		}
 		entries := c.Waiting("a")
-		if !slices.EqualFunc(entries, waiting, func(e bucket.Entry, at int64) bool { return e.Time == at && e.Key != "" }) {
+		if !slices.EqualFunc(entries, waiting, func(e index.Entry, at int64) bool { return e.Time == at && e.Key != "" }) {
 			t.Errorf("%s: %v wait, want those of %v", when, entries, waiting)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -63,7 +64,7 @@ type stores struct {
 
 func newStores(t testing.TB) *stores {
 	t.Helper()
-	s := &stores{index: indextest.NewFaulty(bucket.NewMemIndex()), tier: tiertest.NewFaulty(&tiered.MemTier{}, 1)}
+	s := &stores{index: indextest.NewFaulty(index.NewMemIndex()), tier: tiertest.NewFaulty(&tiered.MemTier{}, 1)}
 	s.reopen(t)
 	return s
 }

@@ -1,11 +1,11 @@
-// Package dynamoindex is a bucket.Index on Amazon DynamoDB, in the table that
+// Package dynamoindex is a index.Index on Amazon DynamoDB, in the table that
 // Weave Scope's collectors use: each side finds what the other has written.
 //
 // # Layout
 //
 // One item an entry. All of this section is frozen.
 //
-//	hour     S  partition key   "<tenant>-<hours since the epoch>", bucket.Row.Key
+//	hour     S  partition key   "<tenant>-<hours since the epoch>", index.Row.Key
 //	ts       N  sort key        the instant, Unix nanoseconds
 //	report   S                  the blob's key
 //

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 )
 
 // On AWS, cfg is what config.LoadDefaultConfig of the SDK finds; a server of
@@ -24,7 +24,7 @@ func ExampleNew() {
 			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
 		}),
 	}
-	index, err := dynamoindex.New(cfg, "reports", &dynamoindex.Options{
+	idx, err := dynamoindex.New(cfg, "reports", &dynamoindex.Options{
 		Retention:  30 * 24 * time.Hour,
 		Registerer: prometheus.DefaultRegisterer,
 		Namespace:  "scope",
@@ -32,15 +32,15 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer index.Close()
-	if err := index.CreateTable(ctx, nil); err != nil {
+	defer idx.Close()
+	if err := idx.CreateTable(ctx, nil); err != nil {
 		log.Fatal(err)
 	}
 	now := time.Now().UnixNano()
-	row := bucket.RowAt("acme", now)
-	if err := index.Put(ctx, row, bucket.Entry{Time: now, Key: row.BlobKey(now)}); err != nil {
+	row := index.RowAt("acme", now)
+	if err := idx.Put(ctx, row, index.Entry{Time: now, Key: row.BlobKey(now)}); err != nil {
 		log.Fatal(err)
 	}
-	entries, err := index.Query(ctx, row, row.Start(), row.End())
+	entries, err := idx.Query(ctx, row, row.Start(), row.End())
 	fmt.Println(entries, err)
 }

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -95,11 +95,11 @@ func TestLandedPut(t *testing.T) {
 			t.Fatal("no answer was lost")
 		}
 		expect(t, x, someRow, e[:1])
-		if err := x.Put(t.Context(), someRow, e[0]); !errors.Is(err, bucket.ErrExists) {
+		if err := x.Put(t.Context(), someRow, e[0]); !errors.Is(err, index.ErrExists) {
 			t.Errorf("the same put again: got error %v, want ErrExists", err)
 		}
 		write(t, endpoint, table, scopeItem(someRow, e[1]))
-		if err := x.Put(t.Context(), someRow, e[1]); !errors.Is(err, bucket.ErrExists) {
+		if err := x.Put(t.Context(), someRow, e[1]); !errors.Is(err, index.ErrExists) {
 			t.Errorf("put of what Scope has put: got error %v, want ErrExists", err)
 		}
 	})
@@ -113,7 +113,7 @@ func TestUnknownWhoHasTheInstant(t *testing.T) {
 	e := entries(someRow, 1)[0]
 	put(t, x, someRow, e)
 	transport.Inject(httpfault.Fault{Match: operation("GetItem"), Status: http.StatusForbidden, Body: "{}"})
-	if err := x.Put(t.Context(), someRow, e); err == nil || errors.Is(err, bucket.ErrExists) {
+	if err := x.Put(t.Context(), someRow, e); err == nil || errors.Is(err, index.ErrExists) {
 		t.Errorf("got error %v, want that of the read", err)
 	}
 }
@@ -132,13 +132,13 @@ func TestRivals(t *testing.T) {
 	for range 2 {
 		cfg, transport := faultyConfig(t, endpoint)
 		transport.Inject(httpfault.Fault{Lost: true, Chance: 0.3})
-		x := openIndex(t, cfg, table, opts)
+		x := openWith(t, cfg, table, opts)
 		done.Go(func() {
 			for i, e := range want {
 				err := x.Put(t.Context(), someRow, e)
 				if err == nil {
 					won[i].Add(1)
-				} else if !errors.Is(err, bucket.ErrExists) {
+				} else if !errors.Is(err, index.ErrExists) {
 					t.Error(err)
 				}
 			}
@@ -150,7 +150,7 @@ func TestRivals(t *testing.T) {
 			t.Errorf("instant %d was put %d times, want once", want[i].Time, n)
 		}
 	}
-	expect(t, index(t, endpoint, table, nil), someRow, want)
+	expect(t, openIndex(t, endpoint, table, nil), someRow, want)
 }
 
 // slow are the ways in which an answer may take for ever.

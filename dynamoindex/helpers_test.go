@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -62,16 +62,16 @@ func patient() *dynamoindex.Options {
 	return &dynamoindex.Options{AttemptTimeout: 20 * time.Second, Timeout: time.Minute}
 }
 
-// index returns the index of a table that may not exist.
-func index(t testing.TB, endpoint, table string, opts *dynamoindex.Options) *dynamoindex.Index {
+// openIndex returns the index of a table that may not exist.
+func openIndex(t testing.TB, endpoint, table string, opts *dynamoindex.Options) *dynamoindex.Index {
 	t.Helper()
 	if opts == nil {
 		opts = patient()
 	}
-	return openIndex(t, configFor(endpoint), table, opts)
+	return openWith(t, configFor(endpoint), table, opts)
 }
 
-func openIndex(t testing.TB, cfg aws.Config, table string, opts *dynamoindex.Options) *dynamoindex.Index {
+func openWith(t testing.TB, cfg aws.Config, table string, opts *dynamoindex.Options) *dynamoindex.Index {
 	t.Helper()
 	x, err := dynamoindex.New(cfg, table, opts)
 	if err != nil {
@@ -93,7 +93,7 @@ func created(t testing.TB, x *dynamoindex.Index) *dynamoindex.Index {
 // prepared makes a table that has been spread as opts say for long.
 func prepared(t testing.TB, endpoint, table string, opts *dynamoindex.Options) {
 	t.Helper()
-	created(t, index(t, endpoint, table, nil))
+	created(t, openIndex(t, endpoint, table, nil))
 	if opts != nil && opts.Partitions > 1 {
 		write(t, endpoint, table, marker(opts.Partitions, 1, 1))
 	}
@@ -110,7 +110,7 @@ func fresh(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoind
 	t.Helper()
 	table := newTable()
 	prepared(t, endpoint, table, opts)
-	return index(t, endpoint, table, opts), table
+	return openIndex(t, endpoint, table, opts), table
 }
 
 // faulty returns an index with a new table, of which it knows the marker, and
@@ -120,7 +120,7 @@ func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoin
 	cfg, transport := faultyConfig(t, endpoint)
 	table := newTable()
 	prepared(t, endpoint, table, opts)
-	x := openIndex(t, cfg, table, opts)
+	x := openWith(t, cfg, table, opts)
 	for _, err := x.Rows(t.Context()); err != nil; _, err = x.Rows(t.Context()) {
 		if !errors.Is(err, context.DeadlineExceeded) { // of tests with short ones
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func number(n int64) types.AttributeValue {
 }
 
 // scopeItem is what Scope's collector writes for an entry.
-func scopeItem(row bucket.Row, e bucket.Entry) item {
+func scopeItem(row index.Row, e index.Entry) item {
 	return item{"hour": text(row.Key()), "ts": number(e.Time), "report": text(e.Key)}
 }
 
@@ -208,19 +208,19 @@ func read(t testing.TB, endpoint, table string) []item {
 	return out.Items
 }
 
-var someRow = bucket.Row{Tenant: "some", Hour: 472222}
+var someRow = index.Row{Tenant: "some", Hour: 472222}
 
 // entries returns n entries of a row, a second apart.
-func entries(row bucket.Row, n int) []bucket.Entry {
-	all := make([]bucket.Entry, n)
+func entries(row index.Row, n int) []index.Entry {
+	all := make([]index.Entry, n)
 	for i := range all {
 		t := row.Start() + int64(i)*int64(time.Second)
-		all[i] = bucket.Entry{Time: t, Key: row.BlobKey(t)}
+		all[i] = index.Entry{Time: t, Key: row.BlobKey(t)}
 	}
 	return all
 }
 
-func put(t testing.TB, x *dynamoindex.Index, row bucket.Row, all ...bucket.Entry) {
+func put(t testing.TB, x *dynamoindex.Index, row index.Row, all ...index.Entry) {
 	t.Helper()
 	for _, e := range all {
 		if err := x.Put(t.Context(), row, e); err != nil {
@@ -230,7 +230,7 @@ func put(t testing.TB, x *dynamoindex.Index, row bucket.Row, all ...bucket.Entry
 }
 
 // expect fails unless the whole row holds want.
-func expect(t testing.TB, x *dynamoindex.Index, row bucket.Row, want []bucket.Entry) {
+func expect(t testing.TB, x *dynamoindex.Index, row index.Row, want []index.Entry) {
 	t.Helper()
 	got, err := x.Query(t.Context(), row, row.Start(), row.End())
 	if err != nil {

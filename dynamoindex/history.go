@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // How long Rows waits before it asks a table that throttles it again.
@@ -34,8 +34,8 @@ const maxAsked = 366 * 24
 // until ctx ends: one with few provisioned units pays for a page over many
 // seconds. It is an error when a row is spread over more
 // partitions than the table's marker and Options.Partitions say.
-func (x *Index) Rows(ctx context.Context) ([]bucket.Row, error) {
-	found := make(map[bucket.Row]struct{})
+func (x *Index) Rows(ctx context.Context) ([]index.Row, error) {
+	found := make(map[index.Row]struct{})
 	for in := x.scan(); ; {
 		page, err := x.page(ctx, in)
 		if err != nil {
@@ -82,7 +82,7 @@ func (x *Index) scan() *dynamodb.ScanInput {
 }
 
 // collectRows notes the rows of items, which have n partitions at most.
-func collectRows(found map[bucket.Row]struct{}, items []item, n int) error {
+func collectRows(found map[index.Row]struct{}, items []item, n int) error {
 	for _, i := range items {
 		if isMarker(i) {
 			continue
@@ -100,7 +100,7 @@ func collectRows(found map[bucket.Row]struct{}, items []item, n int) error {
 	return nil
 }
 
-func compareRows(a, b bucket.Row) int {
+func compareRows(a, b index.Row) int {
 	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Hour, b.Hour))
 }
 
@@ -123,17 +123,17 @@ func (x *Index) Tenants(ctx context.Context) ([]string, error) {
 // meanwhile may or may not be seen. It costs a query for each hour of a range
 // of up to a year; of a longer one it costs what Rows costs, and a query for
 // each row of the tenant. It holds one row in memory.
-func (x *Index) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
-	return func(yield func(bucket.Entry, error) bool) {
+func (x *Index) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
 		rows, err := x.rowsIn(ctx, tenant, from, to)
 		if err != nil {
-			yield(bucket.Entry{}, err)
+			yield(index.Entry{}, err)
 			return
 		}
 		for row := range rows {
 			entries, err := x.Query(ctx, row, from, to)
 			if err != nil {
-				yield(bucket.Entry{}, err)
+				yield(index.Entry{}, err)
 				return
 			}
 			for _, e := range entries {
@@ -146,15 +146,15 @@ func (x *Index) Entries(ctx context.Context, tenant string, from, to int64) iter
 }
 
 // rowsIn returns the rows that may hold the tenant's entries in [from, to).
-func (x *Index) rowsIn(ctx context.Context, tenant string, from, to int64) (iter.Seq[bucket.Row], error) {
-	if to <= from || bucket.RowAt(tenant, to-1).Hour-bucket.RowAt(tenant, from).Hour < maxAsked {
-		return bucket.Rows(tenant, from, to), nil
+func (x *Index) rowsIn(ctx context.Context, tenant string, from, to int64) (iter.Seq[index.Row], error) {
+	if to <= from || index.RowAt(tenant, to-1).Hour-index.RowAt(tenant, from).Hour < maxAsked {
+		return index.Rows(tenant, from, to), nil
 	}
 	rows, err := x.Rows(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows = slices.DeleteFunc(rows, func(r bucket.Row) bool {
+	rows = slices.DeleteFunc(rows, func(r index.Row) bool {
 		return r.Tenant != tenant || r.End() <= from || r.Start() >= to
 	})
 	return slices.Values(rows), nil

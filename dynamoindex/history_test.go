@@ -9,16 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
 // past writes three entries in each of some rows and returns the rows, in
 // order.
-func past(t *testing.T, x *dynamoindex.Index) []bucket.Row {
-	rows := []bucket.Row{
+func past(t *testing.T, x *dynamoindex.Index) []index.Row {
+	rows := []index.Row{
 		{Tenant: "", Hour: 472222}, {Tenant: "a", Hour: -3}, {Tenant: "a", Hour: 472221}, {Tenant: "a", Hour: 472222},
 		{Tenant: "a-", Hour: 3}, {Tenant: "b", Hour: 472222},
 	}
@@ -47,7 +47,7 @@ func TestRowsAndTenants(t *testing.T) {
 }
 
 // collect returns what a loop over entries yields.
-func collect(ctx context.Context, x *dynamoindex.Index, tenant string, from, to int64) (all []bucket.Entry, err error) {
+func collect(ctx context.Context, x *dynamoindex.Index, tenant string, from, to int64) (all []index.Entry, err error) {
 	for e, err := range x.Entries(ctx, tenant, from, to) {
 		if err != nil {
 			return all, err
@@ -67,7 +67,7 @@ func TestEntries(t *testing.T) {
 		for name, c := range map[string]struct {
 			tenant   string
 			from, to int64
-			want     []bucket.Entry
+			want     []index.Entry
 			scans    int
 		}{
 			"all":                    {"a", math.MinInt64, math.MaxInt64, a, 1},
@@ -125,12 +125,12 @@ func TestPagesOfRows(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, transport, table := faulty(t, endpoint, patient())
-		var want []bucket.Row
+		var want []index.Row
 		var items []item
 		for h := range int64(1500) {
-			row := bucket.Row{Tenant: "t", Hour: 400000 + h}
+			row := index.Row{Tenant: "t", Hour: 400000 + h}
 			want = append(want, row)
-			items = append(items, scopeItem(row, bucket.Entry{Time: row.Start() + h, Key: strings.Repeat("long ", 200)}))
+			items = append(items, scopeItem(row, index.Entry{Time: row.Start() + h, Key: strings.Repeat("long ", 200)}))
 		}
 		writeAll(t, endpoint, table, items)
 		scans := transport.Inject(httpfault.Fault{Match: operation("Scan")})
@@ -152,11 +152,11 @@ func TestRowsOfMorePartitions(t *testing.T) {
 	put(t, x, someRow, entries(someRow, 30)...)
 	unknown := item{"hour": text(someRow.Key() + "#2"), "ts": number(someRow.Start()), "report": text("k")}
 	write(t, endpoint, table, unknown)
-	if _, err := index(t, endpoint, table, nil).Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 2 partitions") {
+	if _, err := openIndex(t, endpoint, table, nil).Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 2 partitions") {
 		t.Errorf("got error %v, want one that says how to open the index", err)
 	}
-	x = index(t, endpoint, table, spread(3))
-	if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, []bucket.Row{someRow}) {
+	x = openIndex(t, endpoint, table, spread(3))
+	if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, []index.Row{someRow}) {
 		t.Errorf("with 3 partitions: got %v and error %v", got, err)
 	}
 	write(t, endpoint, table, item{"hour": text("something else"), "ts": number(1), "report": text("k")})
@@ -173,7 +173,7 @@ func TestRowsAreLive(t *testing.T) {
 		now := time.Unix(0, someRow.Start())
 		opts := patient()
 		opts.Retention, opts.Now = time.Hour, func() time.Time { return now }
-		x := index(t, endpoint, table, opts)
+		x := openIndex(t, endpoint, table, opts)
 		put(t, x, someRow, entries(someRow, 2)...)
 		now = now.Add(2 * time.Hour)
 		if rows, err := x.Rows(t.Context()); err != nil || len(rows) > 0 {

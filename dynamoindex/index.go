@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // settled is how long after an entry was put an eventually consistent read may
@@ -45,7 +45,7 @@ type Index struct {
 	idle    func() // closes idle connections
 }
 
-var _ bucket.Index = (*Index)(nil)
+var _ index.Index = (*Index)(nil)
 
 // New returns the index in the named table of the region, endpoint and account
 // that cfg says. A table's name has 3 to 255 letters, digits, "_", "." and "-".
@@ -85,9 +85,9 @@ func (x *Index) Close() error {
 	return nil
 }
 
-// Put implements bucket.Index. It costs one write unit, and when the instant
+// Put implements index.Index. It costs one write unit, and when the instant
 // is taken a read unit more, apart from what Query says of the marker.
-func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err := check(row, e); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (x *Index) taken(ctx context.Context, mine, there item) error {
 	if samePut(mine, there) {
 		return nil
 	}
-	return bucket.ErrExists
+	return index.ErrExists
 }
 
 // find returns by whom the item was put that has the key of like.
@@ -149,13 +149,13 @@ func (x *Index) find(ctx context.Context, like item) (item, error) {
 	return found.Item, nil
 }
 
-// Query implements bucket.Index. It costs a request for each MB of the entries
+// Query implements index.Index. It costs a request for each MB of the entries
 // in the range, at least one for each partition, and a read unit for each 4 kB.
 // Once a minute the first Query, Put or Rows reads the table's marker before,
 // which costs a request and a read unit more; that its read failed is the error
 // of those calls that waited for it.
 // An item that is not an entry is an error that names it.
-func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (x *Index) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	if err := errors.Join(ctx.Err(), checkTenant(row.Tenant)); err != nil {
 		return nil, err
 	}
@@ -180,8 +180,8 @@ func (x *Index) most(ctx context.Context) (int, error) {
 }
 
 // partitions asks all n partitions of a row at once.
-func (x *Index) partitions(ctx context.Context, row bucket.Row, n int, from, to int64) ([]bucket.Entry, error) {
-	found := make([][]bucket.Entry, n)
+func (x *Index) partitions(ctx context.Context, row index.Row, n int, from, to int64) ([]index.Entry, error) {
+	found := make([][]index.Entry, n)
 	group, ctx := errgroup.WithContext(ctx)
 	for p := range found {
 		group.Go(func() (err error) {
@@ -197,16 +197,16 @@ func (x *Index) partitions(ctx context.Context, row bucket.Row, n int, from, to 
 
 // merge returns the entries of all partitions in order. Entries that are equal
 // become one: they name the same blob.
-func merge(partitions [][]bucket.Entry) []bucket.Entry {
+func merge(partitions [][]index.Entry) []index.Entry {
 	all := slices.Concat(partitions...)
-	slices.SortFunc(all, func(a, b bucket.Entry) int {
+	slices.SortFunc(all, func(a, b index.Entry) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.Key, b.Key))
 	})
 	return slices.Compact(all)
 }
 
 // partition returns the entries of one partition key, all pages of them.
-func (x *Index) partition(ctx context.Context, key string, from, to int64) (found []bucket.Entry, err error) {
+func (x *Index) partition(ctx context.Context, key string, from, to int64) (found []index.Entry, err error) {
 	for in := x.queryOf(key, from, to); ; {
 		page, err := x.db.Query(ctx, in)
 		if err != nil {
@@ -239,7 +239,7 @@ func (x *Index) queryOf(key string, from, to int64) *dynamodb.QueryInput {
 	}
 }
 
-func (x *Index) appendEntries(found []bucket.Entry, key string, items []item) ([]bucket.Entry, error) {
+func (x *Index) appendEntries(found []index.Entry, key string, items []item) ([]index.Entry, error) {
 	found = slices.Grow(found, len(items))
 	size := 0
 	for _, i := range items {

@@ -15,9 +15,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		t.Run(fmt.Sprintf("Partitions=%d", partitions), func(t *testing.T) {
 			t.Parallel()
 			onEach(t, func(t *testing.T, endpoint string) {
-				indextest.Run(t, func(t *testing.T) bucket.Index {
+				indextest.Run(t, func(t *testing.T) index.Index {
 					opts := patient()
 					opts.Partitions = partitions
 					x, _ := fresh(t, endpoint, opts)
@@ -65,7 +65,7 @@ func TestPages(t *testing.T) {
 }
 
 // longRow returns entries that make more than one page with few requests.
-func longRow() []bucket.Entry {
+func longRow() []index.Entry {
 	all := entries(someRow, 1500)
 	for i := range all {
 		all[i].Key += strings.Repeat("/long", 200)
@@ -86,8 +86,8 @@ func TestLayout(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, table := fresh(t, endpoint, nil)
-		row := bucket.RowAt("acme.1", 1700000000123456789)
-		put(t, x, row, bucket.Entry{Time: 1700000000123456789, Key: row.BlobKey(1700000000123456789)})
+		row := index.RowAt("acme.1", 1700000000123456789)
+		put(t, x, row, index.Entry{Time: 1700000000123456789, Key: row.BlobKey(1700000000123456789)})
 		items := read(t, endpoint, table)
 		if len(items) != 1 || len(items[0]) != 4 {
 			t.Fatalf("got %v, want one item of four attributes", items)
@@ -113,7 +113,7 @@ func TestItemsOfScope(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, table := fresh(t, endpoint, nil)
-		row := bucket.Row{Hour: 472222} // the single tenant
+		row := index.Row{Hour: 472222} // the single tenant
 		want := entries(row, 40)
 		for _, e := range want {
 			write(t, endpoint, table, item{"hour": text("-472222"), "ts": number(e.Time), "report": text(e.Key),
@@ -121,7 +121,7 @@ func TestItemsOfScope(t *testing.T) {
 		}
 		expect(t, x, row, want)
 		err := x.Put(t.Context(), row, want[0])
-		if !errors.Is(err, bucket.ErrExists) {
+		if !errors.Is(err, index.ErrExists) {
 			t.Errorf("put of what Scope has put: got error %v, want ErrExists", err)
 		}
 	})
@@ -161,21 +161,21 @@ func TestPutRefuses(t *testing.T) {
 	}
 	at := someRow.Start()
 	for name, c := range map[string]struct {
-		row  bucket.Row
-		e    bucket.Entry
+		row  index.Row
+		e    index.Entry
 		want string
 	}{
-		"other hour":      {someRow, bucket.Entry{Time: someRow.End(), Key: "k"}, "is not in hour"},
-		"no key":          {someRow, bucket.Entry{Time: at}, "not empty"},
-		"key in Latin-1":  {someRow, bucket.Entry{Time: at, Key: "caf\xe9"}, "UTF-8"},
-		"tenant of bytes": {bucket.Row{Tenant: "\xff", Hour: someRow.Hour}, bucket.Entry{Time: at, Key: "k"}, "tenant id"},
-		"partition mark":  {bucket.Row{Tenant: "a#1", Hour: someRow.Hour}, bucket.Entry{Time: at, Key: "k"}, "tenant id"},
+		"other hour":      {someRow, index.Entry{Time: someRow.End(), Key: "k"}, "is not in hour"},
+		"no key":          {someRow, index.Entry{Time: at}, "not empty"},
+		"key in Latin-1":  {someRow, index.Entry{Time: at, Key: "caf\xe9"}, "UTF-8"},
+		"tenant of bytes": {index.Row{Tenant: "\xff", Hour: someRow.Hour}, index.Entry{Time: at, Key: "k"}, "tenant id"},
+		"partition mark":  {index.Row{Tenant: "a#1", Hour: someRow.Hour}, index.Entry{Time: at, Key: "k"}, "tenant id"},
 	} {
 		if err := x.Put(t.Context(), c.row, c.e); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got error %v, want one with %q", name, err, c.want)
 		}
 	}
-	if _, err := x.Query(t.Context(), bucket.Row{Tenant: "\xff"}, 0, 1); err == nil || !strings.Contains(err.Error(), "tenant id") {
+	if _, err := x.Query(t.Context(), index.Row{Tenant: "\xff"}, 0, 1); err == nil || !strings.Contains(err.Error(), "tenant id") {
 		t.Errorf("query of a tenant of bytes: got error %v", err)
 	}
 }
@@ -257,9 +257,9 @@ func TestConsistentReads(t *testing.T) {
 			cfg.HTTPClient = &http.Client{Transport: transport}
 			opts := patient()
 			opts.Lateness, opts.Now = c.lateness, func() time.Time { return now }
-			x := openIndex(t, cfg, table, opts)
+			x := openWith(t, cfg, table, opts)
 			to := c.to.UnixNano()
-			if _, err := x.Query(t.Context(), bucket.RowAt("t", to-1), to-1, to); err != nil {
+			if _, err := x.Query(t.Context(), index.RowAt("t", to-1), to-1, to); err != nil {
 				t.Fatal(err)
 			}
 			want := fmt.Sprintf(`"ConsistentRead":%t`, c.want)
@@ -277,7 +277,7 @@ func TestRetention(t *testing.T) {
 		opts := patient()
 		opts.Retention, opts.Now = time.Hour, func() time.Time { return now }
 		_, table := fresh(t, endpoint, nil)
-		x := index(t, endpoint, table, opts)
+		x := openIndex(t, endpoint, table, opts)
 		e := entries(someRow, 10)
 		write(t, endpoint, table, scopeItem(someRow, e[0])) // for ever
 		put(t, x, someRow, e[1:]...)
@@ -290,7 +290,7 @@ func TestRetention(t *testing.T) {
 		}
 		now = now.Add(time.Hour + 4*time.Second)
 		expect(t, x, someRow, slices.Concat(e[:1], e[4:]))
-		late := bucket.Entry{Time: e[3].Time + 1, Key: "late"} // expires when e[3] does
+		late := index.Entry{Time: e[3].Time + 1, Key: "late"} // expires when e[3] does
 		if err := x.Put(t.Context(), someRow, late); !errors.Is(err, dynamoindex.ErrExpired) {
 			t.Errorf("put of what has expired: got error %v, want ErrExpired", err)
 		}

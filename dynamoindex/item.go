@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // The attributes of an item. Frozen.
@@ -43,7 +43,7 @@ func number(n int64) types.AttributeValue {
 
 // itemOf returns the item of an entry that the row, spread over n partitions,
 // can hold.
-func (o *Options) itemOf(row bucket.Row, e bucket.Entry, n int) (item, error) {
+func (o *Options) itemOf(row index.Row, e index.Entry, n int) (item, error) {
 	i := item{
 		attrHour:   text(partitionKey(row, partitionOf(e.Time, n))),
 		attrTime:   number(e.Time),
@@ -63,8 +63,8 @@ func (o *Options) itemOf(row bucket.Row, e bucket.Entry, n int) (item, error) {
 
 // check refuses what a query would never find, or find changed: an instant
 // that lies outside of the row, and strings that JSON cannot carry.
-func check(row bucket.Row, e bucket.Entry) error {
-	if bucket.RowAt(row.Tenant, e.Time) != row {
+func check(row index.Row, e index.Entry) error {
+	if index.RowAt(row.Tenant, e.Time) != row {
 		return fmt.Errorf("instant %d is not in hour %d", e.Time, row.Hour)
 	}
 	if e.Key == "" || !utf8.ValidString(e.Key) {
@@ -92,17 +92,17 @@ func samePut(a, b item) bool {
 }
 
 // entryOf returns the entry of an item of the partition named key.
-func entryOf(key string, i item) (bucket.Entry, error) {
+func entryOf(key string, i item) (index.Entry, error) {
 	t, err := timeOf(i)
 	if err != nil {
-		return bucket.Entry{}, fmt.Errorf("item of row %q: %w", key, err)
+		return index.Entry{}, fmt.Errorf("item of row %q: %w", key, err)
 	}
 	report, ok := i[attrReport].(*types.AttributeValueMemberS)
 	if !ok || report.Value == "" {
-		return bucket.Entry{}, fmt.Errorf("item of row %q, instant %d: its attribute %q is %s, want a blob's key",
+		return index.Entry{}, fmt.Errorf("item of row %q, instant %d: its attribute %q is %s, want a blob's key",
 			key, t, attrReport, kind(i[attrReport]))
 	}
-	return bucket.Entry{Time: t, Key: report.Value}, nil
+	return index.Entry{Time: t, Key: report.Value}, nil
 }
 
 // timeOf returns the instant of an item.
@@ -132,7 +132,7 @@ func kind(v types.AttributeValue) string {
 }
 
 // rowOf returns the row of an item and the number of its partition.
-func rowOf(i item) (row bucket.Row, partition int, err error) {
+func rowOf(i item) (row index.Row, partition int, err error) {
 	hour, ok := i[attrHour].(*types.AttributeValueMemberS)
 	if !ok {
 		return row, 0, fmt.Errorf("item whose attribute %q is %s, want a row's key", attrHour, kind(i[attrHour]))
@@ -147,12 +147,12 @@ func rowOf(i item) (row bucket.Row, partition int, err error) {
 			return row, 0, fmt.Errorf("item of row %q: %q is not the number of a partition", hour.Value, suffix)
 		}
 	}
-	row, err = bucket.ParseRow(key, t)
+	row, err = index.ParseRow(key, t)
 	return row, partition, err
 }
 
 // partitionKey returns the value of attribute hour for a row's partition.
-func partitionKey(row bucket.Row, partition int) string {
+func partitionKey(row index.Row, partition int) string {
 	if partition == 0 {
 		return row.Key()
 	}

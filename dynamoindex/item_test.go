@@ -6,7 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // TestFrozenPartitions holds instants to the partitions they were put in.
@@ -65,7 +65,7 @@ func TestPartitionsAreEven(t *testing.T) {
 
 func TestRowOf(t *testing.T) {
 	t.Parallel()
-	for _, row := range []bucket.Row{{Tenant: "", Hour: 0}, {Tenant: "", Hour: -3}, {Tenant: "a-", Hour: 472222}, {Tenant: "a-472222-", Hour: 472222}, {Tenant: "x.y_z", Hour: -1}} {
+	for _, row := range []index.Row{{Tenant: "", Hour: 0}, {Tenant: "", Hour: -3}, {Tenant: "a-", Hour: 472222}, {Tenant: "a-472222-", Hour: 472222}, {Tenant: "x.y_z", Hour: -1}} {
 		for _, p := range []int{0, 1, 63} {
 			got, partition, err := rowOf(item{attrHour: text(partitionKey(row, p)), attrTime: number(row.Start() + 5)})
 			if err != nil || got != row || partition != p {
@@ -104,8 +104,8 @@ func TestExtremesOfRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := bucket.RowAt("t", math.MaxInt64-1)
-	i, err := o.itemOf(row, bucket.Entry{Time: math.MaxInt64 - 1, Key: "k"}, 1)
+	row := index.RowAt("t", math.MaxInt64-1)
+	i, err := o.itemOf(row, index.Entry{Time: math.MaxInt64 - 1, Key: "k"}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@ package dynamoindex_test
 import (
 	"testing"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -12,7 +12,7 @@ import (
 // both.
 func TestLarge(t *testing.T) {
 	t.Parallel()
-	indextest.RunLarge(t, func(t *testing.T) bucket.Index {
+	indextest.RunLarge(t, func(t *testing.T) index.Index {
 		x, _ := fresh(t, servertest.SharedDynalite(t), nil)
 		return x
 	})

@@ -13,8 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -60,10 +60,10 @@ func TestGrowth(t *testing.T) {
 	onEach(t, func(t *testing.T, endpoint string) {
 		_, table := fresh(t, endpoint, nil)
 		c := newClock()
-		reader := index(t, endpoint, table, c.spread(1))
-		one, four := index(t, endpoint, table, c.spread(1)), index(t, endpoint, table, c.spread(4))
+		reader := openIndex(t, endpoint, table, c.spread(1))
+		one, four := openIndex(t, endpoint, table, c.spread(1)), openIndex(t, endpoint, table, c.spread(4))
 		e := entries(someRow, 400)
-		var done []bucket.Entry
+		var done []index.Entry
 		step := func(writer *dynamoindex.Index, want string, keys int) {
 			t.Helper()
 			next := e[len(done):][:40]
@@ -74,8 +74,8 @@ func TestGrowth(t *testing.T) {
 			}
 			checkKeys(t, endpoint, table, keys)
 			expect(t, reader, someRow, done)
-			expect(t, index(t, endpoint, table, c.spread(1)), someRow, done)
-			if err := index(t, endpoint, table, c.spread(2)).Put(t.Context(), someRow, next[3]); !errors.Is(err, bucket.ErrExists) {
+			expect(t, openIndex(t, endpoint, table, c.spread(1)), someRow, done)
+			if err := openIndex(t, endpoint, table, c.spread(2)).Put(t.Context(), someRow, next[3]); !errors.Is(err, index.ErrExists) {
 				t.Errorf("another writer's put of a taken instant: got error %v, want ErrExists", err)
 			}
 		}
@@ -89,15 +89,15 @@ func TestGrowth(t *testing.T) {
 		step(four, "4 1 1700000127", 1) // 65 s and the timeout of a minute later
 		c.pass(124)
 		step(four, "4 1 1700000127", 1)
-		step(index(t, endpoint, table, c.spread(8)), "4 1 1700000127", 1) // waits
+		step(openIndex(t, endpoint, table, c.spread(8)), "4 1 1700000127", 1) // waits
 		c.pass(2)
 		step(one, "4 1 1700000127", 4)
 		step(four, "4 1 1700000127", 4)
-		step(index(t, endpoint, table, c.spread(8)), "8 4 1700000253", 4)
+		step(openIndex(t, endpoint, table, c.spread(8)), "8 4 1700000253", 4)
 		c.pass(126)
 		step(one, "8 4 1700000253", 8)
 		step(four, "8 4 1700000253", 8)
-		if rows, err := reader.Rows(t.Context()); err != nil || !slices.Equal(rows, []bucket.Row{someRow}) {
+		if rows, err := reader.Rows(t.Context()); err != nil || !slices.Equal(rows, []index.Row{someRow}) {
 			t.Errorf("rows: got %v and error %v", rows, err)
 		}
 	})
@@ -119,7 +119,7 @@ func TestRivalsGrow(t *testing.T) {
 	e := entries(someRow, 12)
 	var done sync.WaitGroup
 	for i, e := range e {
-		x := index(t, endpoint, table, c.spread(2+i))
+		x := openIndex(t, endpoint, table, c.spread(2+i))
 		done.Go(func() { put(t, x, someRow, e) })
 	}
 	done.Wait()
@@ -127,7 +127,7 @@ func TestRivalsGrow(t *testing.T) {
 		t.Errorf("the marker is %q, want one growth from 1", got)
 	}
 	checkKeys(t, endpoint, table, 1)
-	expect(t, index(t, endpoint, table, c.spread(1)), someRow, e)
+	expect(t, openIndex(t, endpoint, table, c.spread(1)), someRow, e)
 }
 
 // TestLookIsShared: callers at once read the marker once, and once a minute.
@@ -164,7 +164,7 @@ func TestLookFails(t *testing.T) {
 		Body: `{"__type":"AccessDeniedException"}`})
 	_, query := x.Query(t.Context(), someRow, someRow.Start(), someRow.End())
 	_, rows := x.Rows(t.Context())
-	later := x.Put(t.Context(), someRow, bucket.Entry{Time: e[0].Time + 1, Key: "k"})
+	later := x.Put(t.Context(), someRow, index.Entry{Time: e[0].Time + 1, Key: "k"})
 	for _, err := range []error{query, rows, later} {
 		if err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Errorf("got error %v, want the refusal", err)
@@ -216,7 +216,7 @@ func TestBrokenMarkers(t *testing.T) {
 	_, table := fresh(t, endpoint, nil)
 	for _, m := range []item{marker(65, 1, 1), marker(0, 0, 1), marker(2, 3, 1), marker(2, 1, -1), {"hour": text("#partitions"), "ts": number(0)}} {
 		write(t, endpoint, table, m)
-		_, err := index(t, endpoint, table, nil).Query(t.Context(), someRow, 0, someRow.End())
+		_, err := openIndex(t, endpoint, table, nil).Query(t.Context(), someRow, 0, someRow.End())
 		if err == nil || !strings.Contains(err.Error(), `"#partitions"`) {
 			t.Errorf("marker %v: got error %v, want one that names it", m, err)
 		}

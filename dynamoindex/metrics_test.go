@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -54,7 +54,7 @@ func TestMetrics(t *testing.T) {
 	e := entries(someRow, 10)
 	put(t, x, someRow, e...)
 	expect(t, x, someRow, e)
-	if err := x.Put(t.Context(), someRow, e[0]); !errors.Is(err, bucket.ErrExists) {
+	if err := x.Put(t.Context(), someRow, e[0]); !errors.Is(err, index.ErrExists) {
 		t.Fatal(err)
 	}
 	transport.Inject(httpfault.Fault{Status: http.StatusServiceUnavailable, Times: 2})
@@ -100,8 +100,8 @@ func TestIndexesShareMetrics(t *testing.T) {
 	opts.Registerer = reg
 	_, table := fresh(t, endpoint, nil)
 	e := entries(someRow, 2)
-	put(t, index(t, endpoint, table, opts), someRow, e[0])
-	put(t, index(t, endpoint, table, opts), someRow, e[1])
+	put(t, openIndex(t, endpoint, table, opts), someRow, e[0])
+	put(t, openIndex(t, endpoint, table, opts), someRow, e[1])
 	if got := metric(t, reg, "timeblob_dynamo_consumed_capacity_total", "PutItem"); got != 2 {
 		t.Errorf("two indexes have consumed %v units, want 2", got)
 	}

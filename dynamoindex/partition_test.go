@@ -9,8 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
@@ -31,7 +31,7 @@ func TestPartitions(t *testing.T) {
 		}
 		put(t, x, someRow, e[5:]...)
 		expect(t, x, someRow, e)
-		expect(t, index(t, endpoint, table, spread(64)), someRow, e) // readers may be ahead
+		expect(t, openIndex(t, endpoint, table, spread(64)), someRow, e) // readers may be ahead
 
 		perKey := keys(t, endpoint, table)
 		for p := range 8 {
@@ -46,9 +46,9 @@ func TestPartitions(t *testing.T) {
 		if len(perKey) != 8 {
 			t.Errorf("%d keys, want 8: %v", len(perKey), perKey)
 		}
-		twin := index(t, endpoint, table, spread(8))
+		twin := openIndex(t, endpoint, table, spread(8))
 		for _, taken := range e[5:15] {
-			if err := twin.Put(t.Context(), someRow, taken); !errors.Is(err, bucket.ErrExists) {
+			if err := twin.Put(t.Context(), someRow, taken); !errors.Is(err, index.ErrExists) {
 				t.Errorf("another writer's put of a taken instant: got error %v, want ErrExists", err)
 			}
 		}
@@ -86,11 +86,11 @@ func TestOneInstantInTwoPartitions(t *testing.T) {
 	}
 	expect(t, x, someRow, e)
 
-	other := bucket.Entry{Time: e[15].Time, Key: "other"}
+	other := index.Entry{Time: e[15].Time, Key: "other"}
 	write(t, endpoint, table, item{"hour": text(someRow.Key() + "#2"), "ts": number(other.Time), "report": text(other.Key)})
 	write(t, endpoint, table, scopeItem(someRow, e[15]))
 	got, err := x.Query(t.Context(), someRow, e[15].Time, e[15].Time+1)
-	want := []bucket.Entry{e[15], other}
+	want := []index.Entry{e[15], other}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v and error %v, want %v", got, err, want)
 	}

@@ -7,7 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // putRequest is the part of a PutItem request that this test looks at.
@@ -25,9 +25,9 @@ func TestRefusalWithItem(t *testing.T) {
 		want   error
 	}{
 		"of this put":      {func(map[string]json.RawMessage) {}, nil},
-		"of another put":   {func(i map[string]json.RawMessage) { i["put"] = json.RawMessage(`{"B":"AAAAAAAAAAA="}`) }, bucket.ErrExists},
-		"of Scope":         {func(i map[string]json.RawMessage) { delete(i, "put") }, bucket.ErrExists},
-		"of something odd": {func(i map[string]json.RawMessage) { i["put"] = json.RawMessage(`{"S":"put"}`) }, bucket.ErrExists},
+		"of another put":   {func(i map[string]json.RawMessage) { i["put"] = json.RawMessage(`{"B":"AAAAAAAAAAA="}`) }, index.ErrExists},
+		"of Scope":         {func(i map[string]json.RawMessage) { delete(i, "put") }, index.ErrExists},
+		"of something odd": {func(i map[string]json.RawMessage) { i["put"] = json.RawMessage(`{"S":"put"}`) }, index.ErrExists},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if operation("GetItem")(r) { // of the marker
@@ -43,7 +43,7 @@ func TestRefusalWithItem(t *testing.T) {
 			refuse(t, w, in.Item)
 		}))
 		t.Cleanup(server.Close)
-		err := index(t, server.URL, "table", nil).Put(t.Context(), someRow, entries(someRow, 1)[0])
+		err := openIndex(t, server.URL, "table", nil).Put(t.Context(), someRow, entries(someRow, 1)[0])
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: got error %v, want %v", name, err, c.want)
 		}

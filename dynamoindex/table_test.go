@@ -41,7 +41,7 @@ func TestCreateTable(t *testing.T) {
 			"provisioned": {&dynamoindex.TableOptions{Provisioned: true, Read: 3, Write: 7}, types.BillingModeProvisioned, 3, 7},
 		} {
 			table := newTable()
-			x := index(t, endpoint, table, nil)
+			x := openIndex(t, endpoint, table, nil)
 			if err := x.CreateTable(t.Context(), c.opts); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -66,7 +66,7 @@ func TestCreateTable(t *testing.T) {
 
 func TestCreateTableRefuses(t *testing.T) {
 	t.Parallel()
-	x := index(t, "http://127.0.0.1:1", "table", nil)
+	x := openIndex(t, "http://127.0.0.1:1", "table", nil)
 	for _, opts := range []dynamoindex.TableOptions{{Read: 5}, {Write: 5}, {Provisioned: true, Read: -1}} {
 		if err := x.CreateTable(t.Context(), &opts); err == nil || !strings.Contains(err.Error(), "units") {
 			t.Errorf("%+v: got error %v", opts, err)
@@ -80,7 +80,7 @@ func TestManyCreateOneTable(t *testing.T) {
 		table := newTable()
 		var done sync.WaitGroup
 		for range 6 {
-			x := index(t, endpoint, table, nil)
+			x := openIndex(t, endpoint, table, nil)
 			done.Go(func() {
 				if err := x.CreateTable(t.Context(), nil); err != nil {
 					t.Error(err)
@@ -129,7 +129,7 @@ func TestTablesThatExist(t *testing.T) {
 			"key id (S, HASH), at (N, RANGE),":   {attribute("id", "S"), attribute("at", "N")},
 		} {
 			table := rawTable(t, endpoint, c[0], c[1])
-			err := index(t, endpoint, table, nil).CreateTable(t.Context(), nil)
+			err := openIndex(t, endpoint, table, nil).CreateTable(t.Context(), nil)
 			if want == "" && err != nil {
 				t.Errorf("Scope's table: %v", err)
 			}
@@ -164,7 +164,7 @@ func TestTableStaysAway(t *testing.T) {
 		"ARCHIVED": {time.Minute, "it exists and is ARCHIVED"},
 	} {
 		cfg, transport := faultyConfig(t, servertest.SharedDynalite(t))
-		x := openIndex(t, cfg, newTable(), patient())
+		x := openWith(t, cfg, newTable(), patient())
 		transport.Inject(httpfault.Fault{Match: operation("DescribeTable"), Status: http.StatusOK,
 			Body: `{"Table":{"TableStatus":"` + status + `"}}`})
 		ctx, cancel := context.WithTimeout(t.Context(), c.patience)
@@ -190,13 +190,13 @@ func TestTTL(t *testing.T) {
 	t.Parallel()
 	endpoint := servertest.SharedDynamoDBLocal(t)
 	table := newTable()
-	created(t, index(t, endpoint, table, nil))
+	created(t, openIndex(t, endpoint, table, nil))
 	if is := ttl(t, endpoint, table); is.TimeToLiveStatus != types.TimeToLiveStatusDisabled {
 		t.Errorf("without a retention: %+v", is)
 	}
 	var done sync.WaitGroup
 	for range 4 { // one of them turns it on
-		x := index(t, endpoint, table, keeping(time.Hour))
+		x := openIndex(t, endpoint, table, keeping(time.Hour))
 		done.Go(func() {
 			if err := x.CreateTable(t.Context(), nil); err != nil {
 				t.Error(err)
@@ -213,13 +213,13 @@ func TestTTLOfAnotherAttribute(t *testing.T) {
 	t.Parallel()
 	endpoint := servertest.SharedDynamoDBLocal(t)
 	table := newTable()
-	created(t, index(t, endpoint, table, nil))
+	created(t, openIndex(t, endpoint, table, nil))
 	_, err := plain(t, endpoint).UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{TableName: &table,
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("other"), Enabled: aws.Bool(true)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = index(t, endpoint, table, keeping(time.Hour)).CreateTable(t.Context(), nil)
+	err = openIndex(t, endpoint, table, keeping(time.Hour)).CreateTable(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), `TTL attribute is "other"`) {
 		t.Errorf("got error %v, want one with the other attribute", err)
 	}
@@ -228,7 +228,7 @@ func TestTTLOfAnotherAttribute(t *testing.T) {
 // TestTTLCannotBeTurnedOn: what the server says is the error.
 func TestTTLCannotBeTurnedOn(t *testing.T) {
 	t.Parallel()
-	x := index(t, servertest.SharedDynalite(t), newTable(), keeping(time.Hour))
+	x := openIndex(t, servertest.SharedDynalite(t), newTable(), keeping(time.Hour))
 	if err := x.CreateTable(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "UpdateTimeToLive") {
 		t.Errorf("got error %v, want that of the operation", err)
 	}

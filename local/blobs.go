@@ -51,8 +51,8 @@ func (e *engine) fetch(key string, found map[string][]byte) error {
 	return nil
 }
 
-// Put stores a blob, durably, or returns bucket.ErrExists when the key is
-// taken. A blob whose key bucket.ParseBlobKey does not read has no age and is
+// Put stores a blob, durably, or returns index.ErrExists when the key is
+// taken. A blob whose key index.ParseBlobKey does not read has no age and is
 // kept for ever.
 func (b *Blobs) Put(ctx context.Context, key string, blob []byte) error {
 	return b.db.put(ctx, record{blobKey(key), blob})

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // childDir names the variable that makes the test binary a writer to be killed.
@@ -37,7 +37,7 @@ func child(dir string) {
 	os.Exit(1)
 }
 
-func mustEntries(db *DB, tenant string) (entries []bucket.Entry) {
+func mustEntries(db *DB, tenant string) (entries []index.Entry) {
 	for e, err := range db.Entries(context.Background(), tenant, 0, 1<<62) {
 		if err != nil {
 			panic(err)
@@ -133,7 +133,7 @@ func checkAfterCrash(t *testing.T, dir string, opts *Options, acked map[string]i
 	}
 }
 
-func checkWhole(t *testing.T, db *DB, tenant string, n int64, e bucket.Entry) {
+func checkWhole(t *testing.T, db *DB, tenant string, n int64, e index.Entry) {
 	t.Helper()
 	_, want, blob := sample(tenant, instant(n), sizeOf(n))
 	if e != want {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // ErrClosed is returned by every call that starts after Close.
@@ -45,7 +45,7 @@ type DB struct {
 	gone      chan struct{} // closed when Close is done
 }
 
-var _ bucket.Committer = (*DB)(nil)
+var _ index.Committer = (*DB)(nil)
 
 // Open opens the store in dir, and makes it where dir is absent or empty. It
 // refuses a directory that any process holds open, this one included, one that
@@ -186,10 +186,10 @@ func (db *DB) read(ctx context.Context, do func(*engine) error) error {
 }
 
 // Commit stores blob under e.Key and adds e to row's entries in one synced
-// write, both or neither, or returns bucket.ErrExists when the instant or the
+// write, both or neither, or returns index.ErrExists when the instant or the
 // key is taken. Concurrent commits share syncs. When ctx ends first, or a
 // write to disk fails, the commit may or may not have happened, whole.
-func (db *DB) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	key, err := entryKey(row, e.Time)
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (db *DB) Commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob [
 	return db.put(ctx, record{key, []byte(e.Key)}, record{blobKey(e.Key), blob})
 }
 
-// write adds the records, all or none; bucket.ErrExists when a key is taken.
+// write adds the records, all or none; index.ErrExists when a key is taken.
 func (db *DB) write(ctx context.Context, records ...record) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -16,10 +16,10 @@
 //	age-less blob  03 | the blob's key
 //	               value: the blob
 //
-// Hours (since the epoch, as in bucket.Row) and instants (Unix nanoseconds)
+// Hours (since the epoch, as in index.Row) and instants (Unix nanoseconds)
 // are big-endian with the sign bit flipped, so that keys order as they do,
 // also before 1970. The hour of a blob is that of the instant that
-// bucket.ParseBlobKey reads in its key; a key it does not read makes the blob
+// index.ParseBlobKey reads in its key; a key it does not read makes the blob
 // age-less. For tenant "a-" and the instant 1.7·10¹⁸ an entry's key is
 //
 //	01  80 00 00 00 00 07 34 9e  02  61 2d  97 97 9c fe 36 2a 00 00

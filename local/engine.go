@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // record is a key and its value as stored.
@@ -105,7 +105,7 @@ func (e *engine) has(key []byte) (bool, error) {
 	return true, closer.Close()
 }
 
-// batch returns the batch that adds the records, bucket.ErrExists when a key
+// batch returns the batch that adds the records, index.ErrExists when a key
 // is taken. The caller must hold claims on all the keys.
 func (e *engine) batch(records []record) (*pebble.Batch, error) {
 	size := 0
@@ -115,7 +115,7 @@ func (e *engine) batch(records []record) (*pebble.Batch, error) {
 			return nil, err
 		}
 		if taken {
-			return nil, bucket.ErrExists
+			return nil, index.ErrExists
 		}
 		size += len(r.key) + len(r.value) + 16
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
 )
 
@@ -25,19 +25,19 @@ func ExampleOpen() {
 
 	ctx := context.Background()
 	t := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixNano()
-	row := bucket.RowAt("acme", t)
-	entry := bucket.Entry{Time: t, Key: row.BlobKey(t)}
+	row := index.RowAt("acme", t)
+	entry := index.Entry{Time: t, Key: row.BlobKey(t)}
 	fmt.Println(db.Commit(ctx, row, entry, []byte("a blob")))
-	fmt.Println(errors.Is(db.Commit(ctx, row, entry, []byte("another")), bucket.ErrExists))
+	fmt.Println(errors.Is(db.Commit(ctx, row, entry, []byte("another")), index.ErrExists))
 
 	entries, err := db.Index().Query(ctx, row, row.Start(), row.End())
-	fmt.Println(entries, err)
+	fmt.Println(entries[0].Time, entries[0].Key, err)
 	blobs, err := db.Blobs().Get(ctx, []string{entry.Key, "absent"})
 	fmt.Printf("%q %v\n", blobs, err)
 	// Output:
 	// <nil>
 	// true
-	// [{1777636800000000000 082990d0262fde732292090b4a06e5ea/1777636800000000000}] <nil>
+	// 1777636800000000000 082990d0262fde732292090b4a06e5ea/1777636800000000000 <nil>
 	// map["082990d0262fde732292090b4a06e5ea/1777636800000000000":"a blob"] <nil>
 }
 
@@ -55,8 +55,8 @@ func ExampleDB_Entries() {
 
 	ctx := context.Background()
 	for hour := range int64(3) {
-		row := bucket.Row{Tenant: "acme", Hour: hour}
-		entry := bucket.Entry{Time: row.Start(), Key: fmt.Sprint("hour ", hour)}
+		row := index.Row{Tenant: "acme", Hour: hour}
+		entry := index.Entry{Time: row.Start(), Key: fmt.Sprint("hour ", hour)}
 		if err := db.Index().Put(ctx, row, entry); err != nil {
 			panic(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 var errDisk = fmt.Errorf("injected: %w", syscall.EIO)
@@ -89,7 +89,7 @@ func checkHistory(t *testing.T, db *DB, h history) {
 		row, e, blob := sample("t", instant(at), sizeOf(at))
 		there := blobOf(t, db, e.Key) != nil
 		checkEntry(t, db, row, e, there)
-		if err := db.Commit(t.Context(), row, e, blob); (err == nil) == there || there && !errors.Is(err, bucket.ErrExists) {
+		if err := db.Commit(t.Context(), row, e, blob); (err == nil) == there || there && !errors.Is(err, index.ErrExists) {
 			t.Fatalf("commit %d, there %v: %v", at, there, err)
 		}
 		checkWhole(t, db, "t", at, e)
@@ -99,7 +99,7 @@ func checkHistory(t *testing.T, db *DB, h history) {
 	}
 }
 
-func checkEntry(t *testing.T, db *DB, row bucket.Row, e bucket.Entry, want bool) {
+func checkEntry(t *testing.T, db *DB, row index.Row, e index.Entry, want bool) {
 	t.Helper()
 	found, err := db.Index().Query(t.Context(), row, e.Time, e.Time+1)
 	if err != nil || (len(found) == 1) != want || want && found[0] != e {
@@ -231,7 +231,7 @@ func TestFailedRead(t *testing.T) {
 	wantErr(t, err, errDisk)
 	wantErr(t, db.Commit(t.Context(), row, e, blob), errDisk)
 	toggle.Off()
-	wantErr(t, db.Commit(t.Context(), row, e, blob), bucket.ErrExists)
+	wantErr(t, db.Commit(t.Context(), row, e, blob), index.ErrExists)
 	if got := blobOf(t, db, e.Key); !bytes.Equal(got, blob) {
 		t.Error("wrong blob after the fault")
 	}

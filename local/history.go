@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // Tenants returns the tenants that have entries, sorted. It costs one seek a
@@ -39,12 +39,12 @@ func (db *DB) Tenants(ctx context.Context) ([]string, error) {
 // at most, and nothing after it. What is put or removed meanwhile may or may
 // not be seen. The store may be used in the loop, and closed. It costs one
 // seek an hour that has entries of any tenant, and memory for one row.
-func (db *DB) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
-	return func(yield func(bucket.Entry, error) bool) {
-		for row := bucket.RowAt(tenant, from); from < to; {
+func (db *DB) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
+		for row := index.RowAt(tenant, from); from < to; {
 			entries, next, err := db.rowFrom(ctx, row, from, to)
 			if err != nil {
-				yield(bucket.Entry{}, err)
+				yield(index.Entry{}, err)
 				return
 			}
 			for _, e := range entries {
@@ -62,7 +62,7 @@ func (db *DB) Entries(ctx context.Context, tenant string, from, to int64) iter.S
 
 // rowFrom returns the row's entries in [from, to), and the tenant's row of the
 // next hour in which anyone has entries, the same row when there is none.
-func (db *DB) rowFrom(ctx context.Context, row bucket.Row, from, to int64) (found []bucket.Entry, next bucket.Row, err error) {
+func (db *DB) rowFrom(ctx context.Context, row index.Row, from, to int64) (found []index.Entry, next index.Row, err error) {
 	prefix, err := rowKey(row)
 	if err != nil {
 		return nil, row, err
@@ -82,7 +82,7 @@ func (db *DB) rowFrom(ctx context.Context, row bucket.Row, from, to int64) (foun
 }
 
 // nextRow returns the row of the first entry from a key on, if there is one.
-func (e *engine) nextRow(ctx context.Context, from []byte) (row bucket.Row, ok bool, err error) {
+func (e *engine) nextRow(ctx context.Context, from []byte) (row index.Row, ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return row, false, err
 	}
@@ -98,7 +98,7 @@ func (e *engine) nextRow(ctx context.Context, from []byte) (row bucket.Row, ok b
 }
 
 // afterRow returns the first key after all of the row's.
-func afterRow(row bucket.Row) ([]byte, error) {
+func afterRow(row index.Row) ([]byte, error) {
 	prefix, err := rowKey(row)
 	if err != nil {
 		return nil, err

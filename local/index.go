@@ -5,23 +5,23 @@ import (
 	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // Index is the entries of a DB.
 type Index struct{ db *DB }
 
 var (
-	_ bucket.Index   = (*Index)(nil)
-	_ bucket.Scanner = (*Index)(nil)
+	_ index.Index   = (*Index)(nil)
+	_ index.Scanner = (*Index)(nil)
 )
 
 // Index returns the store's entries.
 func (db *DB) Index() *Index { return &Index{db} }
 
-// Put adds an entry, durably, or returns bucket.ErrExists when the row has one
+// Put adds an entry, durably, or returns index.ErrExists when the row has one
 // of that instant. Tenants may be any string of up to 255 bytes.
-func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	key, err := entryKey(row, e.Time)
 	if err != nil {
 		return err
@@ -31,13 +31,13 @@ func (x *Index) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
 
 // Query returns the row's entries with from ≤ Time < to in ascending order.
 // It costs one seek and a step an entry.
-func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (x *Index) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	prefix, err := rowKey(row)
 	if err != nil {
 		return nil, err
 	}
 	ctx, querying := spans.Child(ctx, "Query")
-	var entries []bucket.Entry
+	var entries []index.Entry
 	err = x.db.read(ctx, func(e *engine) error {
 		entries, err = e.entries(ctx, prefix, from, to)
 		return err
@@ -50,13 +50,13 @@ func (x *Index) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bu
 	return entries, nil
 }
 
-// Scan implements bucket.Scanner; see DB.Entries.
-func (x *Index) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
+// Scan implements index.Scanner; see DB.Entries.
+func (x *Index) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
 	return x.db.Entries(ctx, tenant, from, to)
 }
 
 // entries returns what a row holds from from to to.
-func (e *engine) entries(ctx context.Context, row []byte, from, to int64) (found []bucket.Entry, err error) {
+func (e *engine) entries(ctx context.Context, row []byte, from, to int64) (found []index.Entry, err error) {
 	if to <= from {
 		return nil, nil
 	}
@@ -75,11 +75,11 @@ func (e *engine) entries(ctx context.Context, row []byte, from, to int64) (found
 	return found, err
 }
 
-func entryAt(it *pebble.Iterator) (bucket.Entry, error) {
+func entryAt(it *pebble.Iterator) (index.Entry, error) {
 	_, t, err := parseEntryKey(it.Key())
 	if err != nil {
-		return bucket.Entry{}, err
+		return index.Entry{}, err
 	}
 	key, err := it.ValueAndErr()
-	return bucket.Entry{Time: t, Key: string(key)}, err
+	return index.Entry{Time: t, Key: string(key)}, err
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // Frozen: the first byte of every key in the store, see the package comment.
@@ -38,7 +38,7 @@ func hourKey(space byte, hour int64) []byte {
 }
 
 // rowKey returns the prefix of the keys of a row's entries.
-func rowKey(row bucket.Row) ([]byte, error) {
+func rowKey(row index.Row) ([]byte, error) {
 	if len(row.Tenant) > maxTenant {
 		return nil, fmt.Errorf("tenant id %.80q…: longer than %d bytes", row.Tenant, maxTenant)
 	}
@@ -50,7 +50,7 @@ func rowKey(row bucket.Row) ([]byte, error) {
 }
 
 // entryKey returns the key of the row's entry of instant t.
-func entryKey(row bucket.Row, t int64) ([]byte, error) {
+func entryKey(row index.Row, t int64) ([]byte, error) {
 	key, err := rowKey(row)
 	if err != nil {
 		return nil, err
@@ -59,23 +59,23 @@ func entryKey(row bucket.Row, t int64) ([]byte, error) {
 }
 
 // parseEntryKey is the inverse of entryKey.
-func parseEntryKey(key []byte) (row bucket.Row, t int64, err error) {
+func parseEntryKey(key []byte) (row index.Row, t int64, err error) {
 	const fixed = hourPrefix + 1 + 8
 	if len(key) < fixed || key[0] != entrySpace || len(key) != fixed+int(key[hourPrefix]) {
 		return row, 0, fmt.Errorf("entry key %x: not of format version %d", key, formatVersion)
 	}
 	tenant := key[hourPrefix+1 : len(key)-8]
-	row = bucket.Row{Tenant: string(tenant), Hour: ordered(key[1:])}
+	row = index.Row{Tenant: string(tenant), Hour: ordered(key[1:])}
 	return row, ordered(key[len(key)-8:]), nil
 }
 
 // blobKey returns the key under which the blob of that name is stored.
 func blobKey(name string) []byte {
-	t, err := bucket.ParseBlobKey(name)
+	t, err := index.ParseBlobKey(name)
 	if err != nil {
 		return append([]byte{ageLessSpace}, name...)
 	}
-	return append(hourKey(blobSpace, bucket.RowAt("", t).Hour), name...)
+	return append(hourKey(blobSpace, index.RowAt("", t).Hour), name...)
 }
 
 // after returns the first key that sorts after every key that starts with

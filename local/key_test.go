@@ -11,21 +11,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // TestGoldenKeys holds the layout to its bytes: stores exist that have them.
 func TestGoldenKeys(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		row  bucket.Row
+		row  index.Row
 		time int64
 		want string
 	}{
-		{bucket.Row{}, 0, "01" + "8000000000000000" + "00" + "8000000000000000"},
-		{bucket.Row{Tenant: "a-", Hour: 472222}, 1_700_000_000e9, "01" + "800000000007349e" + "02" + "612d" + "97979cfe362a0000"},
-		{bucket.Row{Tenant: "a", Hour: -1}, -1, "01" + "7fffffffffffffff" + "01" + "61" + "7fffffffffffffff"},
-		{bucket.Row{Tenant: "\x00", Hour: math.MinInt64}, math.MaxInt64, "01" + "0000000000000000" + "01" + "00" + "ffffffffffffffff"},
+		{index.Row{}, 0, "01" + "8000000000000000" + "00" + "8000000000000000"},
+		{index.Row{Tenant: "a-", Hour: 472222}, 1_700_000_000e9, "01" + "800000000007349e" + "02" + "612d" + "97979cfe362a0000"},
+		{index.Row{Tenant: "a", Hour: -1}, -1, "01" + "7fffffffffffffff" + "01" + "61" + "7fffffffffffffff"},
+		{index.Row{Tenant: "\x00", Hour: math.MinInt64}, math.MaxInt64, "01" + "0000000000000000" + "01" + "00" + "ffffffffffffffff"},
 	} {
 		key, err := entryKey(test.row, test.time)
 		if got := hex.EncodeToString(key); got != test.want || err != nil {
@@ -55,10 +55,10 @@ func TestGoldenFormat(t *testing.T) {
 	}
 }
 
-func drawRow(t *rapid.T) (bucket.Row, int64) {
+func drawRow(t *rapid.T) (index.Row, int64) {
 	tenant := rapid.SampledFrom([]string{"", "a", "a-", "b", "ab", "\x00", "\xff", strings.Repeat("z", 255)})
 	number := rapid.OneOf(rapid.Int64(), rapid.Int64Range(-2, 2))
-	return bucket.Row{Tenant: tenant.Draw(t, "tenant"), Hour: number.Draw(t, "hour")}, number.Draw(t, "time")
+	return index.Row{Tenant: tenant.Draw(t, "tenant"), Hour: number.Draw(t, "hour")}, number.Draw(t, "time")
 }
 
 // TestEntryKeys: keys read back, order by hour first and, within a row, by

@@ -15,8 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -54,9 +54,9 @@ func openMem(t testing.TB) *DB { return openIn(t, "data", &Options{FS: vfs.NewMe
 const hour = int64(time.Hour)
 
 // sample returns an entry of the row of instant at with a blob of its own.
-func sample(tenant string, at int64, size int) (bucket.Row, bucket.Entry, []byte) {
-	row := bucket.RowAt(tenant, at)
-	return row, bucket.Entry{Time: at, Key: row.BlobKey(at)}, noise(tenant, at, size)
+func sample(tenant string, at int64, size int) (index.Row, index.Entry, []byte) {
+	row := index.RowAt(tenant, at)
+	return row, index.Entry{Time: at, Key: row.BlobKey(at)}, noise(tenant, at, size)
 }
 
 // noise returns bytes that do not compress and that tenant and at determine.
@@ -77,7 +77,7 @@ func commit(t testing.TB, db *DB, tenant string, at int64, size int) {
 }
 
 // entriesOf returns all entries of a tenant.
-func entriesOf(t testing.TB, db *DB, tenant string) (entries []bucket.Entry) {
+func entriesOf(t testing.TB, db *DB, tenant string) (entries []index.Entry) {
 	t.Helper()
 	for e, err := range db.Entries(context.Background(), tenant, -1<<63, 1<<63-1) {
 		if err != nil {
@@ -107,7 +107,7 @@ func wantErr(t *testing.T, got, want error) {
 
 func TestIndexConformance(t *testing.T) {
 	t.Parallel()
-	open := func(t *testing.T) bucket.Index { return openIn(t, t.TempDir(), nil).Index() }
+	open := func(t *testing.T) index.Index { return openIn(t, t.TempDir(), nil).Index() }
 	indextest.Run(t, open)
 	indextest.RunLarge(t, open)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // model is a store and plain maps of what it must hold.
@@ -22,7 +22,7 @@ type model struct {
 	disk    *vfs.MemFS
 	db      *DB
 	now     time.Time
-	entries map[bucket.Row]map[int64]string
+	entries map[index.Row]map[int64]string
 	blobs   map[string][]byte
 }
 
@@ -34,7 +34,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{
 			disk: vfs.NewCrashableMem(), now: time.Unix(-3600, 0),
-			entries: make(map[bucket.Row]map[int64]string), blobs: make(map[string][]byte),
+			entries: make(map[index.Row]map[int64]string), blobs: make(map[string][]byte),
 		}
 		m.open(t)
 		defer func() { m.db.Close() }()
@@ -68,24 +68,24 @@ func (m *model) open(t *rapid.T) {
 // expire removes what the sweep at opening does.
 func (m *model) expire() {
 	hour := hourOf(m.now.Add(-keep))
-	maps.DeleteFunc(m.entries, func(row bucket.Row, _ map[int64]string) bool { return row.Hour < hour })
+	maps.DeleteFunc(m.entries, func(row index.Row, _ map[int64]string) bool { return row.Hour < hour })
 	maps.DeleteFunc(m.blobs, func(key string, _ []byte) bool {
-		t, err := bucket.ParseBlobKey(key)
-		return err == nil && bucket.RowAt("", t).Hour < hour-1
+		t, err := index.ParseBlobKey(key)
+		return err == nil && index.RowAt("", t).Hour < hour-1
 	})
 }
 
 // draw returns an instant near now, on a coarse grid so that some are taken.
-func (m *model) draw(t *rapid.T) (bucket.Row, bucket.Entry, []byte) {
+func (m *model) draw(t *rapid.T) (index.Row, index.Entry, []byte) {
 	tenant := rapid.SampledFrom([]string{"", "a", "a-", "b"}).Draw(t, "tenant")
 	at := m.now.UnixNano() + rapid.Int64Range(-20, 4).Draw(t, "half hours")*hour/2 + rapid.Int64Range(-1, 1).Draw(t, "ns")
-	row := bucket.RowAt(tenant, at)
+	row := index.RowAt(tenant, at)
 	key := row.BlobKey(at)
 	if rapid.IntRange(0, 4).Draw(t, "shape") == 0 {
 		key = fmt.Sprintf("other %d", rapid.IntRange(0, 5).Draw(t, "n"))
 	}
 	size := rapid.SampledFrom([]int{0, 1, 500, 5000, 50_000, 150_000}).Draw(t, "size")
-	return row, bucket.Entry{Time: at, Key: key}, noise(tenant, at, size)
+	return row, index.Entry{Time: at, Key: key}, noise(tenant, at, size)
 }
 
 func (m *model) commit(t *rapid.T) {
@@ -108,7 +108,7 @@ func (m *model) put(t *rapid.T) {
 	}
 }
 
-func (m *model) index(row bucket.Row, e bucket.Entry) {
+func (m *model) index(row index.Row, e index.Entry) {
 	if m.entries[row] == nil {
 		m.entries[row] = make(map[int64]string)
 	}
@@ -125,21 +125,21 @@ func (m *model) putBlob(t *rapid.T) {
 }
 
 func (m *model) expect(t *rapid.T, err error, taken bool) {
-	if taken && !errors.Is(err, bucket.ErrExists) || !taken && err != nil {
+	if taken && !errors.Is(err, index.ErrExists) || !taken && err != nil {
 		t.Fatalf("got %v, taken %v", err, taken)
 	}
 }
 
 // within returns what the model has of a tenant in [from, to), in order.
-func (m *model) within(tenant string, from, to int64) (found []bucket.Entry) {
+func (m *model) within(tenant string, from, to int64) (found []index.Entry) {
 	for row, entries := range m.entries {
 		for at, key := range entries {
 			if row.Tenant == tenant && from <= at && at < to {
-				found = append(found, bucket.Entry{Time: at, Key: key})
+				found = append(found, index.Entry{Time: at, Key: key})
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b bucket.Entry) int { return int(a.Time - b.Time) })
+	slices.SortFunc(found, func(a, b index.Entry) int { return int(a.Time - b.Time) })
 	return found
 }
 
@@ -156,7 +156,7 @@ func (m *model) query(t *rapid.T) {
 func (m *model) history(t *rapid.T) {
 	row, a, _ := m.draw(t)
 	_, b, _ := m.draw(t)
-	var got []bucket.Entry
+	var got []index.Entry
 	for e, err := range m.db.Entries(context.Background(), row.Tenant, a.Time, b.Time) {
 		if err != nil {
 			t.Fatal(err)

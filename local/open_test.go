@@ -17,7 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // wantRefusal opens dir, which must fail with one line that says want.
@@ -340,15 +340,15 @@ func TestNothingHalf(t *testing.T) {
 	row, e, _ := sample("t", 1, 0)
 	_, other, _ := sample("t", 2, 0)
 	commit(t, db, "t", 1, 10)
-	wantErr(t, db.Commit(ctx, row, bucket.Entry{Time: 1, Key: other.Key}, []byte("x")), bucket.ErrExists)
-	wantErr(t, db.Commit(ctx, row, bucket.Entry{Time: 2, Key: e.Key}, []byte("x")), bucket.ErrExists)
+	wantErr(t, db.Commit(ctx, row, index.Entry{Time: 1, Key: other.Key}, []byte("x")), index.ErrExists)
+	wantErr(t, db.Commit(ctx, row, index.Entry{Time: 2, Key: e.Key}, []byte("x")), index.ErrExists)
 	if blob := blobOf(t, db, other.Key); blob != nil {
 		t.Errorf("a blob of a refused commit: %q", blob)
 	}
 	if entries := entriesOf(t, db, "t"); len(entries) != 1 {
 		t.Errorf("entries %v, want one", entries)
 	}
-	if err := db.Commit(ctx, row, other, nil); err != nil || errors.Is(err, bucket.ErrExists) {
+	if err := db.Commit(ctx, row, other, nil); err != nil || errors.Is(err, index.ErrExists) {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 const (
@@ -161,5 +161,5 @@ func (q *adminQuestion) chosen(listed []tenantRow) (tenant string, ok bool) {
 	if len(listed) == 1 {
 		return listed[0].ID, true
 	}
-	return q.filter, len(listed) == 0 && q.filter != "" && bucket.CheckTenant(q.filter) == nil
+	return q.filter, len(listed) == 0 && q.filter != "" && index.CheckTenant(q.filter) == nil
 }

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -72,8 +73,8 @@ func operate(t testing.TB) *fixture {
 // of.
 func (f *fixture) entry(t testing.TB, tenant string, at time.Time) {
 	t.Helper()
-	row := bucket.RowAt(tenant, at.UnixNano())
-	if err := f.index.Put(t.Context(), row, bucket.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}); err != nil {
+	row := index.RowAt(tenant, at.UnixNano())
+	if err := f.index.Put(t.Context(), row, index.Entry{Time: at.UnixNano(), Key: row.BlobKey(at.UnixNano())}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -13,7 +13,7 @@ import (
 // reports, the length of a window, the clock, and the checks of the stores.
 type archive struct {
 	store   *tiered.Store[*report.Report]
-	entries func(ctx context.Context, tenant string, from, to time.Time) ([]bucket.Entry, error)
+	entries func(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error)
 	window  time.Duration
 	now     func() time.Time
 	stores  []Check

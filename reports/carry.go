@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -109,8 +109,8 @@ func keyOf(tenant string, payload []byte) (key string, ok bool) {
 		return "", false
 	}
 	key = string(payload)
-	t, err := bucket.ParseBlobKey(key)
-	return key, err == nil && bucket.RowAt(tenant, t).BlobKey(t) == key
+	t, err := index.ParseBlobKey(key)
+	return key, err == nil && index.RowAt(tenant, t).BlobKey(t) == key
 }
 
 // fetch gets a shortcut from the cache, holds it, and returns what became of

@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -22,7 +22,7 @@ import (
 type cluster struct {
 	*Querier
 	clock      *clock
-	index      bucket.Index
+	index      index.Index
 	authority  tiered.Tier
 	registry   *prometheus.Registry
 	collectors []*member
@@ -48,7 +48,7 @@ func (m *member) intercept(hook func(w http.ResponseWriter, r *http.Request) boo
 // options before they are used.
 func newCluster(t testing.TB, n int, change func(*Options, *QuerierOptions, *cluster)) *cluster {
 	t.Helper()
-	c := &cluster{clock: &clock{t: noon}, index: bucket.NewMemIndex(), authority: new(tiered.MemTier),
+	c := &cluster{clock: &clock{t: noon}, index: index.NewMemIndex(), authority: new(tiered.MemTier),
 		registry: prometheus.NewRegistry()}
 	qo := &QuerierOptions{TenantHeader: tenantHeader, Registerer: c.registry, Now: c.clock.now, Timeout: time.Minute}
 	o := &Options{Now: c.clock.now}

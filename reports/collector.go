@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -22,7 +23,7 @@ const sweepEvery = 5 * time.Second
 
 // Collector takes reports of many tenants, stores them merged by tenant and
 // tick, and answers for the live window and any past one. Tenant ids are those
-// that [bucket.CheckTenant] lets through; others are a *bucket.TenantError.
+// that [index.CheckTenant] lets through; others are a *index.TenantError.
 // Reports that it takes or returns are shared: nobody may change them. It is
 // safe for any number of goroutines.
 type Collector struct {
@@ -39,8 +40,8 @@ type Collector struct {
 // New returns a collector over an index and the tier that holds every blob.
 // It does nothing by itself: call Run to store what comes in, and Close in the
 // end.
-func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, error) {
-	if index == nil || authority == nil {
+func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, error) {
+	if idx == nil || authority == nil {
 		return nil, errors.New("reports: a collector needs an index and an authority tier")
 	}
 	o, err := opts.withDefaults()
@@ -56,7 +57,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 		return nil, err
 	}
 	o.Live.Stored = m.countStored(o.Live.Stored)
-	live, err := bucket.NewCollector(index, store, m.merge, &o.Live)
+	live, err := bucket.NewCollector(idx, store, m.merge, &o.Live)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func New(index bucket.Index, authority tiered.Tier, opts *Options) (*Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now, StoreChecks(index, authority, o.Store.Caches)}, live: live,
+	return &Collector{archive: archive{store, live.Entries, live.Window(), o.Now, StoreChecks(idx, authority, o.Store.Caches)}, live: live,
 		hub: hub, metrics: m, rates: newRates(o.rate, o.Now), tenants: o.Tenants, maxNodes: o.MaxTopologyNodes}, nil
 }
 
@@ -100,7 +101,7 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // tick.
 //
 // The error is an *InvalidError for a report that no collector should hold, or
-// one of [bucket.Collector.Add]: a *bucket.TenantError, a *bucket.FullError
+// one of [bucket.Collector.Add]: a *index.TenantError, a *bucket.FullError
 // when too much waits to be stored, of this tenant or of all, or
 // bucket.ErrClosed. The report is then in no answer.
 func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) (err error) {
@@ -185,7 +186,7 @@ func (c *Collector) keep(tenant string, r *report.Report, blob []byte) error {
 // WaitOn has a tenant's shortcuts signalled to a channel until UnWait; with
 // Options.Bus also those that came to other services. A signal is sent without
 // blocking: a channel without room misses it, so give it a buffer of one. The
-// error is a *bucket.TenantError, or bucket.ErrClosed.
+// error is a *index.TenantError, or bucket.ErrClosed.
 func (c *Collector) WaitOn(tenant string, waiter chan<- struct{}) error {
 	return c.hub.wait(tenant, waiter)
 }

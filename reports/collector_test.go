@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
@@ -144,7 +145,7 @@ func TestHasReports(t *testing.T) {
 	if !f.HasHistoricReports() || f.Window() != 15*time.Second {
 		t.Errorf("historic %v, window %v", f.HasHistoricReports(), f.Window())
 	}
-	if _, err := f.HasReports(t.Context(), "a b", noon); !isA[*bucket.TenantError](err) {
+	if _, err := f.HasReports(t.Context(), "a b", noon); !isA[*index.TenantError](err) {
 		t.Errorf("bad tenant: %v", err)
 	}
 }
@@ -198,10 +199,10 @@ func TestUpgrade(t *testing.T) {
 			}
 			equal(t, got, want)
 
-			row := bucket.RowAt("old", noon.UnixNano())
+			row := index.RowAt("old", noon.UnixNano())
 			key := row.BlobKey(noon.UnixNano())
 			err = errors.Join(f.authority.Put(t.Context(), key, blob),
-				f.index.Put(t.Context(), row, bucket.Entry{Time: noon.UnixNano(), Key: key}))
+				f.index.Put(t.Context(), row, index.Entry{Time: noon.UnixNano(), Key: key}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +228,7 @@ func TestAddRefuses(t *testing.T) {
 		is     func(error) bool
 	}{
 		"nil":       {t.Context(), "a", nil, isA[*InvalidError]},
-		"tenant":    {t.Context(), "a b", hosts("h"), isA[*bucket.TenantError]},
+		"tenant":    {t.Context(), "a b", hosts("h"), isA[*index.TenantError]},
 		"full":      {t.Context(), "a", big, isA[*bucket.FullError]},
 		"cancelled": {cancelled, "a", hosts("h"), func(err error) bool { return errors.Is(err, context.Canceled) }},
 	} {
@@ -251,22 +252,22 @@ func TestAddRefuses(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	index, authority := bucket.NewMemIndex(), new(tiered.MemTier)
+	idx, authority := index.NewMemIndex(), new(tiered.MemTier)
 	for name, fails := range map[string]func() (any, error){
 		"no index":     func() (any, error) { return New(nil, authority, nil) },
-		"no authority": func() (any, error) { return New(index, nil, nil) },
-		"idle":         func() (any, error) { return New(index, authority, &Options{TenantIdle: -1}) },
-		"inflated":     func() (any, error) { return New(index, authority, &Options{MaxInflated: -1}) },
+		"no authority": func() (any, error) { return New(idx, nil, nil) },
+		"idle":         func() (any, error) { return New(idx, authority, &Options{TenantIdle: -1}) },
+		"inflated":     func() (any, error) { return New(idx, authority, &Options{MaxInflated: -1}) },
 		"live": func() (any, error) {
-			return New(index, authority, &Options{Live: bucket.CollectorOptions[*report.Report]{Window: 1, Tick: time.Second}})
+			return New(idx, authority, &Options{Live: bucket.CollectorOptions[*report.Report]{Window: 1, Tick: time.Second}})
 		},
 		"store": func() (any, error) {
-			return New(index, authority, &Options{Store: tiered.Options[*report.Report]{Decoders: -1}})
+			return New(idx, authority, &Options{Store: tiered.Options[*report.Report]{Decoders: -1}})
 		},
 		"taken names": func() (any, error) {
 			reg := prometheus.NewRegistry()
 			reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "scope", Name: "reports_received_total", Help: "x"}))
-			return New(index, authority, &Options{Registerer: reg})
+			return New(idx, authority, &Options{Registerer: reg})
 		},
 		"no collector": func() (any, error) { return NewHandler(nil, nil) },
 		"header":       func() (any, error) { return NewHandler(new(Collector), &HandlerOptions{TenantHeader: "a b"}) },
@@ -305,7 +306,7 @@ func TestStoreFaults(t *testing.T) {
 	t.Parallel()
 	faulty := tiertest.NewFaulty(new(tiered.MemTier), 1)
 	clock := &clock{t: noon}
-	c, err := New(bucket.NewMemIndex(), faulty, &Options{Now: clock.now, Store: tiered.Options[*report.Report]{Memory: -1}})
+	c, err := New(index.NewMemIndex(), faulty, &Options{Now: clock.now, Store: tiered.Options[*report.Report]{Memory: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +343,7 @@ func TestLostBlob(t *testing.T) {
 	if err := errors.Join(f.Add(t.Context(), "a", hosts("h1"), Origin{}), f.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	key := bucket.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano())
+	key := index.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano())
 	f.authority.Delete(key)
 	_, err := f.AdminSummary(t.Context(), "a", noon.Add(1))
 	if m, ok := errors.AsType[*bucket.MissingError](err); !ok || m.Keys()[0] != key {
@@ -360,8 +361,8 @@ func TestCloseAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := tiertest.NewFaulty(new(tiered.MemTier), 1)
-		index := bucket.NewMemIndex()
-		c, err := New(index, faulty, nil)
+		idx := index.NewMemIndex()
+		c, err := New(idx, faulty, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +380,7 @@ func TestCloseAgain(t *testing.T) {
 		if err := c.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		fresh, err := New(index, faulty, nil)
+		fresh, err := New(idx, faulty, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -397,7 +398,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		authority := new(tiered.MemTier)
-		c, err := New(bucket.NewMemIndex(), authority, &Options{TenantIdle: time.Minute})
+		c, err := New(index.NewMemIndex(), authority, &Options{TenantIdle: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
@@ -20,7 +20,7 @@ import (
 func ExampleNew() {
 	ctx := context.Background()
 	now := time.Date(2026, 11, 22, 7, 34, 30, 0, time.UTC)
-	c, err := reports.New(bucket.NewMemIndex(), new(tiered.MemTier), &reports.Options{Now: func() time.Time { return now }})
+	c, err := reports.New(index.NewMemIndex(), new(tiered.MemTier), &reports.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func ExampleNew() {
 
 // A probe posts, and somebody asks which probes there are.
 func ExampleNewHandler() {
-	c, err := reports.New(bucket.NewMemIndex(), new(tiered.MemTier), nil)
+	c, err := reports.New(index.NewMemIndex(), new(tiered.MemTier), nil)
 	if err != nil {
 		log.Fatal(err)
 	}

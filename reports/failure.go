@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -55,7 +56,7 @@ func ownRefusal(err error) *refusal {
 
 // clientFault knows what is wrong with what the client sent.
 func clientFault(err error) *refusal {
-	for _, fault := range []error{asError[*InvalidError](err), asError[*bucket.TenantError](err),
+	for _, fault := range []error{asError[*InvalidError](err), asError[*index.TenantError](err),
 		asError[*bucket.RangeError](err), asError[*bucket.TooManyError](err), asError[*TimeError](err)} {
 		if fault != nil {
 			return &refusal{status: http.StatusBadRequest, text: fault.Error()}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
@@ -307,7 +308,7 @@ func TestRefusalOf(t *testing.T) {
 		"invalid":           {t.Context(), &InvalidError{errors.New("bad\nnode")}, 400, "report refused"},
 		"closed":            {t.Context(), tiered.ErrClosed, 503, "closing"},
 		"refusal":           {t.Context(), refuse(418, "tea"), 418, "tea"},
-		"missing and other": {t.Context(), errors.Join(cause, &bucket.MissingError{Entries: []bucket.Entry{{Key: "k"}}}), 500, "lost k:"},
+		"missing and other": {t.Context(), errors.Join(cause, &bucket.MissingError{Entries: []index.Entry{{Key: "k"}}}), 500, "lost k:"},
 	} {
 		got := refusalOf(c.ctx, c.err)
 		if got.status != c.code || !strings.Contains(got.text, c.text) || strings.Contains(got.text, "10.1.2.3") {

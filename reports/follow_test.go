@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/logtest"
 )
 
@@ -135,7 +136,7 @@ func TestTenantsWithBus(t *testing.T) {
 		".": false, "..": false, ".a": false, "a.": false, "a..b": false} {
 		err := with.Add(t.Context(), tenant, hosts("h1"), Origin{})
 		waits := with.WaitOn(tenant, make(chan struct{}, 1))
-		if isA[*bucket.TenantError](err) == ok || isA[*bucket.TenantError](waits) == ok {
+		if isA[*index.TenantError](err) == ok || isA[*index.TenantError](waits) == ok {
 			t.Errorf("tenant %q: add: %v; wait: %v", tenant, err, waits)
 		}
 		want := map[bool]int{true: 200, false: 400}[ok]
@@ -149,7 +150,7 @@ func TestTenantsWithBus(t *testing.T) {
 			t.Errorf("post of %q without a bus: %d %s", tenant, w.Code, w.Body)
 		}
 	}
-	if err := with.WaitOn("a b", nil); !isA[*bucket.TenantError](err) {
+	if err := with.WaitOn("a b", nil); !isA[*index.TenantError](err) {
 		t.Errorf("a b: %v", err)
 	}
 }
@@ -164,7 +165,7 @@ func FuzzSubject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		one, err := subjectOf(a)
 		if err != nil {
-			if !isA[*bucket.TenantError](err) || one != "" && bucket.CheckTenant(a) == nil {
+			if !isA[*index.TenantError](err) || one != "" && index.CheckTenant(a) == nil {
 				t.Errorf("%q: %q, %v", a, one, err)
 			}
 			return

@@ -180,8 +180,8 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *http.Request) error {
 	return h.sendJSON(w, r, d)
 }
 
-// index is a page that lists what there is.
-const index = `<!DOCTYPE html>
+// indexPage is a page that lists what there is.
+const indexPage = `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <title>timeblob collector</title>
@@ -202,5 +202,5 @@ that ended then, RFC 3339 or Unix time, or <code>start=…&amp;end=…</code> fo
 `
 
 func (h *Handler) getIndex(w http.ResponseWriter, r *http.Request) error {
-	return h.send(w, r, mediaHTML, []byte(index))
+	return h.send(w, r, mediaHTML, []byte(indexPage))
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -210,9 +211,9 @@ func TestDetailsWithoutStore(t *testing.T) {
 	}
 }
 
-type failingIndex struct{ *bucket.MemIndex }
+type failingIndex struct{ *index.MemIndex }
 
-func (failingIndex) Query(_ context.Context, _ bucket.Row, _, _ int64) ([]bucket.Entry, error) {
+func (failingIndex) Query(_ context.Context, _ index.Row, _, _ int64) ([]index.Entry, error) {
 	return nil, errors.New("secret-host:8000 refused the connection")
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -49,10 +49,10 @@ var errSlow error = Unready(fmt.Sprintf("no answer within %v", checkTimeout))
 // StoreChecks returns the checks that an index, an authority and the caches
 // before it are reachable. Each reads one thing that is not there; a cache that
 // is down makes nobody unready.
-func StoreChecks(index bucket.Index, authority tiered.Tier, caches []tiered.Cache) []Check {
+func StoreChecks(idx index.Index, authority tiered.Tier, caches []tiered.Cache) []Check {
 	checks := []Check{
 		{Name: "index", Run: func(ctx context.Context) error {
-			_, err := index.Query(ctx, bucket.Row{}, 0, 1) // of the first nanosecond of 1970
+			_, err := idx.Query(ctx, index.Row{}, 0, 1) // of the first nanosecond of 1970
 			return err
 		}},
 		{Name: "blobs", Run: reading(authority)},
@@ -65,7 +65,7 @@ func StoreChecks(index bucket.Index, authority tiered.Tier, caches []tiered.Cach
 
 // reading checks a tier by the key of a blob that nobody puts.
 func reading(tier tiered.Tier) func(context.Context) error {
-	keys := []string{bucket.Row{}.BlobKey(0)}
+	keys := []string{index.Row{}.BlobKey(0)}
 	return func(ctx context.Context) error {
 		_, err := tier.Get(ctx, keys)
 		return err

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -32,7 +32,7 @@ type faulty struct {
 // first tick has ended.
 func setupFaulty(t testing.TB) *faulty {
 	t.Helper()
-	f := &faulty{fixture: &fixture{clock: &clock{t: noon}}, index: indextest.NewFaulty(bucket.NewMemIndex()),
+	f := &faulty{fixture: &fixture{clock: &clock{t: noon}}, index: indextest.NewFaulty(index.NewMemIndex()),
 		blobs: tiertest.NewFaulty(new(tiered.MemTier), 1), cache: tiertest.NewFaulty(&tiered.MemTier{Overwrite: true}, 2), log: new(bytes.Buffer)}
 	o := &Options{Now: f.clock.now}
 	o.Store.Caches = []tiered.Cache{{Name: "memcached", Tier: f.cache}}
@@ -235,7 +235,7 @@ func TestDrain(t *testing.T) {
 // ExampleCheck makes readiness depend on more than the stores.
 func ExampleCheck() {
 	known := 0
-	c, _ := New(bucket.NewMemIndex(), new(tiered.MemTier), nil)
+	c, _ := New(index.NewMemIndex(), new(tiered.MemTier), nil)
 	h, _ := NewHandler(c, &HandlerOptions{Ready: []Check{{Name: "collectors", Run: func(context.Context) error {
 		if known == 0 {
 			return Unready("none is known yet")

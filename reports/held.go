@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -92,7 +93,7 @@ func (h *Handler) encodeHeld(ctx context.Context, held holdings) (body []byte, b
 func (h *holdings) encode() (body []byte, boundary string, err error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	add := func(role string, e bucket.Entry, r *report.Report) {
+	add := func(role string, e index.Entry, r *report.Report) {
 		if err == nil {
 			err = addPart(w, role, e, r)
 		}
@@ -105,16 +106,16 @@ func (h *holdings) encode() (body []byte, boundary string, err error) {
 		add(role, v.Entry, v.Value)
 	}
 	if h.IsOpen {
-		add(roleOpen, bucket.Entry{}, h.Open)
+		add(roleOpen, index.Entry{}, h.Open)
 	}
 	for _, c := range h.shortcuts {
-		add(roleShortcut, bucket.Entry{Key: c.key}, c.report)
+		add(roleShortcut, index.Entry{Key: c.key}, c.report)
 	}
 	err = errors.Join(err, w.Close())
 	return b.Bytes(), w.Boundary(), err
 }
 
-func addPart(w *multipart.Writer, role string, e bucket.Entry, r *report.Report) error {
+func addPart(w *multipart.Writer, role string, e index.Entry, r *report.Report) error {
 	head := textproto.MIMEHeader{headerRole: {role}, "Content-Type": {mediaMsgpack}}
 	if e.Key != "" {
 		head[headerKey] = []string{e.Key}
@@ -180,7 +181,7 @@ func (h *holdings) take(part *multipart.Part, limit int64) error {
 		if err != nil {
 			return fmt.Errorf("header %s: %w", headerInstant, err)
 		}
-		e := bucket.Entry{Time: at, Key: part.Header.Get(headerKey)}
+		e := index.Entry{Time: at, Key: part.Header.Get(headerKey)}
 		h.Sealed = append(h.Sealed, bucket.HeldValue[*report.Report]{Entry: e, Own: role == roleOwn, Value: r})
 	default:
 		return fmt.Errorf("header %s is %.20q: is the collector of a later version?", headerRole, role)

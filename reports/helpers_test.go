@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -54,7 +54,7 @@ func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 type fixture struct {
 	*Collector
 	clock     *clock
-	index     *bucket.MemIndex
+	index     *index.MemIndex
 	authority *tiered.MemTier
 	registry  *prometheus.Registry
 	handler   *Handler
@@ -63,7 +63,7 @@ type fixture struct {
 // setup returns a fixture. The functions change options before they are used.
 func setup(t testing.TB, change func(*Options, *HandlerOptions)) *fixture {
 	t.Helper()
-	f := &fixture{clock: &clock{t: noon}, index: bucket.NewMemIndex(), authority: new(tiered.MemTier),
+	f := &fixture{clock: &clock{t: noon}, index: index.NewMemIndex(), authority: new(tiered.MemTier),
 		registry: prometheus.NewRegistry()}
 	o := &Options{Registerer: f.registry, Now: f.clock.now}
 	ho := &HandlerOptions{Registerer: f.registry, Gatherer: f.registry, ID: "c1", Hostname: "box", Version: "1.2"}

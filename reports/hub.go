@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
@@ -85,10 +86,10 @@ func newShortcutHub(c hubConfig) (*shortcutHub, error) {
 		trouble:   rate.Sometimes{Interval: time.Second}, ended: make(chan struct{})}, nil
 }
 
-// check returns a *bucket.TenantError for a tenant that the hub cannot serve.
+// check returns a *index.TenantError for a tenant that the hub cannot serve.
 func (h *shortcutHub) check(tenant string) error {
 	if h.bus == nil {
-		return bucket.CheckTenant(tenant)
+		return index.CheckTenant(tenant)
 	}
 	_, err := subjectOf(tenant)
 	return err
@@ -109,7 +110,7 @@ func (h *shortcutHub) add(tenant string, r *report.Report, probe string, now tim
 // name returns a new key for a shortcut that came now.
 func (h *shortcutHub) name(tenant string, now time.Time) string {
 	for t := now.UnixNano(); ; t++ {
-		key := bucket.RowAt(tenant, t).BlobKey(t)
+		key := index.RowAt(tenant, t).BlobKey(t)
 		if h.take(key) {
 			return key
 		}
@@ -142,7 +143,7 @@ func (h *shortcutHub) supersede(tenant string, r *report.Report, probe string) {
 }
 
 // wait has a tenant's shortcuts signalled to a channel. The error is a
-// *bucket.TenantError, or bucket.ErrClosed.
+// *index.TenantError, or bucket.ErrClosed.
 func (h *shortcutHub) wait(tenant string, waiter chan<- struct{}) error {
 	if err := h.check(tenant); err != nil {
 		return err

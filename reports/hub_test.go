@@ -14,7 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/logtest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
@@ -186,8 +186,8 @@ func TestShortcutKeys(t *testing.T) {
 	keys := map[string]bool{}
 	for _, tenant := range []string{"a", "b"} {
 		for i, s := range f.hub.held(tenant, noon) {
-			at, err := bucket.ParseBlobKey(s.key)
-			if want := noon.UnixNano() + int64(i); err != nil || at != want || s.key != bucket.RowAt(tenant, at).BlobKey(at) {
+			at, err := index.ParseBlobKey(s.key)
+			if want := noon.UnixNano() + int64(i); err != nil || at != want || s.key != index.RowAt(tenant, at).BlobKey(at) {
 				t.Errorf("key %s of tenant %s: %v", s.key, tenant, err)
 			}
 			keys[s.key] = true
@@ -201,7 +201,7 @@ func TestShortcutKeys(t *testing.T) {
 // keyAt returns the key of a tenant's blob so long after noon.
 func keyAt(tenant string, after time.Duration) string {
 	t := noon.Add(after).UnixNano()
-	return bucket.RowAt(tenant, t).BlobKey(t)
+	return index.RowAt(tenant, t).BlobKey(t)
 }
 
 // message is what may be said on the subject of tenant a.

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // discarding and discardingIndex take everything and keep nothing,
@@ -25,9 +25,9 @@ func (discarding) Get(context.Context, []string) (map[string][]byte, error) { re
 
 type discardingIndex struct{}
 
-func (discardingIndex) Put(context.Context, bucket.Row, bucket.Entry) error { return nil }
+func (discardingIndex) Put(context.Context, index.Row, index.Entry) error { return nil }
 
-func (discardingIndex) Query(context.Context, bucket.Row, int64, int64) ([]bucket.Entry, error) {
+func (discardingIndex) Query(context.Context, index.Row, int64, int64) ([]index.Entry, error) {
 	return nil, nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -167,7 +167,7 @@ func wantIsolated(t *testing.T, w rawServer, target string) {
 func (f *fixture) wantRows(t *testing.T) {
 	t.Helper()
 	for i, id := range isolatedIDs {
-		row := bucket.Row{Tenant: id, Hour: 472222}
+		row := index.Row{Tenant: id, Hour: 472222}
 		entries, err := f.index.Query(t.Context(), row, row.Start(), row.End())
 		if err != nil || len(entries) != 1 {
 			t.Errorf("row %v: %v, %v", row, entries, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -80,7 +81,7 @@ func TestAddBlob(t *testing.T) {
 	if _, ok := errors.AsType[*InvalidError](add("a", encode(t, unnamed), 1<<20)); !ok {
 		t.Error("a node without an ID is taken")
 	}
-	if _, ok := errors.AsType[*bucket.TenantError](add(">", encode(t, hosts("h1")), 1<<20)); !ok {
+	if _, ok := errors.AsType[*index.TenantError](add(">", encode(t, hosts("h1")), 1<<20)); !ok {
 		t.Error("a tenant that is none is taken")
 	}
 	if n := len(f.Tenants()); n != 0 {

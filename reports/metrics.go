@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/metric"
 	"github.com/timeblob/timeblob/reports/report"
 )
@@ -133,8 +133,8 @@ func (m *metrics) countRefused(tenant, reason string) {
 
 // countStored returns the function to call with what became discoverable. It
 // counts, and calls next unless that is nil.
-func (m *metrics) countStored(next func(string, bucket.Entry, int)) func(string, bucket.Entry, int) {
-	return func(tenant string, e bucket.Entry, size int) {
+func (m *metrics) countStored(next func(string, index.Entry, int)) func(string, index.Entry, int) {
+	return func(tenant string, e index.Entry, size int) {
 		m.storedSize.Observe(float64(size))
 		m.mu.Lock()
 		s, _ := m.of(tenant)

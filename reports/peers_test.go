@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/dnstest"
 	"github.com/timeblob/timeblob/reports/report"
 )
@@ -86,7 +87,7 @@ func watch(t *testing.T, dns SRVResolver, log *slog.Logger) *Querier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := NewQuerier(bucket.NewMemIndex(), nowhere{}, places, &QuerierOptions{Resolver: dns, Logger: log})
+	q, err := NewQuerier(index.NewMemIndex(), nowhere{}, places, &QuerierOptions{Resolver: dns, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +205,8 @@ func TestHoldingsOnTheWire(t *testing.T) {
 		"nothing": {Held: bucket.Held[*report.Report]{Version: "x-0", Next: -5}},
 		"all": {Held: bucket.Held[*report.Report]{Version: "x-1", Next: 1 << 60, Open: hosts("open"), IsOpen: true,
 			Sealed: []bucket.HeldValue[*report.Report]{
-				{Entry: bucket.Entry{Time: -7, Key: "k/-7"}, Value: hosts("h1")},
-				{Entry: bucket.Entry{Time: 8, Key: "k/8"}, Own: true, Value: hosts("h2")},
+				{Entry: index.Entry{Time: -7, Key: "k/-7"}, Value: hosts("h1")},
+				{Entry: index.Entry{Time: 8, Key: "k/8"}, Own: true, Value: hosts("h2")},
 			}}, shortcuts: []shortcut{{key: "k/1", report: hosts("s1")}, {key: "k/2", report: hosts("s2")}}},
 	} {
 		body, boundary, err := h.encode()
@@ -241,7 +242,7 @@ func headOf(h holdings, boundary string) http.Header {
 // FuzzHoldings reads what a collector might answer that is none.
 func FuzzHoldings(f *testing.F) {
 	h := holdings{Held: bucket.Held[*report.Report]{Version: "x", Open: hosts("a"), IsOpen: true,
-		Sealed: []bucket.HeldValue[*report.Report]{{Entry: bucket.Entry{Time: 8, Key: "k/8"}, Value: hosts("h2")}}}}
+		Sealed: []bucket.HeldValue[*report.Report]{{Entry: index.Entry{Time: 8, Key: "k/8"}, Value: hosts("h2")}}}}
 	body, boundary, err := h.encode()
 	if err != nil {
 		f.Fatal(err)

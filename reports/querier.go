@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
@@ -39,8 +40,8 @@ type Querier struct {
 // NewQuerier returns a querier of the collectors that store in an index and
 // the tier that holds every blob. It knows no collectors of which names have
 // to be looked up before Run has done so.
-func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors, opts *QuerierOptions) (*Querier, error) {
-	if index == nil || authority == nil || len(collectors.places) == 0 {
+func NewQuerier(idx index.Index, authority tiered.Tier, collectors Collectors, opts *QuerierOptions) (*Querier, error) {
+	if idx == nil || authority == nil || len(collectors.places) == 0 {
 		return nil, errors.New("reports: a querier needs an index, an authority tier and collectors")
 	}
 	o, err := opts.withDefaults()
@@ -55,7 +56,7 @@ func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors
 	if err != nil {
 		return nil, err
 	}
-	past, err := bucket.NewQuerier(index, store, report.Merge, &o.Past)
+	past, err := bucket.NewQuerier(idx, store, report.Merge, &o.Past)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func NewQuerier(index bucket.Index, authority tiered.Tier, collectors Collectors
 	if err != nil {
 		return nil, err
 	}
-	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now, StoreChecks(index, authority, o.Store.Caches)}, past: past,
+	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now, StoreChecks(idx, authority, o.Store.Caches)}, past: past,
 		peers:  newPeers(collectors, o.Resolver, a, o.Logger),
 		client: client, refresh: o.Refresh, metrics: m, log: o.Logger, hub: hub, stop: make(chan struct{})}, nil
 }

@@ -7,7 +7,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -18,7 +18,7 @@ func TestReadyOfAQuerier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := NewQuerier(bucket.NewMemIndex(), new(tiered.MemTier), places, nil)
+	q, err := NewQuerier(index.NewMemIndex(), new(tiered.MemTier), places, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -269,7 +269,7 @@ func TestShortcutsOfScopesCollectors(t *testing.T) {
 	}
 	defer c.UnWait("a", waiter)
 	at := noon.UnixNano() + 1000
-	key := bucket.RowAt("a", at).BlobKey(at)
+	key := index.RowAt("a", at).BlobKey(at)
 	said := counted(1)
 	said.Shortcut = true
 	if err := cache.Put(t.Context(), key, encode(t, said)); err != nil {
@@ -296,7 +296,7 @@ func TestShortcutsOfScopesCollectors(t *testing.T) {
 // TestQuerierWithoutStore asks about now while the index fails.
 func TestQuerierWithoutStore(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 2, func(_ *Options, _ *QuerierOptions, c *cluster) { c.index = failingIndex{bucket.NewMemIndex()} })
+	c := newCluster(t, 2, func(_ *Options, _ *QuerierOptions, c *cluster) { c.index = failingIndex{index.NewMemIndex()} })
 	c.add(t, 0, "a", hosts("h0"))
 	c.add(t, 1, "a", hosts("h1"))
 	cut := counted(1)
@@ -369,12 +369,12 @@ func TestNewQuerierErrors(t *testing.T) {
 	}
 	for name, make := range map[string]func() (*Querier, error){
 		"no index":     func() (*Querier, error) { return NewQuerier(nil, new(tiered.MemTier), places, nil) },
-		"no authority": func() (*Querier, error) { return NewQuerier(bucket.NewMemIndex(), nil, places, nil) },
+		"no authority": func() (*Querier, error) { return NewQuerier(index.NewMemIndex(), nil, places, nil) },
 		"no collectors": func() (*Querier, error) {
-			return NewQuerier(bucket.NewMemIndex(), new(tiered.MemTier), Collectors{}, nil)
+			return NewQuerier(index.NewMemIndex(), new(tiered.MemTier), Collectors{}, nil)
 		},
 		"a timeout below 0": func() (*Querier, error) {
-			return NewQuerier(bucket.NewMemIndex(), new(tiered.MemTier), places, &QuerierOptions{Timeout: -1})
+			return NewQuerier(index.NewMemIndex(), new(tiered.MemTier), places, &QuerierOptions{Timeout: -1})
 		},
 	} {
 		if q, err := make(); q != nil || err == nil {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/natsbus"
@@ -129,8 +129,8 @@ func TestAsScopeReads(t *testing.T) {
 	})
 	raw.expect("MSG acme 1 ")
 	key := raw.line()
-	at, err := bucket.ParseBlobKey(key)
-	if err != nil || key != bucket.RowAt("acme", at).BlobKey(at) || at < begun || at > time.Now().UnixNano() {
+	at, err := index.ParseBlobKey(key)
+	if err != nil || key != index.RowAt("acme", at).BlobKey(at) || at < begun || at > time.Now().UnixNano() {
 		t.Errorf("key %q: %v", key, err)
 	}
 	flags, blob := getItem(t, memcached, key)
@@ -160,7 +160,7 @@ func TestAsScopeWrites(t *testing.T) {
 	waiter := s.waitOn(t, "acme")
 	servertest.Eventually(t, "a subscription", func() bool { return slices.Equal(subjects(), []string{"acme"}) })
 	now := time.Now().UnixNano()
-	key := bucket.RowAt("acme", now).BlobKey(now)
+	key := index.RowAt("acme", now).BlobKey(now)
 	blob := encode(t, cut("c1"))
 	store := dialCache(t, memcached)
 	store.say(fmt.Sprintf("set %s 0 30 %d\r\n%s\r\n", key, len(blob), blob))
@@ -181,11 +181,11 @@ func TestAsScopeWrites(t *testing.T) {
 	}
 
 	for _, payload := range []string{"", "hello", strings.Repeat("x", 1<<20), key[:32] + "/1",
-		bucket.RowAt("other", now).BlobKey(now), bucket.RowAt("acme", 1).BlobKey(1)} {
+		index.RowAt("other", now).BlobKey(now), index.RowAt("acme", 1).BlobKey(1)} {
 		raw.say(fmt.Sprintf("PUB acme %d\r\n%s\r\n", len(payload), payload))
 	}
 	servertest.Eventually(t, "the messages counted", func() bool { return s.heard(resultForeign) == 4 && s.heard(resultAbsent) == 1 })
-	key = bucket.RowAt("acme", now+1).BlobKey(now + 1)
+	key = index.RowAt("acme", now+1).BlobKey(now + 1)
 	store.say(fmt.Sprintf("set %s 0 30 5\r\nhello\r\n", key))
 	store.expect("STORED")
 	raw.say(fmt.Sprintf("PUB acme %d\r\n%s\r\n", len(key), key))

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // activity is when reports of a tenant were stored, or wait to be.
 type activity struct {
-	stored  []bucket.Entry // of the index, ascending
-	waiting []bucket.Entry // in memory alone, ascending
+	stored  []index.Entry // of the index, ascending
+	waiting []index.Entry // in memory alone, ascending
 }
 
 // activity returns what was stored of a tenant from an instant on. It asks the
@@ -35,9 +35,9 @@ func (q *Querier) activity(ctx context.Context, tenant string, from time.Time) (
 }
 
 // without returns those of waiting, from an instant on, that are not in stored.
-func without(waiting, stored []bucket.Entry, from time.Time) (left []bucket.Entry) {
+func without(waiting, stored []index.Entry, from time.Time) (left []index.Entry) {
 	for _, e := range waiting {
-		i, found := slices.BinarySearchFunc(stored, e.Time, func(s bucket.Entry, at int64) int { return cmp.Compare(s.Time, at) })
+		i, found := slices.BinarySearchFunc(stored, e.Time, func(s index.Entry, at int64) int { return cmp.Compare(s.Time, at) })
 		if (!found || stored[i] != e) && e.Time >= from.UnixNano() {
 			left = append(left, e)
 		}
@@ -96,7 +96,7 @@ func newStrip(a activity, now time.Time, window time.Duration, hours int) *strip
 }
 
 // minute returns which of the strip's minutes an entry is in.
-func (s *strip) minute(e bucket.Entry) int {
+func (s *strip) minute(e index.Entry) int {
 	return min(int((e.Time-s.from.UnixNano())/int64(time.Minute)), 60*s.hours-1)
 }
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/bucket/indextest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestStrip holds: each entry counts into the minute that it is of, what is
@@ -15,9 +15,9 @@ import (
 func TestStrip(t *testing.T) {
 	t.Parallel()
 	now := noon.Add(90 * time.Second) // minute 59 of an hour that began at 11:02
-	entries := func(after ...time.Duration) (all []bucket.Entry) {
+	entries := func(after ...time.Duration) (all []index.Entry) {
 		for _, d := range after {
-			all = append(all, bucket.Entry{Time: noon.Add(d).UnixNano()})
+			all = append(all, index.Entry{Time: noon.Add(d).UnixNano()})
 		}
 		return all
 	}
@@ -96,7 +96,7 @@ func TestActivity(t *testing.T) {
 	if len(both) != 0 {
 		t.Errorf("waiting although it is stored: %v", both)
 	}
-	other := []bucket.Entry{{Time: found.stored[0].Time, Key: "another writer's"}, {Time: noon.Add(-2 * time.Hour).UnixNano()}}
+	other := []index.Entry{{Time: found.stored[0].Time, Key: "another writer's"}, {Time: noon.Add(-2 * time.Hour).UnixNano()}}
 	if left := without(other, found.stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
 		t.Errorf("waiting: %v", left)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -57,7 +58,7 @@ func (a *archive) summary(ctx context.Context, tenant string, from, to time.Time
 }
 
 // summarize appends the lines of some entries.
-func (a *archive) summarize(ctx context.Context, tenant string, entries []bucket.Entry, lines []summaryLine) ([]summaryLine, error) {
+func (a *archive) summarize(ctx context.Context, tenant string, entries []index.Entry, lines []summaryLine) ([]summaryLine, error) {
 	keys := make([]string, len(entries))
 	for i, e := range entries {
 		keys[i] = e.Key
@@ -69,7 +70,7 @@ func (a *archive) summarize(ctx context.Context, tenant string, entries []bucket
 	for _, e := range entries {
 		r, ok := stored[e.Key]
 		if !ok {
-			return nil, &bucket.MissingError{Tenant: tenant, Entries: []bucket.Entry{e}}
+			return nil, &bucket.MissingError{Tenant: tenant, Entries: []index.Entry{e}}
 		}
 		lines = append(lines, summaryLine{time.Unix(0, e.Time), nodesOf(r), report.Size(r), report.Summary(r)})
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports"
@@ -69,11 +69,11 @@ func everything(t *testing.T) known {
 	k := known{"up": nil}
 	k.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")}
-	index, err := dynamoindex.New(cfg, "reports", &dynamoindex.Options{Registerer: k, Namespace: namespace})
+	idx, err := dynamoindex.New(cfg, "reports", &dynamoindex.Options{Registerer: k, Namespace: namespace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = index.Close() })
+	t.Cleanup(func() { _ = idx.Close() })
 	blobs, err := s3blob.Open(cfg, "reports", &s3blob.Options{Registerer: k, Namespace: namespace})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func everything(t *testing.T) known {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cache.Close() })
-	c, err := reports.New(bucket.NewMemIndex(), blobs, &reports.Options{Registerer: k, Namespace: namespace,
+	c, err := reports.New(index.NewMemIndex(), blobs, &reports.Options{Registerer: k, Namespace: namespace,
 		Store: tiered.Options[*report.Report]{Caches: []tiered.Cache{{Name: "memcached", Tier: cache}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func (k known) services(t *testing.T, blobs tiered.Tier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reports.NewQuerier(bucket.NewMemIndex(), blobs, places, &reports.QuerierOptions{Registerer: k}); err != nil {
+	if _, err := reports.NewQuerier(index.NewMemIndex(), blobs, places, &reports.QuerierOptions{Registerer: k}); err != nil {
 		t.Fatal(err)
 	}
 	bus, err := natsbus.Open("nats://127.0.0.1:1", &natsbus.Options{Registerer: k, Namespace: "scope"})

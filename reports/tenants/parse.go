@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/internal/bytesize"
 )
 
@@ -103,7 +103,7 @@ func (p *parser) name(word string) (c Caller, err error) {
 		c.Peer = true
 		p.table.peers = p.line
 	default:
-		if bucket.CheckTenant(word) != nil {
+		if index.CheckTenant(word) != nil {
 			return c, fmt.Errorf("a tenant's id comes first, 1 to 64 letters, digits and -_., or %s for the single tenant, or %s for peers",
 				single, peers)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	smithylog "github.com/aws/smithy-go/logging"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/s3blob"
 )
 
@@ -194,7 +194,7 @@ func (a *awsStore) create(ctx context.Context) error {
 	return a.table.explain(a.index.CreateTable(ctx, &a.table.created))
 }
 
-func (a *awsStore) entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error] {
+func (a *awsStore) entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
 	return a.table.explained(a.index.Entries(ctx, tenant, from, to))
 }
 
@@ -204,10 +204,10 @@ const maxListed = 31 * 24
 
 // rows returns the tenants' rows in [from, to), all tenants' without any. Some
 // may have no entries.
-func (a *awsStore) rows(ctx context.Context, tenants []string, from, to int64) (rows []bucket.Row, err error) {
-	if hours := bucket.RowAt("", to).Hour - bucket.RowAt("", from).Hour; len(tenants) > 0 && hours <= maxListed {
+func (a *awsStore) rows(ctx context.Context, tenants []string, from, to int64) (rows []index.Row, err error) {
+	if hours := index.RowAt("", to).Hour - index.RowAt("", from).Hour; len(tenants) > 0 && hours <= maxListed {
 		for _, tenant := range tenants {
-			rows = slices.AppendSeq(rows, bucket.Rows(tenant, from, to))
+			rows = slices.AppendSeq(rows, index.Rows(tenant, from, to))
 		}
 		return rows, nil
 	}
@@ -215,7 +215,7 @@ func (a *awsStore) rows(ctx context.Context, tenants []string, from, to int64) (
 	if err != nil {
 		return nil, a.table.explain(err)
 	}
-	return slices.DeleteFunc(all, func(r bucket.Row) bool {
+	return slices.DeleteFunc(all, func(r index.Row) bool {
 		return r.Start() >= to || r.End() <= from || len(tenants) > 0 && !slices.Contains(tenants, r.Tenant)
 	}), nil
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/s3blob"
 )
 
@@ -91,7 +91,7 @@ func (k *copier) tally(took time.Duration) string {
 }
 
 // all copies rows, some at a time.
-func (k *copier) all(ctx context.Context, rows []bucket.Row) error {
+func (k *copier) all(ctx context.Context, rows []index.Row) error {
 	shown := k.p.progress("copy", "hour", len(rows))
 	defer shown.end()
 	g, running := errgroup.WithContext(ctx)
@@ -113,7 +113,7 @@ func (k *copier) all(ctx context.Context, rows []bucket.Row) error {
 }
 
 // row copies the entries of a row that the target does not have.
-func (k *copier) row(ctx context.Context, row bucket.Row) error {
+func (k *copier) row(ctx context.Context, row index.Row) error {
 	entries, err := k.source.index.Query(ctx, row, k.from, k.to)
 	if err != nil || len(entries) == 0 {
 		return err
@@ -144,9 +144,9 @@ func (k *copier) note(tenant string) {
 }
 
 // missing returns the entries that are to be copied.
-func (k *copier) missing(row bucket.Row, entries, there []bucket.Entry) (missing []bucket.Entry) {
+func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing []index.Entry) {
 	for _, e := range entries {
-		i, taken := slices.BinarySearchFunc(there, e.Time, func(t bucket.Entry, at int64) int { return cmp.Compare(t.Time, at) })
+		i, taken := slices.BinarySearchFunc(there, e.Time, func(t index.Entry, at int64) int { return cmp.Compare(t.Time, at) })
 		switch {
 		case taken && slices.Contains(there[i:], e):
 			k.present.Add(1)
@@ -162,7 +162,7 @@ func (k *copier) missing(row bucket.Row, entries, there []bucket.Entry) (missing
 }
 
 // value copies the value of an entry, its blob first.
-func (k *copier) value(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error {
 	found, err := k.source.authority.Get(ctx, []string{e.Key})
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (k *copier) value(ctx context.Context, row bucket.Row, e bucket.Entry) erro
 		return errNoBlob
 	}
 	err = k.target.commit(ctx, row, e, blob)
-	if errors.Is(err, bucket.ErrExists) {
+	if errors.Is(err, index.ErrExists) {
 		err = k.complete(ctx, row, e, blob)
 	}
 	if err == nil {
@@ -184,7 +184,7 @@ func (k *copier) value(ctx context.Context, row bucket.Row, e bucket.Entry) erro
 
 // complete gives a blob its entry that a copy has stored and, because it was
 // interrupted, not indexed, or that another copy is just storing.
-func (k *copier) complete(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	found, err := k.target.authority.Get(ctx, []string{e.Key})
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (k *copier) complete(ctx context.Context, row bucket.Row, e bucket.Entry, b
 		return errOther
 	}
 	err = k.target.index.Put(ctx, row, e)
-	if !errors.Is(err, bucket.ErrExists) {
+	if !errors.Is(err, index.ErrExists) {
 		return err
 	}
 	entries, err := k.target.index.Query(ctx, row, e.Time, e.Time+1)
@@ -205,7 +205,7 @@ func (k *copier) complete(ctx context.Context, row bucket.Row, e bucket.Entry, b
 
 // judge decides what the error of a value means for the copy: nil, when it may
 // go on.
-func (k *copier) judge(ctx context.Context, row bucket.Row, e bucket.Entry, err error) error {
+func (k *copier) judge(ctx context.Context, row index.Row, e index.Entry, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return nil
@@ -227,7 +227,7 @@ func alone(err error) bool {
 }
 
 // fail names a value that was not copied.
-func (k *copier) fail(row bucket.Row, e bucket.Entry, err error) {
+func (k *copier) fail(row index.Row, e index.Entry, err error) {
 	k.failed.Add(1)
 	k.p.warn("not copied: tenant %q, instant %d, blob %s: %v", row.Tenant, e.Time, e.Key, err)
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 var copyCommand = command{
@@ -125,7 +125,7 @@ func (l *tenantList) String() string { return strings.Join(*l, ",") }
 // Set adds IDs.
 func (l *tenantList) Set(text string) error {
 	for id := range strings.SplitSeq(text, ",") {
-		if err := bucket.CheckTenant(id); err != nil {
+		if err := index.CheckTenant(id); err != nil {
 			return err
 		}
 		if !slices.Contains(*l, id) {

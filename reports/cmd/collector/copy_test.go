@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/tiered"
@@ -27,22 +27,22 @@ import (
 func TestCopyThereAndBack(t *testing.T) {
 	t.Parallel()
 	first, second := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "data")
-	index, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
+	idx, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
 	node := goldentest.Files(t, "k8s-node/*.gz")
 	must(t, "import", "--data", first, goldentest.Path("hosts"))
 	must(t, append([]string{"import", "--data", first, "--tenant", "t"}, node...)...)
 
-	said := must(t, "copy", "--from", first, "--to", index+","+blobs, "--create")
+	said := must(t, "copy", "--from", first, "--to", idx+","+blobs, "--create")
 	if want := fmt.Sprintf("copied %d values (", 60+len(node)); !strings.HasPrefix(said, want) || !strings.Contains(said, ", 0 present, of 2 tenants, ") {
 		t.Errorf("said %q", said)
 	}
-	checkWindows(t, "--index", index, "--blobs", blobs)
-	said = must(t, "copy", "--from", "dir:"+first, "--to", index+","+blobs)
+	checkWindows(t, "--index", idx, "--blobs", blobs)
+	said = must(t, "copy", "--from", "dir:"+first, "--to", idx+","+blobs)
 	if want := fmt.Sprintf(", %d present, ", 60+len(node)); !strings.HasPrefix(said, "copied 0 values (0 B)") || !strings.Contains(said, want) {
 		t.Errorf("again: said %q", said)
 	}
 
-	said = must(t, "copy", "--from", index+","+blobs, "--to", second)
+	said = must(t, "copy", "--from", idx+","+blobs, "--to", second)
 	if want := fmt.Sprintf("copied %d values (", 60+len(node)); !strings.HasPrefix(said, want) {
 		t.Errorf("back: said %q", said)
 	}
@@ -62,9 +62,9 @@ func TestCopyPart(t *testing.T) {
 	for _, tenant := range []string{"a", "b", ""} {
 		must(t, "import", "--data", source, "--tenant", tenant, dir)
 	}
-	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
-	create(t, index, blobs)
-	for _, to := range []string{filepath.Join(t.TempDir(), "data"), index + "," + blobs} {
+	idx, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+	create(t, idx, blobs)
+	for _, to := range []string{filepath.Join(t.TempDir(), "data"), idx + "," + blobs} {
 		for i, c := range []struct{ args, want string }{
 			{"--tenant b --start 3600 --end 7201", "copied 2 values|, 0 present, of 1 tenant,"},
 			{"--tenant a,b --end 7200", "copied 3 values|, 1 present, of 2 tenants,"},
@@ -100,12 +100,12 @@ func TestCopyKilled(t *testing.T) {
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
 	}
 	must(t, "import", "--data", source, dir)
-	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
-	store := create(t, index, blobs)
+	idx, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+	store := create(t, idx, blobs)
 	for range 2 {
-		killCopy(t, source, index, blobs)
+		killCopy(t, source, idx, blobs)
 	}
-	said := must(t, "copy", "--from", source, "--to", index+","+blobs)
+	said := must(t, "copy", "--from", source, "--to", idx+","+blobs)
 	var copied int
 	if _, err := fmt.Sscanf(said, "copied %d values", &copied); err != nil || copied == 0 || copied == values {
 		t.Errorf("said %q, %v: nothing was interrupted", said, err)
@@ -116,10 +116,10 @@ func TestCopyKilled(t *testing.T) {
 
 // killCopy kills a copy that has begun to put some values, four at a time, each
 // of which takes a while, and that would not come to the end.
-func killCopy(t *testing.T, source, index, blobs string) {
+func killCopy(t *testing.T, source, idx, blobs string) {
 	t.Helper()
 	slow, puts := slowly(t, blobs, 100)
-	cmd := child("copy", "--from", source, "--to", index+","+slow, "--parallel", "4")
+	cmd := child("copy", "--from", source, "--to", idx+","+slow, "--parallel", "4")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,11 +172,11 @@ func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan st
 // memory is a store in memory of which entries and blobs are apart.
 func memory(t *testing.T, tenants ...string) *store {
 	t.Helper()
-	index, authority := bucket.NewMemIndex(), new(tiered.MemTier)
-	s := &store{index: index, authority: authority, close: func() error { return nil }}
-	s.rows = func(context.Context, []string, int64, int64) (rows []bucket.Row, err error) {
+	idx, authority := index.NewMemIndex(), new(tiered.MemTier)
+	s := &store{index: idx, authority: authority, close: func() error { return nil }}
+	s.rows = func(context.Context, []string, int64, int64) (rows []index.Row, err error) {
 		for _, tenant := range tenants {
-			rows = append(rows, bucket.RowAt(tenant, 0))
+			rows = append(rows, index.RowAt(tenant, 0))
 		}
 		return rows, nil
 	}
@@ -184,9 +184,9 @@ func memory(t *testing.T, tenants ...string) *store {
 }
 
 // at is the entry of an instant of the first hour.
-func at(tenant string, t int64) (bucket.Row, bucket.Entry) {
-	row := bucket.RowAt(tenant, t)
-	return row, bucket.Entry{Time: t, Key: row.BlobKey(t)}
+func at(tenant string, t int64) (index.Row, index.Entry) {
+	row := index.RowAt(tenant, t)
+	return row, index.Entry{Time: t, Key: row.BlobKey(t)}
 }
 
 // fill puts values of that many instants.
@@ -224,7 +224,7 @@ func TestCopySingleFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i >= 0 {
-			if err := target.index.Put(t.Context(), row, bucket.Entry{Time: i, Key: key}); err != nil {
+			if err := target.index.Put(t.Context(), row, index.Entry{Time: i, Key: key}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -98,15 +98,15 @@ func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // explainedIndex is an index whose errors say where and what.
 type explainedIndex struct {
-	bucket.Index
+	index.Index
 	at *location
 }
 
-func (x explainedIndex) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (x explainedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	return x.at.explain(x.Index.Put(ctx, row, e))
 }
 
-func (x explainedIndex) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (x explainedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	entries, err := x.Index.Query(ctx, row, from, to)
 	return entries, x.at.explain(err)
 }
@@ -127,8 +127,8 @@ func (t explainedTier) Put(ctx context.Context, key string, blob []byte) error {
 }
 
 // explained are entries whose error says where and what.
-func (l *location) explained(entries iter.Seq2[bucket.Entry, error]) iter.Seq2[bucket.Entry, error] {
-	return func(yield func(bucket.Entry, error) bool) {
+func (l *location) explained(entries iter.Seq2[index.Entry, error]) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
 		for e, err := range entries {
 			if !yield(e, l.explain(err)) {
 				return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/s3blob"
@@ -95,7 +96,7 @@ func besiege(t *testing.T, u *unreliable) *besieged {
 	b.Collector = must1(bucket.NewCollector(u.index, u.values, addUp, &bucket.CollectorOptions[tally]{
 		Size: func(tally) int64 { return 64 }, Deadline: time.Second, Backoff: time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		Now: func() time.Time { return siegeBegin.Add(time.Duration(b.clock.Load()) * time.Second) },
-		Stored: func(tenant string, _ bucket.Entry, _ int) {
+		Stored: func(tenant string, _ index.Entry, _ int) {
 			if b.stored.Add(1); tenant == stuck {
 				b.early.Add(1)
 			}
@@ -125,7 +126,7 @@ func TestFlushThroughFaults(t *testing.T) {
 	table, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
 	create(t, table, blobs)
 	u := openUnreliable(t, table, blobs, 4)
-	prefix := path.Dir(bucket.RowAt(stuck, siegeBegin.UnixNano()).BlobKey(0))
+	prefix := path.Dir(index.RowAt(stuck, siegeBegin.UnixNano()).BlobKey(0))
 	hangs := u.toBlobs.Inject(httpfault.Fault{Hang: true,
 		Match: func(r *http.Request) bool { return strings.Contains(r.URL.Path, prefix) }})
 	u.fail()

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // flags are the flags of a subcommand. What an argument does not set is taken
@@ -156,6 +156,6 @@ func (f *flags) resetOthers(groups [][]string, used int) {
 // tenant defines --tenant.
 func (f *flags) tenant() *string {
 	tenant := f.String("tenant", "", "the `ID` of the tenant; empty for the one of a collector without tenants")
-	f.must(func() error { return bucket.CheckTenant(*tenant) })
+	f.must(func() error { return index.CheckTenant(*tenant) })
 	return tenant
 }

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -131,15 +131,15 @@ func (i *importer) one(ctx context.Context, p *process, path string) error {
 // one before that holds the same report.
 func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []byte) error {
 	for shift := range int64(maxShift) {
-		row := bucket.RowAt(*i.tenant, t+shift)
-		e := bucket.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
+		row := index.RowAt(*i.tenant, t+shift)
+		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
 		err := i.store.commit(ctx, row, e, blob)
 		if err == nil {
 			i.stored.Add(1)
 			i.volume.Add(int64(len(blob)))
 			return nil
 		}
-		if !errors.Is(err, bucket.ErrExists) {
+		if !errors.Is(err, index.ErrExists) {
 			return err
 		}
 		if same, err := i.holds(ctx, row, e, r, blob); err != nil || same {
@@ -151,7 +151,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 
 // holds tells whether the store has the same report at an instant, and counts
 // it as present. A blob that retention has left without its entry gets it back.
-func (i *importer) holds(ctx context.Context, row bucket.Row, e bucket.Entry, r *report.Report, blob []byte) (bool, error) {
+func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *report.Report, blob []byte) (bool, error) {
 	entries, err := i.store.index.Query(ctx, row, e.Time, e.Time+1)
 	if err != nil {
 		return false, err

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -76,7 +76,7 @@ func TestImportGivesABlobItsEntryBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.authority.Put(t.Context(), bucket.RowAt("", 5).BlobKey(5), blob); err != nil {
+	if err := s.authority.Put(t.Context(), index.RowAt("", 5).BlobKey(5), blob); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.close(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -59,15 +59,15 @@ func throttled(err error) bool {
 }
 
 type patientIndex struct {
-	bucket.Index
+	index.Index
 	patience *patience
 }
 
-func (x patientIndex) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (x patientIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	return x.patience.wait(ctx, func() error { return x.Index.Put(ctx, row, e) })
 }
 
-func (x patientIndex) Query(ctx context.Context, row bucket.Row, from, to int64) (entries []bucket.Entry, err error) {
+func (x patientIndex) Query(ctx context.Context, row index.Row, from, to int64) (entries []index.Entry, err error) {
 	err = x.patience.wait(ctx, func() (err error) {
 		entries, err = x.Index.Query(ctx, row, from, to)
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -41,18 +41,18 @@ func (p *pace5) take() error {
 
 // pacedIndex is an index of five provisioned units of each kind.
 type pacedIndex struct {
-	bucket.Index
+	index.Index
 	reads, writes pace5
 }
 
-func (x *pacedIndex) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+func (x *pacedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err := x.writes.take(); err != nil {
 		return err
 	}
 	return x.Index.Put(ctx, row, e)
 }
 
-func (x *pacedIndex) Query(ctx context.Context, row bucket.Row, from, to int64) ([]bucket.Entry, error) {
+func (x *pacedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	if err := x.reads.take(); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
@@ -176,7 +177,7 @@ func (s *server) wireCollector() error {
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
 			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
 			Committer: s.store.committer, Flushes: s.flushes(),
-			Stored: func(string, bucket.Entry, int) { s.stored.Add(1) },
+			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
@@ -33,9 +33,9 @@ func TestReadyOnServers(t *testing.T) {
 	dynamo, table := servertest.DynamoDBLocal(t)
 	s3, blobs := servertest.VersityGW(t)
 	cacheAt, cache := servertest.Memcached(t)
-	index := fmt.Sprintf("dynamodb://%s:%s@%s/reports", servertest.AccessKey, servertest.SecretKey, strings.TrimPrefix(dynamo, "http://"))
+	idx := fmt.Sprintf("dynamodb://%s:%s@%s/reports", servertest.AccessKey, servertest.SecretKey, strings.TrimPrefix(dynamo, "http://"))
 	objects := fmt.Sprintf("s3://%s:%s@%s/reports", s3.AccessKey, s3.SecretKey, strings.TrimPrefix(s3.Endpoint, "http://"))
-	s := serveWithin(t, append(append(create(t, index, objects), "--cache", "memcached://"+cacheAt, "--tenant-header", scopeHeader), hasty...)...)
+	s := serveWithin(t, append(append(create(t, idx, objects), "--cache", "memcached://"+cacheAt, "--tenant-header", scopeHeader), hasty...)...)
 	ready := s.url + "/readyz"
 	until(t, ready, 200, "ready\n")
 	cache.Kill()
@@ -49,7 +49,7 @@ func TestReadyOnServers(t *testing.T) {
 	eventually(t, func() bool { _, body := fetch(t, ready); return !strings.Contains(body, "blobs: ") }, "blobs are not reachable again")
 	until(t, ready, 503, "index: ")
 	table.Restart() // empty, as that server comes back
-	create(t, index, objects)
+	create(t, idx, objects)
 	cache.Restart()
 	until(t, ready, 200, "ready\n")
 	if code := s.stop(); code != 0 {
@@ -217,7 +217,7 @@ func TestShutdownOfAHungStore(t *testing.T) {
 	t.Parallel()
 	blobs := &deaf{release: make(chan struct{})}
 	defer close(blobs.release)
-	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: blobs}, "--shutdown-timeout", "500ms")
+	s := newServer(t, &store{index: index.NewMemIndex(), authority: blobs}, "--shutdown-timeout", "500ms")
 	if err := s.runner.(*reports.Collector).Add(t.Context(), "a", sample("one", 1), reports.Origin{}); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func (l *reluctant) Close() error {
 // nobody to cut off.
 func TestListenerClosedTwice(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: new(tiered.MemTier)})
+	s := newServer(t, &store{index: index.NewMemIndex(), authority: new(tiered.MemTier)})
 	said := &buffer{}
 	s.log = warnings(said)
 	l := &reluctant{Listener: must1(net.Listen("tcp", "127.0.0.1:0")), accepting: make(chan struct{}), done: make(chan struct{})}

@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/tiered"
 )
 
 // brokenStore refuses every commit.
-type brokenStore struct{ bucket.Committer }
+type brokenStore struct{ index.Committer }
 
-func (brokenStore) Commit(context.Context, bucket.Row, bucket.Entry, []byte) error {
+func (brokenStore) Commit(context.Context, index.Row, index.Entry, []byte) error {
 	return errors.New("disk full")
 }
 
@@ -43,7 +43,7 @@ func newServer(t *testing.T, s *store, args ...string) *server {
 // What cannot be stored in time is named, and makes the command fail.
 func TestServeNamesWhatItLoses(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &store{index: bucket.NewMemIndex(), authority: new(tiered.MemTier), committer: brokenStore{}},
+	s := newServer(t, &store{index: index.NewMemIndex(), authority: new(tiered.MemTier), committer: brokenStore{}},
 		"--shutdown-timeout", "2s")
 	for _, tenant := range []string{"a", "b"} {
 		if err := s.runner.(*reports.Collector).Add(t.Context(), tenant, sample("one", 1), reports.Origin{}); err != nil {

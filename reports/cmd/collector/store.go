@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -17,15 +18,15 @@ import (
 
 // store is where a collector's entries and blobs are.
 type store struct {
-	index     bucket.Index
+	index     index.Index
 	authority tiered.Tier
-	committer bucket.Committer // nil where entries and blobs are apart
-	caches    []tiered.Cache   // before the authority
+	committer index.Committer // nil where entries and blobs are apart
+	caches    []tiered.Cache  // before the authority
 	// entries returns a tenant's entries of any range at little cost.
-	entries func(ctx context.Context, tenant string, from, to int64) iter.Seq2[bucket.Entry, error]
+	entries func(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
 	// rows returns the rows of tenants, of all without any, that may have
 	// entries in [from, to).
-	rows      func(ctx context.Context, tenants []string, from, to int64) ([]bucket.Row, error)
+	rows      func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error)
 	retention time.Duration // what is older need not be put; 0 for none
 	close     func() error
 }
@@ -45,8 +46,8 @@ func openStore(dir string, opts *local.Options) (*store, error) {
 
 // directoryRows returns the rows of an embedded store, all of which have
 // entries. It reads the entries, which costs little there.
-func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, from, to int64) ([]bucket.Row, error) {
-	return func(ctx context.Context, tenants []string, from, to int64) (rows []bucket.Row, err error) {
+func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error) {
+	return func(ctx context.Context, tenants []string, from, to int64) (rows []index.Row, err error) {
 		if len(tenants) == 0 {
 			if tenants, err = db.Tenants(ctx); err != nil {
 				return nil, err
@@ -57,7 +58,7 @@ func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, fro
 				if err != nil {
 					return nil, err
 				}
-				if row := bucket.RowAt(tenant, e.Time); len(rows) == 0 || rows[len(rows)-1] != row {
+				if row := index.RowAt(tenant, e.Time); len(rows) == 0 || rows[len(rows)-1] != row {
 					rows = append(rows, row)
 				}
 			}
@@ -67,10 +68,10 @@ func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, fro
 }
 
 // commit stores a blob and makes it discoverable, in this order. When the key
-// or the instant is taken it returns bucket.ErrExists; after any error but
+// or the instant is taken it returns index.ErrExists; after any error but
 // that one the blob may be stored, and after ErrExists too where entries and
 // blobs are apart.
-func (s *store) commit(ctx context.Context, row bucket.Row, e bucket.Entry, blob []byte) error {
+func (s *store) commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	if s.committer != nil {
 		return s.committer.Commit(ctx, row, e, blob)
 	}

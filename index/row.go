@@ -1,4 +1,4 @@
-package bucket
+package index
 
 import (
 	"crypto/md5"
@@ -22,7 +22,7 @@ type Row struct {
 
 // RowAt returns the row that holds the instant t, in Unix nanoseconds.
 func RowAt(tenant string, t int64) Row {
-	return Row{Tenant: tenant, Hour: floor(t, hour)}
+	return Row{Tenant: tenant, Hour: Floor(t, hour)}
 }
 
 // Rows returns the rows that [from, to) touches, in order; none when
@@ -32,8 +32,8 @@ func Rows(tenant string, from, to int64) iter.Seq[Row] {
 		if to <= from {
 			return
 		}
-		last := floor(to-1, hour)
-		for h := floor(from, hour); h <= last; h++ {
+		last := Floor(to-1, hour)
+		for h := Floor(from, hour); h <= last; h++ {
 			if !yield(Row{tenant, h}) {
 				return
 			}
@@ -129,8 +129,8 @@ func (e *TenantError) Error() string {
 	return fmt.Sprintf("tenant id %.80q: %s", e.Tenant, e.Reason)
 }
 
-// floor returns the greatest n with n·unit ≤ t, also for t before the epoch.
-func floor(t, unit int64) int64 {
+// Floor returns the greatest n with n·unit ≤ t, also for t before the epoch.
+func Floor(t, unit int64) int64 {
 	n := t / unit
 	if t%unit < 0 {
 		n--

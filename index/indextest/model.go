@@ -12,7 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // rounds gives every random case rows of its own, also when several tests of
@@ -21,19 +21,19 @@ var rounds atomic.Int64
 
 // model is what the index should hold, in the plainest form.
 type model struct {
-	index bucket.Index
-	rows  [2]bucket.Row
+	index index.Index
+	rows  [2]index.Row
 	held  [2]map[int64]string
 }
 
 // testRandomOperations compares the index with a map after random puts and
 // queries on few instants of two neighbouring rows.
-func testRandomOperations(t *testing.T, x bucket.Index) {
+func testRandomOperations(t *testing.T, x index.Index) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{index: x}
 		tenant := fmt.Sprintf("random-%d", rounds.Add(1))
 		for i := range m.rows {
-			m.rows[i] = bucket.Row{Tenant: tenant, Hour: int64(i) - 1}
+			m.rows[i] = index.Row{Tenant: tenant, Hour: int64(i) - 1}
 			m.held[i] = make(map[int64]string)
 		}
 		for range rapid.IntRange(1, 12).Draw(rt, "operations") {
@@ -54,10 +54,10 @@ func (m *model) step(rt *rapid.T) {
 		expect(rt, m.index, m.rows[r], from, to, m.find(r, from, to))
 		return
 	}
-	e := bucket.Entry{Time: m.rows[r].Start() + near.Draw(rt, "instant"), Key: rapid.StringMatching("[a-c]").Draw(rt, "key")}
+	e := index.Entry{Time: m.rows[r].Start() + near.Draw(rt, "instant"), Key: rapid.StringMatching("[a-c]").Draw(rt, "key")}
 	err := m.index.Put(context.Background(), m.rows[r], e)
 	if _, taken := m.held[r][e.Time]; taken {
-		if !errors.Is(err, bucket.ErrExists) {
+		if !errors.Is(err, index.ErrExists) {
 			rt.Fatalf("put of the taken instant %d: got error %v, want ErrExists", e.Time, err)
 		}
 		return
@@ -69,10 +69,10 @@ func (m *model) step(rt *rapid.T) {
 }
 
 // find answers a query from the map.
-func (m *model) find(r int, from, to int64) (entries []bucket.Entry) {
+func (m *model) find(r int, from, to int64) (entries []index.Entry) {
 	for _, t := range slices.Sorted(maps.Keys(m.held[r])) {
 		if t >= from && t < to {
-			entries = append(entries, bucket.Entry{Time: t, Key: m.held[r][t]})
+			entries = append(entries, index.Entry{Time: t, Key: m.held[r][t]})
 		}
 	}
 	return entries

@@ -1,22 +1,33 @@
-package bucket
+package index
 
 import (
 	"context"
-	"io/fs"
 	"iter"
+
+	"github.com/timeblob/timeblob/blob"
 )
 
-// Entry is one blob's place in the index.
+// Entry names one blob in the index, with what is known of it. Two entries of
+// a row with the same Time and Key are the same entry: an entry that an older
+// version wrote has no size and no sum.
 type Entry struct {
-	Time int64  // the instant, Unix nanoseconds
-	Key  string // the blob's key
+	Time int64    // the instant, Unix nanoseconds
+	Key  string   // the blob's key
+	Size int64    // the blob's length in bytes; 0 when it is unknown
+	Sum  blob.Sum // the sum of the blob's bytes; zero when it is unknown
 }
+
+// Ref returns the entry's blob.
+func (e Entry) Ref() blob.Ref { return blob.Ref{Key: e.Key, Size: e.Size, Sum: e.Sum} }
+
+// Same reports whether both name the same instant and key.
+func (e Entry) Same(other Entry) bool { return e.Time == other.Time && e.Key == other.Key }
 
 // ErrExists is returned by Index.Put when the instant is taken, and by
 // Blobs.Put and Committer.Commit when the key is. It is fs.ErrExist, so that
 // drivers that import nothing of ours can return it too; compare with
 // errors.Is.
-var ErrExists = fs.ErrExist
+var ErrExists = blob.ErrExists
 
 // Index finds the entries of a row. An index is safe for any number of
 // goroutines and processes; indextest.Run checks all that is said here.
@@ -51,21 +62,4 @@ type Committer interface {
 	// nil only when they will survive a crash. When the instant or the key is
 	// taken it changes nothing and returns ErrExists.
 	Commit(ctx context.Context, row Row, e Entry, blob []byte) error
-}
-
-// Blobs holds values by key; tiered.Store satisfies it. It is safe for any
-// number of goroutines.
-type Blobs[T any] interface {
-	// Get returns the values of the keys that exist; a key that does not is
-	// absent from the map. A key that cannot be read is an error that names
-	// it, and the map holds the others. Values are shared: nobody may change
-	// them.
-	Get(ctx context.Context, keys []string) (map[string]T, error)
-
-	// Encode returns the blob of a value.
-	Encode(v T) ([]byte, error)
-
-	// Put stores a blob under a key that is not taken; ErrExists when it is.
-	// When Put returns any other error the blob may or may not be stored.
-	Put(ctx context.Context, key string, blob []byte) error
 }

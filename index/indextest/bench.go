@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // RunBenchmarks measures puts, alone and 16 at a time, and queries of 15 s, of
 // a minute and of a whole row that holds an entry every 3 s. It opens an index
 // for each, which must be empty.
-func RunBenchmarks(b *testing.B, open func(b *testing.B) bucket.Index) {
+func RunBenchmarks(b *testing.B, open func(b *testing.B) index.Index) {
 	b.Run("Put", func(b *testing.B) { benchmarkPut(b, open(b)) })
 	b.Run("PutParallel", func(b *testing.B) { benchmarkPutParallel(b, open(b)) })
 	for _, window := range []time.Duration{15 * time.Second, time.Minute, time.Hour} {
@@ -20,19 +20,19 @@ func RunBenchmarks(b *testing.B, open func(b *testing.B) bucket.Index) {
 	}
 }
 
-func benchmarkPut(b *testing.B, x bucket.Index) {
+func benchmarkPut(b *testing.B, x index.Index) {
 	b.ReportAllocs()
 	t := rowOf("bench").Start()
 	for b.Loop() {
 		t += int64(3 * time.Second)
-		row := bucket.RowAt("bench", t)
+		row := index.RowAt("bench", t)
 		if err := x.Put(b.Context(), row, entryAt(row, t)); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func benchmarkPutParallel(b *testing.B, x bucket.Index) {
+func benchmarkPutParallel(b *testing.B, x index.Index) {
 	b.ReportAllocs()
 	var last atomic.Int64
 	last.Store(rowOf("bench").Start())
@@ -40,7 +40,7 @@ func benchmarkPutParallel(b *testing.B, x bucket.Index) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			t := last.Add(int64(3 * time.Second))
-			row := bucket.RowAt("bench", t)
+			row := index.RowAt("bench", t)
 			if err := x.Put(b.Context(), row, entryAt(row, t)); err != nil {
 				b.Error(err)
 				return
@@ -49,10 +49,10 @@ func benchmarkPutParallel(b *testing.B, x bucket.Index) {
 	})
 }
 
-func benchmarkQuery(b *testing.B, x bucket.Index, window time.Duration) {
+func benchmarkQuery(b *testing.B, x index.Index, window time.Duration) {
 	b.ReportAllocs()
 	row := rowOf("bench")
-	entries := make([]bucket.Entry, 1200)
+	entries := make([]index.Entry, 1200)
 	for i := range entries {
 		entries[i] = entryAt(row, row.Start()+int64(i)*int64(3*time.Second))
 	}

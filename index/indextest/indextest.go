@@ -1,4 +1,4 @@
-// Package indextest checks that a bucket.Index keeps its promises, measures
+// Package indextest checks that a index.Index keeps its promises, measures
 // it, and breaks it on purpose for the tests of its callers.
 package indextest
 
@@ -15,20 +15,20 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // patience bounds every single test, so that an index that hangs fails it.
 const patience = 2 * time.Minute
 
-// Run checks every promise of bucket.Index in parallel subtests. It calls open
+// Run checks every promise of index.Index in parallel subtests. It calls open
 // once, which must return an empty index and may leave closing it to
 // t.Cleanup. It makes some 2 000 operations of which about a third wait for
 // each other, so that a store over HTTP with 5 ms a put takes a few seconds.
 // RunLarge checks rows that do not fit one page of a store.
-func Run(t *testing.T, open func(t *testing.T) bucket.Index) {
-	index := open(t)
-	for name, test := range map[string]func(*testing.T, bucket.Index){
+func Run(t *testing.T, open func(t *testing.T) index.Index) {
+	idx := open(t)
+	for name, test := range map[string]func(*testing.T, index.Index){
 		"Order":            testOrder,
 		"OrderOfDigits":    testOrderOfDigits,
 		"Bounds":           testBounds,
@@ -48,22 +48,22 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Index) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, index)
+			test(t, idx)
 		})
 	}
 }
 
 // rowOf returns a row that belongs to the test named tenant.
-func rowOf(tenant string) bucket.Row {
-	return bucket.Row{Tenant: "t." + tenant, Hour: 472222}
+func rowOf(tenant string) index.Row {
+	return index.Row{Tenant: "t." + tenant, Hour: 472222}
 }
 
 // entryAt returns the entry a collector would write at instant t.
-func entryAt(row bucket.Row, t int64) bucket.Entry {
-	return bucket.Entry{Time: t, Key: row.BlobKey(t)}
+func entryAt(row index.Row, t int64) index.Entry {
+	return index.Entry{Time: t, Key: row.BlobKey(t)}
 }
 
-func put(t rapid.TB, x bucket.Index, row bucket.Row, e bucket.Entry) {
+func put(t rapid.TB, x index.Index, row index.Row, e index.Entry) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -72,7 +72,7 @@ func put(t rapid.TB, x bucket.Index, row bucket.Row, e bucket.Entry) {
 	}
 }
 
-func query(t rapid.TB, x bucket.Index, row bucket.Row, from, to int64) []bucket.Entry {
+func query(t rapid.TB, x index.Index, row index.Row, from, to int64) []index.Entry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -84,7 +84,7 @@ func query(t rapid.TB, x bucket.Index, row bucket.Row, from, to int64) []bucket.
 }
 
 // expect fails unless a query of [from, to) finds exactly want.
-func expect(t rapid.TB, x bucket.Index, row bucket.Row, from, to int64, want []bucket.Entry) {
+func expect(t rapid.TB, x index.Index, row index.Row, from, to int64, want []index.Entry) {
 	t.Helper()
 	got := query(t, x, row, from, to)
 	if slices.Equal(got, want) {
@@ -97,16 +97,16 @@ func expect(t rapid.TB, x bucket.Index, row bucket.Row, from, to int64, want []b
 }
 
 // expectAll fails unless want is all that the row holds.
-func expectAll(t rapid.TB, x bucket.Index, row bucket.Row, want []bucket.Entry) {
+func expectAll(t rapid.TB, x index.Index, row index.Row, want []index.Entry) {
 	t.Helper()
 	expect(t, x, row, math.MinInt64, math.MaxInt64, want)
 }
 
 // fill puts an entry at each instant, in random order, and returns them
 // ascending.
-func fill(t rapid.TB, x bucket.Index, row bucket.Row, instants ...int64) []bucket.Entry {
+func fill(t rapid.TB, x index.Index, row index.Row, instants ...int64) []index.Entry {
 	t.Helper()
-	entries := make([]bucket.Entry, len(instants))
+	entries := make([]index.Entry, len(instants))
 	for i, n := range rand.Perm(len(instants)) {
 		entries[i] = entryAt(row, instants[n])
 		put(t, x, row, entries[i])
@@ -115,9 +115,9 @@ func fill(t rapid.TB, x bucket.Index, row bucket.Row, instants ...int64) []bucke
 	return entries
 }
 
-func byTime(a, b bucket.Entry) int { return cmp.Compare(a.Time, b.Time) }
+func byTime(a, b index.Entry) int { return cmp.Compare(a.Time, b.Time) }
 
-func testOrder(t *testing.T, x bucket.Index) {
+func testOrder(t *testing.T, x index.Index) {
 	row := rowOf("order")
 	instants := make([]int64, 40)
 	for i := range instants {
@@ -127,23 +127,23 @@ func testOrder(t *testing.T, x bucket.Index) {
 }
 
 // testOrderOfDigits tells numbers from their decimal digits.
-func testOrderOfDigits(t *testing.T, x bucket.Index) {
-	after := bucket.RowAt("t.digits", 0)
+func testOrderOfDigits(t *testing.T, x index.Index) {
+	after := index.RowAt("t.digits", 0)
 	expectAll(t, x, after, fill(t, x, after, 0, 1, 2, 9, 10, 11, 99, 100, 1e9))
-	before := bucket.RowAt("t.digits", -1)
+	before := index.RowAt("t.digits", -1)
 	want := fill(t, x, before, -1, -2, -9, -10, -11, -99, -100, -1e9)
 	expectAll(t, x, before, want)
 	expect(t, x, before, -10, -1, want[4:7])
 }
 
-func testBounds(t *testing.T, x bucket.Index) {
+func testBounds(t *testing.T, x index.Index) {
 	row := rowOf("bounds")
 	a, z := row.Start(), row.End()-1
 	m := a + int64(30*time.Minute)
 	e := fill(t, x, row, a, m, m+1, m+2, z)
 	for name, c := range map[string]struct {
 		from, to int64
-		want     []bucket.Entry
+		want     []index.Entry
 	}{
 		"exactly the row":         {a, z + 1, e},
 		"beyond the row":          {a - 1e15, z + 1e15, e},
@@ -170,18 +170,18 @@ func testBounds(t *testing.T, x bucket.Index) {
 }
 
 // testExtremes uses the first and the last instants that a range can hold.
-func testExtremes(t *testing.T, x bucket.Index) {
-	first := bucket.RowAt("t.extremes", math.MinInt64)
+func testExtremes(t *testing.T, x index.Index) {
+	first := index.RowAt("t.extremes", math.MinInt64)
 	e := fill(t, x, first, math.MinInt64, math.MinInt64+1)
 	expectAll(t, x, first, e)
 	expect(t, x, first, math.MinInt64, math.MinInt64+1, e[:1])
-	last := bucket.RowAt("t.extremes", math.MaxInt64)
+	last := index.RowAt("t.extremes", math.MaxInt64)
 	e = fill(t, x, last, math.MaxInt64-2, math.MaxInt64-1)
 	expectAll(t, x, last, e)
 	expect(t, x, last, math.MaxInt64-1, math.MaxInt64, e[1:])
 }
 
-func testEmptyRow(t *testing.T, x bucket.Index) {
+func testEmptyRow(t *testing.T, x index.Index) {
 	row := rowOf("nothing")
 	expectAll(t, x, row, nil)
 	expect(t, x, row, row.Start(), row.Start(), nil)
@@ -189,12 +189,12 @@ func testEmptyRow(t *testing.T, x bucket.Index) {
 
 // testRowsApart uses tenants that begin, end or sort like others, and pairs of
 // rows that have one Row.Key.
-func testRowsApart(t *testing.T, x bucket.Index) {
-	rows := []bucket.Row{{Tenant: "a-", Hour: 5}, {Tenant: "a", Hour: -5}, {Tenant: "-", Hour: 7}, {Tenant: "", Hour: -7}}
+func testRowsApart(t *testing.T, x index.Index) {
+	rows := []index.Row{{Tenant: "a-", Hour: 5}, {Tenant: "a", Hour: -5}, {Tenant: "-", Hour: 7}, {Tenant: "", Hour: -7}}
 	for _, tenant := range []string{"", "a", "ab", "abc", "a-", "a.", "a_", "A", "a0", "-", "--", ".", "_", "a-472223", strings.Repeat("a", 64)} {
-		rows = append(rows, bucket.Row{Tenant: tenant, Hour: 472223}, bucket.Row{Tenant: tenant, Hour: -1})
+		rows = append(rows, index.Row{Tenant: tenant, Hour: 472223}, index.Row{Tenant: tenant, Hour: -1})
 	}
-	want := make(map[bucket.Row][]bucket.Entry)
+	want := make(map[index.Row][]index.Entry)
 	for _, row := range rows {
 		want[row] = fill(t, x, row, row.Start()+17, row.Start()+18)
 	}
@@ -204,45 +204,45 @@ func testRowsApart(t *testing.T, x bucket.Index) {
 }
 
 // testHoursApart puts entries on both sides of the edges of hours.
-func testHoursApart(t *testing.T, x bucket.Index) {
+func testHoursApart(t *testing.T, x index.Index) {
 	for _, hour := range []int64{-2, -1, 0, 1, 472221, 472222} {
-		row := bucket.Row{Tenant: "t.hours", Hour: hour}
+		row := index.Row{Tenant: "t.hours", Hour: hour}
 		fill(t, x, row, row.Start(), row.End()-1)
 	}
 	for _, hour := range []int64{-2, -1, 0, 1, 472221, 472222} {
-		row := bucket.Row{Tenant: "t.hours", Hour: hour}
-		expectAll(t, x, row, []bucket.Entry{entryAt(row, row.Start()), entryAt(row, row.End()-1)})
+		row := index.Row{Tenant: "t.hours", Hour: hour}
+		expectAll(t, x, row, []index.Entry{entryAt(row, row.Start()), entryAt(row, row.End()-1)})
 	}
-	expectAll(t, x, bucket.Row{Tenant: "t.hours", Hour: -3}, nil)
-	expectAll(t, x, bucket.Row{Tenant: "t.hours", Hour: 2}, nil)
+	expectAll(t, x, index.Row{Tenant: "t.hours", Hour: -3}, nil)
+	expectAll(t, x, index.Row{Tenant: "t.hours", Hour: 2}, nil)
 }
 
-func testTaken(t *testing.T, x bucket.Index) {
+func testTaken(t *testing.T, x index.Index) {
 	row := rowOf("taken")
 	first := entryAt(row, row.Start()+5)
 	put(t, x, row, first)
 	for _, key := range []string{first.Key, "another/1", "a", strings.Repeat("z", 200)} {
-		err := x.Put(t.Context(), row, bucket.Entry{Time: first.Time, Key: key})
-		if !errors.Is(err, bucket.ErrExists) {
+		err := x.Put(t.Context(), row, index.Entry{Time: first.Time, Key: key})
+		if !errors.Is(err, index.ErrExists) {
 			t.Errorf("second put of an instant, key %.20q: got error %v, want ErrExists", key, err)
 		}
-		expectAll(t, x, row, []bucket.Entry{first})
+		expectAll(t, x, row, []index.Entry{first})
 	}
 	other := rowOf("taken.by.another")
-	put(t, x, other, bucket.Entry{Time: first.Time, Key: first.Key})
-	expectAll(t, x, other, []bucket.Entry{first})
+	put(t, x, other, index.Entry{Time: first.Time, Key: first.Key})
+	expectAll(t, x, other, []index.Entry{first})
 }
 
-func testReadYourWrites(t *testing.T, x bucket.Index) {
+func testReadYourWrites(t *testing.T, x index.Index) {
 	row := rowOf("reads")
 	for i := range int64(60) {
 		e := entryAt(row, row.Start()+i*int64(time.Minute))
 		put(t, x, row, e)
-		expect(t, x, row, e.Time, e.Time+1, []bucket.Entry{e})
+		expect(t, x, row, e.Time, e.Time+1, []index.Entry{e})
 	}
 }
 
-func testCancelled(t *testing.T, x bucket.Index) {
+func testCancelled(t *testing.T, x index.Index) {
 	row := rowOf("cancelled")
 	e := entryAt(row, row.Start())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -253,29 +253,29 @@ func testCancelled(t *testing.T, x bucket.Index) {
 	if _, err := x.Query(ctx, row, row.Start(), row.End()); !errors.Is(err, context.Canceled) {
 		t.Errorf("query with a cancelled context: got error %v, want context.Canceled", err)
 	}
-	if err := x.Put(t.Context(), row, e); err != nil && !errors.Is(err, bucket.ErrExists) {
+	if err := x.Put(t.Context(), row, e); err != nil && !errors.Is(err, index.ErrExists) {
 		t.Errorf("put after a cancelled one: %v", err)
 	}
-	expectAll(t, x, row, []bucket.Entry{e})
+	expectAll(t, x, row, []index.Entry{e})
 }
 
-func testSliceIsCallers(t *testing.T, x bucket.Index) {
+func testSliceIsCallers(t *testing.T, x index.Index) {
 	row := rowOf("slices")
 	want := fill(t, x, row, row.Start()+1, row.Start()+2, row.Start()+3)
 	got := query(t, x, row, row.Start(), row.End()-1)
-	clear(append(got[:1], bucket.Entry{Time: 9, Key: "scribble"}))
+	clear(append(got[:1], index.Entry{Time: 9, Key: "scribble"}))
 	clear(got)
 	expectAll(t, x, row, want)
 }
 
 // testKeys uses keys of any valid UTF-8, up to 1 kB.
-func testKeys(t *testing.T, x bucket.Index) {
+func testKeys(t *testing.T, x index.Index) {
 	row := rowOf("keys")
 	keys := []string{"k", "with space", "per%cent/слэш", "line\nbreak", `"quoted\`, "123", "true",
 		strings.Repeat("0123456789abcdef", 64), strings.Repeat("é", 512)}
-	var want []bucket.Entry
+	var want []index.Entry
 	for i, key := range keys {
-		want = append(want, bucket.Entry{Time: row.Start() + int64(i), Key: key})
+		want = append(want, index.Entry{Time: row.Start() + int64(i), Key: key})
 		put(t, x, row, want[i])
 	}
 	expectAll(t, x, row, want)

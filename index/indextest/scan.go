@@ -7,21 +7,21 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
-// testScan checks an index that is a bucket.Scanner as well against what
+// testScan checks an index that is a index.Scanner as well against what
 // Query returns, row by row.
-func testScan(t *testing.T, index bucket.Index) {
-	scanner, ok := index.(bucket.Scanner)
+func testScan(t *testing.T, idx index.Index) {
+	scanner, ok := idx.(index.Scanner)
 	if !ok {
 		return // it need not be one
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	const from, to = -3 * hour, 2000 * hour
-	want := scatter(ctx, t, index, "t.scan", from, to)
-	scatter(ctx, t, index, "t.scan2", from, to)
+	want := scatter(ctx, t, idx, "t.scan", from, to)
+	scatter(ctx, t, idx, "t.scan2", from, to)
 	for range 20 {
 		a, b := from+rand.Int64N(to-from), from+rand.Int64N(to-from)
 		got := scan(ctx, t, scanner, "t.scan", a, b)
@@ -43,12 +43,12 @@ func testScan(t *testing.T, index bucket.Index) {
 const hour = int64(3_600_000_000_000)
 
 // scatter puts entries into few of many rows and returns them in order.
-func scatter(ctx context.Context, t *testing.T, index bucket.Index, tenant string, from, to int64) (all []bucket.Entry) {
+func scatter(ctx context.Context, t *testing.T, idx index.Index, tenant string, from, to int64) (all []index.Entry) {
 	for range 40 {
 		at := from + rand.Int64N(to-from)
-		row := bucket.RowAt(tenant, at)
-		e := bucket.Entry{Time: at, Key: row.BlobKey(at)}
-		if err := index.Put(ctx, row, e); err != nil {
+		row := index.RowAt(tenant, at)
+		e := index.Entry{Time: at, Key: row.BlobKey(at)}
+		if err := idx.Put(ctx, row, e); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, e)
@@ -57,8 +57,8 @@ func scatter(ctx context.Context, t *testing.T, index bucket.Index, tenant strin
 	return all
 }
 
-func scan(ctx context.Context, t *testing.T, index bucket.Scanner, tenant string, from, to int64) (all []bucket.Entry) {
-	for e, err := range index.Scan(ctx, tenant, from, to) {
+func scan(ctx context.Context, t *testing.T, idx index.Scanner, tenant string, from, to int64) (all []index.Entry) {
+	for e, err := range idx.Scan(ctx, tenant, from, to) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func scan(ctx context.Context, t *testing.T, index bucket.Scanner, tenant string
 	return all
 }
 
-func between(all []bucket.Entry, from, to int64) (some []bucket.Entry) {
+func between(all []index.Entry, from, to int64) (some []index.Entry) {
 	for _, e := range all {
 		if e.Time >= from && e.Time < to {
 			some = append(some, e)

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // largeRow is how many entries RunLarge puts into one row: at some 90 bytes
@@ -15,10 +15,10 @@ const largeRow = 12_000
 
 // RunLarge checks that a row of 12 000 entries, more than 1 MB, is found whole
 // and in part. It makes that many puts, 32 at a time.
-func RunLarge(t *testing.T, open func(t *testing.T) bucket.Index) {
+func RunLarge(t *testing.T, open func(t *testing.T) index.Index) {
 	x := open(t)
 	row := rowOf("large")
-	entries := make([]bucket.Entry, largeRow)
+	entries := make([]index.Entry, largeRow)
 	for i := range entries {
 		entries[i] = entryAt(row, row.Start()+int64(i)*int64(300*time.Millisecond))
 	}
@@ -33,7 +33,7 @@ func RunLarge(t *testing.T, open func(t *testing.T) bucket.Index) {
 }
 
 // putAll puts entries, 32 at a time.
-func putAll(t testing.TB, x bucket.Index, row bucket.Row, entries []bucket.Entry) error {
+func putAll(t testing.TB, x index.Index, row index.Row, entries []index.Entry) error {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(32)
 	for _, e := range entries {

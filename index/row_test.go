@@ -1,4 +1,4 @@
-package bucket
+package index
 
 import (
 	"errors"
@@ -35,8 +35,8 @@ func TestFloor(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		instant, unit := anyInstant().Draw(t, "t"), rapid.Int64Range(1, math.MaxInt64).Draw(t, "unit")
-		if got, want := floor(instant, unit), bigFloor(instant, unit); got != want {
-			t.Fatalf("floor(%d, %d) = %d, want %d", instant, unit, got, want)
+		if got, want := Floor(instant, unit), bigFloor(instant, unit); got != want {
+			t.Fatalf("Floor(%d, %d) = %d, want %d", instant, unit, got, want)
 		}
 	})
 }

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // testOneWins lets many put different keys on the same instants at once.
-func testOneWins(t *testing.T, x bucket.Index) {
+func testOneWins(t *testing.T, x index.Index) {
 	const instants, rivals = 12, 16
 	row := rowOf("race")
 	var won [instants][]string
@@ -29,16 +29,16 @@ func testOneWins(t *testing.T, x bucket.Index) {
 }
 
 // race returns the keys of which the put was acknowledged; one is right.
-func race(t *testing.T, x bucket.Index, row bucket.Row, instant int64, rivals int) (won []string) {
+func race(t *testing.T, x index.Index, row index.Row, instant int64, rivals int) (won []string) {
 	var mu sync.Mutex
 	var start, done sync.WaitGroup
 	start.Add(1)
 	for r := range rivals {
 		done.Go(func() {
 			start.Wait()
-			e := bucket.Entry{Time: instant, Key: "rival/" + strconv.Itoa(r)}
+			e := index.Entry{Time: instant, Key: "rival/" + strconv.Itoa(r)}
 			err := x.Put(t.Context(), row, e)
-			if err != nil && !errors.Is(err, bucket.ErrExists) {
+			if err != nil && !errors.Is(err, index.ErrExists) {
 				t.Errorf("put of %d by rival %d: got error %v, want none or ErrExists", instant, r, err)
 			}
 			if err == nil {
@@ -58,7 +58,7 @@ func race(t *testing.T, x bucket.Index, row bucket.Row, instant int64, rivals in
 
 // testReadersWriters checks, while a row is written, that a query finds every
 // entry that was acknowledged before it began, in order, and nothing twice.
-func testReadersWriters(t *testing.T, x bucket.Index) {
+func testReadersWriters(t *testing.T, x index.Index) {
 	const writers, each = 4, 50
 	b := &busyRow{index: x, row: rowOf("busy"), acknowledged: make([]atomic.Int64, writers)}
 	var writing, reading sync.WaitGroup
@@ -78,8 +78,8 @@ func testReadersWriters(t *testing.T, x bucket.Index) {
 
 // busyRow is a row that several write at once.
 type busyRow struct {
-	index        bucket.Index
-	row          bucket.Row
+	index        index.Index
+	row          index.Row
 	acknowledged []atomic.Int64 // how many of each writer's puts
 	finished     atomic.Bool
 }
@@ -119,7 +119,7 @@ func (b *busyRow) read(t *testing.T) {
 }
 
 // checkSeen fails unless got ascends and holds the first n instants.
-func checkSeen(t *testing.T, got []bucket.Entry, instant func(n int) int64, n int) {
+func checkSeen(t *testing.T, got []index.Entry, instant func(n int) int64, n int) {
 	if !slices.IsSortedFunc(got, byTime) {
 		t.Error("entries out of order while others put")
 	}

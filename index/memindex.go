@@ -1,4 +1,4 @@
-package bucket
+package index
 
 import (
 	"cmp"
@@ -41,7 +41,7 @@ func (x *MemIndex) Put(ctx context.Context, row Row, e Entry) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	entries := x.rows[row]
-	i, taken := search(entries, e.Time)
+	i, taken := Search(entries, e.Time)
 	if taken {
 		return ErrExists
 	}
@@ -60,8 +60,8 @@ func (x *MemIndex) Query(ctx context.Context, row Row, from, to int64) ([]Entry,
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	entries := x.rows[row]
-	first, _ := search(entries, from)
-	end, _ := search(entries, to)
+	first, _ := Search(entries, from)
+	end, _ := Search(entries, to)
 	if end <= first {
 		return nil, nil
 	}
@@ -99,8 +99,8 @@ func (x *MemIndex) rowsOf(tenant string) (rows []Row) {
 	return rows
 }
 
-// search returns the place of the instant t among entries in ascending order
+// Search returns the place of the instant t among entries in ascending order
 // of Time, and whether one of them has it.
-func search(entries []Entry, t int64) (place int, taken bool) {
+func Search(entries []Entry, t int64) (place int, taken bool) {
 	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 // Op is one of the two operations of an index.
@@ -20,8 +20,8 @@ const (
 type Call struct {
 	Op    Op
 	N     int // counts the calls of this Op from 1
-	Row   bucket.Row
-	Entry bucket.Entry // what a Put puts; zero for a Query
+	Row   index.Row
+	Entry index.Entry // what a Put puts; zero for a Query
 }
 
 // Fault is what goes wrong with a call, in the order of the fields; the zero
@@ -36,7 +36,7 @@ type Fault struct {
 // Faulty is an index that fails as it is told, for tests of callers. It is
 // safe for any number of goroutines.
 type Faulty struct {
-	index bucket.Index
+	index index.Index
 
 	mu     sync.Mutex // guards what follows
 	decide func(Call) Fault
@@ -44,10 +44,10 @@ type Faulty struct {
 	failed [2]int
 }
 
-var _ bucket.Index = (*Faulty)(nil)
+var _ index.Index = (*Faulty)(nil)
 
 // NewFaulty returns an index that does what index does until Inject is called.
-func NewFaulty(index bucket.Index) *Faulty { return &Faulty{index: index} }
+func NewFaulty(idx index.Index) *Faulty { return &Faulty{index: idx} }
 
 // Inject lets decide choose the fault of every call that starts from now on;
 // nil heals the index. decide is called by one goroutine at a time and must
@@ -83,13 +83,13 @@ func (f *Faulty) Failed(op Op) int {
 	return f.failed[op]
 }
 
-// Put implements bucket.Index.
-func (f *Faulty) Put(ctx context.Context, row bucket.Row, e bucket.Entry) error {
+// Put implements index.Index.
+func (f *Faulty) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	return f.do(ctx, Call{Op: Put, Row: row, Entry: e}, func() error { return f.index.Put(ctx, row, e) })
 }
 
-// Query implements bucket.Index.
-func (f *Faulty) Query(ctx context.Context, row bucket.Row, from, to int64) (found []bucket.Entry, err error) {
+// Query implements index.Index.
+func (f *Faulty) Query(ctx context.Context, row index.Row, from, to int64) (found []index.Entry, err error) {
 	err = f.do(ctx, Call{Op: Query, Row: row}, func() (err error) {
 		found, err = f.index.Query(ctx, row, from, to)
 		return err

@@ -1,0 +1,21 @@
+// Package index finds blobs by tenant and time. It keeps one row an hour for
+// each tenant; a row holds entries, and an entry names a blob.
+//
+// [Index] is what a driver implements: two methods. [Scanner] and [Committer]
+// are optional. [MemIndex] keeps everything in memory. Sibling packages keep
+// an index in a directory (local) or in DynamoDB (dynamoindex). indextest.Run
+// checks a driver.
+//
+// # Format
+//
+// Keys in the stores are those of Weave Scope's multitenant collector, so
+// that both can share tables, buckets and caches. They are frozen.
+//
+//	hour      floor(instant in Unix nanoseconds / 3 600 000 000 000)
+//	row key   <tenant> "-" <hour, decimal>
+//	blob key  <MD5 of the row key, 32 lower-case hex digits> "/" <instant, decimal>
+//
+//	tenant "acme", 2023-11-14T22:13:21.088456789Z:
+//	row key   acme-472222
+//	blob key  01b00ef0afd542a2e90d543c84945e00/1700000001088456789
+package index
