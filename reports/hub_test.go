@@ -221,7 +221,7 @@ func messages(t *testing.T) map[string]message {
 	fat.Topologies[report.Container].Nodes[0].Adjacency = []string{strings.Repeat("x", maxTenantShortcutBytes+1)}
 	empty, invalid := report.New(), report.New()
 	empty.Shortcut, invalid.Shortcut = true, true
-	invalid.Window = 2 * report.MaxWindow
+	invalid.Window = -1
 	return map[string]message{
 		"a shortcut":           {key, encode(t, cut("c")), resultCarried, 1},
 		"an old one":           {keyAt("a", -24*time.Hour), nil, resultAbsent, 0},

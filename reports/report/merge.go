@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -23,7 +24,9 @@ type MergeStats struct {
 // each part holds. Without parts that is the result. A nil part is an error.
 //
 // What is merged how:
-//   - TS: the earliest that is not zero. Window, Sampling: sums. Shortcut: false.
+//   - TS: the earliest that is not zero. Shortcut: false.
+//   - Window, Sampling: sums. A sum stops at the greatest number that the field
+//     holds. A negative window counts as none.
 //   - ID: the hash of the parts' IDs in their order, as Scope names a merge.
 //   - DNS, LegacyDNS: by address, each list the union.
 //   - Shape, tag, label (with its plural), each topology: the kind's default
@@ -101,11 +104,20 @@ var errTooDeep = errors.New("merge reports: children of nodes are nested deeper 
 func mergeHeads(r *Report, parts []*Report) {
 	for _, p := range parts {
 		r.TS = earliest(r.TS, p.TS)
-		r.Window += p.Window
-		r.Sampling.Count += p.Sampling.Count
-		r.Sampling.Total += p.Sampling.Total
+		r.Window = time.Duration(sum(uint64(r.Window), uint64(max(0, p.Window)), math.MaxInt64))
+		r.Sampling.Count = sum(r.Sampling.Count, p.Sampling.Count, math.MaxUint64)
+		r.Sampling.Total = sum(r.Sampling.Total, p.Sampling.Total, math.MaxUint64)
 	}
 	r.ID = mergedID(parts)
+}
+
+// sum returns a + b, or limit if the sum is greater. Neither a nor b is greater
+// than limit.
+func sum(a, b, limit uint64) uint64 {
+	if b > limit-a {
+		return limit
+	}
+	return a + b
 }
 
 // earliest returns the earlier of two times, of which zero ones are unknown.

@@ -10,16 +10,13 @@ import (
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
-// MaxWindow is the longest Window that Validate lets pass. Probes report every
-// few seconds; only merges observe longer, and those are not sent.
-const MaxWindow = 24 * time.Hour
-
 // Validate says why a collector should refuse a report that was sent to it, or
 // made by hand: nil if nothing is wrong. Everything that probes are known to
 // send passes, so it is strict about what would break later and about nothing
 // else:
 //   - TS must be zero or between 1970 and 2262, since keys hold nanoseconds;
-//   - Window must be between 0 and [MaxWindow];
+//   - Window must not be negative. It has no upper limit: merges add windows up,
+//     and a merge may be sent to a collector too;
 //   - nodes must have an ID;
 //   - names that become keys of the answer (IDs, topologies, keys of nodes'
 //     values) must be UTF-8, or JSON could not tell them apart. Values may hold
@@ -64,8 +61,8 @@ func (v validator) head(r *Report) error {
 	switch {
 	case !r.TS.IsZero() && (r.TS.Before(time.Unix(0, 0)) || r.TS.After(last)):
 		return fmt.Errorf("TS %v is not between 1970 and 2262", r.TS)
-	case r.Window < 0 || r.Window > MaxWindow:
-		return fmt.Errorf("the window %v is not between 0 and %v", r.Window, MaxWindow)
+	case r.Window < 0:
+		return fmt.Errorf("the window %v is negative", r.Window)
 	}
 	return cmp.Or(
 		ordered(v, "DNS", r.DNS, (*DNSRecord).Compare),
