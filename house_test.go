@@ -56,7 +56,7 @@ var house = []room{
 	{"reports/report/wire", []string{"reports/report", "reports/report/internal/..."}, nil},
 	{"reports/report/internal/...", []string{}, nil},
 	{"reports/report", []string{"reports/report/internal/..."}, nil},
-	{"reports/cmd/collector", anything, nil},
+	{"reports/cmd/collector/...", anything, nil},
 	{"reports/...", append([]string{"blob", "bucket", "index", "tiered", "reports/..."}, watching...), nil},
 	{"bench/...", anything, nil},
 	{"internal/...", []string{}, nil},
@@ -64,7 +64,7 @@ var house = []room{
 
 // program is the one package that chooses where spans go: all others know
 // OpenTelemetry's API only.
-const program = "reports/cmd/collector"
+const program = "reports/cmd/collector/internal/telemetry"
 
 var spanSinks = []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/..."}
 
@@ -286,7 +286,8 @@ func TestImportRules(t *testing.T) {
 		{"tiered", "go.opentelemetry.io/otel/trace", 1},
 		{"reports", "go.opentelemetry.io/otel/propagation", 0},
 		{"reports", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", 1},
-		{"reports/cmd/collector", "go.opentelemetry.io/otel/sdk/resource", 0},
+		{"reports/cmd/collector/internal/telemetry", "go.opentelemetry.io/otel/sdk/resource", 0},
+		{"reports/cmd/collector", "go.opentelemetry.io/otel/sdk/resource", 1},
 		{"reports/report", module + "internal/tracing", 1},
 		{"index/indextest", module + "tiered", 0},
 		{"bucket/deep", "context", 1},

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -35,22 +37,20 @@ func newBucket(t *testing.T) string {
 // create makes a table and a bucket, and returns the flags that name them.
 func create(t *testing.T, index, blobs string) []string {
 	t.Helper()
-	pl := &place{indexURL: index, blobsURL: blobs, create: true}
-	if err := pl.check(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pl.open(t.Context(), setup{logger: warnings(&buffer{})})
+	pl := must1(stores.Parse(index + "," + blobs))
+	pl.Create = true
+	s, err := pl.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(&buffer{})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"--index", index, "--blobs", blobs}
 }
 
 // onServers makes stores of a table, a bucket and a cache.
-func onServers(dynamo func(testing.TB) string) stores {
+func onServers(dynamo func(testing.TB) string) newStore {
 	return func(t *testing.T) []string {
 		t.Helper()
 		cache, _ := servertest.Memcached(t)

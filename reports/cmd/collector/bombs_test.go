@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
@@ -122,14 +123,14 @@ var bombs = []bomb{
 	{"type: wrong", 400, blob, []string{"Content-Type: text/html", asGzip}},
 	{"type: long", 400, blob, []string{"Content-Type: " + strings.Repeat("x/", 5_000), asGzip}},
 	{"body: over the limit", 413, repeat("", "x", "", 17*mega), []string{asMsgpack}},
-	{"tenant: bad", 400, blob, []string{asMsgpack, asGzip, scopeHeader + ": a/b"}},
+	{"tenant: bad", 400, blob, []string{asMsgpack, asGzip, remote.TenantHeader + ": a/b"}},
 }
 
 // TestBombs: whatever is posted, the answer says in a line what is wrong with
 // it, memory stays bounded, and other tenants are served meanwhile and after.
 func TestBombs(t *testing.T) {
 	t.Parallel()
-	c := startBuilt(t, "--tenant-header", scopeHeader, "--client-timeout", "2s")
+	c := startBuilt(t, "--tenant-header", remote.TenantHeader, "--client-timeout", "2s")
 	idle := c.memory()
 	other := &bystander{url: c.url, body: must1(wire.Codec{}.Encode(sample("bystander", 20)))}
 	stop := other.begin()
@@ -193,7 +194,7 @@ func (c *built) drop(t *testing.T, b bomb) (status int, said string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range append([]string{scopeHeader + ": bomber"}, b.header...) {
+	for _, h := range append([]string{remote.TenantHeader + ": bomber"}, b.header...) {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
 	}
@@ -223,7 +224,7 @@ type rawBomb struct {
 	end        bool   // then nothing more comes
 }
 
-const rawPost = "POST /api/report HTTP/1.1\r\nHost: x\r\n" + asMsgpack + "\r\n" + scopeHeader + ": bomber\r\n"
+const rawPost = "POST /api/report HTTP/1.1\r\nHost: x\r\n" + asMsgpack + "\r\n" + remote.TenantHeader + ": bomber\r\n"
 
 var rawBombs = map[string]rawBomb{
 	"chunks without end":   {413, rawPost + "Transfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 1<<12) + "\r\n", false},

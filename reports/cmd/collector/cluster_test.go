@@ -12,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/internal/dnstest"
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -34,7 +35,7 @@ func newCluster(t *testing.T) *cluster {
 	c.dns.SetA("host.test", [4]byte{127, 0, 0, 1})
 	var bus string
 	bus, c.subjects, c.nats = servertest.MonitoredNATS(t)
-	common := append([]string{"--window", "10m", "--tenant-header", scopeHeader, "--nats", bus},
+	common := append([]string{"--window", "10m", "--tenant-header", remote.TenantHeader, "--nats", bus},
 		onServers(servertest.SharedDynamoDBLocal)(t)...)
 	for range 2 {
 		s := serveAsProcess(t, append(common, "--role", "collector", "--tick", "300ms")...)
@@ -168,7 +169,7 @@ func (c *cluster) missing(t *testing.T) string {
 func (c *cluster) get(t *testing.T, path string) *http.Response {
 	t.Helper()
 	r := must1(http.NewRequestWithContext(t.Context(), http.MethodGet, c.query.url+path, nil))
-	r.Header.Set(scopeHeader, "a")
+	r.Header.Set(remote.TenantHeader, "a")
 	resp := must1(http.DefaultClient.Do(r))
 	resp.Body.Close()
 	return resp
@@ -242,7 +243,7 @@ func (c *cluster) do(t *testing.T, method, url string, body []byte) (*http.Respo
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set(scopeHeader, "a")
+	r.Header.Set(remote.TenantHeader, "a")
 	r.Header.Set("Content-Type", "application/msgpack")
 	r.Header.Set("Content-Encoding", "gzip")
 	return http.DefaultClient.Do(r)
@@ -262,7 +263,7 @@ func TestClusterRefusesHostileTenants(t *testing.T) {
 		for _, at := range []string{c.collectors[0].url + "/api/report", c.query.url + "/api/report", c.query.url + "/api/wait?timeout=1ms"} {
 			for _, method := range []string{"GET", "POST"} {
 				r := must1(http.NewRequestWithContext(t.Context(), method, at, bytes.NewReader(body)))
-				r.Header.Set(scopeHeader, id)
+				r.Header.Set(remote.TenantHeader, id)
 				r.Header.Set("Content-Type", "application/msgpack")
 				r.Header.Set("Content-Encoding", "gzip")
 				resp := must1(http.DefaultClient.Do(r))

@@ -16,6 +16,10 @@ import (
 
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/s3blob"
 )
 
@@ -37,8 +41,8 @@ var (
 
 // copier copies values from a store to another. It is used once.
 type copier struct {
-	p              *process
-	source, target *store
+	p              *cli.Process
+	source, target *stores.Store
 	from, to       int64               // the instants to copy, Unix nanoseconds
 	slots          *semaphore.Weighted // of blobs in memory
 
@@ -48,22 +52,22 @@ type copier struct {
 	copied, present, expired, failed, faults, volume atomic.Int64
 }
 
-func newCopier(p *process, source, target *store, parallel int) *copier {
-	return &copier{p: p, source: source.patient(p), target: target.patient(p), slots: semaphore.NewWeighted(int64(parallel)),
+func newCopier(p *cli.Process, source, target *stores.Store, parallel int) *copier {
+	return &copier{p: p, source: source.Patient(p.Warn), target: target.Patient(p.Warn), slots: semaphore.NewWeighted(int64(parallel)),
 		have: make(map[string]bool)}
 }
 
 // copy copies the tenants' values, all tenants' without any, and says how many.
 func (k *copier) copy(ctx context.Context, tenants []string) error {
 	begin := time.Now()
-	rows, err := k.source.rows(ctx, tenants, k.from, k.to)
+	rows, err := k.source.Rows(ctx, tenants, k.from, k.to)
 	if err != nil {
 		return err
 	}
 	err = k.all(ctx, rows)
-	fmt.Fprint(k.p.stdout, k.tally(time.Since(begin)))
+	fmt.Fprint(k.p.Stdout, k.tally(time.Since(begin)))
 	if n := int(k.failed.Load()); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%s not copied", plural(n, "value")))
+		err = errors.Join(err, fmt.Errorf("%s not copied", human.Plural(n, "value")))
 	}
 	if err == nil {
 		k.warnEmpty(tenants)
@@ -75,25 +79,25 @@ func (k *copier) copy(ctx context.Context, tenants []string) error {
 func (k *copier) warnEmpty(tenants []string) {
 	for _, tenant := range tenants {
 		if !k.have[tenant] {
-			k.p.warn("warning: tenant %q has nothing to copy", tenant)
+			k.p.Warn("warning: tenant %q has nothing to copy", tenant)
 		}
 	}
 }
 
 // tally is what became of the values of a copy.
 func (k *copier) tally(took time.Duration) string {
-	text := fmt.Sprintf("copied %s (%s), %d present", plural(int(k.copied.Load()), "value"),
-		humanBytes(k.volume.Load()), k.present.Load())
+	text := fmt.Sprintf("copied %s (%s), %d present", human.Plural(int(k.copied.Load()), "value"),
+		human.Bytes(k.volume.Load()), k.present.Load())
 	if n := k.expired.Load(); n > 0 {
 		text += fmt.Sprintf(", %d too old for the destination's retention", n)
 	}
-	return text + fmt.Sprintf(", of %s, in %v\n", plural(len(k.have), "tenant"), took.Round(time.Millisecond))
+	return text + fmt.Sprintf(", of %s, in %v\n", human.Plural(len(k.have), "tenant"), took.Round(time.Millisecond))
 }
 
 // all copies rows, some at a time.
 func (k *copier) all(ctx context.Context, rows []index.Row) error {
-	shown := k.p.progress("copy", "hour", len(rows))
-	defer shown.end()
+	shown := terminal.StartProgress(k.p.Stderr, "copy", "hour", len(rows))
+	defer shown.End()
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(copiedRows)
 	for _, row := range rows {
@@ -101,25 +105,25 @@ func (k *copier) all(ctx context.Context, rows []index.Row) error {
 			break
 		}
 		g.Go(func() error {
-			defer shown.add()
+			defer shown.Add()
 			return k.row(running, row)
 		})
 	}
 	err := g.Wait()
 	if ctx.Err() != nil {
-		return errInterrupted
+		return cli.ErrInterrupted
 	}
 	return err
 }
 
 // row copies the entries of a row that the target does not have.
 func (k *copier) row(ctx context.Context, row index.Row) error {
-	entries, err := k.source.index.Query(ctx, row, k.from, k.to)
+	entries, err := k.source.Index.Query(ctx, row, k.from, k.to)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
 	k.note(row.Tenant)
-	there, err := k.target.index.Query(ctx, row, entries[0].Time, entries[len(entries)-1].Time+1)
+	there, err := k.target.Index.Query(ctx, row, entries[0].Time, entries[len(entries)-1].Time+1)
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing [
 			k.present.Add(1)
 		case taken:
 			k.fail(row, e, errTaken)
-		case k.target.outlived(e.Time):
+		case k.target.Outlived(e.Time):
 			k.expired.Add(1)
 		default:
 			missing = append(missing, e)
@@ -163,7 +167,7 @@ func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing [
 
 // value copies the value of an entry, its blob first.
 func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error {
-	found, err := k.source.authority.Get(ctx, []string{e.Key})
+	found, err := k.source.Authority.Get(ctx, []string{e.Key})
 	if err != nil {
 		return err
 	}
@@ -171,7 +175,7 @@ func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error 
 	if !ok {
 		return errNoBlob
 	}
-	err = k.target.commit(ctx, row, e, blob)
+	err = k.target.Commit(ctx, row, e, blob)
 	if errors.Is(err, index.ErrExists) {
 		err = k.complete(ctx, row, e, blob)
 	}
@@ -185,18 +189,18 @@ func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error 
 // complete gives a blob its entry that a copy has stored and, because it was
 // interrupted, not indexed, or that another copy is just storing.
 func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
-	found, err := k.target.authority.Get(ctx, []string{e.Key})
+	found, err := k.target.Authority.Get(ctx, []string{e.Key})
 	if err != nil {
 		return err
 	}
 	if there, ok := found[e.Key]; !ok || !bytes.Equal(there, blob) {
 		return errOther
 	}
-	err = k.target.index.Put(ctx, row, e)
+	err = k.target.Index.Put(ctx, row, e)
 	if !errors.Is(err, index.ErrExists) {
 		return err
 	}
-	entries, err := k.target.index.Query(ctx, row, e.Time, e.Time+1)
+	entries, err := k.target.Index.Query(ctx, row, e.Time, e.Time+1)
 	if err == nil && !slices.Contains(entries, e) {
 		err = errTaken
 	}
@@ -229,5 +233,5 @@ func alone(err error) bool {
 // fail names a value that was not copied.
 func (k *copier) fail(row index.Row, e index.Entry, err error) {
 	k.failed.Add(1)
-	k.p.warn("not copied: tenant %q, instant %d, blob %s: %v", row.Tenant, e.Time, e.Key, err)
+	k.p.Warn("not copied: tenant %q, instant %d, blob %s: %v", row.Tenant, e.Time, e.Key, err)
 }

@@ -8,13 +8,16 @@ import (
 	"strings"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 )
 
-var copyCommand = command{
-	name:  "copy",
-	usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
-	brief: "copies what one store holds to another",
-	about: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
+var copyCommand = cli.Command{
+	Name:  "copy",
+	Usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
+	Brief: "copies what one store holds to another",
+	About: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
 a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
 "collector help serve" says more about URLs. Every value keeps its instant and its key.
 
@@ -23,8 +26,8 @@ already is counted as present and not read. A value whose blob is missing, or wh
 destination, is named; the others are copied, and the exit code is 1. A table of few provisioned units is
 copied at their pace, and whoever else uses it shares them.
 
-` + timeForms,
-	define: func(f *flags) action {
+` + cli.TimeHelp,
+	Define: func(f *cli.Flags) cli.Action {
 		c := &copying{}
 		c.define(f)
 		return c.run
@@ -35,47 +38,47 @@ copied at their pace, and whoever else uses it shares them.
 type copying struct {
 	fromText, toText string
 	create           bool
-	start, end       *instant
+	start, end       *cli.Instant
 	tenants          tenantList
 	parallel         int
 
-	from, to *place
+	from, to *stores.Place
 }
 
-func (c *copying) define(f *flags) {
+func (c *copying) define(f *cli.Flags) {
 	f.StringVar(&c.fromText, "from", "", "the `STORE` to copy from")
 	f.StringVar(&c.toText, "to", "", "the `STORE` to copy to")
 	f.BoolVar(&c.create, "create", false, "make the destination's table and bucket where they are not there")
-	c.start = f.instant("start", "the first `TIME` to copy; the beginning of all without")
-	c.end = f.instant("end", "the `TIME` after the last to copy; the end of all without")
+	c.start = f.Instant("start", "the first `TIME` to copy; the beginning of all without")
+	c.end = f.Instant("end", "the `TIME` after the last to copy; the end of all without")
 	f.Var(&c.tenants, "tenant", "copy only the tenant of an `ID`; repeat it, or separate IDs by commas, for more")
 	f.IntVar(&c.parallel, "parallel", 16, "copy `N` blobs at a time, which are in memory")
-	f.must(c.check)
+	f.Must(c.check)
 }
 
 func (c *copying) check() (err error) {
 	if c.fromText == "" || c.toText == "" {
 		return errors.New("give --from and --to")
 	}
-	if c.from, err = parsePlace(c.fromText); err != nil {
-		return named("--from", err)
+	if c.from, err = stores.Parse(c.fromText); err != nil {
+		return stores.Named("--from", err)
 	}
-	if c.to, err = parsePlace(c.toText); err != nil {
-		return named("--to", err)
+	if c.to, err = stores.Parse(c.toText); err != nil {
+		return stores.Named("--to", err)
 	}
-	if c.create && c.to.embedded() {
+	if c.create && c.to.Embedded() {
 		return errors.New("--create is for tables and buckets: a directory is made when it is not there")
 	}
-	c.to.create = c.create
-	return errors.Join(c.checkSpan(), atLeastOne("parallel", c.parallel))
+	c.to.Create = c.create
+	return errors.Join(c.checkSpan(), cli.AtLeastOne("parallel", c.parallel))
 }
 
 func (c *copying) checkSpan() error {
-	for _, i := range []*instant{c.start, c.end} {
-		if i.text == "" {
+	for _, i := range []*cli.Instant{c.start, c.end} {
+		if i.Text == "" {
 			continue
 		}
-		if err := inRange(i.Time); err != nil {
+		if err := cli.InRange(i.Time); err != nil {
 			return err
 		}
 	}
@@ -89,29 +92,29 @@ func (c *copying) checkSpan() error {
 // is, unless flags say less.
 func (c *copying) span() (from, to int64) {
 	from, to = math.MinInt64, math.MaxInt64
-	if c.start.text != "" {
+	if c.start.Text != "" {
 		from = c.start.UnixNano()
 	}
-	if c.end.text != "" {
+	if c.end.Text != "" {
 		to = c.end.UnixNano()
 	}
 	return from, to
 }
 
-func (c *copying) run(ctx context.Context, p *process, args []string) (err error) {
+func (c *copying) run(ctx context.Context, p *cli.Process, args []string) (err error) {
 	if len(args) > 0 {
-		return usagef("%q is no flag: copy takes no arguments", args[0])
+		return cli.Usagef("%q is no flag: copy takes no arguments", args[0])
 	}
-	source, err := c.from.open(ctx, setup{logger: warnings(p.stderr), existing: true, instead: "stop it"})
+	source, err := c.from.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, source.close()) }()
-	target, err := c.to.open(ctx, setup{logger: warnings(p.stderr), instead: "stop it"})
+	defer func() { err = errors.Join(err, source.Close()) }()
+	target, err := c.to.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Instead: "stop it"})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, target.close()) }()
+	defer func() { err = errors.Join(err, target.Close()) }()
 	k := newCopier(p, source, target, c.parallel)
 	k.from, k.to = c.span()
 	return k.copy(ctx, c.tenants)

@@ -18,6 +18,9 @@ import (
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -142,13 +145,10 @@ func killCopy(t *testing.T, source, idx, blobs string) {
 // of it, and passes on no more than the first so many.
 func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan struct{}) {
 	t.Helper()
-	pl := &place{indexURL: "dynamodb://here:1/none", blobsURL: blobs}
-	if err := pl.check(); err != nil {
-		t.Fatal(err)
-	}
+	host := must1(url.Parse(blobs)).Host
 	begun, n := make(chan struct{}, 10_000), new(atomic.Int64)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(&url.URL{Scheme: "http", Host: pl.bucket.host})
+		r.SetURL(&url.URL{Scheme: "http", Host: host})
 		r.Out.Host = r.In.Host // which is signed
 	}, ErrorHandler: func(http.ResponseWriter, *http.Request, error) {}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -164,17 +164,17 @@ func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan st
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	return strings.Replace(blobs, pl.bucket.host, server.Listener.Addr().String(), 1), begun
+	return strings.Replace(blobs, host, server.Listener.Addr().String(), 1), begun
 }
 
 // The rest copies between stores in memory.
 
 // memory is a store in memory of which entries and blobs are apart.
-func memory(t *testing.T, tenants ...string) *store {
+func memory(t *testing.T, tenants ...string) *stores.Store {
 	t.Helper()
 	idx, authority := index.NewMemIndex(), new(tiered.MemTier)
-	s := &store{index: idx, authority: authority, close: func() error { return nil }}
-	s.rows = func(context.Context, []string, int64, int64) (rows []index.Row, err error) {
+	s := &stores.Store{Index: idx, Authority: authority, Close: func() error { return nil }}
+	s.Rows = func(context.Context, []string, int64, int64) (rows []index.Row, err error) {
 		for _, tenant := range tenants {
 			rows = append(rows, index.RowAt(tenant, 0))
 		}
@@ -190,20 +190,20 @@ func at(tenant string, t int64) (index.Row, index.Entry) {
 }
 
 // fill puts values of that many instants.
-func fill(t *testing.T, s *store, tenant string, n int) {
+func fill(t *testing.T, s *stores.Store, tenant string, n int) {
 	t.Helper()
 	for i := range n {
 		row, e := at(tenant, int64(i))
-		if err := s.commit(t.Context(), row, e, fmt.Append(nil, tenant, i)); err != nil {
+		if err := s.Commit(t.Context(), row, e, fmt.Append(nil, tenant, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // copyAll copies everything and returns the copier, what was said, and the error.
-func copyAll(ctx context.Context, source, target *store) (k *copier, stdout, stderr string, err error) {
+func copyAll(ctx context.Context, source, target *stores.Store) (k *copier, stdout, stderr string, err error) {
 	var out, warned buffer
-	k = newCopier(&process{stdout: &out, stderr: &lockedWriter{w: &warned}}, source, target, 4)
+	k = newCopier(&cli.Process{Stdout: &out, Stderr: terminal.NewWriter(&warned)}, source, target, 4)
 	k.from, k.to = 0, int64(time.Hour)
 	err = k.copy(ctx, nil)
 	return k, out.String(), warned.String(), err
@@ -216,15 +216,15 @@ func TestCopySingleFaults(t *testing.T) {
 	source, target := memory(t, "a"), memory(t)
 	fill(t, source, "a", 10)
 	row, lost := at("a", 10)
-	if err := source.index.Put(t.Context(), row, lost); err != nil {
+	if err := source.Index.Put(t.Context(), row, lost); err != nil {
 		t.Fatal(err)
 	}
 	put := func(i int64, key string, blob string) {
-		if err := target.authority.Put(t.Context(), key, []byte(blob)); err != nil {
+		if err := target.Authority.Put(t.Context(), key, []byte(blob)); err != nil {
 			t.Fatal(err)
 		}
 		if i >= 0 {
-			if err := target.index.Put(t.Context(), row, index.Entry{Time: i, Key: key}); err != nil {
+			if err := target.Index.Put(t.Context(), row, index.Entry{Time: i, Key: key}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -249,11 +249,11 @@ func TestCopySingleFaults(t *testing.T) {
 			t.Errorf("no %q in %s", want, stderr)
 		}
 	}
-	entries, err := target.index.Query(t.Context(), row, 0, 100)
+	entries, err := target.Index.Query(t.Context(), row, 0, 100)
 	if err != nil || len(entries) != 9 || k.failed.Load() != 3 {
 		t.Errorf("%d entries, %v, %d failed", len(entries), err, k.failed.Load())
 	}
-	if _, e := at("a", 4); len(must1(target.authority.Get(t.Context(), []string{e.Key}))) != 0 {
+	if _, e := at("a", 4); len(must1(target.Authority.Get(t.Context(), []string{e.Key}))) != 0 {
 		t.Error("a blob was stored for an instant that is taken")
 	}
 }
@@ -305,8 +305,8 @@ func TestCopyIsBounded(t *testing.T) {
 	for _, tenant := range tenants {
 		fill(t, source, tenant, 10)
 	}
-	tier := &slowTier{Tier: source.authority}
-	source.authority = tier
+	tier := &slowTier{Tier: source.Authority}
+	source.Authority = tier
 	_, stdout, stderr, err := copyAll(t.Context(), source, target)
 	if err != nil || stderr != "" || !strings.HasPrefix(stdout, "copied 120 values") || !strings.Contains(stdout, "of 12 tenants") {
 		t.Errorf("error %v, said %q, %q", err, stdout, stderr)
@@ -321,8 +321,8 @@ func TestCopyGivesUp(t *testing.T) {
 	t.Parallel()
 	source := memory(t, "a")
 	fill(t, source, "a", 500)
-	tier := &slowTier{Tier: source.authority, err: errors.New("disk on fire")}
-	source.authority = tier
+	tier := &slowTier{Tier: source.Authority, err: errors.New("disk on fire")}
+	source.Authority = tier
 	_, stdout, stderr, err := copyAll(t.Context(), source, memory(t))
 	if err == nil || !strings.Contains(err.Error(), "gave up") || !strings.Contains(err.Error(), "values not copied") {
 		t.Errorf("error %v", err)
@@ -340,15 +340,15 @@ func TestCopyCancelled(t *testing.T) {
 	source, target := memory(t, "a", "b"), memory(t)
 	fill(t, source, "a", 100)
 	fill(t, source, "b", 100)
-	tier := &slowTier{Tier: source.authority, during: func(get int64) {
+	tier := &slowTier{Tier: source.Authority, during: func(get int64) {
 		if get == 20 {
 			cancel()
 		}
 	}}
-	source.authority = tier
+	source.Authority = tier
 	k, _, stderr, err := copyAll(ctx, source, target)
 	before := k.copied.Load()
-	if !errors.Is(err, errInterrupted) || stderr != "" || before == 0 || before > 40 {
+	if !errors.Is(err, cli.ErrInterrupted) || stderr != "" || before == 0 || before > 40 {
 		t.Errorf("error %v, %d copied, said %q", err, before, stderr)
 	}
 	k, _, _, err = copyAll(t.Context(), source, target)
@@ -363,13 +363,13 @@ func TestCopyLeavesOutWhatIsTooOld(t *testing.T) {
 	t.Parallel()
 	source, target := memory(t, "a"), memory(t)
 	fill(t, source, "a", 3)
-	target.retention = time.Hour
+	target.Retention = time.Hour
 	_, stdout, _, err := copyAll(t.Context(), source, target)
 	if err != nil || !strings.Contains(stdout, ", 3 too old for the destination's retention, of 1 tenant") {
 		t.Errorf("error %v, said %q", err, stdout)
 	}
 	_, e := at("a", 0)
-	if len(must1(target.authority.Get(t.Context(), []string{e.Key}))) != 0 {
+	if len(must1(target.Authority.Get(t.Context(), []string{e.Key}))) != 0 {
 		t.Error("a blob was stored all the same")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -113,7 +115,7 @@ func TestMergeWritesEveryForm(t *testing.T) {
 	t.Parallel()
 	folder := goldentest.Path("hosts", "api-1")
 	want := must(t, "merge", "--json", folder)
-	for _, ending := range endings {
+	for _, ending := range files.Endings {
 		out := filepath.Join(t.TempDir(), "merged"+ending)
 		if said := must(t, "merge", "-o", out, folder); said != "" {
 			t.Errorf("-o said %q", said)
@@ -121,42 +123,6 @@ func TestMergeWritesEveryForm(t *testing.T) {
 		if again := must(t, "inspect", "--json", out); again != want {
 			t.Errorf("%s: reads back as something else", ending)
 		}
-	}
-}
-
-// Merging many is merging few again and again, and the result is that of
-// merging all at once.
-func TestMergeInSteps(t *testing.T) {
-	t.Parallel()
-	files := goldentest.Files(t, "hosts/*/*.msgpack.gz")
-	var parts []*report.Report
-	s := &sum{}
-	p := &process{}
-	for range 3 { // more than are folded at a time
-		for _, path := range files {
-			l, err := p.load(path, wire.DefaultMaxBytes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			parts = append(parts, l.report)
-			if err := s.add(l.report); err != nil {
-				t.Fatal(err)
-			}
-			if len(s.parts) >= foldReports {
-				t.Fatalf("holds %d reports", len(s.parts))
-			}
-		}
-	}
-	got, err := s.total()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := report.Merge(parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if same, err := sameReport(got, want); err != nil || !same {
-		t.Errorf("differs from the merge at once (%v)", err)
 	}
 }
 
@@ -214,7 +180,7 @@ func TestTables(t *testing.T) {
 			got := strings.ReplaceAll(must(t, args...), dir, "DIR")
 			golden(t, name, inMemory.ReplaceAllString(got, ", N in memory"))
 			for line := range strings.SplitSeq(got, "\n") {
-				if n := len([]rune(line)); n > columns {
+				if n := len([]rune(line)); n > terminal.Columns {
 					t.Errorf("a line of %d columns: %s", n, line)
 				}
 			}
@@ -226,7 +192,7 @@ func TestTables(t *testing.T) {
 func TestTablesFit(t *testing.T) {
 	t.Parallel()
 	for line := range strings.SplitSeq(must(t, "inspect", goldentest.Path("hosts"), goldentest.Path("k8s-node")), "\n") {
-		if n := len([]rune(line)); n > columns && !strings.Contains(line, "testdata") {
+		if n := len([]rune(line)); n > terminal.Columns && !strings.Contains(line, "testdata") {
 			t.Errorf("a line of %d columns: %s", n, line)
 		}
 	}
@@ -235,14 +201,10 @@ func TestTablesFit(t *testing.T) {
 func TestStandardInput(t *testing.T) {
 	t.Parallel()
 	want := must(t, "inspect", "--json", goldentest.Files(t, "k8s-node/*")[0])
-	zipped := goldentest.Read(t, goldentest.Files(t, "k8s-node/*")[0])
+	asSent := goldentest.Read(t, goldentest.Files(t, "k8s-node/*")[0])
 	plain := goldentest.Inflate(t, goldentest.Files(t, "k8s-node/*")[0])
-	zippedJSON, err := zip([]byte(want))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, in := range map[string][]byte{
-		"msgpack.gz": zipped, "msgpack": plain, "json": []byte(" \n" + want), "json.gz": zippedJSON,
+		"msgpack.gz": asSent, "msgpack": plain, "json": []byte(" \n" + want), "json.gz": zipped([]byte(want)),
 	} {
 		r := call{args: []string{"inspect", "--json", "-"}, stdin: bytes.NewReader(in)}.run(t.Context())
 		if r.code != 0 || r.stdout != want {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 )
 
 // quiet are the expressions of the dashboard that are empty while all is well,
@@ -30,7 +31,7 @@ func TestDashboardOnPrometheus(t *testing.T) {
 	t.Parallel()
 	store := onServers(servertest.SharedDynamoDBLocal)(t)
 	store[len(store)-1] += "?ttl=1s" // so that the authority is asked, too
-	s := serveWithin(t, append([]string{"--tick", "500ms", "--window", "5s", "--tenant-header", scopeHeader,
+	s := serveWithin(t, append([]string{"--tick", "500ms", "--window", "5s", "--tenant-header", remote.TenantHeader,
 		"--max-topology-nodes", "30", "--memory", "64KiB"}, store...)...)
 	prometheus, _ := servertest.Prometheus(t, strings.TrimPrefix(s.url, "http://"))
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -97,7 +98,7 @@ func request(t *testing.T, method, target, tenant string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set(scopeHeader, tenant)
+	r.Header.Set(remote.TenantHeader, tenant)
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

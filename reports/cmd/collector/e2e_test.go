@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// stores makes a new, empty store and returns the flags that name it to serve,
+// newStore makes a new, empty store and returns the flags that name it to serve,
 // import and query.
-type stores func(t *testing.T) []string
+type newStore func(t *testing.T) []string
 
 func embedded(t *testing.T) []string { return []string{"--data", filepath.Join(t.TempDir(), "data")} }
 
@@ -31,7 +32,7 @@ func TestEndToEnd(t *testing.T) {
 
 // checkStore checks that what goes into a store comes out of it. Every kind of
 // store must pass it.
-func checkStore(t *testing.T, open stores) {
+func checkStore(t *testing.T, open newStore) {
 	t.Run("imported windows", func(t *testing.T) {
 		t.Parallel()
 		checkImport(t, open(t))
@@ -65,7 +66,7 @@ func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...s
 	since := time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano)
 	all := []string{"query", "--json", "--tenant", "t", "--start", since, "--end", "+1h"}
 
-	s := start(t, append([]string{"--window", "10m", "--tick", "200ms", "--tenant-header", scopeHeader}, store...)...)
+	s := start(t, append([]string{"--window", "10m", "--tick", "200ms", "--tenant-header", remote.TenantHeader}, store...)...)
 	said := must(t, "push", "--to", s.url, "--tenant", "t", goldentest.Path("hosts"))
 	if !strings.HasPrefix(said, "pushed 60 reports, ") {
 		t.Errorf("said %q", said)
@@ -132,7 +133,7 @@ func serveWithin(t *testing.T, args ...string) *served {
 	code := make(chan int, 1)
 	go func() {
 		args := append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
-		code <- run(ctx, args, strings.NewReader(""), w, stderr, func(string) (string, bool) { return "", false })
+		code <- collector.Run(ctx, args, strings.NewReader(""), w, stderr, func(string) (string, bool) { return "", false })
 		w.Close()
 	}()
 	stop := sync.OnceValue(func() int { cancel(); return <-code })
@@ -178,7 +179,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *served {
 func TestServeFailsPlainly(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, embedded(t)...)
-	file := filepath.Join(touch(t, "x"), "x")
+	file := write(t, filepath.Join(t.TempDir(), "1.json"), sample("one", 1))
 	for want, c := range map[string]struct {
 		code int
 		args []string

@@ -31,18 +31,14 @@ type unreliable struct {
 // at a request.
 func openUnreliable(t *testing.T, table, blobs string, attempts int) *unreliable {
 	t.Helper()
-	pl := &place{indexURL: table, blobsURL: blobs}
-	if err := pl.check(); err != nil {
-		t.Fatal(err)
-	}
 	u := &unreliable{toTable: httpfault.New(&http.Transport{}, 1), toBlobs: httpfault.New(&http.Transport{}, 2)}
-	cfg := must1(pl.table.config(t.Context(), warnings(&buffer{})))
+	cfg, name := awsAt(table)
 	cfg.HTTPClient = &http.Client{Transport: u.toTable}
-	u.index = must1(dynamoindex.New(cfg, pl.table.name,
+	u.index = must1(dynamoindex.New(cfg, name,
 		&dynamoindex.Options{Attempts: attempts, AttemptTimeout: 500 * time.Millisecond}))
-	cfg = must1(pl.bucket.config(t.Context(), warnings(&buffer{})))
+	cfg, name = awsAt(blobs)
 	cfg.HTTPClient = &http.Client{Transport: u.toBlobs}
-	tier := must1(s3blob.Open(cfg, pl.bucket.name,
+	tier := must1(s3blob.Open(cfg, name,
 		&s3blob.Options{PathStyle: true, Attempts: attempts, AttemptTimeout: 500 * time.Millisecond}))
 	u.values = must1(tiered.New(tallies{}, tier, &tiered.Options[tally]{Memory: -1}))
 	t.Cleanup(func() {

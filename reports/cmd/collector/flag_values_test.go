@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
 // What is wrong with a flag is said in words, and its name as help writes it.
@@ -67,7 +69,7 @@ func TestMergeNamesTheFileItCannotWrite(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"version", "--version"} {
-		if got, want := must(t, arg), "collector "+version()+" ("; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+		if got, want := must(t, arg), "collector "+cli.Version()+" ("; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
 			t.Errorf("%s says %q, want it to begin with %q", arg, got, want)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 )
 
 // herd is many connections to one server that send a byte a second.
@@ -123,7 +125,7 @@ func (h *herd) scatter() {
 const (
 	slowHeader = "POST /api/report HTTP/1.1\r\nHost: x\r\nX-Slow: "
 	slowBody   = "POST /api/report HTTP/1.1\r\nHost: x\r\nContent-Type: application/msgpack\r\nContent-Encoding: gzip\r\n" +
-		scopeHeader + ": slow\r\nContent-Length: 16000000\r\n\r\n\x1f\x8b"
+		remote.TenantHeader + ": slow\r\nContent-Length: 16000000\r\n\r\n\x1f\x8b"
 )
 
 // open connects, from one of several addresses so that ports suffice, and
@@ -233,7 +235,7 @@ func (b *bystander) try(client *http.Client, method string) error {
 		r.Header.Set("Content-Type", "application/msgpack")
 		r.Header.Set("Content-Encoding", "gzip")
 	}
-	r.Header.Set(scopeHeader, "bystander")
+	r.Header.Set(remote.TenantHeader, "bystander")
 	resp, err := client.Do(r)
 	if err != nil {
 		return err

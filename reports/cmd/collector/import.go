@@ -12,119 +12,123 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-var importCommand = command{
-	name: "import",
-	usage: []string{
+var importCommand = cli.Command{
+	Name: "import",
+	Usage: []string{
 		"[--data DIR] [--tenant ID] FILE|DIR…",
 		"--index URL --blobs URL [--create] [--tenant ID] FILE|DIR…",
 	},
-	brief: "stores report files under the times in their names",
-	about: `A file named 1795332870932684457.msgpack.gz is stored as received at that instant, in Unix nanoseconds.
+	Brief: "stores report files under the times in their names",
+	About: `A file named 1795332870932684457.msgpack.gz is stored as received at that instant, in Unix nanoseconds.
 The directory must not be held by a running collector: stop that, or push to it.
 
 Importing again stores nothing twice: a report that the store holds already is counted as present. Where
 another report has the same instant, the following nanoseconds are tried until one is free or holds the
 same report. Shortcut reports are never stored; they are counted.
 
-` + fileForms + "\n\n" + placeForms,
-	define: func(f *flags) action {
-		i := &importer{tenant: f.tenant(), into: f.creating(f.place(defaultData))}
-		f.exclusive([]string{"data"}, placeFlags)
-		f.must(i.into.check)
+` + files.Help + "\n\n" + stores.Help,
+	Define: func(f *cli.Flags) cli.Action {
+		i := &importer{tenant: f.Tenant(), into: stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f)}
+		f.Exclusive([]string{"data"}, stores.FlagNames)
+		f.Must(i.into.Check)
 		f.IntVar(&i.parallel, "parallel", 4, "store `N` files at a time")
-		i.maxInflated = f.maxInflated()
-		f.must(func() error { return atLeastOne("parallel", i.parallel) })
+		i.maxInflated = files.DefineMaxInflated(f)
+		f.Must(func() error { return cli.AtLeastOne("parallel", i.parallel) })
 		return i.run
 	},
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // maxShift is how many instants are tried for a report whose own is taken.
 const maxShift = 1000
 
 // importer stores report files.
 type importer struct {
-	into        *place
+	into        *stores.Place
 	tenant      *string
 	parallel    int
-	maxInflated *size
+	maxInflated *cli.Size
 
-	store                              *store
+	store                              *stores.Store
 	stored, present, shortcuts, volume atomic.Int64
 }
 
-func (i *importer) run(ctx context.Context, p *process, args []string) (err error) {
-	b, err := p.gather(args)
+func (i *importer) run(ctx context.Context, p *cli.Process, args []string) (err error) {
+	b, err := files.Gather(p, args)
 	if err != nil {
 		return err
 	}
-	i.store, err = i.into.open(ctx, setup{logger: warnings(p.stderr),
-		instead: "post the files to it with \"collector push --to URL\", or stop it"})
+	i.store, err = i.into.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr),
+		Instead: "post the files to it with \"collector push --to URL\", or stop it"})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, i.store.close()) }()
+	defer func() { err = errors.Join(err, i.store.Close()) }()
 	start := time.Now()
 	err = i.all(ctx, b)
-	fmt.Fprintf(p.stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
-		plural(int(i.stored.Load()+i.present.Load()), "report"), i.stored.Load(), humanBytes(i.volume.Load()),
-		i.present.Load(), plural(int(i.shortcuts.Load()), "shortcut"), time.Since(start).Round(time.Millisecond))
-	return errors.Join(err, b.err(""))
+	fmt.Fprintf(p.Stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
+		human.Plural(int(i.stored.Load()+i.present.Load()), "report"), i.stored.Load(), human.Bytes(i.volume.Load()),
+		i.present.Load(), human.Plural(int(i.shortcuts.Load()), "shortcut"), time.Since(start).Round(time.Millisecond))
+	return errors.Join(err, b.Err(""))
 }
 
 // all imports the files of a batch.
-func (i *importer) all(ctx context.Context, b *batch) error {
-	i.store = i.store.patient(b.p)
-	shown := b.p.progress("import", "file", len(b.files))
-	defer shown.end()
+func (i *importer) all(ctx context.Context, b *files.Batch) error {
+	i.store = i.store.Patient(b.P.Warn)
+	shown := terminal.StartProgress(b.P.Stderr, "import", "file", len(b.Files))
+	defer shown.End()
 	var g errgroup.Group
 	g.SetLimit(i.parallel)
-	for _, path := range b.files {
+	for _, path := range b.Files {
 		if ctx.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			if err := i.one(ctx, b.p, path); err != nil && ctx.Err() == nil {
-				b.fail(path, err)
+			if err := i.one(ctx, b.P, path); err != nil && ctx.Err() == nil {
+				b.Fail(path, err)
 			}
-			shown.add()
+			shown.Add()
 			return nil
 		})
 	}
 	g.Wait()
 	if ctx.Err() != nil {
-		return errInterrupted
+		return cli.ErrInterrupted
 	}
 	return nil
 }
 
 // one imports a file.
-func (i *importer) one(ctx context.Context, p *process, path string) error {
-	t, err := fileTime(filepath.Base(path))
+func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
+	t, err := files.Time(filepath.Base(path))
 	if err != nil {
 		return err
 	}
-	l, err := p.load(path, *i.maxInflated)
+	l, err := files.Load(p.Stdin, path, *i.maxInflated)
 	if err != nil {
 		return err
 	}
-	if l.report.Shortcut {
+	if l.Report.Shortcut {
 		i.shortcuts.Add(1)
 		return nil
 	}
-	if err := report.Validate(l.report); err != nil {
+	if err := report.Validate(l.Report); err != nil {
 		return err
 	}
-	blob, err := blobs.Encode(l.report)
+	blob, err := stores.Blobs.Encode(l.Report)
 	if err != nil {
 		return err
 	}
-	return i.place(ctx, t, l.report, blob)
+	return i.place(ctx, t, l.Report, blob)
 }
 
 // place stores a report at the first instant from t on that is free, unless
@@ -133,7 +137,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 	for shift := range int64(maxShift) {
 		row := index.RowAt(*i.tenant, t+shift)
 		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
-		err := i.store.commit(ctx, row, e, blob)
+		err := i.store.Commit(ctx, row, e, blob)
 		if err == nil {
 			i.stored.Add(1)
 			i.volume.Add(int64(len(blob)))
@@ -152,7 +156,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 // holds tells whether the store has the same report at an instant, and counts
 // it as present. A blob that retention has left without its entry gets it back.
 func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *report.Report, blob []byte) (bool, error) {
-	entries, err := i.store.index.Query(ctx, row, e.Time, e.Time+1)
+	entries, err := i.store.Index.Query(ctx, row, e.Time, e.Time+1)
 	if err != nil {
 		return false, err
 	}
@@ -165,7 +169,7 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 		return false, err
 	}
 	if !indexed {
-		err = i.store.index.Put(ctx, row, e)
+		err = i.store.Index.Put(ctx, row, e)
 	}
 	i.present.Add(1)
 	return true, err
@@ -173,7 +177,7 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 
 // same tells whether the blob under a key is a report's, by meaning.
 func (i *importer) same(ctx context.Context, key string, r *report.Report, blob []byte) (bool, error) {
-	found, err := i.store.authority.Get(ctx, []string{key})
+	found, err := i.store.Authority.Get(ctx, []string{key})
 	if err != nil {
 		return false, err
 	}
@@ -184,7 +188,7 @@ func (i *importer) same(ctx context.Context, key string, r *report.Report, blob 
 	if bytes.Equal(stored, blob) {
 		return true, nil
 	}
-	other, err := blobs.Decode(stored)
+	other, err := stores.Blobs.Decode(stored)
 	if err != nil {
 		return false, fmt.Errorf("blob %s: %w", key, err)
 	}
@@ -199,12 +203,4 @@ func sameReport(a, b *report.Report) (bool, error) {
 	}
 	y, err := wire.AppendMsgpack(nil, b)
 	return bytes.Equal(x, y), err
-}
-
-// atLeastOne refuses numbers below 1.
-func atLeastOne(name string, n int) error {
-	if n < 1 {
-		return fmt.Errorf("--%s %d: must be at least 1", name, n)
-	}
-	return nil
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -18,7 +21,7 @@ func TestImportFindsRoomForReportsOfOneInstant(t *testing.T) {
 	const hour = 472222 * int64(time.Hour)
 	for i, name := range []string{"a/5.json", "b/5.msgpack", "c/5.msgpack.gz", "d/6.json", "e/7.json",
 		fmt.Sprintf("f/%d.json", hour-1), fmt.Sprintf("g/%d.json", hour-1)} {
-		path := filepath.Join(touch(t, name), name) // makes the directories
+		path := filepath.Join(t.TempDir(), name)
 		path = write(t, path, sample(fmt.Sprint("host-", i), i))
 		must(t, "import", "--data", data, path)
 		must(t, "import", "--data", data, path)
@@ -31,7 +34,7 @@ func TestImportFindsRoomForReportsOfOneInstant(t *testing.T) {
 		if start == hour-1 {
 			to = time.Unix(0, hour)
 		}
-		said := must(t, "query", "--data", data, "--start", timeText(from), "--end", timeText(to))
+		said := must(t, "query", "--data", data, "--start", human.Time(from), "--end", human.Time(to))
 		if !strings.Contains(said, want) {
 			t.Errorf("from %d: no %q in %s", start, want, said)
 		}
@@ -68,18 +71,18 @@ func TestImportGivesABlobItsEntryBack(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	r := sample("one", 1)
-	s, err := openStore(data, nil)
+	s, err := stores.OpenDirectory(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob, err := encode(r, ".msgpack.gz")
+	blob, err := files.Encode(r, ".msgpack.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.authority.Put(t.Context(), index.RowAt("", 5).BlobKey(5), blob); err != nil {
+	if err := s.Authority.Put(t.Context(), index.RowAt("", 5).BlobKey(5), blob); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	said := must(t, "import", "--data", data, write(t, filepath.Join(t.TempDir(), "5.json"), r))

@@ -5,24 +5,28 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/view"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-var inspectCommand = command{
-	name:  "inspect",
-	usage: []string{"[--upgrade] [--json] FILE|DIR…"},
-	brief: "shows what is in report files",
-	about: `Each report is shown as it was decoded: how large it is, when and by whom it was made, and what its
+var inspectCommand = cli.Command{
+	Name:  "inspect",
+	Usage: []string{"[--upgrade] [--json] FILE|DIR…"},
+	Brief: "shows what is in report files",
+	About: `Each report is shown as it was decoded: how large it is, when and by whom it was made, and what its
 topologies hold. With --json each is a line of JSON, and nothing else is on standard output. The FILE - is
 standard input, whose form is told by what it holds.
 
-` + fileForms,
-	define: func(f *flags) action {
+` + files.Help,
+	Define: func(f *cli.Flags) cli.Action {
 		i := &inspector{}
 		f.BoolVar(&i.upgrade, "upgrade", false, "bring reports of old probes to the form of today first")
 		f.BoolVar(&i.json, "json", false, "write JSON, one report a line")
-		i.maxInflated = f.maxInflated()
+		i.maxInflated = files.DefineMaxInflated(f)
 		return i.run
 	},
 }
@@ -30,54 +34,54 @@ standard input, whose form is told by what it holds.
 // inspector shows report files.
 type inspector struct {
 	upgrade, json bool
-	maxInflated   *size
+	maxInflated   *cli.Size
 	shown         int
 }
 
-func (i *inspector) run(ctx context.Context, p *process, args []string) error {
-	b, err := p.gather(args)
+func (i *inspector) run(ctx context.Context, p *cli.Process, args []string) error {
+	b, err := files.Gather(p, args)
 	if err != nil {
 		return err
 	}
-	for _, path := range b.files {
+	for _, path := range b.Files {
 		if err := ctx.Err(); err != nil {
-			return errInterrupted
+			return cli.ErrInterrupted
 		}
 		l, err := i.load(p, path)
 		if err != nil {
-			b.fail(path, err)
+			b.Fail(path, err)
 			continue
 		}
-		if err := i.show(p.stdout, path, l); err != nil {
+		if err := i.show(p.Stdout, path, l); err != nil {
 			return err
 		}
 	}
-	return b.err("")
+	return b.Err("")
 }
 
-func (i *inspector) load(p *process, path string) (*loaded, error) {
-	l, err := p.load(path, *i.maxInflated)
+func (i *inspector) load(p *cli.Process, path string) (*files.Loaded, error) {
+	l, err := files.Load(p.Stdin, path, *i.maxInflated)
 	if err != nil || !i.upgrade {
 		return l, err
 	}
-	l.report, err = report.Upgrade(l.report)
+	l.Report, err = report.Upgrade(l.Report)
 	return l, err
 }
 
-func (i *inspector) show(w io.Writer, path string, l *loaded) error {
+func (i *inspector) show(w io.Writer, path string, l *files.Loaded) error {
 	if i.json {
-		return writeJSON(w, l.report)
+		return view.WriteJSON(w, l.Report)
 	}
 	if i.shown++; i.shown > 1 {
 		if _, err := io.WriteString(w, "\n"); err != nil {
 			return err
 		}
 	}
-	plain, err := wire.AppendMsgpack(nil, l.report)
+	plain, err := wire.AppendMsgpack(nil, l.Report)
 	if err != nil {
 		return err
 	}
 	size := fmt.Sprintf("%s file, %s msgpack, %s in memory",
-		humanBytes(l.size), humanBytes(int64(len(plain))), humanBytes(report.Size(l.report)))
-	return writeView(w, path, l.report, fact{"size", size})
+		human.Bytes(l.Size), human.Bytes(int64(len(plain))), human.Bytes(report.Size(l.Report)))
+	return view.Write(w, path, l.Report, view.Fact{Name: "size", Value: size})
 }

@@ -5,18 +5,22 @@ import (
 	"crypto/md5"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -28,14 +32,23 @@ type raw struct {
 	table, bucket string
 }
 
+// awsAt returns the SDK's configuration for the server in a location, and the
+// name of the table or bucket there.
+func awsAt(location string) (cfg aws.Config, name string) {
+	at := must1(url.Parse(location))
+	secret, _ := at.User.Password()
+	return aws.Config{Region: "us-east-1", BaseEndpoint: aws.String("http://" + at.Host),
+		Credentials: credentials.NewStaticCredentialsProvider(at.User.Username(), secret, "")}, strings.Trim(at.Path, "/")
+}
+
 func openRaw(t *testing.T, index, blobs string) *raw {
 	t.Helper()
-	table, bucket := must1(parseTable(index)), must1(parseBucket(blobs))
-	log := warnings(&buffer{})
+	forTable, table := awsAt(index)
+	forBucket, bucket := awsAt(blobs)
 	return &raw{
-		db:    dynamodb.NewFromConfig(must1(table.config(t.Context(), log))),
-		s3:    s3.NewFromConfig(must1(bucket.config(t.Context(), log)), func(o *s3.Options) { o.UsePathStyle = true }),
-		table: table.name, bucket: bucket.name,
+		db:    dynamodb.NewFromConfig(forTable),
+		s3:    s3.NewFromConfig(forBucket, func(o *s3.Options) { o.UsePathStyle = true }),
+		table: table, bucket: bucket,
 	}
 }
 
@@ -57,7 +70,7 @@ func TestLayoutIsScopes(t *testing.T) {
 	store := create(t, index, blobs)
 	scope := openRaw(t, index, blobs)
 	path := goldentest.Files(t, "hosts/*/*")[0]
-	ts := must1(fileTime(filepath.Base(path)))
+	ts := must1(files.Time(filepath.Base(path)))
 
 	must(t, append([]string{"import", "--tenant", "ours", path}, store...)...)
 	item, key := keys("ours", ts)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,9 +16,9 @@ import (
 // from a probe, unless a flag says otherwise.
 func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
 	t.Parallel()
-	dir := touch(t, "bomb/1.msgpack.gz", "small/1.json.gz")
-	bomb, err := zip(make([]byte, wire.DefaultMaxBytes+1))
-	if err != nil {
+	dir := t.TempDir()
+	bomb := zipped(make([]byte, wire.DefaultMaxBytes+1))
+	if err := os.Mkdir(filepath.Join(dir, "bomb"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "bomb", "1.msgpack.gz"), bomb, 0o644); err != nil {
@@ -34,5 +36,20 @@ func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
 		if r := collect(t, slices.Concat(args, []string{"--max-inflated", "0", dir})...); r.code != 2 {
 			t.Errorf("%s with a limit of 0: exit %d, said %q", args[0], r.code, r.stderr)
 		}
+	}
+}
+
+// zipped returns b gzip'd.
+func zipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	must1(w.Write(b))
+	w.Close() // a buffer takes all
+	return out.Bytes()
+}
+func TestNoReports(t *testing.T) {
+	t.Parallel()
+	if r := collect(t, "inspect", t.TempDir()); r.code != 1 || r.stderr != "collector: no reports found\n" {
+		t.Errorf("exit %d, said %q", r.code, r.stderr)
 	}
 }

@@ -12,10 +12,22 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+	os.Exit(collector.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}
+
+// collector is the command with its subcommands.
+var collector = &cli.Program{
+	Brief: "collector collects Weave Scope's reports and answers what was seen in any window of time.",
+	Commands: []*cli.Command{
+		&serveCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
+	},
+	Redact: stores.HideSecrets,
 }

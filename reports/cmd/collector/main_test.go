@@ -15,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -51,7 +53,7 @@ func (c call) run(ctx context.Context) result {
 		c.stdin = strings.NewReader("")
 	}
 	env := func(name string) (string, bool) { v, ok := c.env[name]; return v, ok }
-	code := run(ctx, c.args, c.stdin, &stdout, &stderr, env)
+	code := collector.Run(ctx, c.args, c.stdin, &stdout, &stderr, env)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -162,26 +164,16 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestErrorsAreSingleLines(t *testing.T) {
-	t.Parallel()
-	p := &process{stderr: &lockedWriter{w: new(bytes.Buffer)}}
-	p.warn("first\nsecond\n")
-	p.warn("%s", "collector: third")
-	if got := p.stderr.w.(*bytes.Buffer).String(); got != "collector: first; second\ncollector: third\n" {
-		t.Errorf("wrote %q", got)
-	}
-}
-
 func TestHelpFits(t *testing.T) {
 	t.Parallel()
-	for _, c := range append(commands(), nil) {
+	for _, c := range append(collector.Commands, nil) {
 		args := []string{"help"}
 		if c != nil {
-			args = append(args, c.name)
+			args = append(args, c.Name)
 		}
 		text := must(t, args...)
 		for line := range strings.SplitSeq(text, "\n") {
-			if n := len([]rune(line)); n > columns {
+			if n := len([]rune(line)); n > terminal.Columns {
 				t.Errorf("help %v: a line of %d columns: %s", args[1:], n, line)
 			}
 		}
@@ -194,23 +186,29 @@ func TestHelpFits(t *testing.T) {
 // Every flag is in the help with a text, and can be set by its variable.
 func TestEveryFlagHasAVariable(t *testing.T) {
 	t.Parallel()
-	for _, c := range commands() {
-		text := must(t, "help", c.name)
-		f := newFlags(c.name)
-		c.define(f)
+	for _, c := range collector.Commands {
+		text := must(t, "help", c.Name)
+		f := cli.NewFlags(c.Name)
+		c.Define(f)
 		env := map[string]string{}
 		f.VisitAll(func(fl *flag.Flag) {
-			env[variable(fl.Name)] = "\x00 is nothing"
+			env[cli.Variable(fl.Name)] = "\x00 is nothing"
 			if fl.Usage == "" || !strings.Contains(text, "-"+fl.Name) {
-				t.Errorf("%s: flag %s is not in the help", c.name, fl.Name)
+				t.Errorf("%s: flag %s is not in the help", c.Name, fl.Name)
 			}
 		})
 		for _, name := range slices.Sorted(maps.Keys(env)) {
-			f := newFlags(c.name)
-			c.define(f)
-			err := f.parseEnv(func(n string) (string, bool) { return env[n], n == name })
-			if len(f.fromEnv) != 1 {
-				t.Errorf("%s: %s set %v (%v)", c.name, name, f.fromEnv, err)
+			f := cli.NewFlags(c.Name)
+			c.Define(f)
+			_, err := f.ParseArgs(nil, func(n string) (string, bool) { return env[n], n == name })
+			var set []string
+			f.VisitAll(func(fl *flag.Flag) {
+				if f.Chosen(fl.Name) {
+					set = append(set, fl.Name)
+				}
+			})
+			if len(set) != 1 {
+				t.Errorf("%s: %s set %v (%v)", c.Name, name, set, err)
 			}
 		}
 	}
@@ -231,10 +229,9 @@ func TestPrecedence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFlags("query")
-			queryCommand.define(f)
-			f.checks = nil
-			_, err := f.parse(c.args, func(n string) (string, bool) { v, ok := c.env[n]; return v, ok })
+			f := cli.NewFlags("query")
+			queryCommand.Define(f)
+			_, err := f.ParseArgs(append([]string{"--data", "d", "--at", "1"}, c.args...), func(n string) (string, bool) { v, ok := c.env[n]; return v, ok })
 			if got := f.Lookup("window").Value.String(); err != nil || got != c.want {
 				t.Errorf("--window is %s, %v, want %s", got, err, c.want)
 			}
@@ -244,10 +241,10 @@ func TestPrecedence(t *testing.T) {
 
 func TestArgumentsAmongFlags(t *testing.T) {
 	t.Parallel()
-	f := newFlags("merge")
-	mergeCommand.define(f)
+	f := cli.NewFlags("merge")
+	mergeCommand.Define(f)
 	args := strings.Fields("a --json b -o x.json - -- --c -- d")
-	got, err := f.parse(args, func(string) (string, bool) { return "", false })
+	got, err := f.ParseArgs(args, func(string) (string, bool) { return "", false })
 	if want := strings.Fields("a b - --c -- d"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("arguments %q, %v, want %q", got, err, want)
 	}

@@ -12,30 +12,35 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"golang.org/x/sync/errgroup"
 )
 
-var pushCommand = command{
-	name:  "push",
-	usage: []string{"--to URL [--pace[=N]] [--tenant ID] FILE|DIR…"},
-	brief: "posts report files to a collector, as a probe does",
-	about: `Files are posted as they are: msgpack gzip'd, JSON as JSON. As many as --parallel says are under way at a
+var pushCommand = cli.Command{
+	Name:  "push",
+	Usage: []string{"--to URL [--pace[=N]] [--tenant ID] FILE|DIR…"},
+	Brief: "posts report files to a collector, as a probe does",
+	About: `Files are posted as they are: msgpack gzip'd, JSON as JSON. As many as --parallel says are under way at a
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
 fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
 it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
 in this way for as long as --patience says, or when it would refuse any: with 401, 403, 404 or 405. A report that
 the collector calls bad does not stop the others.
 
-` + fileForms,
-	define: func(f *flags) action {
-		u := &pusher{remote: f.remote(f.tenant())}
+` + files.Help,
+	Define: func(f *cli.Flags) cli.Action {
+		u := &pusher{remote: remote.DefineFlags(f, f.Tenant())}
 		f.StringVar(&u.to, "to", "", "the `URL` of the collector, as http://127.0.0.1:4040")
 		f.Var(&u.pace, "pace", "keep the distances of the times in the names; with =`N`, go N times as fast")
 		f.IntVar(&u.parallel, "parallel", 4, "post `N` files at a time")
 		f.DurationVar(&u.patience, "patience", time.Minute, "try each report for a `DURATION`")
-		f.must(func() error { return atLeastOne("parallel", u.parallel) })
-		f.must(func() error { return positive("patience", u.patience) })
-		f.must(u.check)
+		f.Must(func() error { return cli.AtLeastOne("parallel", u.parallel) })
+		f.Must(func() error { return cli.Positive("patience", u.patience) })
+		f.Must(u.check)
 		return u.run
 	},
 }
@@ -72,12 +77,12 @@ func (v *pace) Set(text string) error {
 // pusher posts report files.
 type pusher struct {
 	to       string
-	remote   *remoteFlags
+	remote   *remote.Flags
 	pace     pace
 	parallel int
 	patience time.Duration
 
-	collector      *remote
+	collector      *remote.Client
 	posted, volume atomic.Int64
 	waits          sync.Once
 	warn           func(format string, args ...any)
@@ -90,51 +95,51 @@ func (u *pusher) check() error {
 	return nil
 }
 
-func (u *pusher) run(ctx context.Context, p *process, args []string) (err error) {
-	if u.collector, err = u.remote.at(u.to, u.parallel); err != nil {
+func (u *pusher) run(ctx context.Context, p *cli.Process, args []string) (err error) {
+	if u.collector, err = u.remote.At(u.to, u.parallel); err != nil {
 		return err
 	}
-	b, err := p.gather(args)
+	b, err := files.Gather(p, args)
 	if err != nil {
 		return err
 	}
-	u.warn = p.warn
-	defer u.collector.client.CloseIdleConnections()
+	u.warn = p.Warn
+	defer u.collector.HTTP.CloseIdleConnections()
 	start := time.Now()
 	err = u.all(ctx, b)
-	fmt.Fprintf(p.stdout, "pushed %s, %s, in %v\n", plural(int(u.posted.Load()), "report"),
-		humanBytes(u.volume.Load()), time.Since(start).Round(time.Millisecond))
-	return errors.Join(err, b.err(""))
+	fmt.Fprintf(p.Stdout, "pushed %s, %s, in %v\n", human.Plural(int(u.posted.Load()), "report"),
+		human.Bytes(u.volume.Load()), time.Since(start).Round(time.Millisecond))
+	return errors.Join(err, b.Err(""))
 }
 
 // all posts the files of a batch. The first that the collector could not take
 // in time ends it, and so does one that it refused as it would refuse any.
-func (u *pusher) all(ctx context.Context, b *batch) error {
-	shown := b.p.progress("push", "file", len(b.files))
-	defer shown.end()
+func (u *pusher) all(ctx context.Context, b *files.Batch) error {
+	shown := terminal.StartProgress(b.P.Stderr, "push", "file", len(b.Files))
+	defer shown.End()
 	g, posting := errgroup.WithContext(ctx)
 	g.SetLimit(u.parallel)
 	due := u.schedule(time.Now())
-	for _, path := range b.files {
+	for _, path := range b.Files {
 		at, err := due(path)
 		if err != nil {
-			b.fail(path, err)
+			b.Fail(path, err)
 			continue
 		}
 		if sleep(posting, time.Until(at)) != nil {
 			break
 		}
 		g.Go(func() error {
-			defer shown.add()
+			defer shown.Add()
 			return u.one(posting, b, path)
 		})
 	}
 	err := g.Wait()
 	if err != nil {
-		err = fmt.Errorf("%w; %d of %s not pushed", err, len(b.files)-int(u.posted.Load()), plural(len(b.files), "file"))
+		err = fmt.Errorf("%w; %d of %s not pushed", err, len(b.Files)-int(u.posted.Load()), human.Plural(len(b.Files), "file"))
 	}
 	if ctx.Err() != nil {
-		return errInterrupted
+		return cli.ErrInterrupted
 	}
 	return err
 }
@@ -147,7 +152,7 @@ func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) 
 		if u.pace == 0 {
 			return start, nil
 		}
-		t, err := fileTime(filepath.Base(path))
+		t, err := files.Time(filepath.Base(path))
 		if err != nil {
 			return start, err
 		}
@@ -159,21 +164,21 @@ func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) 
 }
 
 // one posts a file. An error is returned only when it is not the file's.
-func (u *pusher) one(ctx context.Context, b *batch, path string) error {
-	post, err := readPost(path)
+func (u *pusher) one(ctx context.Context, b *files.Batch, path string) error {
+	post, err := files.ReadPost(path)
 	if err == nil {
 		err = u.deliver(ctx, post)
 	}
 	var tired *gaveUpError
-	var refused *refusalError
+	var refused *remote.RefusalError
 	switch {
 	case err == nil:
 		u.posted.Add(1)
-		u.volume.Add(int64(len(post.body)))
-	case errors.As(err, &tired), errors.As(err, &refused) && refused.toAll():
+		u.volume.Add(int64(len(post.Body)))
+	case errors.As(err, &tired), errors.As(err, &refused) && refused.ToAll():
 		return fmt.Errorf("%s: %w", path, err)
 	case ctx.Err() == nil:
-		b.fail(path, err)
+		b.Fail(path, err)
 	}
 	return nil
 }
@@ -201,7 +206,7 @@ func (e *retryError) Unwrap() error { return e.err }
 
 // deliver posts a report until the collector takes it, calls it bad, or
 // patience ends.
-func (u *pusher) deliver(ctx context.Context, post *post) error {
+func (u *pusher) deliver(ctx context.Context, post *files.Post) error {
 	end := time.Now().Add(u.patience)
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := u.post(ctx, post)
@@ -224,17 +229,17 @@ func (u *pusher) deliver(ctx context.Context, post *post) error {
 }
 
 // post posts a report once.
-func (u *pusher) post(ctx context.Context, post *post) error {
-	req, err := u.collector.request(ctx, http.MethodPost, nil, post.body)
+func (u *pusher) post(ctx context.Context, post *files.Post) error {
+	req, err := u.collector.Request(ctx, http.MethodPost, nil, post.Body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", post.contentType)
-	if post.gzipped {
+	req.Header.Set("Content-Type", post.ContentType)
+	if post.Gzipped {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
-	resp, err := u.collector.do(req)
-	if _, refused := errors.AsType[*refusalError](err); refused {
+	resp, err := u.collector.Do(req)
+	if _, refused := errors.AsType[*remote.RefusalError](err); refused {
 		return err
 	}
 	if err != nil {
@@ -245,9 +250,9 @@ func (u *pusher) post(ctx context.Context, post *post) error {
 	case resp.StatusCode < 300:
 		return nil
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
-		return &retryError{after: retryAfter(resp), err: u.collector.refusal(resp)}
+		return &retryError{after: retryAfter(resp), err: u.collector.Refusal(resp)}
 	}
-	return u.collector.refusal(resp)
+	return u.collector.Refusal(resp)
 }
 
 // retryAfter returns how long the collector asks to wait.

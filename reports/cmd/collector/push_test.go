@@ -16,6 +16,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -80,7 +83,7 @@ func TestPushPostsAsProbesDo(t *testing.T) {
 	}
 	for i, p := range s.posts {
 		if p.path != "POST /api/report" || p.header.Get("Content-Type") != want[i].contentType ||
-			p.header.Get("Content-Encoding") != want[i].encoding || p.header.Get(scopeHeader) != "t" {
+			p.header.Get("Content-Encoding") != want[i].encoding || p.header.Get(remote.TenantHeader) != "t" {
 			t.Errorf("post %d: %s %v", i, p.path, p.header)
 		}
 		if i == 1 { // was gzip'd on the way
@@ -277,14 +280,16 @@ func TestDeliverBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
-		u := &pusher{patience: time.Minute, collector: &remote{base: mustBase(t, "x"), client: &http.Client{
-			Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-				at = append(at, time.Since(start))
-				return nil, net.ErrClosed
-			})}}}
+		tenant := ""
+		collector := must1(remote.DefineFlags(cli.NewFlags("push"), &tenant).At("x", 1))
+		collector.HTTP.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
+			at = append(at, time.Since(start))
+			return nil, net.ErrClosed
+		})
+		u := &pusher{patience: time.Minute, collector: collector}
 		var warned []string
 		u.warn = func(format string, args ...any) { warned = append(warned, fmt.Sprintf(format, args...)) }
-		err := u.deliver(t.Context(), &post{})
+		err := u.deliver(t.Context(), &files.Post{})
 		if !strings.Contains(fmt.Sprint(err), "gave up after 1m0s") {
 			t.Errorf("error %v", err)
 		}
@@ -305,30 +310,3 @@ func TestDeliverBacksOff(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestBaseURL(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"127.0.0.1:4040":                   "http://127.0.0.1:4040",
-		"http://h:1/":                      "http://h:1",
-		"https://h/scope/api/report?x=1#y": "https://h/scope",
-		"http://u:p@h/x/":                  "http://u:p@h/x",
-		"localhost":                        "http://localhost",
-		"ftp://h":                          "",
-		"http://":                          "",
-		"":                                 "",
-		"http://h:port":                    "",
-		"http://[::1]:4040/api/report":     "http://[::1]:4040",
-	} {
-		base, err := parseBase(address)
-		if want == "" {
-			if err == nil {
-				t.Errorf("%q is taken for %v", address, base)
-			}
-			continue
-		}
-		if err != nil || base.String() != want {
-			t.Errorf("%q is %v, %v, want %s", address, base, err, want)
-		}
-	}
-}

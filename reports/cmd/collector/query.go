@@ -7,24 +7,31 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/view"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-var queryCommand = command{
-	name: "query",
-	usage: []string{
+var queryCommand = cli.Command{
+	Name: "query",
+	Usage: []string{
 		"(--data DIR | --from URL) --at TIME [--window 15s] [--json]",
 		"(--data DIR | --from URL) --start TIME --end TIME [--json]",
 		"--index URL --blobs URL [--cache URL] (--at TIME | --start TIME --end TIME) …",
 	},
-	brief: "shows the merge of a window of time",
-	about: `The answer is the merge of everything received from START on and before END, or in the window before AT.
+	Brief: "shows the merge of a window of time",
+	About: `The answer is the merge of everything received from START on and before END, or in the window before AT.
 It comes from a directory that no running collector holds, from a table and a bucket, or from a collector.
 A collector answers --at now and --end now by its own clock, and with what it has not stored yet as well;
 without --window, --start and --end it takes its own window.
 
-` + timeForms + "\n\n" + placeForms,
-	define: func(f *flags) action {
+` + cli.TimeHelp + "\n\n" + stores.Help,
+	Define: func(f *cli.Flags) cli.Action {
 		q := &question{}
 		q.define(f)
 		return q.run
@@ -33,125 +40,125 @@ without --window, --start and --end it takes its own window.
 
 // question is what a query asks, and whom.
 type question struct {
-	place          *place
+	place          *stores.Place
 	from           string
 	tenant         *string
-	remote         *remoteFlags
-	at, start, end *instant
+	remote         *remote.Flags
+	at, start, end *cli.Instant
 	window         time.Duration
 	json           bool
 	chosen         func(flag string) bool
 }
 
 // define defines the flags of a query.
-func (q *question) define(f *flags) {
-	q.tenant, q.chosen = f.tenant(), f.chosen
-	q.place = f.place("")
+func (q *question) define(f *cli.Flags) {
+	q.tenant, q.chosen = f.Tenant(), f.Chosen
+	q.place = stores.DefineFlags(f, "")
 	f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
-	q.at = f.instant("at", "the `TIME` that the window ends before")
+	q.at = f.Instant("at", "the `TIME` that the window ends before")
 	f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
-	q.start = f.instant("start", "the first `TIME`")
-	q.end = f.instant("end", "the `TIME` after the last")
+	q.start = f.Instant("start", "the first `TIME`")
+	q.end = f.Instant("end", "the `TIME` after the last")
 	f.BoolVar(&q.json, "json", false, "write the report as JSON")
-	q.remote = f.remote(q.tenant)
-	f.exclusive([]string{"data"}, []string{"from"}, placeFlags)
-	f.exclusive([]string{"at", "window"}, []string{"start", "end"})
-	f.must(q.place.check)
-	f.must(q.check)
+	q.remote = remote.DefineFlags(f, q.tenant)
+	f.Exclusive([]string{"data"}, []string{"from"}, stores.FlagNames)
+	f.Exclusive([]string{"at", "window"}, []string{"start", "end"})
+	f.Must(q.place.Check)
+	f.Must(q.check)
 }
 
 func (q *question) check() error {
 	switch {
-	case q.place.embedded() && q.place.data == "" && q.from == "":
+	case q.place.Embedded() && q.place.Data == "" && q.from == "":
 		return errors.New("give --data or --from, or --index and --blobs")
-	case q.at.text == "" && (q.start.text == "" || q.end.text == ""):
+	case q.at.Text == "" && (q.start.Text == "" || q.end.Text == ""):
 		return errors.New("give --at, or --start and --end")
 	case q.window <= 0:
-		return positive("window", q.window)
+		return cli.Positive("window", q.window)
 	}
 	from, to := q.span()
 	if to.Before(from) {
 		return errors.New("--end is before --start")
 	}
-	return errors.Join(inRange(from), inRange(to))
+	return errors.Join(cli.InRange(from), cli.InRange(to))
 }
 
-func (q *question) run(ctx context.Context, p *process, args []string) error {
+func (q *question) run(ctx context.Context, p *cli.Process, args []string) error {
 	if len(args) > 0 {
-		return usagef("%q is no flag: query takes no arguments", args[0])
+		return cli.Usagef("%q is no flag: query takes no arguments", args[0])
 	}
 	r, facts, err := q.answer(ctx, p)
 	if err != nil {
 		return err
 	}
 	if q.json {
-		return writeJSON(p.stdout, r)
+		return view.WriteJSON(p.Stdout, r)
 	}
-	return writeView(p.stdout, "", r, facts...)
+	return view.Write(p.Stdout, "", r, facts...)
 }
 
 // answer returns the report, and what else to show.
-func (q *question) answer(ctx context.Context, p *process) (*report.Report, []fact, error) {
+func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, []view.Fact, error) {
 	if q.from != "" {
 		return q.askRemote(ctx, p)
 	}
-	s, err := q.place.open(ctx, setup{logger: warnings(p.stderr), existing: true,
-		instead: "ask it with --from URL in place of --data, or stop it"})
+	s, err := q.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true,
+		Instead: "ask it with --from URL in place of --data, or stop it"})
 	if err != nil {
 		return nil, nil, err
 	}
 	from, to := q.span()
-	r, n, err := s.read(ctx, *q.tenant, from, to)
-	if err := errors.Join(err, s.close()); err != nil {
+	r, n, err := merged.Read(ctx, s, *q.tenant, from, to)
+	if err := errors.Join(err, s.Close()); err != nil {
 		return nil, nil, err
 	}
-	return r, []fact{q.rangeFact(), {"merged", plural(n, "stored value")}}, nil
+	return r, []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(n, "stored value")}}, nil
 }
 
 // span returns the range that is asked for.
 func (q *question) span() (from, to time.Time) {
-	if q.at.text != "" {
+	if q.at.Text != "" {
 		return q.at.Add(-q.window), q.at.Time
 	}
 	return q.start.Time, q.end.Time
 }
 
-func (q *question) rangeFact() fact {
+func (q *question) rangeFact() view.Fact {
 	from, to := q.span()
-	return fact{"range", fmt.Sprintf("%s to %s (%v)", timeText(from), q.untilText(), to.Sub(from))}
+	return view.Fact{Name: "range", Value: fmt.Sprintf("%s to %s (%v)", human.Time(from), q.untilText(), to.Sub(from))}
 }
 
 // askRemote asks a collector, or a query service: then some of what it would
 // answer may be missing, which goes to standard error, also with --json.
-func (q *question) askRemote(ctx context.Context, p *process) (*report.Report, []fact, error) {
-	c, err := q.remote.at(q.from, 1)
+func (q *question) askRemote(ctx context.Context, p *cli.Process) (*report.Report, []view.Fact, error) {
+	c, err := q.remote.At(q.from, 1)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer c.client.CloseIdleConnections()
-	r, missing, err := c.ask(ctx, q.parameters())
+	defer c.HTTP.CloseIdleConnections()
+	r, missing, err := c.Ask(ctx, q.parameters())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
 	}
 	if missing != "" {
-		p.warn("warning: the answer is without what could not be asked: %s", missing)
+		p.Warn("warning: the answer is without what could not be asked: %s", missing)
 	}
 	if q.ownWindow() {
-		return r, []fact{{"range", "the collector's window before " + q.untilText()}}, nil
+		return r, []view.Fact{{Name: "range", Value: "the collector's window before " + q.untilText()}}, nil
 	}
-	return r, []fact{q.rangeFact()}, nil
+	return r, []view.Fact{q.rangeFact()}, nil
 }
 
 // ownWindow tells whether the collector is to take its own window.
-func (q *question) ownWindow() bool { return q.at.text != "" && !q.chosen("window") }
+func (q *question) ownWindow() bool { return q.at.Text != "" && !q.chosen("window") }
 
 // untilText is the end of the range. What the present is, a collector says.
 func (q *question) untilText() string {
-	if q.from != "" && (q.at.isNow() || q.end.isNow()) {
+	if q.from != "" && (q.at.IsNow() || q.end.IsNow()) {
 		return "now"
 	}
 	_, to := q.span()
-	return timeText(to)
+	return human.Time(to)
 }
 
 // parameters returns the question as a collector's API takes it. The present
@@ -162,13 +169,13 @@ func (q *question) parameters() url.Values {
 	from, to := q.span()
 	start, end := from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)
 	switch {
-	case q.at.isNow() && q.ownWindow():
+	case q.at.IsNow() && q.ownWindow():
 		return nil
-	case q.at.isNow():
+	case q.at.IsNow():
 		return url.Values{"window": {q.window.String()}}
 	case q.ownWindow():
 		return url.Values{"timestamp": {end}}
-	case q.end.isNow():
+	case q.end.IsNow():
 		return url.Values{"start": {start}}
 	}
 	return url.Values{"start": {start}, "end": {end}}

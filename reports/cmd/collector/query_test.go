@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -33,9 +34,9 @@ func TestQuestionsToCollectors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := &question{}
-			f := newFlags("query")
+			f := cli.NewFlags("query")
 			q.define(f)
-			_, err := f.parse(append(c.args, "--from", "h"), func(n string) (string, bool) { v, ok := c.env[n]; return v, ok })
+			_, err := f.ParseArgs(append(c.args, "--from", "h"), func(n string) (string, bool) { v, ok := c.env[n]; return v, ok })
 			if got := q.parameters().Encode(); err != nil || got != c.want {
 				t.Errorf("asks %q, %v, want %q", got, err, c.want)
 			}
@@ -48,10 +49,10 @@ func TestOffsetsAreFromOneNow(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[string]string{"--data=d": "Z (15m0s)", "--from=h": " to now (15m0s)"} {
 		q := &question{}
-		f := newFlags("query")
+		f := cli.NewFlags("query")
 		q.define(f)
-		_, err := f.parse([]string{from, "--start", "-15m", "--end", "now"}, func(string) (string, bool) { return "", false })
-		if got := q.rangeFact().value; err != nil || !strings.HasSuffix(got, want) {
+		_, err := f.ParseArgs([]string{from, "--start", "-15m", "--end", "now"}, func(string) (string, bool) { return "", false })
+		if got := q.rangeFact().Value; err != nil || !strings.HasSuffix(got, want) {
 			t.Errorf("%s: the range is %q, %v, want %q", from, got, err, want)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -37,19 +39,16 @@ func (tallies) Decode(blob []byte) (v tally, err error) { return v, json.Unmarsh
 // rival is a collector on a store of its own connections.
 func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Collector[tally] {
 	t.Helper()
-	pl := &place{indexURL: index, blobsURL: blobs}
-	if err := pl.check(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pl.open(t.Context(), setup{logger: warnings(&buffer{})})
+	pl := must1(stores.Parse(index + "," + blobs))
+	s, err := pl.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(&buffer{})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, err := tiered.New(tallies{}, s.authority, &tiered.Options[tally]{Memory: -1})
+	values, err := tiered.New(tallies{}, s.Authority, &tiered.Options[tally]{Memory: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := bucket.NewCollector(s.index, values, addUp, &bucket.CollectorOptions[tally]{
+	c, err := bucket.NewCollector(s.Index, values, addUp, &bucket.CollectorOptions[tally]{
 		Flushes: 32, Now: now, Size: func(tally) int64 { return 64 },
 	})
 	if err != nil {
@@ -60,7 +59,7 @@ func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Coll
 			t.Error(err)
 		}
 		values.Close(context.Background())
-		_ = s.close()
+		_ = s.Close()
 	})
 	return c
 }

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -37,24 +39,16 @@ func sample(host string, processes int) *report.Report {
 	return r
 }
 
-// write writes a report to a file by its ending, and returns the path.
+// write writes a report to a file by its ending, in a directory that may be
+// new, and returns the path.
 func write(t *testing.T, path string, r *report.Report) string {
 	t.Helper()
-	data, err := encode(r, ending(path))
+	data, err := files.Encode(r, files.Ending(path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func mustBase(t *testing.T, address string) *url.URL {
-	t.Helper()
-	base, err := parseBase(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base
 }

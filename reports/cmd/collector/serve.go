@@ -18,26 +18,30 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
 
-var serveCommand = command{
-	name: "serve",
-	usage: []string{
+var serveCommand = cli.Command{
+	Name: "serve",
+	Usage: []string{
 		"[--listen ADDRESS] [--data DIR] [--tenant-header NAME] …",
 		"[--role collector] --index URL --blobs URL [--cache URL] [--create] …",
 		"--role query --collectors LIST --index URL --blobs URL [--cache URL] …",
 	},
-	brief: "takes what probes post, stores it and answers questions",
-	about: `Probes post to it, and query services and people ask it, at the address that it prints once it listens.
+	Brief: "takes what probes post, stores it and answers questions",
+	About: `Probes post to it, and query services and people ask it, at the address that it prints once it listens.
 What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
 requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
 A second signal ends it at once.
 
 ` + roleForms + `
 
-` + placeForms + `
+` + stores.Help + `
 
 ` + opsForms + `
 
@@ -45,15 +49,15 @@ With a table, --retention has DynamoDB's TTL remove entries; what removes their 
 of the bucket, which should keep them for a day longer.
 
 ` + tenantForms,
-	define: func(f *flags) action {
+	Define: func(f *cli.Flags) cli.Action {
 		s := &server{}
 		s.defineStore(f)
 		s.defineHTTP(f)
-		s.role = f.role()
-		f.must(s.checkRole)
+		s.role = defineRole(f)
+		f.Must(s.checkRole)
 		s.defineTenants(f)
-		s.logging = f.logging()
-		f.must(s.check)
+		s.logging = telemetry.DefineLogging(f)
+		f.Must(s.check)
 		return s.run
 	},
 }
@@ -61,7 +65,7 @@ of the bucket, which should keep them for a day longer.
 // server is a running collector.
 type server struct {
 	listen, tenantHeader                     string
-	place                                    *place
+	place                                    *stores.Place
 	role                                     *roleFlags
 	alone                                    bool
 	window, tick, quantum                    time.Duration
@@ -69,48 +73,48 @@ type server struct {
 	ops                                      *operations
 	client                                   time.Duration
 	maxTopologyNodes, maxConnections         int
-	maxBody, maxInflated, maxPending, memory *size
+	maxBody, maxInflated, maxPending, memory *cli.Size
 	tenancy                                  tenancy
-	logging                                  *logging
+	logging                                  *telemetry.Logging
 	nats                                     *natsServers
 
 	log     *slog.Logger
 	metrics *prometheus.Registry
-	store   *store
+	store   *stores.Store
 	stored  atomic.Int64 // values
 	runner  runner
 	handler *reports.Handler
 	web     *http.Server
 }
 
-func (s *server) defineStore(f *flags) {
+func (s *server) defineStore(f *cli.Flags) {
 	s.metrics = prometheus.NewRegistry()
-	s.place = f.creating(f.place(defaultData))
-	f.exclusive([]string{"data"}, placeFlags)
-	f.must(s.place.check)
-	s.nats = f.nats()
+	s.place = stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f)
+	f.Exclusive([]string{"data"}, stores.FlagNames)
+	f.Must(s.place.Check)
+	s.nats = natsFlags(f)
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
 		"window, the present is what is stored as well; always so with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
 	f.DurationVar(&s.tick, "tick", 3*time.Second, "how often what arrived is stored, merged: every `DURATION`")
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
 	f.DurationVar(&s.retention, "retention", 0, "remove hours that ended more than a `DURATION` ago; 0 for never")
-	s.maxPending = f.size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
-	s.memory = f.size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
+	s.maxPending = f.Size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
+	s.memory = f.Size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
 }
 
-func (s *server) defineHTTP(f *flags) {
+func (s *server) defineHTTP(f *cli.Flags) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:4040", "the `ADDRESS` to serve at; port 0 takes a free one")
 	f.StringVar(&s.tenantHeader, "tenant-header", "",
-		"the `NAME` of the request header that says the tenant, in Scope "+scopeHeader+"; empty for a single tenant")
+		"the `NAME` of the request header that says the tenant, in Scope "+remote.TenantHeader+"; empty for a single tenant")
 	f.IntVar(&s.maxTopologyNodes, "max-topology-nodes", 10_000,
 		"drop topologies of more than `N` nodes for each host; negative for no limit")
-	s.maxBody = f.size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
-	s.maxInflated = f.size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
+	s.maxBody = f.Size("max-body", 16<<20, "refuse reports whose bodies are over `BYTES`")
+	s.maxInflated = f.Size("max-inflated", 64<<20, "refuse reports that inflate to over `BYTES`")
 	f.IntVar(&s.maxConnections, "max-connections", 4096, "keep up to `N` connections open; one more takes the place of the "+
 		"one that has waited longest for its client to send")
 	f.DurationVar(&s.client, "client-timeout", 30*time.Second, "give clients a `DURATION` to send a report, and twice that to take an answer")
-	s.ops = f.operations()
+	s.ops = defineOperations(f)
 }
 
 func (s *server) check() error {
@@ -122,38 +126,38 @@ func (s *server) check() error {
 	case s.retention != 0 && s.retention < time.Hour:
 		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
-	return errors.Join(positive("window", s.window), positive("tick", s.tick), positive("quantum", s.quantum),
-		positive("client-timeout", s.client), notZero("max-pending", s.maxPending), notZero("memory", s.memory),
-		notZero("max-body", s.maxBody), notZero("max-inflated", s.maxInflated))
+	return errors.Join(cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
+		cli.Positive("client-timeout", s.client), cli.NotZero("max-pending", s.maxPending), cli.NotZero("memory", s.memory),
+		cli.NotZero("max-body", s.maxBody), cli.NotZero("max-inflated", s.maxInflated))
 }
 
-func (s *server) run(ctx context.Context, p *process, args []string) (err error) {
+func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err error) {
 	if len(args) > 0 {
-		return usagef("%q is no flag: serve takes no arguments", args[0])
+		return cli.Usagef("%q is no flag: serve takes no arguments", args[0])
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
-	s.log = s.logging.logger(p.stderr)
+	s.log = s.logging.Logger(p.Stderr)
 	if err := s.openTenants(); err != nil {
 		return err
 	}
-	s.store, err = s.place.open(ctx, setup{logger: s.log, metrics: s.metrics, retention: s.retention,
-		instead: "stop it, or give --data another directory"})
+	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.retention,
+		Instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.ops.close(s.store.close)) }()
+	defer func() { err = errors.Join(err, s.ops.close(s.store.Close)) }()
 	if err := s.ops.begin(ctx, s.log); err != nil {
 		return err
 	}
 	defer s.ops.end()
 	if err := s.wire(); err != nil {
-		return asUsage(err) // flags that do not fit together
+		return cli.AsUsage(err) // flags that do not fit together
 	}
 	listener, err := listen(ctx, "listen", s.listen)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "listening on %s://%s\n", s.ops.tls.scheme(), listener.Addr())
+	fmt.Fprintf(p.Stdout, "listening on %s://%s\n", s.ops.tls.Scheme(), listener.Addr())
 	return s.serve(ctx, p, reports.LimitConnections(listener, s.maxConnections))
 }
 
@@ -172,22 +176,22 @@ func (s *server) wireCollector() error {
 	if err != nil {
 		return err
 	}
-	c, err := reports.New(s.store.index, s.store.authority, &reports.Options{
+	c, err := reports.New(s.store.Index, s.store.Authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
-			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.embedded(),
+			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.Embedded(),
 			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
-			Committer: s.store.committer, Flushes: s.flushes(),
+			Committer: s.store.Committer, Flushes: s.flushes(),
 			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
-		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
-		MaxInflated:      blobs.MaxBytes,
+		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
+		MaxInflated:      stores.Blobs.MaxBytes,
 		MaxTopologyNodes: s.maxTopologyNodes,
-		TracerProvider:   s.ops.tracing.provider,
+		TracerProvider:   s.ops.tracing.Provider,
 		TenantRate:       s.tenancy.limit(),
 		Tenants:          s.tenancy.table,
 		Registerer:       s.metrics,
-		Namespace:        namespace,
+		Namespace:        stores.Namespace,
 		Logger:           s.log,
 		Bus:              bus,
 		ShortcutCache:    carrier,
@@ -207,7 +211,7 @@ func (s *server) wireCollector() error {
 // flushes is how many values are stored at a time: in a directory so many that
 // they share its syncs; elsewhere the collector's default, as in Scope.
 func (s *server) flushes() int {
-	if s.place.embedded() {
+	if s.place.Embedded() {
 		return 64
 	}
 	return 0
@@ -218,18 +222,18 @@ func (s *server) handlerOptions() *reports.HandlerOptions {
 		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
 		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
 		MaxBuffered: max(256<<20, int64(*s.maxBody)), ClientTimeout: s.client,
-		TracerProvider: s.ops.tracing.provider, Propagator: s.ops.tracing.propagator,
-		Version: version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+		TracerProvider: s.ops.tracing.Provider, Propagator: s.ops.tracing.Propagator,
+		Version: cli.Version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
 	}
 }
 
 // serve answers requests until ctx ends or serving fails, and then stores what
 // is left.
-func (s *server) serve(ctx context.Context, p *process, listener net.Listener) error {
+func (s *server) serve(ctx context.Context, p *cli.Process, listener net.Listener) error {
 	defer s.tenancy.watch(ctx)()
 	running := make(chan error, 2)
 	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
-	go func() { running <- s.ops.tls.serve(s.web, listener) }()
+	go func() { running <- s.ops.tls.Serve(s.web, listener) }()
 	s.log.Info("serving", "role", string(s.role.role), "address", listener.Addr().String(), "store", s.place.String())
 	var failed error
 	left := 2

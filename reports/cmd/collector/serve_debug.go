@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
 // debugListener is where profiles can be had.
@@ -15,7 +17,7 @@ type debugListener struct {
 	stop    func()
 }
 
-func (f *flags) debugListener() *debugListener {
+func defineDebug(f *cli.Flags) *debugListener {
 	d := &debugListener{stop: func() {}}
 	f.StringVar(&d.address, "debug-listen", "", "serve profiles under /debug/pprof/ at an `ADDRESS`, as 127.0.0.1:6060, for whoever reaches it; "+
 		"off without")

@@ -6,6 +6,8 @@ import (
 
 	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -13,11 +15,11 @@ import (
 type natsServers struct{ url string } // empty for none
 
 // nats defines the flag that names NATS servers.
-func (f *flags) nats() *natsServers {
+func natsFlags(f *cli.Flags) *natsServers {
 	n := &natsServers{}
 	f.StringVar(&n.url, "nats", "", "tell other services of shortcuts, and hear of theirs, over NATS at a `URL`: "+
 		"nats://[user:password@]host[:port][,host[:port]…], or tls://…; --cache carries what they say")
-	f.must(n.check)
+	f.Must(n.check)
 	return n
 }
 
@@ -26,7 +28,7 @@ func (n *natsServers) check() error {
 	if n.url == "" {
 		return nil
 	}
-	return named("--nats", natsbus.CheckURL(n.url))
+	return stores.Named("--nats", natsbus.CheckURL(n.url))
 }
 
 // open opens the bus, which the server's store closes, and says what carries
@@ -35,16 +37,16 @@ func (n *natsServers) open(s *server) (reports.Bus, tiered.Tier, error) {
 	if n.url == "" {
 		return nil, nil, nil
 	}
-	bus, err := natsbus.Open(n.url, &natsbus.Options{Name: "timeblob collector " + version(),
-		Registerer: s.metrics, Namespace: namespace, Logger: s.log})
+	bus, err := natsbus.Open(n.url, &natsbus.Options{Name: "timeblob collector " + cli.Version(),
+		Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log})
 	if err != nil {
 		return nil, nil, fmt.Errorf("--nats: %w", err)
 	}
-	before := s.store.close
-	s.store.close = func() error { return errors.Join(bus.Close(), before()) }
-	if len(s.store.caches) == 0 {
+	before := s.store.Close
+	s.store.Close = func() error { return errors.Join(bus.Close(), before()) }
+	if len(s.store.Caches) == 0 {
 		s.log.Warn("--nats without --cache: other services are told that there are shortcuts, and cannot show what they say")
 		return bus, nil, nil
 	}
-	return bus, s.store.caches[0].Tier, nil
+	return bus, s.store.Caches[0].Tier, nil
 }

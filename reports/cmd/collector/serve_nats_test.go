@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -27,7 +28,7 @@ func waited(url, tenant string) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
 		request := must1(http.NewRequest(http.MethodGet, url+"/api/wait?timeout=1s", nil))
-		request.Header.Set(scopeHeader, tenant)
+		request.Header.Set(remote.TenantHeader, tenant)
 		request.Close = true
 		resp, err := http.DefaultClient.Do(request)
 		if err != nil {
@@ -70,7 +71,7 @@ func TestServeNATS(t *testing.T) {
 	memcached, _ := servertest.Memcached(t)
 	server.Kill()
 	stores := append(create(t, newTable(t, servertest.SharedDynalite), newBucket(t)), "--cache", "memcached://"+memcached,
-		"--tenant-header", scopeHeader, "--nats", strings.Replace(nats, "nats://", "nats://scope:"+escaped+"@", 1))
+		"--tenant-header", remote.TenantHeader, "--nats", strings.Replace(nats, "nats://", "nats://scope:"+escaped+"@", 1))
 	a, b := serveWithin(t, stores...), serveAsProcess(t, stores...)
 	must(t, "push", "--to", a.url, "--tenant", "acme.eu", shortcut(t)) // which nobody else hears of
 	server.Restart()
@@ -110,7 +111,7 @@ var escaped = strings.ReplaceAll(secret, "/", "%2F")
 func TestServeNATSWithoutCache(t *testing.T) {
 	t.Parallel()
 	nats, _ := servertest.NATS(t)
-	flags := []string{"--tenant-header", scopeHeader, "--nats", nats}
+	flags := []string{"--tenant-header", remote.TenantHeader, "--nats", nats}
 	a, b := serveWithin(t, append(flags, embedded(t)...)...), serveWithin(t, append(flags, embedded(t)...)...)
 	reach(t, a, b)
 	live := must(t, "query", "--json", "--from", b.url, "--tenant", "acme.eu", "--at", "now")

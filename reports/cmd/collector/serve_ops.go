@@ -11,6 +11,10 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
 )
 
 // opsForms is what help says about running a collector.
@@ -18,26 +22,26 @@ const opsForms = `/healthz answers 200 as long as the process serves. /readyz do
 has ended, and until the signal to stop; else it answers 503 with a line for each reason. A cache that is down is
 only a note. --debug-listen shows the arguments of the process, too: keep secrets in the environment.
 
-` + tracingForms
+` + telemetry.TracingHelp
 
 // operations are the flags of what surrounds the collector.
 type operations struct {
-	tls      *serverTLS
+	tls      *tlsfiles.Server
 	debug    *debugListener
 	shutdown time.Duration // all of it
 	delay    time.Duration // of that, between unready and closed
 
-	tracing  tracing
+	tracing  telemetry.Tracing
 	deadline time.Time // of the shutdown, when it has begun
 	hung     bool      // something did not end by then
 }
 
-func (f *flags) operations() *operations {
-	o := &operations{tls: f.serverTLS(), debug: f.debugListener()}
+func defineOperations(f *cli.Flags) *operations {
+	o := &operations{tls: tlsfiles.DefineServer(f), debug: defineDebug(f)}
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 30*time.Second, "end at most a `DURATION` after the signal, stored or not")
 	f.DurationVar(&o.delay, "shutdown-delay", 0, "after the signal, serve on for a `DURATION` during which /readyz answers 503, "+
 		"so that load balancers notice; it is part of --shutdown-timeout")
-	f.must(o.check)
+	f.Must(o.check)
 	return o
 }
 
@@ -48,19 +52,19 @@ func (o *operations) check() error {
 	case o.delay > 0 && o.delay >= o.shutdown/2:
 		return fmt.Errorf("--shutdown-delay %v: must be less than half of --shutdown-timeout, to leave time to store what is left", o.delay)
 	}
-	return positive("shutdown-timeout", o.shutdown)
+	return cli.Positive("shutdown-timeout", o.shutdown)
 }
 
 // begin starts what is there beside the collector.
 func (o *operations) begin(ctx context.Context, log *slog.Logger) (err error) {
-	if err = o.tls.read(log); err != nil {
+	if err = o.tls.Read(log); err != nil {
 		return err
 	}
-	if o.tracing, err = startTracing(ctx, log); err != nil {
+	if o.tracing, err = telemetry.Start(ctx, log); err != nil {
 		return err
 	}
 	if err = o.debug.start(ctx, log); err != nil {
-		return errors.Join(err, o.tracing.stop(ctx))
+		return errors.Join(err, o.tracing.Stop(ctx))
 	}
 	return nil
 }
@@ -78,9 +82,9 @@ func (o *operations) stop(f func(context.Context) error) error {
 
 // end sends the spans that are left, and ends what begin started.
 func (o *operations) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), min(maxFlush, time.Until(o.last())))
+	ctx, cancel := context.WithTimeout(context.Background(), min(telemetry.MaxFlush, time.Until(o.last())))
 	defer cancel()
-	if err := o.tracing.stop(ctx); err != nil {
+	if err := o.tracing.Stop(ctx); err != nil {
 		otel.Handle(fmt.Errorf("the last spans were not sent: %w", err))
 	}
 	o.debug.stop()
@@ -110,7 +114,7 @@ func (o *operations) last() time.Time {
 // stop ends the server. At once it is not ready any more, and where it was told
 // to stop it serves on for --shutdown-delay; then it takes no more reports, ends
 // requests and stores what the collector holds.
-func (s *server) stop(ctx context.Context, p *process, listener net.Listener, told bool) error {
+func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener, told bool) error {
 	s.handler.Withdraw()
 	if told {
 		_ = sleep(ctx, s.ops.delay) // the context does not end before
@@ -120,9 +124,9 @@ func (s *server) stop(ctx context.Context, p *process, listener net.Listener, to
 	var lost *bucket.UndeliveredError
 	if errors.As(err, &lost) {
 		for _, v := range lost.Values {
-			p.warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time, v.Err)
+			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time, v.Err)
 		}
-		return fmt.Errorf("%s lost", plural(len(lost.Values), "value"))
+		return fmt.Errorf("%s lost", human.Plural(len(lost.Values), "value"))
 	}
 	return err
 }

@@ -19,6 +19,11 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -33,9 +38,9 @@ func TestReadyOnServers(t *testing.T) {
 	dynamo, table := servertest.DynamoDBLocal(t)
 	s3, blobs := servertest.VersityGW(t)
 	cacheAt, cache := servertest.Memcached(t)
-	idx := fmt.Sprintf("dynamodb://%s:%s@%s/reports", servertest.AccessKey, servertest.SecretKey, strings.TrimPrefix(dynamo, "http://"))
+	index := fmt.Sprintf("dynamodb://%s:%s@%s/reports", servertest.AccessKey, servertest.SecretKey, strings.TrimPrefix(dynamo, "http://"))
 	objects := fmt.Sprintf("s3://%s:%s@%s/reports", s3.AccessKey, s3.SecretKey, strings.TrimPrefix(s3.Endpoint, "http://"))
-	s := serveWithin(t, append(append(create(t, idx, objects), "--cache", "memcached://"+cacheAt, "--tenant-header", scopeHeader), hasty...)...)
+	s := serveWithin(t, append(append(create(t, index, objects), "--cache", "memcached://"+cacheAt, "--tenant-header", remote.TenantHeader), hasty...)...)
 	ready := s.url + "/readyz"
 	until(t, ready, 200, "ready\n")
 	cache.Kill()
@@ -49,7 +54,7 @@ func TestReadyOnServers(t *testing.T) {
 	eventually(t, func() bool { _, body := fetch(t, ready); return !strings.Contains(body, "blobs: ") }, "blobs are not reachable again")
 	until(t, ready, 503, "index: ")
 	table.Restart() // empty, as that server comes back
-	create(t, idx, objects)
+	create(t, index, objects)
 	cache.Restart()
 	until(t, ready, 200, "ready\n")
 	if code := s.stop(); code != 0 {
@@ -162,7 +167,7 @@ func TestShutdownWithoutStore(t *testing.T) {
 	s3, blobs := servertest.VersityGW(t)
 	objects := fmt.Sprintf("s3://%s:%s@%s/reports", s3.AccessKey, s3.SecretKey, strings.TrimPrefix(s3.Endpoint, "http://"))
 	store := create(t, newTable(t, servertest.SharedDynalite), objects)
-	r := runServe(t, nil, append(store, "--tick", "1m", "--window", "2m", "--tenant-header", scopeHeader, "--shutdown-timeout", "15s")...)
+	r := runServe(t, nil, append(store, "--tick", "1m", "--window", "2m", "--tenant-header", remote.TenantHeader, "--shutdown-timeout", "15s")...)
 	must(t, "push", "--to", r.url, "--tenant", "acme", goldentest.Files(t, "hosts/*/*")[0])
 	blobs.Stop() // it hangs
 	r.signal()
@@ -217,14 +222,14 @@ func TestShutdownOfAHungStore(t *testing.T) {
 	t.Parallel()
 	blobs := &deaf{release: make(chan struct{})}
 	defer close(blobs.release)
-	s := newServer(t, &store{index: index.NewMemIndex(), authority: blobs}, "--shutdown-timeout", "500ms")
+	s := newServer(t, &stores.Store{Index: index.NewMemIndex(), Authority: blobs}, "--shutdown-timeout", "500ms")
 	if err := s.runner.(*reports.Collector).Add(t.Context(), "a", sample("one", 1), reports.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	begun := time.Now()
-	err := s.serve(ctx, &process{stderr: &lockedWriter{w: &buffer{}}}, must1(net.Listen("tcp", "127.0.0.1:0")))
+	err := s.serve(ctx, &cli.Process{Stderr: terminal.NewWriter(&buffer{})}, must1(net.Listen("tcp", "127.0.0.1:0")))
 	if !errors.Is(err, errHung) || time.Since(begun) > 10*time.Second {
 		t.Errorf("error %v after %v", err, time.Since(begun))
 	}
@@ -272,9 +277,9 @@ func (l *reluctant) Close() error {
 // nobody to cut off.
 func TestListenerClosedTwice(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &store{index: index.NewMemIndex(), authority: new(tiered.MemTier)})
+	s := newServer(t, &stores.Store{Index: index.NewMemIndex(), Authority: new(tiered.MemTier)})
 	said := &buffer{}
-	s.log = warnings(said)
+	s.log = telemetry.Warnings(said)
 	l := &reluctant{Listener: must1(net.Listen("tcp", "127.0.0.1:0")), accepting: make(chan struct{}), done: make(chan struct{})}
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(l) }()

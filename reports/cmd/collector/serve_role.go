@@ -10,6 +10,9 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -36,11 +39,11 @@ type roleFlags struct {
 	given      bool // collectors are
 	timeout    time.Duration
 	token      string
-	tls        *clientTLS
+	tls        *tlsfiles.Client
 	resolver   *net.Resolver // nil for the system's
 }
 
-func (f *flags) role() *roleFlags {
+func defineRole(f *cli.Flags) *roleFlags {
 	r := &roleFlags{role: roleAll}
 	f.Func("role", "take reports and answer (all), be one of several (collector), or only answer (query): the `ROLE` (default all)",
 		func(text string) error { r.role = role(text); return r.role.check() })
@@ -52,11 +55,11 @@ func (f *flags) role() *roleFlags {
 	})
 	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
 	f.StringVar(&r.token, "collector-token", "", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
-		variable("collector-token")+", since others see a process's arguments")
-	r.tls = f.clientTLS("collector-")
+		cli.Variable("collector-token")+", since others see a process's arguments")
+	r.tls = tlsfiles.DefineClient(f, "collector-")
 	f.Func("resolver", "look up names of collectors with the DNS server at an `ADDRESS`, host:port; else as the system does",
 		func(text string) (err error) { r.resolver, err = resolverAt(text); return err })
-	f.must(r.check)
+	f.Must(r.check)
 	return r
 }
 
@@ -75,7 +78,7 @@ func (r *roleFlags) check() error {
 	case r.role != roleQuery && r.given:
 		return errors.New("--collectors goes with --role query")
 	}
-	return positive("collector-timeout", r.timeout)
+	return cli.Positive("collector-timeout", r.timeout)
 }
 
 // resolverAt returns a resolver that asks one server; nil for no address.
@@ -100,7 +103,7 @@ type runner interface {
 // checkRole says what of the other flags does not go with the role.
 func (s *server) checkRole() error {
 	switch {
-	case s.role.role == roleQuery && s.place.embedded():
+	case s.role.role == roleQuery && s.place.Embedded():
 		return errors.New("--role query needs --index and --blobs: a directory is held by the collector that writes it")
 	case s.role.role == roleQuery && s.alone:
 		return errors.New("--alone is not for --role query")
@@ -115,23 +118,23 @@ func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
 		Window: s.window, TenantHeader: s.tenantHeader, Token: strings.TrimSpace(s.role.token), Timeout: s.role.timeout,
 		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
-		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.caches},
-		MaxInflated: blobs.MaxBytes,
-		Propagator:  s.ops.tracing.propagator,
-		Registerer:  s.metrics, Namespace: namespace, Logger: s.log,
+		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
+		MaxInflated: stores.Blobs.MaxBytes,
+		Propagator:  s.ops.tracing.Propagator,
+		Registerer:  s.metrics, Namespace: stores.Namespace, Logger: s.log,
 	}
 	if s.role.resolver != nil {
 		o.Resolver = s.role.resolver
 		o.Dial = (&net.Dialer{Resolver: s.role.resolver}).DialContext
 	}
 	var err error
-	if o.TLS, err = s.role.tls.config(); err != nil {
+	if o.TLS, err = s.role.tls.Config(); err != nil {
 		return err
 	}
 	if o.Bus, o.ShortcutCache, err = s.nats.open(s); err != nil {
 		return err
 	}
-	q, err := reports.NewQuerier(s.store.index, s.store.authority, s.role.collectors, o)
+	q, err := reports.NewQuerier(s.store.Index, s.store.Authority, s.role.collectors, o)
 	if err != nil {
 		return err
 	}

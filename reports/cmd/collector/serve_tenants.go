@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
@@ -22,19 +24,19 @@ changes; one that is broken changes nothing, and is logged.`
 type tenancy struct {
 	path       string
 	rate       float64
-	maxPending *size
+	maxPending *cli.Size
 
 	file *tenants.File // nil without one
 }
 
-func (s *server) defineTenants(f *flags) {
+func (s *server) defineTenants(f *cli.Flags) {
 	f.StringVar(&s.tenancy.path, "tenants", "", "take tokens and limits of tenants from `FILE`, and again when it changes")
 	f.Float64Var(&s.tenancy.rate, "tenant-rate", 1000,
 		"refuse what a tenant posts above `N` reports a second, and 2N at once; 0 for no limit")
-	s.tenancy.maxPending = f.size("max-tenant-pending", 0,
+	s.tenancy.maxPending = f.Size("max-tenant-pending", 0,
 		"refuse a tenant's reports while more than `BYTES` of its own wait to be stored; 0 for a quarter of "+
 			"--max-pending, and for all of it where there is a single tenant")
-	f.must(s.tenancy.check)
+	f.Must(s.tenancy.check)
 }
 
 func (t *tenancy) check() error {
@@ -50,7 +52,7 @@ func (s *server) openTenants() (err error) {
 		return nil
 	}
 	s.tenancy.file, err = tenants.Open(s.tenancy.path, &tenants.Options{NoPeers: s.tenantHeader == "",
-		Registerer: s.metrics, Namespace: namespace, Logger: s.log})
+		Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log})
 	return err
 }
 

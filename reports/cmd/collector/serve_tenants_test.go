@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -59,7 +60,7 @@ func metricsOf(t *testing.T, s *served) string {
 func TestServeWithTokens(t *testing.T) {
 	t.Parallel()
 	file := tenantsFile(t, "acme token=acme-s3cret\n* token=peer-s3cret\n")
-	s := serveWithin(t, append(embedded(t), "--tenants", file, "--tenant-header", scopeHeader)...)
+	s := serveWithin(t, append(embedded(t), "--tenants", file, "--tenant-header", remote.TenantHeader)...)
 	sent := goldentest.Files(t, "hosts/*/*")[0]
 	want := []byte(must(t, "inspect", "--json", "--upgrade", sent))
 	ask := []string{"query", "--json", "--from", s.url, "--at", "now"}
@@ -110,7 +111,7 @@ func TestServeWithTokens(t *testing.T) {
 // back, does, and is counted; others have the rate of the flag.
 func TestServeKeepsRates(t *testing.T) {
 	t.Parallel()
-	s := serveWithin(t, append(embedded(t), "--tenant-header", scopeHeader, "--tenants", tenantsFile(t, "slow rate=0.5 size=1GB"), "--tenant-rate", "0")...)
+	s := serveWithin(t, append(embedded(t), "--tenant-header", remote.TenantHeader, "--tenants", tenantsFile(t, "slow rate=0.5 size=1GB"), "--tenant-rate", "0")...)
 	dir := t.TempDir()
 	for i := range 2 {
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample("one", i))
@@ -133,7 +134,7 @@ func TestServeKeepsRates(t *testing.T) {
 func TestServeKeepsTenantsApart(t *testing.T) {
 	t.Parallel()
 	store := embedded(t)
-	s := serveWithin(t, append(store, "--tenant-header", scopeHeader)...)
+	s := serveWithin(t, append(store, "--tenant-header", remote.TenantHeader)...)
 	ids := []string{"a", "A", "a.b", "x", fmt.Sprintf("x-%d", time.Now().Unix()/3600), "x-472222", "x-", "..", "-1", "_", strings.Repeat("a", 64)}
 	files := map[string]string{}
 	for i, id := range ids {

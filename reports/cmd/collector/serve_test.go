@@ -10,6 +10,10 @@ import (
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -21,19 +25,19 @@ func (brokenStore) Commit(context.Context, index.Row, index.Entry, []byte) error
 }
 
 // newServer returns a server with the flags' defaults over a store.
-func newServer(t *testing.T, s *store, args ...string) *server {
+func newServer(t *testing.T, s *stores.Store, args ...string) *server {
 	t.Helper()
 	srv := &server{}
-	f := newFlags("serve")
+	f := cli.NewFlags("serve")
 	srv.defineStore(f)
 	srv.defineHTTP(f)
-	srv.role = f.role()
+	srv.role = defineRole(f)
 	srv.defineTenants(f)
-	srv.logging = f.logging()
-	if _, err := f.parse(args, func(string) (string, bool) { return "", false }); err != nil {
+	srv.logging = telemetry.DefineLogging(f)
+	if _, err := f.ParseArgs(args, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)
 	}
-	srv.store, srv.log = s, warnings(&buffer{})
+	srv.store, srv.log = s, telemetry.Warnings(&buffer{})
 	if err := srv.wire(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +47,7 @@ func newServer(t *testing.T, s *store, args ...string) *server {
 // What cannot be stored in time is named, and makes the command fail.
 func TestServeNamesWhatItLoses(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &store{index: index.NewMemIndex(), authority: new(tiered.MemTier), committer: brokenStore{}},
+	s := newServer(t, &stores.Store{Index: index.NewMemIndex(), Authority: new(tiered.MemTier), Committer: brokenStore{}},
 		"--shutdown-timeout", "2s")
 	for _, tenant := range []string{"a", "b"} {
 		if err := s.runner.(*reports.Collector).Add(t.Context(), tenant, sample("one", 1), reports.Origin{}); err != nil {
@@ -58,7 +62,7 @@ func TestServeNamesWhatItLoses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	start := time.Now()
-	err = s.serve(ctx, &process{stderr: &lockedWriter{w: stderr}}, listener)
+	err = s.serve(ctx, &cli.Process{Stderr: terminal.NewWriter(stderr)}, listener)
 	if err == nil || err.Error() != "2 values lost" {
 		t.Errorf("error %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
@@ -14,7 +15,7 @@ import (
 // left of them.
 func TestSlowloris(t *testing.T) {
 	const most = 200e6
-	c := startBuilt(t, "--tenant-header", scopeHeader, "--client-timeout", "4s", "--tick", "500ms", "--window", "1s")
+	c := startBuilt(t, "--tenant-header", remote.TenantHeader, "--client-timeout", "4s", "--tick", "500ms", "--window", "1s")
 	other := &bystander{url: c.url, body: must1(wire.Codec{}.Encode(sample("bystander", 20)))}
 	stop := other.begin()
 	time.Sleep(time.Second)

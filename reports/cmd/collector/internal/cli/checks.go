@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+)
+
+// Positive refuses durations that are not above zero.
+func Positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("--%s %v: must be above 0", name, d)
+	}
+	return nil
+}
+
+// AtLeastOne refuses numbers below 1.
+func AtLeastOne(name string, n int) error {
+	if n < 1 {
+		return fmt.Errorf("--%s %d: must be at least 1", name, n)
+	}
+	return nil
+}
+
+// NotZero refuses a flag that is 0.
+func NotZero(name string, s *Size) error {
+	if *s == 0 {
+		return fmt.Errorf("--%s must not be 0", name)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// worded is the value of a flag that says in words what it must be.
+type worded[T any] struct {
+	to    *T
+	kind  string // what it must be
+	parse func(string) (T, error)
+}
+
+// define makes a flag of the value.
+func (v worded[T]) define(f *Flags, name string, value T, usage string) {
+	*v.to = value
+	f.Var(v, name, usage)
+}
+
+// String is the value as text; package flag also asks it of a zero worded.
+func (v worded[T]) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return fmt.Sprint(*v.to)
+}
+
+func (v worded[T]) Set(text string) error {
+	value, err := v.parse(text)
+	if err != nil {
+		return fmt.Errorf("must be %s", v.kind)
+	}
+	*v.to = value
+	return nil
+}
+
+// DurationVar defines a flag as flag.FlagSet does, and so do the others; what
+// is wrong with a value they say in words.
+func (f *Flags) DurationVar(to *time.Duration, name string, value time.Duration, usage string) {
+	worded[time.Duration]{to, "a duration, as 90s or 1h30m", time.ParseDuration}.define(f, name, value, usage)
+}
+
+func (f *Flags) IntVar(to *int, name string, value int, usage string) {
+	worded[int]{to, "a whole number", strconv.Atoi}.define(f, name, value, usage)
+}
+
+func (f *Flags) Float64Var(to *float64, name string, value float64, usage string) {
+	parse := func(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
+	worded[float64]{to, "a number", parse}.define(f, name, value, usage)
+}
+
+// ofFlag finds the name in what package flag says of a flag: one dash stands
+// before it, whatever stood in the argument.
+var ofFlag = regexp.MustCompile(`^(flag provided but not defined: |flag needs an argument: |` +
+	`invalid (?:boolean )?value "(?:[^"\\]|\\.)*" for (?:flag )?)-([^-:][^:]+)`)
+
+// dashed writes the flag in an error of package flag as help does, with two
+// dashes, but for one of a single letter.
+func dashed(message string) string { return ofFlag.ReplaceAllString(message, "$1--$2") }

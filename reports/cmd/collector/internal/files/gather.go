@@ -1,0 +1,194 @@
+package files
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+)
+
+// Help is what help says about FILE and DIR.
+const Help = `Directories are searched at any depth for files that end in .msgpack.gz, .msgpack, .json
+or .json.gz; links to directories are not followed. Files are taken in the order of their base names:
+those that begin with a number come first and by its value, others bytewise, and files of the same
+name by their paths. A file that is named twice is taken once.`
+
+// Endings are those of report files.
+var Endings = []string{".msgpack.gz", ".msgpack", ".json.gz", ".json"}
+
+// Ending returns the ending of a report file, or nothing.
+func Ending(path string) string {
+	for _, e := range Endings {
+		if strings.HasSuffix(path, e) && filepath.Base(path) != e {
+			return e
+		}
+	}
+	return ""
+}
+
+// Batch is the work on many files: one that fails does not stop the others.
+type Batch struct {
+	P     *cli.Process
+	Files []string // in the order in which they are to be taken
+
+	mu     sync.Mutex
+	failed int // guarded by mu
+}
+
+// Gather finds the files that arguments name. What cannot be read counts as
+// failed; none at all is wrong usage or an error.
+func Gather(p *cli.Process, args []string) (*Batch, error) {
+	if len(args) == 0 {
+		return nil, cli.Usagef("give at least one file or directory")
+	}
+	b := &Batch{P: p}
+	w := walk{Batch: b, seen: map[string]bool{}}
+	for _, arg := range args {
+		w.add(arg)
+	}
+	w.warnOthers()
+	slices.SortStableFunc(b.Files, byBase)
+	if len(b.Files) == 0 {
+		return nil, b.Err("no reports found")
+	}
+	return b, nil
+}
+
+// Fail reports what is wrong with a file.
+func (b *Batch) Fail(path string, err error) {
+	b.mu.Lock()
+	b.failed++
+	b.mu.Unlock()
+	var wrong *fs.PathError
+	if errors.As(err, &wrong) && wrong.Path == path {
+		err = wrong.Err // the path is said once
+	}
+	b.P.Warn("%s: %v", path, err)
+}
+
+// Err returns the error at the end of the work: nil when no file failed.
+// Without any file, none says what to report.
+func (b *Batch) Err(none string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.failed > 0:
+		return fmt.Errorf("%d of %s failed", b.failed, human.Plural(max(b.failed, len(b.Files)), "file"))
+	case len(b.Files) == 0:
+		return errors.New(none)
+	}
+	return nil
+}
+
+// walk collects files.
+type walk struct {
+	*Batch
+	seen   map[string]bool // absolute paths
+	others []string        // files in directories that are no reports
+}
+
+// add takes what one argument names.
+func (w *walk) add(arg string) {
+	info, err := os.Stat(arg)
+	switch {
+	case arg == stdinPath:
+		w.take(arg)
+	case err != nil:
+		w.Fail(arg, err)
+	case info.IsDir():
+		w.search(arg)
+	default:
+		w.take(arg)
+	}
+}
+
+// search takes the report files below a directory.
+func (w *walk) search(dir string) {
+	fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		switch {
+		case err != nil:
+			w.Fail(path, err)
+		case !isFile(path, d):
+		case Ending(path) == "":
+			w.others = append(w.others, path)
+		default:
+			w.take(path)
+		}
+		return nil
+	})
+}
+
+// isFile tells whether d is a file or a link to one.
+func isFile(path string, d fs.DirEntry) bool {
+	if d.Type()&fs.ModeSymlink == 0 {
+		return d.Type().IsRegular()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func (w *walk) take(path string) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		w.Fail(path, err)
+		return
+	}
+	if !w.seen[absolute] {
+		w.seen[absolute] = true
+		w.Files = append(w.Files, path)
+	}
+}
+
+// warnOthers names the first of the files that are no reports.
+func (w *walk) warnOthers() {
+	if n := len(w.others); n > 0 {
+		w.P.Warn("warning: passed over %s that do not end in %s: %s",
+			human.Plural(n, "file"), strings.Join(Endings, ", "), strings.Join(w.others[:min(n, 3)], ", "))
+	}
+}
+
+// byBase orders paths by base name.
+func byBase(a, b string) int {
+	x, y := filepath.Base(a), filepath.Base(b)
+	return cmp.Or(byNumber(leadingNumber(x), leadingNumber(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+}
+
+// byNumber orders decimal numbers by value, and before what is none.
+func byNumber(a, b string) int {
+	if a == "" || b == "" {
+		return cmp.Compare(len(b), len(a))
+	}
+	negative := a[0] == '-'
+	if negative != (b[0] == '-') {
+		return cmp.Compare(a[0], b[0])
+	}
+	order := cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	if negative {
+		return -order
+	}
+	return order
+}
+
+// leadingNumber returns the decimal number at the beginning of a name, which
+// may be negative, without leading zeros; nothing when there is none.
+func leadingNumber(name string) string {
+	digits, negative := strings.CutPrefix(name, "-")
+	number := digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
+	if number == "" {
+		return ""
+	}
+	number = strings.TrimLeft(number[:len(number)-1], "0") + number[len(number)-1:]
+	if negative {
+		return "-" + number
+	}
+	return number
+}

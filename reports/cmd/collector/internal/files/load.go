@@ -1,0 +1,182 @@
+package files
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
+)
+
+// stdinPath stands for standard input among the arguments.
+const stdinPath = "-"
+
+// DefineMaxInflated defines --max-inflated: how much of a file is read, inflated.
+func DefineMaxInflated(f *cli.Flags) *cli.Size {
+	limit := f.Size("max-inflated", wire.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")
+	f.Must(func() error {
+		if *limit == 0 {
+			return errors.New("--max-inflated must not be 0")
+		}
+		return nil
+	})
+	return limit
+}
+
+// Loaded is a report out of a file.
+type Loaded struct {
+	Report *report.Report
+	Size   int64 // of the file, in bytes
+}
+
+// Load reads a report file that holds at most limit bytes, inflated. The ending
+// of its name tells its form or, where it has none of a report, its first bytes
+// do.
+func Load(stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
+	if path == stdinPath {
+		return decodeFrom(stdin, "", limit)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return decodeFrom(f, Ending(path), limit)
+}
+
+func decodeFrom(src io.Reader, ending string, limit cli.Size) (*Loaded, error) {
+	counted := &counter{src: src}
+	in := bufio.NewReader(counted)
+	gzipped := strings.HasSuffix(ending, ".gz")
+	if ending == "" {
+		magic, _ := in.Peek(2) // what cannot be read fails below
+		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
+	}
+	plain, err := wire.ReadBody(in, gzipped, int64(limit))
+	var large *wire.TooLargeError
+	if errors.As(err, &large) {
+		return nil, fmt.Errorf("%w (--max-inflated allows more)", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(plain, ending)
+	return &Loaded{Report: r, Size: counted.n}, err
+}
+
+// decode reads a report that is not compressed.
+func decode(plain []byte, ending string) (*report.Report, error) {
+	isJSON := strings.HasPrefix(ending, ".json")
+	if ending == "" {
+		isJSON = bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{"))
+	}
+	if isJSON {
+		return wire.DecodeJSON(plain)
+	}
+	return wire.DecodeMsgpack(plain)
+}
+
+// counter counts what is read.
+type counter struct {
+	src io.Reader
+	n   int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.src.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// Encode returns a report in the form that an ending names.
+func Encode(r *report.Report, ending string) ([]byte, error) {
+	switch ending {
+	case ".msgpack.gz":
+		return stores.Blobs.Encode(r)
+	case ".msgpack":
+		return wire.AppendMsgpack(nil, r)
+	}
+	text, err := wire.AppendJSON(nil, r)
+	if err != nil || ending == ".json" {
+		return append(text, '\n'), err
+	}
+	return zip(text)
+}
+
+// zip returns b gzip'd.
+func zip(b []byte) ([]byte, error) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write(b); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return zipped.Bytes(), err
+}
+
+// Write writes a report to a file in the form that its name ends in. The
+// file is there whole or, after an error, as it was before.
+func Write(path string, r *report.Report) (err error) {
+	data, err := Encode(r, Ending(path))
+	if err != nil {
+		return err
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), ".collector-*")
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: "create", Path: path, Err: failed.Err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(draft.Name())
+		}
+	}()
+	_, err = draft.Write(data)
+	if err := errors.Join(err, draft.Chmod(0o644), draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
+	return os.Rename(draft.Name(), path)
+}
+
+// Post is the body of a request that posts a report, and what it is.
+type Post struct {
+	Body        []byte
+	ContentType string
+	Gzipped     bool
+}
+
+// ReadPost reads a report file as a probe would post it: msgpack is gzip'd if
+// the file is not, JSON is left as it is.
+func ReadPost(path string) (*Post, error) {
+	form := Ending(path)
+	if form == "" {
+		return nil, errors.New("the name must end in " + strings.Join(Endings, ", "))
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if form == ".msgpack" {
+		if data, err = zip(data); err != nil {
+			return nil, err
+		}
+	}
+	p := &Post{Body: data, ContentType: "application/msgpack", Gzipped: form != ".json"}
+	if strings.HasPrefix(form, ".json") {
+		p.ContentType = "application/json"
+	}
+	return p, nil
+}

@@ -1,0 +1,224 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	smithylog "github.com/aws/smithy-go/logging"
+
+	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/s3blob"
+)
+
+// homeRegion is what requests to servers other than Amazon's are signed for.
+const homeRegion = "us-east-1"
+
+// Namespace leads the names of metrics; it is Scope's.
+const Namespace = "scope"
+
+// service is a location of one of Amazon's services, or of a server that
+// speaks its protocol.
+type service struct {
+	*location
+	signFor string // the region, where the host is none; empty for the default
+	tls     bool   // https, where the host is no region
+}
+
+// parseService reads a URL and what its parameters say to all services.
+func parseService(text, scheme string) (*service, *parameters, error) {
+	l, err := parseLocation(text, scheme)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l.name == "" {
+		return nil, nil, fmt.Errorf("must be %s://[key:secret@]region-or-host[:port]/name", scheme)
+	}
+	s, p := &service{location: l}, l.read()
+	if !l.region() {
+		p.text("region", &s.signFor)
+		p.truth("tls", &s.tls)
+		err = checkHost(l.host)
+	}
+	return s, p, err
+}
+
+// config returns the SDK's configuration. It reads the SDK's files and
+// variables and asks nobody: credentials that were not given are looked for
+// when a request is signed.
+func (s *service) config(ctx context.Context, log *slog.Logger) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{config.WithLogger(sdkLog(log))}
+	if s.key != "" {
+		given := credentials.NewStaticCredentialsProvider(s.key, s.secret, "")
+		options = append(options, config.WithCredentialsProvider(given))
+	}
+	if s.region() {
+		options = append(options, config.WithRegion(s.host))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return cfg, s.explain(err)
+	}
+	if !s.region() {
+		s.setEndpoint(&cfg)
+	}
+	if cfg.Credentials != nil {
+		cfg.Credentials = finder{cfg.Credentials}
+	}
+	return cfg, nil
+}
+
+func (s *service) setEndpoint(cfg *aws.Config) {
+	protocol := "http"
+	if s.tls {
+		protocol = "https"
+	}
+	cfg.BaseEndpoint = aws.String(protocol + "://" + s.host)
+	if cfg.Region = s.signFor; cfg.Region == "" {
+		cfg.Region = homeRegion
+	}
+}
+
+// sdkLog takes what the SDK logs of its own accord.
+func sdkLog(log *slog.Logger) smithylog.Logger {
+	return smithylog.LoggerFunc(func(_ smithylog.Classification, format string, v ...any) {
+		log.Debug("AWS SDK", "message", fmt.Sprintf(format, v...))
+	})
+}
+
+// dynamoTable is a DynamoDB table and how to use it.
+type dynamoTable struct {
+	*service
+	opts    dynamoindex.Options
+	created dynamoindex.TableOptions
+}
+
+// parseTable reads a URL of a table.
+func parseTable(text string) (*dynamoTable, error) {
+	s, p, err := parseService(text, dynamoScheme)
+	if err != nil {
+		return nil, err
+	}
+	t := &dynamoTable{service: s}
+	p.integer("partitions", &t.opts.Partitions)
+	p.duration("lateness", &t.opts.Lateness)
+	p.duration("retention", &t.opts.Retention)
+	p.integer("attempts", &t.opts.Attempts)
+	p.duration("attempt-timeout", &t.opts.AttemptTimeout)
+	p.duration("timeout", &t.opts.Timeout)
+	p.units("read-units", &t.created.Read)
+	p.units("write-units", &t.created.Write)
+	t.created.Provisioned = t.created.Read > 0 || t.created.Write > 0
+	return t, p.err()
+}
+
+// open returns the index in the table. It asks nobody.
+func (t *dynamoTable) open(ctx context.Context, how *Options) (*dynamoindex.Index, error) {
+	opts := t.opts
+	if how.Retention != 0 {
+		if opts.Retention != 0 {
+			return nil, cli.Usagef("--retention and the parameter retention of --index cannot be used together")
+		}
+		opts.Retention = how.Retention
+	}
+	opts.Registerer, opts.Namespace = how.Metrics, Namespace
+	cfg, err := t.config(ctx, how.Logger)
+	if err != nil {
+		return nil, err
+	}
+	x, err := dynamoindex.New(cfg, t.name, &opts)
+	return x, cli.AsUsage(err)
+}
+
+// s3Bucket is an S3 bucket and how to use it.
+type s3Bucket struct {
+	*service
+	opts s3blob.Options
+}
+
+// parseBucket reads a URL of a bucket.
+func parseBucket(text string) (*s3Bucket, error) {
+	s, p, err := parseService(text, s3Scheme)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(s.name, "/") {
+		return nil, errors.New("a bucket's name has no slash, and blobs are kept under no prefix")
+	}
+	b := &s3Bucket{service: s}
+	b.opts.PathStyle = !s.region()
+	p.truth("path-style", &b.opts.PathStyle)
+	p.integer("parallel", &b.opts.Parallel)
+	p.bytes("max-blob", &b.opts.MaxBlob)
+	p.integer("attempts", &b.opts.Attempts)
+	p.duration("attempt-timeout", &b.opts.AttemptTimeout)
+	p.duration("timeout", &b.opts.Timeout)
+	p.fraction("hedge", &b.opts.Hedge)
+	p.truth("unconditional", &b.opts.Unconditional)
+	return b, p.err()
+}
+
+// open returns the tier in the bucket. It asks nobody.
+func (b *s3Bucket) open(ctx context.Context, how *Options) (*s3blob.Tier, error) {
+	opts := b.opts
+	opts.Registerer, opts.Namespace = how.Metrics, Namespace
+	cfg, err := b.config(ctx, how.Logger)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s3blob.Open(cfg, b.name, &opts)
+	return t, cli.AsUsage(err)
+}
+
+// awsStore is a table and a bucket that are one store.
+type awsStore struct {
+	index  *dynamoindex.Index
+	tier   *s3blob.Tier
+	table  *dynamoTable
+	bucket *s3Bucket
+}
+
+// create makes bucket and table where they are not there.
+func (a *awsStore) create(ctx context.Context) error {
+	if err := a.tier.CreateBucket(ctx); err != nil {
+		return a.bucket.explain(err)
+	}
+	return a.table.explain(a.index.CreateTable(ctx, &a.table.created))
+}
+
+func (a *awsStore) entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
+	return a.table.explained(a.index.Entries(ctx, tenant, from, to))
+}
+
+// maxListed is how many hours of named tenants are asked for one by one, a
+// month, before the table is searched for those that exist.
+const maxListed = 31 * 24
+
+// rows returns the tenants' rows in [from, to), all tenants' without any. Some
+// may have no entries.
+func (a *awsStore) rows(ctx context.Context, tenants []string, from, to int64) (rows []index.Row, err error) {
+	if hours := index.RowAt("", to).Hour - index.RowAt("", from).Hour; len(tenants) > 0 && hours <= maxListed {
+		for _, tenant := range tenants {
+			rows = slices.AppendSeq(rows, index.Rows(tenant, from, to))
+		}
+		return rows, nil
+	}
+	all, err := a.index.Rows(ctx)
+	if err != nil {
+		return nil, a.table.explain(err)
+	}
+	return slices.DeleteFunc(all, func(r index.Row) bool {
+		return r.Start() >= to || r.End() <= from || len(tenants) > 0 && !slices.Contains(tenants, r.Tenant)
+	}), nil
+}
+
+func (a *awsStore) close() error { return errors.Join(a.index.Close(), a.tier.Close()) }

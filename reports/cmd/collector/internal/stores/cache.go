@@ -1,0 +1,97 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// cacheParameters are those that parseCache knows, for help.
+const cacheParameters = "ttl, timeout, selection (modulo, as Scope does, or jump), max-item, batch, parallel, failures, cooldown, refresh."
+
+// memcachedPort is where memcached listens unless it is told otherwise.
+const memcachedPort = "11211"
+
+// cache is memcached servers and how to use them.
+type cache struct {
+	*location
+	servers memcache.Servers
+	opts    memcache.Options
+}
+
+// parseCache reads a URL of memcached servers.
+func parseCache(text string) (*cache, error) {
+	l, err := parseLocation(text, memcachedScheme, srvScheme)
+	if err != nil {
+		return nil, err
+	}
+	if l.key != "" {
+		return nil, errors.New("memcached takes no credentials")
+	}
+	c := &cache{location: l}
+	if err := c.setServers(); err != nil {
+		return nil, err
+	}
+	p := l.read()
+	p.duration("ttl", &c.opts.TTL)
+	p.duration("timeout", &c.opts.Timeout)
+	selections := map[string]memcache.Selection{"modulo": memcache.Modulo, "jump": memcache.Jump}
+	choice(p, "selection", &c.opts.Selection, selections, "modulo or jump")
+	p.integer("max-item", &c.opts.MaxItem)
+	p.integer("batch", &c.opts.BatchKeys)
+	p.integer("parallel", &c.opts.Parallel)
+	p.integer("failures", &c.opts.Failures)
+	p.duration("cooldown", &c.opts.Cooldown)
+	p.duration("refresh", &c.opts.Refresh)
+	return c, p.err()
+}
+
+// setServers reads which servers the location means.
+func (c *cache) setServers() error {
+	if c.scheme == srvScheme {
+		if c.host == "" || c.name == "" {
+			return errors.New("must be memcached+srv://service/host")
+		}
+		c.servers = memcache.SRV(c.host, c.name)
+		return nil
+	}
+	if c.name != "" {
+		return errors.New("must be memcached://host[:port], without a path; several hosts are separated by commas")
+	}
+	hosts := strings.Split(c.host, ",")
+	for i, host := range hosts {
+		if err := checkHost(host); err != nil {
+			return err
+		}
+		hosts[i] = withPort(host, memcachedPort)
+	}
+	c.servers = memcache.List(hosts...)
+	return nil
+}
+
+// withPort adds a port to a host that has none.
+func withPort(host, port string) string {
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		return host
+	}
+	return host + ":" + port
+}
+
+// open puts the cache before the authority of a store, which closes it.
+func (c *cache) open(ctx context.Context, s *Store, how *Options) error {
+	opts := c.opts
+	opts.Registerer, opts.Namespace, opts.Logger = how.Metrics, Namespace, how.Logger
+	tier, err := memcache.Open(ctx, c.servers, &opts)
+	if err != nil {
+		return cli.AsUsage(fmt.Errorf("--cache: %w", err))
+	}
+	s.Caches = append(s.Caches, tiered.Cache{Name: memcachedScheme, Tier: tier})
+	before := s.Close
+	s.Close = func() error { return errors.Join(tier.Close(), before()) }
+	return nil
+}

@@ -1,0 +1,138 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// storeError says which table or bucket failed and, in place of the SDK's
+// words, what that means.
+type storeError struct {
+	where *location
+	what  string
+	err   error
+}
+
+func (e *storeError) Error() string { return fmt.Sprintf("%v: %s", e.where, e.what) }
+
+func (e *storeError) Unwrap() error { return e.err }
+
+// explain puts an error of the table's or bucket's into words that say what to
+// do. What callers branch on it leaves as it is.
+func (l *location) explain(err error) error {
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if _, done := errors.AsType[*storeError](err); done {
+		return err
+	}
+	return &storeError{l, meaning(err), err}
+}
+
+// meaning is what an error comes to.
+func meaning(err error) string {
+	if none, ok := errors.AsType[*credentialsError](err); ok {
+		return none.Error()
+	}
+	if unknown, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Sprintf("the host %s was not found", unknown.Name)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "connection refused: is the server running, and the port right?"
+	}
+	if answer, ok := errors.AsType[smithy.APIError](err); ok {
+		return refused(answer, err)
+	}
+	return err.Error()
+}
+
+// refused is what a service's own error comes to.
+func refused(answer smithy.APIError, err error) string {
+	switch answer.ErrorCode() {
+	case "ResourceNotFoundException":
+		return "there is no such table: --create makes it"
+	case "NoSuchBucket":
+		return "there is no such bucket: --create makes it"
+	case "AccessDenied", "AccessDeniedException":
+		return "access denied, the README lists the permissions that are needed: " + answer.ErrorMessage()
+	case "ProvisionedThroughputExceededException":
+		return "throttled: the table has fewer provisioned units than this asks for"
+	case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
+		"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId":
+		return fmt.Sprintf("the credentials were refused: %s: %s", answer.ErrorCode(), answer.ErrorMessage())
+	}
+	return err.Error()
+}
+
+// credentialsError says that the SDK found no credentials.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string {
+	return "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile in AWS_PROFILE, " +
+		"or write key:secret@ before the host; " + e.err.Error()
+}
+
+func (e *credentialsError) Unwrap() error { return e.err }
+
+// finder is the SDK's chain of credentials, of which errors have a type.
+type finder struct{ aws.CredentialsProvider }
+
+func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := f.CredentialsProvider.Retrieve(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = &credentialsError{err}
+	}
+	return found, err
+}
+
+// explainedIndex is an index whose errors say where and what.
+type explainedIndex struct {
+	index.Index
+	at *location
+}
+
+func (x explainedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	return x.at.explain(x.Index.Put(ctx, row, e))
+}
+
+func (x explainedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
+	entries, err := x.Index.Query(ctx, row, from, to)
+	return entries, x.at.explain(err)
+}
+
+// explainedTier is a tier whose errors say where and what.
+type explainedTier struct {
+	tiered.Tier
+	at *location
+}
+
+func (t explainedTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+	found, err := t.Tier.Get(ctx, keys)
+	return found, t.at.explain(err)
+}
+
+func (t explainedTier) Put(ctx context.Context, key string, blob []byte) error {
+	return t.at.explain(t.Tier.Put(ctx, key, blob))
+}
+
+// explained are entries whose error says where and what.
+func (l *location) explained(entries iter.Seq2[index.Entry, error]) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
+		for e, err := range entries {
+			if !yield(e, l.explain(err)) {
+				return
+			}
+		}
+	}
+}

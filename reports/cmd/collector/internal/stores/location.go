@@ -1,0 +1,111 @@
+package stores
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The schemes of locations.
+const (
+	dynamoScheme    = "dynamodb"
+	s3Scheme        = "s3"
+	memcachedScheme = "memcached"
+	srvScheme       = "memcached+srv"
+)
+
+// location is where a URL says that a table, a bucket or a cache is:
+//
+//	scheme://[key:secret@]host[:port][/name][?parameter=value&…]
+//
+// Its text never holds the secret, nor do the errors of parseLocation.
+type location struct {
+	scheme      string
+	key, secret string // credentials; empty when the SDK is to find them
+	host        string // with its port, if one is given
+	name        string
+	parameters  url.Values
+}
+
+// String returns the URL without credentials and parameters.
+func (l *location) String() string { return l.scheme + "://" + l.host + "/" + l.name }
+
+// parseLocation reads a URL of one of the schemes. What stands before the last
+// @ are the credentials, in which reserved characters may stand as they are,
+// except for the colon in a key and the question mark, or escaped, as %2F. It
+// is no matter for net/url, which refuses a secret with a slash in it, as
+// Amazon makes them, and then says it.
+func parseLocation(text string, schemes ...string) (*location, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || !slices.Contains(schemes, scheme) {
+		return nil, fmt.Errorf("must begin with %s://", strings.Join(schemes, ":// or "))
+	}
+	l := &location{scheme: scheme}
+	rest, query, _ := strings.Cut(rest, "?")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		if err := l.setCredentials(rest[:at]); err != nil {
+			return nil, err
+		}
+		rest = rest[at+1:]
+	}
+	l.host, l.name, _ = strings.Cut(rest, "/")
+	return l, l.setParameters(query)
+}
+
+func (l *location) setCredentials(text string) error {
+	key, secret, _ := strings.Cut(text, ":")
+	var errs [2]error
+	l.key, errs[0] = url.PathUnescape(key)
+	l.secret, errs[1] = url.PathUnescape(secret)
+	switch {
+	case errs[0] != nil || errs[1] != nil:
+		return errors.New("a % in the credentials does not begin an escape such as %2F")
+	case l.key == "" || l.secret == "":
+		return errors.New("before the @ must be key:secret")
+	}
+	return nil
+}
+
+// setParameters reads what follows the question mark, each parameter once.
+func (l *location) setParameters(query string) (err error) {
+	if strings.Contains(query, "@") {
+		return errors.New("an @ follows the ?: write a ? in the secret as %3F")
+	}
+	if l.parameters, err = url.ParseQuery(query); err != nil {
+		return errors.New("what follows the ? must be of the form parameter=value&parameter=value")
+	}
+	for name, values := range l.parameters {
+		if len(values) > 1 {
+			return fmt.Errorf("parameter %s is given %d times", name, len(values))
+		}
+	}
+	return nil
+}
+
+// regionName is how Amazon names regions, as us-east-1, us-gov-west-1 and
+// eusc-de-east-1.
+var regionName = regexp.MustCompile(`^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]+$`)
+
+// region tells whether the host is a region of Amazon's, and no server.
+func (l *location) region() bool { return regionName.MatchString(l.host) }
+
+// hostName is what may stand for a server: a name or an address of letters,
+// digits, hyphens and dots, or an IPv6 address in brackets, and perhaps a port.
+var hostName = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\])(:[0-9]{1,5})?$`)
+
+// checkHost does not say the host: where the @ was forgotten it is a secret.
+func checkHost(host string) error {
+	if !hostName.MatchString(host) {
+		return errors.New("the host must be a name or an address, with a port or without")
+	}
+	return nil
+}
+
+// secrets are the credentials in what looks like a location.
+var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
+
+// HideSecrets takes the credentials out of locations within a text.
+func HideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }

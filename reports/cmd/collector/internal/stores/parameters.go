@@ -1,0 +1,98 @@
+package stores
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+)
+
+// parameters reads those of a location into a driver's options. It learns what
+// parameters there are from what it is asked for, and err refuses the others.
+type parameters struct {
+	values url.Values
+	known  []string
+	errs   []error
+}
+
+func (l *location) read() *parameters { return &parameters{values: l.parameters} }
+
+// read sets a variable to a parameter's value, if it is given.
+func read[T any](p *parameters, name, kind string, to *T, parse func(string) (T, error)) {
+	p.known = append(p.known, name)
+	if !p.values.Has(name) {
+		return
+	}
+	v, err := parse(p.values.Get(name))
+	if err != nil {
+		p.errs = append(p.errs, fmt.Errorf("parameter %s=%.40s must be %s", name, p.values.Get(name), kind))
+		return
+	}
+	*to = v
+}
+
+func (p *parameters) integer(name string, to *int) {
+	read(p, name, "a whole number", to, strconv.Atoi)
+}
+
+func (p *parameters) units(name string, to *int64) {
+	read(p, name, "a whole number above 0", to, func(text string) (int64, error) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err == nil && n < 1 {
+			err = strconv.ErrRange
+		}
+		return n, err
+	})
+}
+
+func (p *parameters) bytes(name string, to *int64) {
+	read(p, name, "a number of bytes, as 64MiB", to, func(text string) (int64, error) {
+		var s cli.Size
+		err := s.Set(text)
+		return int64(s), err
+	})
+}
+
+func (p *parameters) duration(name string, to *time.Duration) {
+	read(p, name, "a duration, as 1m30s", to, time.ParseDuration)
+}
+
+func (p *parameters) fraction(name string, to *float64) {
+	read(p, name, "a number", to, func(text string) (float64, error) { return strconv.ParseFloat(text, 64) })
+}
+
+func (p *parameters) truth(name string, to *bool) {
+	read(p, name, "true or false", to, strconv.ParseBool)
+}
+
+func (p *parameters) text(name string, to *string) {
+	read(p, name, "a text", to, func(text string) (string, error) { return text, nil })
+}
+
+// choice sets a variable to what the value of a parameter stands for.
+func choice[T any](p *parameters, name string, to *T, values map[string]T, kind string) {
+	read(p, name, kind, to, func(text string) (T, error) {
+		v, ok := values[text]
+		if !ok {
+			return v, strconv.ErrSyntax
+		}
+		return v, nil
+	})
+}
+
+// err says which parameters are wrong or not known.
+func (p *parameters) err() error {
+	errs := p.errs
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if !slices.Contains(p.known, name) {
+			errs = append(errs, fmt.Errorf("there is no parameter %.40q, only %s", name, strings.Join(p.known, ", ")))
+		}
+	}
+	return errors.Join(errs...)
+}

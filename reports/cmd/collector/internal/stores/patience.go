@@ -1,0 +1,93 @@
+package stores
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// How long long work waits before it asks a store again that throttled it.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 30 * time.Second
+)
+
+// Patient returns the store for work that may ask for more than a table or a
+// bucket allows: what is throttled is repeated until its context ends, and so
+// the work goes at the store's pace. A person is told once.
+func (s *Store) Patient(warn func(format string, args ...any)) *Store {
+	if s.Committer != nil {
+		return s // a directory throttles nobody
+	}
+	patient, a := *s, &patience{warn: warn}
+	patient.Index, patient.Authority = patientIndex{s.Index, a}, patientTier{s.Authority, a}
+	return &patient
+}
+
+// patience repeats what a store throttles.
+type patience struct {
+	warn func(format string, args ...any)
+	said sync.Once
+}
+
+// wait returns what ask does when that is not throttled, or the context's error.
+func (a *patience) wait(ctx context.Context, ask func() error) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := ask()
+		if !throttled(err) {
+			return err
+		}
+		a.said.Do(func() { a.warn("warning: it goes on as slowly as it must: %v", err) })
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// throttled tells whether an error is a service's way to say: not so fast.
+func throttled(err error) bool {
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
+}
+
+type patientIndex struct {
+	index.Index
+	patience *patience
+}
+
+func (x patientIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	return x.patience.wait(ctx, func() error { return x.Index.Put(ctx, row, e) })
+}
+
+func (x patientIndex) Query(ctx context.Context, row index.Row, from, to int64) (entries []index.Entry, err error) {
+	err = x.patience.wait(ctx, func() (err error) {
+		entries, err = x.Index.Query(ctx, row, from, to)
+		return err
+	})
+	return entries, err
+}
+
+type patientTier struct {
+	tiered.Tier
+	patience *patience
+}
+
+func (t patientTier) Get(ctx context.Context, keys []string) (found map[string][]byte, err error) {
+	err = t.patience.wait(ctx, func() (err error) {
+		found, err = t.Tier.Get(ctx, keys)
+		return err
+	})
+	return found, err
+}
+
+func (t patientTier) Put(ctx context.Context, key string, blob []byte) error {
+	return t.patience.wait(ctx, func() error { return t.Tier.Put(ctx, key, blob) })
+}

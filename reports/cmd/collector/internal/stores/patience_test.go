@@ -1,0 +1,38 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+func TestThrottlingIsExplained(t *testing.T) {
+	t.Parallel()
+	err := (&location{scheme: "dynamodb", host: "h", name: "n"}).explain(&types.ProvisionedThroughputExceededException{})
+	if want := "dynamodb://h/n: throttled: the table has fewer provisioned units"; !strings.HasPrefix(err.Error(), want) || !throttled(err) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &patience{warn: func(string, ...any) {}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		begin, asked := time.Now(), 0
+		err := a.wait(ctx, func() error { asked++; return &types.RequestLimitExceeded{} })
+		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != time.Hour || asked < 120 || asked > 300 {
+			t.Errorf("error %v after %v and %d tries", err, took, asked)
+		}
+		broken := errors.New("broken")
+		if err := a.wait(t.Context(), func() error { return broken }); err != broken {
+			t.Errorf("got error %v, want %v", err, broken)
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+)
+
+// DefaultDir is where the embedded store is unless flags say otherwise.
+const DefaultDir = "./data"
+
+// Help is what help says about the URLs of stores.
+const Help = `Without --index and --blobs everything is kept in one directory. With them, entries are kept in a table
+of DynamoDB and blobs in a bucket of S3, in which any number of collectors may share, Scope's own among them.
+What stands for the host in their URLs is a region of Amazon's, as us-east-1, or a server that speaks the
+protocol, as 127.0.0.1:9000; a server whose name looks like a region needs its port. Without key:secret@ the
+credentials are those that Amazon's tools use. Arguments can be seen by other users of the machine, so
+that URLs with secrets are better kept in the environment.
+
+After a ? the URLs take parameters. Both: attempts, attempt-timeout, timeout and, with a server, region and
+tls. --index: partitions, lateness, retention, and read-units and write-units of a provisioned table.
+The greatest number of partitions that a writer was given is kept in the table; all others follow it.
+--blobs: parallel, max-blob, hedge, path-style, unconditional. --cache: ` + cacheParameters
+
+// FlagNames are those that name a store other than the embedded one.
+var FlagNames = []string{"index", "blobs", "cache", "create"}
+
+// Place is where a store is: in a directory or, when table is not nil, in a
+// table and a bucket.
+type Place struct {
+	Data, indexURL, blobsURL, cacheURL string
+	Create                             bool // make table and bucket
+
+	table  *dynamoTable
+	bucket *s3Bucket
+	cache  *cache // nil for none
+}
+
+// Options is how to open a store, apart from where it is.
+type Options struct {
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer // nil for none
+	Retention time.Duration         // 0 for what the place says
+	Existing  bool                  // the directory must hold a store
+	Instead   string                // what to do when a running collector holds the directory
+}
+
+// place defines the flags that name a store. The caller excludes what is
+// there beside them, and then lets the place be checked.
+func DefineFlags(f *cli.Flags, data string) *Place {
+	pl := &Place{}
+	f.StringVar(&pl.Data, "data", data, "the `DIR` of the embedded store")
+	f.StringVar(&pl.indexURL, "index", "", "keep entries in the table at a `URL`: dynamodb://[key:secret@]region-or-host[:port]/table")
+	f.StringVar(&pl.blobsURL, "blobs", "", "keep blobs in the bucket at a `URL`: s3://[key:secret@]region-or-host[:port]/bucket")
+	f.StringVar(&pl.cacheURL, "cache", "", "read blobs through memcached at a `URL`: memcached://host[:port][,host[:port]…] "+
+		"or, by the SRV records of _service._tcp.host, memcached+srv://service/host")
+	return pl
+}
+
+// DefineCreate defines the flag that makes table and bucket.
+func (pl *Place) DefineCreate(f *cli.Flags) *Place {
+	f.BoolVar(&pl.Create, "create", false, "make the table and the bucket where they are not there")
+	return pl
+}
+
+// Check reads the URLs. Its errors hold no secrets, which is why the URLs are
+// not read by flag.Value: package flag says the values that those refuse.
+func (pl *Place) Check() error {
+	switch {
+	case (pl.indexURL == "") != (pl.blobsURL == ""):
+		return errors.New("--index and --blobs go together")
+	case pl.indexURL == "" && (pl.cacheURL != "" || pl.Create):
+		return errors.New("--cache and --create go with --index and --blobs")
+	case pl.indexURL == "":
+		return nil
+	}
+	err := pl.parse("--index", "--blobs")
+	if err == nil && pl.cacheURL != "" {
+		pl.cache, err = parseCache(pl.cacheURL)
+		err = Named("--cache", err)
+	}
+	return err
+}
+
+// parse reads the URLs of table and bucket, which errors call by those names.
+func (pl *Place) parse(index, blobs string) (err error) {
+	if pl.table, err = parseTable(pl.indexURL); err != nil {
+		return Named(index, err)
+	}
+	pl.bucket, err = parseBucket(pl.blobsURL)
+	return Named(blobs, err)
+}
+
+func Named(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// Parse reads where a store is in one text: a directory, or the URLs of a
+// table and a bucket with a comma between them.
+func Parse(text string) (*Place, error) {
+	if dir, ok := strings.CutPrefix(text, "dir:"); ok {
+		return &Place{Data: dir}, nil
+	}
+	if !strings.Contains(text, "://") {
+		return &Place{Data: text}, nil
+	}
+	comma := strings.LastIndex(text, ","+s3Scheme+"://") // commas may be in secrets, too
+	if comma < 0 {
+		return nil, errors.New("must be a directory, or the URLs of a table and a bucket: dynamodb://…,s3://…")
+	}
+	pl := &Place{indexURL: text[:comma], blobsURL: text[comma+1:]}
+	return pl, pl.parse("the first URL", "the second URL")
+}
+
+// Embedded tells whether the place is a directory.
+func (pl *Place) Embedded() bool { return pl.table == nil }
+
+// String returns where the store is, without secrets.
+func (pl *Place) String() string {
+	if pl.Embedded() {
+		return pl.Data
+	}
+	return fmt.Sprintf("%v,%v", pl.table, pl.bucket)
+}
+
+// Open opens the store that is there. Of a table and a bucket it asks nothing
+// unless it is to make them.
+func (pl *Place) Open(ctx context.Context, how Options) (*Store, error) {
+	if !pl.Embedded() {
+		return pl.openAWS(ctx, &how)
+	}
+	s, err := pl.openDirectory(&how)
+	if errors.Is(err, syscall.EAGAIN) { // what a lock of another process's answers
+		err = &heldError{pl.Data, how.Instead, err}
+	}
+	return s, err
+}
+
+func (pl *Place) openDirectory(how *Options) (*Store, error) {
+	opts := &local.Options{Retention: how.Retention, Logger: how.Logger}
+	if how.Existing {
+		return openExisting(pl.Data, opts)
+	}
+	return OpenDirectory(pl.Data, opts)
+}
+
+// heldError says that another process holds a directory, and what to do.
+type heldError struct {
+	dir, instead string
+	err          error
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("open store %q: another process holds it: when that is a collector, %s", e.dir, e.instead)
+}
+
+func (e *heldError) Unwrap() error { return e.err }
+
+func (pl *Place) openAWS(ctx context.Context, how *Options) (*Store, error) {
+	index, err := pl.table.open(ctx, how)
+	if err != nil {
+		return nil, err
+	}
+	tier, err := pl.bucket.open(ctx, how)
+	if err != nil {
+		return nil, errors.Join(err, index.Close())
+	}
+	a := &awsStore{index, tier, pl.table, pl.bucket}
+	if pl.Create {
+		if err := a.create(ctx); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
+	s := &Store{
+		Index: explainedIndex{index, pl.table.location}, Authority: explainedTier{tier, pl.bucket.location},
+		Entries: a.entries, Rows: a.rows, Retention: pl.table.opts.Retention, Close: a.close,
+	}
+	return s, pl.addCache(ctx, s, how)
+}
+
+// addCache puts the cache, if there is one, before the store's authority, and
+// closes the store when it cannot.
+func (pl *Place) addCache(ctx context.Context, s *Store, how *Options) error {
+	if pl.cache == nil {
+		return nil
+	}
+	if err := pl.cache.open(ctx, s, how); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package tlsfiles
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+)
+
+// recheck is how often at most a handshake looks whether files have changed.
+const recheck = time.Second
+
+// Server are the files with which a server proves who it is, and knows its
+// clients. They are read again when they have changed.
+type Server struct {
+	cert, key, clientCA string
+	config              *tls.Config // of what was read; nil for plain HTTP
+}
+
+func DefineServer(f *cli.Flags) *Server {
+	t := &Server{}
+	f.StringVar(&t.cert, "tls-cert", "", "serve https with the certificate, and those between it and the authority, in a PEM `FILE`; "+
+		"it is read again when it changes")
+	f.StringVar(&t.key, "tls-key", "", "the private key of --tls-cert in a PEM `FILE`")
+	f.StringVar(&t.clientCA, "tls-client-ca", "", "demand certificates of clients, by the authorities in a PEM `FILE`")
+	f.Must(t.check)
+	return t
+}
+
+func (t *Server) check() error {
+	switch {
+	case (t.cert == "") != (t.key == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case t.cert == "" && t.clientCA != "":
+		return errors.New("--tls-client-ca goes with --tls-cert and --tls-key")
+	}
+	return nil
+}
+
+// Scheme is that of the server's URL.
+func (t *Server) Scheme() string {
+	if t.cert == "" {
+		return "http"
+	}
+	return "https"
+}
+
+// Read reads the files, if there are any, which must be in order.
+func (t *Server) Read(log *slog.Logger) error {
+	if t.cert == "" {
+		return nil
+	}
+	c := &identity{files: t, log: log, now: time.Now}
+	if err := c.read(); err != nil {
+		return err
+	}
+	t.config = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: c.forClient}
+	return nil
+}
+
+// Serve serves by TLS where there are files. It closes the listener.
+func (t *Server) Serve(web *http.Server, listener net.Listener) error {
+	if t.config == nil {
+		return web.Serve(listener)
+	}
+	web.TLSConfig = t.config
+	return web.ServeTLS(listener, "", "")
+}
+
+// load reads the files.
+func (t *Server) load() (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(t.cert, t.key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", t.cert, t.key, err)
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{cert}}
+	if t.clientCA != "" {
+		if c.ClientCAs, err = readAuthorities(t.clientCA); err != nil {
+			return nil, fmt.Errorf("--tls-client-ca: %w", err)
+		}
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// readAuthorities reads the certificates of authorities.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return pool, nil
+}
+
+// stats returns what tells whether the files have changed. One that is not
+// there has none.
+func (t *Server) stats() (all [3]fs.FileInfo) {
+	for i, path := range []string{t.cert, t.key, t.clientCA} {
+		if info, err := os.Stat(path); path != "" && err == nil {
+			all[i] = info
+		}
+	}
+	return all
+}
+
+// identity is what the files hold, as they were when last in order.
+type identity struct {
+	files *Server
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu      sync.Mutex // guards what follows
+	config  *tls.Config
+	stats   [3]fs.FileInfo // of what was read
+	checked time.Time
+	fault   string // why the files as they are now were not taken; empty when they were
+}
+
+// forClient returns how to talk to a client that says hello.
+func (c *identity) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.now(); now.Sub(c.checked) >= recheck {
+		c.checked = now
+		c.refresh()
+	}
+	return c.config, nil
+}
+
+// refresh reads the files again where they have changed, or could not be read.
+// The mutex is held.
+func (c *identity) refresh() {
+	if c.fault == "" && !changed(c.stats, c.files.stats()) {
+		return
+	}
+	again := c.fault
+	if err := c.read(); err != nil {
+		if c.fault = err.Error(); c.fault != again {
+			c.log.Warn("TLS files have changed and are not usable: those before are served on", "err", err)
+		}
+		return
+	}
+	c.fault = ""
+	c.log.Info("TLS files were read again", "cert", c.files.cert)
+}
+
+// read takes what the files hold. Their stats come first: what changes while
+// they are read is read again.
+func (c *identity) read() error {
+	stats := c.files.stats()
+	config, err := c.files.load()
+	if err != nil {
+		return err
+	}
+	c.config, c.stats, c.checked = config, stats, c.now()
+	return nil
+}
+
+func changed(was, is [3]fs.FileInfo) bool {
+	for i := range is {
+		switch a, b := was[i], is[i]; {
+		case a == nil || b == nil:
+			if a != b {
+				return true
+			}
+		case !os.SameFile(a, b) || !a.ModTime().Equal(b.ModTime()) || a.Size() != b.Size():
+			return true
+		}
+	}
+	return false
+}
