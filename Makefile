@@ -8,7 +8,7 @@ LOAD     ?=
 
 export LISTEN DATA FUZZTIME
 
-.PHONY: build run test lint fuzz bench load clean
+.PHONY: build run test lint api fuzz bench load clean
 
 # The tag leaves out of gRPC, by which spans may be sent, a page that nobody asks for; with it the linker keeps all
 # of the AWS SDK, and the command is of 57 MB in place of 42.
@@ -26,6 +26,10 @@ test:
 
 lint:
 	@scripts/lint
+
+# Brings the files in api up to date with the exported API; make lint fails while they differ.
+api:
+	@go run -C scripts/check ./api -C $(CURDIR) -write
 
 # Every fuzz target for $(FUZZTIME).
 fuzz:

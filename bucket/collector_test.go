@@ -245,7 +245,7 @@ func TestRule8CloseWhileAdding(t *testing.T) {
 	for a := range 8 {
 		adders.Go(func() {
 			for i := 0; ; i++ {
-				v := a<<32 + i
+				v := a<<24 + i
 				if err := c.Add("a", ids{v}); err != nil {
 					if !errors.Is(err, bucket.ErrClosed) {
 						t.Error(err)

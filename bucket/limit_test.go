@@ -187,7 +187,7 @@ func TestPendingReturnsToNothing(t *testing.T) {
 		adders.Go(func() {
 			for i := range 200 {
 				tenant := (a + i) % len(taken)
-				if c.Add(fmt.Sprint("t", tenant), ids{a<<32 + i}) == nil {
+				if c.Add(fmt.Sprint("t", tenant), ids{a<<24 + i}) == nil {
 					taken[tenant].Add(1)
 				}
 				if bytes, limit := c.TenantPending(fmt.Sprint("t", tenant)); bytes < 0 || limit != 150 {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -75,7 +74,7 @@ func open(t testing.TB, what program) *Process {
 func (p *Process) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
 // PID is that of the last process started.
-func (p *Process) PID() int { return p.current().pid }
+func (p *Process) PID() int { return p.current().process.Pid }
 
 // Stop freezes the server: when it returns, connections are still accepted by the kernel, and nothing
 // answers on them.
@@ -87,7 +86,7 @@ func (p *Process) Stop() {
 // Cont lets a stopped server go on where it was.
 func (p *Process) Cont() {
 	p.t.Helper()
-	p.check("continue", p.current().signal(syscall.SIGCONT))
+	p.check("continue", resume(p.current().process))
 }
 
 // Kill ends the server at once, stopped or not: when it returns, connections are refused. Killing a

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"syscall"
 	"time"
 )
 
@@ -17,9 +16,9 @@ const (
 
 // run is one process from its start to its end.
 type run struct {
-	pid    int
-	output *os.File      // standard output and error; an unlinked file
-	ended  chan struct{} // closed when the process is gone and waited for
+	process *os.Process
+	output  *os.File      // standard output and error; an unlinked file
+	ended   chan struct{} // closed when the process is gone and waited for
 }
 
 // launch starts a command line with nothing of the environment that could change what the server does.
@@ -49,7 +48,7 @@ func (r *run) supervise(cmd *exec.Cmd, started chan<- error) {
 	defer runtime.UnlockOSThread()
 	err := cmd.Start()
 	if err == nil {
-		r.pid = cmd.Process.Pid
+		r.process = cmd.Process
 	}
 	started <- err
 	if err == nil {
@@ -77,17 +76,9 @@ func (r *run) dead() bool {
 	}
 }
 
-// signal is an error when the process is gone.
-func (r *run) signal(sig syscall.Signal) error {
-	if r.dead() {
-		return os.ErrProcessDone
-	}
-	return syscall.Kill(r.pid, sig)
-}
-
 // kill returns when the process is gone.
 func (r *run) kill() error {
-	if err := r.signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
+	if err := r.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-r.ended
@@ -96,12 +87,12 @@ func (r *run) kill() error {
 
 // freeze returns when every thread has stopped: the signal alone is only a request.
 func (r *run) freeze() error {
-	if err := r.signal(syscall.SIGSTOP); err != nil {
+	if err := pause(r.process); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(stopWithin); !frozen(r.pid); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(stopWithin); !frozen(r.process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("still runs %v after SIGSTOP", stopWithin)
+			return fmt.Errorf("still runs %v after it was stopped", stopWithin)
 		}
 	}
 	return nil

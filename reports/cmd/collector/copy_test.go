@@ -100,7 +100,7 @@ func TestCopyKilled(t *testing.T) {
 	const values = 400
 	dir, source := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	for i := range values {
-		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+int64(i))), sample(fmt.Sprint("host-", i), 5))
 	}
 	must(t, "import", "--data", source, dir)
 	idx, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)

@@ -234,7 +234,7 @@ func TestImportKilled(t *testing.T) {
 	const files = 500
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	for i := range files {
-		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+i)), sample(fmt.Sprint("host-", i), 5))
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.msgpack.gz", 1_700_000_000_000_000_000+int64(i))), sample(fmt.Sprint("host-", i), 5))
 	}
 	for range 2 {
 		killImport(t, data, dir)
@@ -258,11 +258,9 @@ func killImport(t *testing.T, data, dir string) {
 	t.Helper()
 	pipes := t.TempDir()
 	args := []string{"import", "--data", data, "--parallel", "4", dir}
-	for _, i := range []int{100, 400, 401, 402} {
+	for _, i := range []int64{100, 400, 401, 402} {
 		args = append(args, filepath.Join(pipes, fmt.Sprintf("%d.json", 1_700_000_000_000_000_000+i)))
-		if err := syscall.Mkfifo(args[len(args)-1], 0o600); err != nil {
-			t.Fatal(err)
-		}
+		mkfifo(t, args[len(args)-1])
 	}
 	reached := make(chan *os.File, 1)
 	go func() {

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -39,16 +38,8 @@ type dribbler struct {
 // herdSize returns how many connections this process may have.
 func herdSize(t *testing.T) int {
 	t.Helper()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if limit.Max < 12_000 {
-		t.Logf("only 2000 connections: at most %d files may be open", limit.Max)
+	if files := raiseOpenFiles(t); files < 12_000 {
+		t.Logf("only 2000 connections: at most %d files may be open", files)
 		return 2000
 	}
 	return 10_000

@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build !linux
 
 package servertest
 
@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// attributes are those of any child: there is no way to tie it to this process here.
+// attributes are the defaults: this system cannot tie a child to its parent.
 func attributes() *syscall.SysProcAttr { return nil }
 
-// claim reserves nothing here: two test binaries may pick one port, and one of them then fails.
+// claim reserves nothing: two test binaries may pick one port, and one of them then fails.
 func claim(int) (reservation, error) { return io.NopCloser(strings.NewReader("")), nil }
 
 // frozen trusts the signal.
