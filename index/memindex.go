@@ -17,8 +17,9 @@ import (
 // not the youngest; Query costs two binary searches and the copy it returns.
 // Reading a row that has no entries leaves nothing behind.
 type MemIndex struct {
-	mu   sync.RWMutex    // guards rows and the slices in it
-	rows map[Row][]Entry // ascending by Time; no row is empty
+	mu     sync.RWMutex         // guards rows, places and the slices in them
+	rows   map[Row][]Entry      // ascending by Time; no row is empty
+	places map[PlaceSet][]Place // ascending by Start
 }
 
 var (

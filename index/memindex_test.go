@@ -65,3 +65,8 @@ func ExampleNewMemIndex() {
 	// file already exists
 	// 1715947200000000000 0a5896cc7263a486506952da94deb8dc/1715947200000000000 <nil>
 }
+
+func TestMemIndexPlaces(t *testing.T) {
+	t.Parallel()
+	indextest.RunPlaces(t, openMemIndex)
+}
