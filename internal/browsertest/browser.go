@@ -2,202 +2,151 @@
 // any size, in light and in dark.
 //
 // The browser is Debian's, as scripts/install-servers installs it. Where it is missing the test is
-// skipped, or fails when TIMEBLOB_REQUIRE_SERVERS is 1. It is spoken to in the Chrome DevTools Protocol
-// (chromedevtools.github.io/devtools-protocol) over a pipe, so that it opens no port and ends with the
-// test binary, however that ends.
+// skipped, or fails when TIMEBLOB_REQUIRE_SERVERS is 1. chromedp speaks to it over a pipe, so that the
+// browser opens no port and ends with the test binary.
 package browsertest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
-// Waits are generous, because the machine may be compiling on every core.
-const (
-	answerWithin = time.Minute
-	endWithin    = 10 * time.Second
-)
+// answerWithin bounds each step. It is generous, because the machine may be compiling on every core.
+const answerWithin = time.Minute
 
-// Browser is a running Chromium, ended with its test. Its methods fail the test when they cannot do
+// Browser is a running Chromium, which ends with its test. Its methods fail the test when they cannot do
 // what they promise.
 type Browser struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	to   *os.File
-	from *os.File
-	gone chan struct{} // closed when nothing more comes from the browser
-
-	mu       sync.Mutex // guards what follows, and writing
-	calls    int
-	waiting  map[int]chan message
-	sessions map[string]*Page
-}
-
-// message is one of the protocol: a call, its result, or an event.
-type message struct {
-	ID        int             `json:"id,omitempty"`
-	SessionID string          `json:"sessionId,omitempty"`
-	Method    string          `json:"method,omitempty"`
-	Params    json.RawMessage `json:"params,omitempty"`
-	Result    json.RawMessage `json:"result,omitempty"`
-	Error     *struct {
-		Message string `json:"message"`
-	} `json:"error,omitempty"`
+	t   testing.TB
+	ctx context.Context
 }
 
 // Start starts Chromium with a new, empty profile. It reaches no host but this one.
 func Start(t testing.TB) *Browser {
 	t.Helper()
-	b := &Browser{t: t, gone: make(chan struct{}), waiting: make(map[int]chan message), sessions: make(map[string]*Page)}
-	profile, err := os.MkdirTemp("", "timeblob-browser-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // a helper of the browser may outlive it by a moment
-	b.cmd = exec.Command(servertest.Program(t, "chromium"), arguments(profile)...)
-	if err := b.launch(); err != nil {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(servertest.Program(t, "chromium")),
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-crash-reporter", true), chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
+	ctx, end := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(end) // waits for the browser's end
+	ctx, stop := chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
-	t.Cleanup(b.end)
-	return b
+	return &Browser{t, ctx}
 }
 
-func arguments(profile string) []string {
-	args := []string{"--headless", "--remote-debugging-pipe", "--user-data-dir=" + filepath.Join(profile, "profile"),
-		"--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-quic", "--disable-crash-reporter", "--no-proxy-server",
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"}
-	if os.Geteuid() == 0 {
-		args = append([]string{"--no-sandbox"}, args...) // it refuses to run as root otherwise
-	}
-	return args
+// View is how a page is looked at.
+type View struct {
+	Width, Height int // CSS pixels
+	Phone         bool
+	Dark          bool
 }
 
-// launch starts the process, which reads its file 3 and writes its file 4.
-func (b *Browser) launch() error {
-	theirs, to, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	from, answers, err := os.Pipe()
-	if err != nil {
-		return errors.Join(err, to.Close())
-	}
-	defer answers.Close()
-	b.cmd.ExtraFiles = []*os.File{theirs, answers}
-	if err := b.cmd.Start(); err != nil {
-		return errors.Join(err, to.Close(), from.Close())
-	}
-	b.to, b.from = to, from
-	go b.listen()
-	return nil
+// Page is a tab in which no script of a page runs.
+type Page struct {
+	t   testing.TB
+	ctx context.Context
+
+	mu         sync.Mutex // guards complaints
+	complaints []string
 }
 
-// end asks the browser to end, and sees that it does.
-func (b *Browser) end() {
-	_ = b.send(message{Method: "Browser.close"})
-	kill := time.AfterFunc(endWithin, func() { _ = b.cmd.Process.Kill() })
-	_ = b.cmd.Wait() // how it ended is no news
-	kill.Stop()
-	_ = b.to.Close()
-	_ = b.from.Close()
-	<-b.gone
-}
-
-// listen hands out what the browser says until it says no more.
-func (b *Browser) listen() {
-	defer close(b.gone)
-	for lines := bufio.NewReader(b.from); ; {
-		text, err := lines.ReadBytes(0)
-		if err != nil {
-			return
-		}
-		var m message
-		if err := json.Unmarshal(text[:len(text)-1], &m); err != nil {
-			b.t.Errorf("chromium said %.200q: %v", text, err)
-			return
-		}
-		b.hand(m)
-	}
-}
-
-func (b *Browser) hand(m message) {
-	b.mu.Lock()
-	answer, page := b.waiting[m.ID], b.sessions[m.SessionID]
-	delete(b.waiting, m.ID)
-	b.mu.Unlock()
-	switch {
-	case m.ID != 0 && answer != nil:
-		answer <- m
-	case m.ID == 0 && page != nil:
-		page.hear(m)
-	}
-}
-
-// send sends a call, of which nobody awaits the answer unless it has an ID.
-func (b *Browser) send(m message) error {
-	if m.ID == 0 {
-		m.ID = -1
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, err = b.to.Write(append(text, 0))
-	return err
-}
-
-// call calls a method, in a session or in none, and reads its result into result unless that is nil.
-func (b *Browser) call(session, method string, params, result any) {
+// Page opens a tab.
+func (b *Browser) Page(v View) *Page {
 	b.t.Helper()
-	if err := b.ask(session, method, params, result); err != nil {
-		b.t.Fatalf("chromium: %s: %v", method, err)
+	ctx, stop := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(stop)
+	p := &Page{t: b.t, ctx: ctx}
+	if err := chromedp.Listen(ctx, p.hear); err != nil {
+		b.t.Fatalf("open a tab: %v", err)
+	}
+	call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	p.See(v)
+	return p
+}
+
+// See changes how the page is looked at.
+func (p *Page) See(v View) {
+	p.t.Helper()
+	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: int64(v.Width), Height: int64(v.Height), DeviceScaleFactor: 1, Mobile: v.Phone})
+	scheme := "light"
+	if v.Dark {
+		scheme = "dark"
+	}
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+// Open shows the page at an address, and returns when it is there with everything that belongs to it.
+func (p *Page) Open(url string) {
+	p.t.Helper()
+	run(p, "open "+url, chromedp.Navigate(url))
+}
+
+// Eval evaluates an expression of JavaScript in the page, which may itself run none, and reads its value
+// as JSON into value.
+func (p *Page) Eval(expression string, value any) {
+	p.t.Helper()
+	text := run(p, expression, chromedp.Evaluate[[]byte](expression))
+	if err := json.Unmarshal(text, value); err != nil {
+		p.t.Fatalf("%s is %s: %v", expression, text, err)
 	}
 }
 
-func (b *Browser) ask(session, method string, params, result any) error {
-	text, err := json.Marshal(params)
-	if err != nil {
-		return err
+// Screenshot returns a picture of what is in view, or of the whole page, as a PNG.
+func (p *Page) Screenshot(whole bool) []byte {
+	p.t.Helper()
+	return call(p, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &whole}).Data
+}
+
+// Complaints returns what the browser has complained about so far: what a policy kept it from, what it
+// could not load.
+func (p *Page) Complaints() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.complaints...)
+}
+
+// hear takes an event.
+func (p *Page) hear(event any) {
+	if e, ok := event.(*log.EventEntryAdded); ok {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.complaints = append(p.complaints, e.Entry.Text+" "+e.Entry.URL)
 	}
-	answer := make(chan message, 1)
-	b.mu.Lock()
-	b.calls++
-	m := message{ID: b.calls, SessionID: session, Method: method, Params: text}
-	b.waiting[m.ID] = answer
-	b.mu.Unlock()
-	if err := b.send(m); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+}
+
+// call calls a command of the protocol in the tab.
+func call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	return run(p, command.Method, func(ctx context.Context, t *chromedp.Target) (R, error) {
+		return cdp.Call(ctx, t, command, params)
+	})
+}
+
+// run runs an action in the tab.
+func run[T any](p *Page, what string, action chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, answerWithin)
 	defer cancel()
-	select {
-	case m = <-answer:
-	case <-b.gone:
-		return io.ErrUnexpectedEOF
-	case <-ctx.Done():
-		return fmt.Errorf("no answer within %v", answerWithin)
+	result, err := chromedp.Run(ctx, action)
+	if err != nil {
+		p.t.Fatalf("chromium: %s: %v", what, err)
 	}
-	switch {
-	case m.Error != nil:
-		return errors.New(m.Error.Message)
-	case result == nil:
-		return nil
-	}
-	return json.Unmarshal(m.Result, result)
+	return result
 }
