@@ -27,7 +27,7 @@ type room struct {
 
 var (
 	anything = []string{"..."}
-	plumbing = []string{"internal/flight", "internal/lru", "internal/metric", "internal/tracing"}
+	plumbing = []string{"internal/guard", "internal/lru", "internal/metric", "internal/readthrough", "internal/tracing"}
 	watching = []string{"internal/metric", "internal/tracing"}
 )
 
@@ -50,6 +50,7 @@ var house = []room{
 	{"reports/cmd/collector/...", anything, nil},
 	{"reports/...", append([]string{"blob", "bucket", "index", "tiered", "reports/..."}, watching...), nil},
 	{"bench/...", anything, nil},
+	{"internal/readthrough", []string{"blob", "internal/guard"}, nil},
 	{"internal/...", []string{}, nil},
 }
 
@@ -195,7 +196,7 @@ func TestImportRules(t *testing.T) {
 		{"local", module + "tiered", 1},
 		{"s3blob", "github.com/aws/aws-sdk-go-v2/service/s3", 0},
 		{"s3blob", module + "bucket", 1},
-		{"memcache", module + "internal/flight", 1},
+		{"memcache", module + "internal/readthrough", 1},
 		{"natsbus", module + "bucket", 1},
 		{"reports/report", module + "internal/metric", 1},
 		{"reports", module + "reports/report", 0},

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	ref "github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
@@ -167,7 +168,7 @@ func BenchmarkStore(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			s := store(b, authority, &c.opts)
 			read := func() {
-				_, found, err := s.One(b.Context(), "k")
+				_, found, err := s.One(b.Context(), ref.Ref{Key: "k"})
 				if err != nil || !found {
 					b.Fatal(found, err)
 				}

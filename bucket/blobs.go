@@ -1,15 +1,20 @@
 package bucket
 
-import "context"
+import (
+	"context"
+
+	"github.com/timeblob/timeblob/blob"
+)
 
 // Blobs holds values by key; tiered.Store satisfies it. It is safe for any
 // number of goroutines.
 type Blobs[T any] interface {
-	// Get returns the values of the keys that exist; a key that does not is
-	// absent from the map. A key that cannot be read is an error that names
-	// it, and the map holds the others. Values are shared: nobody may change
+	// Get returns a result for each ref, by index: the value, or that there is
+	// no such blob, or why it could not be read. When a result has an error,
+	// Get returns the joined errors of all results too. An error without
+	// results is the error of every ref. Values are shared: nobody may change
 	// them.
-	Get(ctx context.Context, keys []string) (map[string]T, error)
+	Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], error)
 
 	// Encode returns the blob of a value.
 	Encode(v T) ([]byte, error)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	blobs "github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -138,8 +139,10 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	if err != nil {
 		return fmt.Errorf("encode the value of tenant %q, instant %d: %w", p.owner.id, p.entry.Time, err)
 	}
+	sum := blobs.SumOf(blob)
 	p.mu.Lock()
 	p.blob, p.stage = blob, encoded
+	p.entry.Size, p.entry.Sum = int64(len(blob)), sum
 	p.size += more
 	p.mu.Unlock()
 	c.count(p.owner, more)

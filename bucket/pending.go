@@ -47,7 +47,7 @@ func (p *pending[T]) name(t int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.row = index.RowAt(p.owner.id, t)
-	p.entry = index.Entry{Time: t, Key: p.row.BlobKey(t)}
+	p.entry.Time, p.entry.Key = t, p.row.BlobKey(t)
 	p.stage = min(p.stage, encoded)
 	p.unsure = false
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/flight"
 	"github.com/timeblob/timeblob/internal/lru"
+	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
 // QuantizerOptions tune a Quantizer; nil or a zero field means the default.
@@ -96,7 +96,7 @@ type Quantizer[T any] struct {
 	combine Merge[T]
 	opts    QuantizerOptions[T]
 	cache   *lru.Cache[quantumKey, T] // nil when nothing is to be kept
-	flights flight.Group[quantumKey, T]
+	flights readthrough.Group[quantumKey, T]
 	metrics *quantMetrics
 }
 

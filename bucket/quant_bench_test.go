@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 )
@@ -14,12 +15,12 @@ import (
 // the quantizer: every key has the value 1.
 type numbers struct{}
 
-func (numbers) Get(_ context.Context, keys []string) (map[string]int, error) {
-	found := make(map[string]int, len(keys))
-	for _, key := range keys {
-		found[key] = 1
+func (numbers) Get(_ context.Context, refs []blob.Ref) ([]blob.Result[int], error) {
+	results := make([]blob.Result[int], len(refs))
+	for i := range refs {
+		results[i] = blob.Result[int]{Value: 1, Found: true}
 	}
-	return found, nil
+	return results, nil
 }
 
 func (numbers) Encode(int) ([]byte, error)                { return make([]byte, 8), nil }

@@ -3,9 +3,11 @@ package bucket_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 )
@@ -13,18 +15,19 @@ import (
 // drawer is the least that holds values: a map of blobs.
 type drawer map[string][]byte
 
-func (d drawer) Get(_ context.Context, keys []string) (map[string]map[string]int, error) {
-	found := make(map[string]map[string]int)
-	for _, key := range keys {
-		if blob, ok := d[key]; ok {
-			var v map[string]int
-			if err := json.Unmarshal(blob, &v); err != nil {
-				return found, fmt.Errorf("%s: %w", key, err)
+func (d drawer) Get(_ context.Context, refs []blob.Ref) ([]blob.Result[map[string]int], error) {
+	results := make([]blob.Result[map[string]int], len(refs))
+	var all error
+	for i, ref := range refs {
+		if encoded, ok := d[ref.Key]; ok {
+			r := &results[i]
+			if err := json.Unmarshal(encoded, &r.Value); err != nil {
+				r.Err = fmt.Errorf("%s: %w", ref.Key, err)
 			}
-			found[key] = v
+			r.Found, all = r.Err == nil, errors.Join(all, r.Err)
 		}
 	}
-	return found, nil
+	return results, all
 }
 
 func (d drawer) Encode(v map[string]int) ([]byte, error) { return json.Marshal(v) }

@@ -9,20 +9,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
 // texts is a store of strings, one for each key.
 type texts map[string]string
 
-func (s texts) Get(_ context.Context, keys []string) (map[string]string, error) {
-	found := make(map[string]string)
-	for _, key := range keys {
-		if v, ok := s[key]; ok {
-			found[key] = v
-		}
+func (s texts) Get(_ context.Context, refs []blob.Ref) ([]blob.Result[string], error) {
+	results := make([]blob.Result[string], len(refs))
+	for i, ref := range refs {
+		results[i].Value, results[i].Found = s[ref.Key]
 	}
-	return found, nil
+	return results, nil
 }
 
 func (s texts) Encode(v string) ([]byte, error) { return []byte(v), nil }

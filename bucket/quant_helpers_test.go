@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 )
@@ -52,30 +54,31 @@ func newShelf() *shelf {
 	return &shelf{values: make(map[string]counts), fetched: make(map[string]int)}
 }
 
-func (s *shelf) Get(ctx context.Context, keys []string) (map[string]counts, error) {
-	found, fault := s.look(keys)
+func (s *shelf) Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[counts], error) {
+	results, keys, fault := s.look(refs)
 	if fault == nil {
-		return found, ctx.Err()
+		return results, ctx.Err()
 	}
 	broken, err := fault(ctx, keys)
-	for _, key := range broken {
-		delete(found, key)
+	for i, key := range keys {
+		if err != nil && slices.Contains(broken, key) {
+			results[i] = blob.Result[counts]{Err: err}
+		}
 	}
-	return found, err
+	return results, err
 }
 
-func (s *shelf) look(keys []string) (map[string]counts, func(context.Context, []string) ([]string, error)) {
+func (s *shelf) look(refs []blob.Ref) ([]blob.Result[counts], []string, func(context.Context, []string) ([]string, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
-	found := make(map[string]counts)
-	for _, key := range keys {
-		s.fetched[key]++
-		if v, ok := s.values[key]; ok {
-			found[key] = v
-		}
+	results, keys := make([]blob.Result[counts], len(refs)), make([]string, len(refs))
+	for i, ref := range refs {
+		keys[i] = ref.Key
+		s.fetched[ref.Key]++
+		results[i].Value, results[i].Found = s.values[ref.Key]
 	}
-	return found, s.fault
+	return results, keys, s.fault
 }
 
 func (s *shelf) Encode(v counts) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
@@ -50,8 +51,8 @@ func TestRule2RealStoreFails(t *testing.T) {
 			}
 			want := make(counts)
 			for i, at := range instants {
-				blob, _ := blobs.Encode(counts{i: 1})
-				err := errors.Join(tier.Put(t.Context(), keys[i], blob),
+				encoded, _ := blobs.Encode(counts{i: 1})
+				err := errors.Join(tier.Put(t.Context(), keys[i], encoded),
 					idx.Put(t.Context(), index.RowAt("a", at.UnixNano()), index.Entry{Time: at.UnixNano(), Key: keys[i]}))
 				if err != nil {
 					t.Fatal(err)
@@ -70,5 +71,23 @@ func TestRule2RealStoreFails(t *testing.T) {
 				t.Errorf("after healing: got %v, %v, want %v", got, err, want)
 			}
 		})
+	}
+}
+
+// TestEntriesSayWhatTheirBlobsAre flushes a value and finds its blob's size and
+// sum in the index.
+func TestEntriesSayWhatTheirBlobsAre(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, nil)
+	mustAdd(t, c, "a", 1)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	entries, err := c.Entries(t.Context(), "a", now.Add(-time.Hour), now.Add(time.Hour))
+	encoded, _ := json.Marshal(ids{1})
+	if err != nil || len(entries) != 1 || entries[0].Size != int64(len(encoded)) || entries[0].Sum != blob.SumOf(encoded) {
+		t.Errorf("got %+v, %v", entries, err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/flight"
 )
 
 // keyWeight is what a cached quantum weighs beside its value: its key, its
@@ -96,15 +96,6 @@ func (q *Quantizer[T]) lookUp(key quantumKey, keep bool) (v T, ok bool) {
 	return v, ok
 }
 
-// landed returns a merge that another caller has cached since lookUp did not
-// find it.
-func (q *Quantizer[T]) landed(key quantumKey, keep bool) (v T, ok bool) {
-	if !keep {
-		return v, false
-	}
-	return q.cache.Get(key)
-}
-
 // coldSegments are the segments of a question that have to be fetched.
 type coldSegments struct {
 	places   []int // among the question's segments
@@ -126,10 +117,12 @@ func (c *coldSegments) add(place int, key quantumKey, s coldSegment) {
 // warm fills in the values of cold segments. Of those that nobody fetches at the
 // moment, edges too, it fetches the blobs in one call; for the others it waits.
 func (q *Quantizer[T]) warm(ctx context.Context, tenant string, cold *coldSegments, values []T) error {
-	results, err := q.flights.Do(ctx, cold.keys, func(ctx context.Context, keys []quantumKey) []flight.Result[T] {
-		return q.fetch(ctx, tenant, keys, cold.segments)
-	})
-	if err != nil {
+	results, open := make([]blob.Result[T], len(cold.keys)), make([]int, len(cold.keys))
+	for i := range open {
+		open[i] = i
+	}
+	q.flights.Read(ctx, open, results, &coldReader[T]{q, tenant, cold})
+	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("blobs of tenant %q: %w", tenant, err)
 	}
 	errs := make([]error, len(results))
@@ -139,52 +132,60 @@ func (q *Quantizer[T]) warm(ctx context.Context, tenant string, cold *coldSegmen
 	return joinSegments(tenant, errs)
 }
 
-// fetch reads and merges the segments of keys, and caches the merges when there
-// was no error at all.
-func (q *Quantizer[T]) fetch(ctx context.Context, tenant string, keys []quantumKey, segments map[quantumKey]coldSegment) []flight.Result[T] {
-	results := make([]flight.Result[T], len(keys))
-	var open []int
-	for i, key := range keys {
-		if v, ok := q.landed(key, segments[key].keep); ok {
-			results[i] = flight.Result[T]{Value: v, Found: true}
-			continue
-		}
-		open = append(open, i)
+// coldReader reads the cold segments of one question.
+type coldReader[T any] struct {
+	*Quantizer[T]
+	tenant string
+	cold   *coldSegments
+}
+
+func (r *coldReader[T]) Key(i int) quantumKey { return r.cold.keys[i] }
+
+// Look returns a merge that another caller has cached since lookUp did not
+// find it.
+func (r *coldReader[T]) Look(i int, _ bool) (result blob.Result[T], ok bool) {
+	key := r.cold.keys[i]
+	if r.cold.segments[key].keep {
+		result.Value, result.Found = r.cache.Get(key)
 	}
-	if len(open) == 0 {
-		return results
-	}
-	blobs, failed := q.traceGet(ctx, blobKeys(keys, open, segments), len(open))
+	return result, result.Found
+}
+
+// Fetch reads and merges segments, and caches the merges when there was no
+// error at all.
+func (r *coldReader[T]) Fetch(ctx context.Context, open []int, results []blob.Result[T]) {
+	keys, segments := r.cold.keys, r.cold.segments
+	blobs, failed := r.traceGet(ctx, blobRefs(keys, open, segments), len(open))
 	if failed != nil {
-		failed = fmt.Errorf("blobs of tenant %q: %w", tenant, failed)
+		failed = fmt.Errorf("blobs of tenant %q: %w", r.tenant, failed)
 	}
 	inParallel(len(open), func(n int) {
 		i := open[n]
-		v, err := q.assemble(ctx, tenant, segments[keys[i]].segment, blobs, failed)
-		results[i] = flight.Result[T]{Value: v, Found: err == nil, Err: err}
+		v, err := r.assemble(ctx, r.tenant, segments[keys[i]].segment, blobs, failed)
+		results[i] = blob.Result[T]{Value: v, Found: err == nil, Err: err}
 	})
-	if failed == nil && !slices.ContainsFunc(results, func(r flight.Result[T]) bool { return r.Err != nil }) {
+	if failed == nil && !slices.ContainsFunc(open, func(i int) bool { return results[i].Err != nil }) {
 		inParallel(len(open), func(n int) {
-			q.keep(keys[open[n]], segments[keys[open[n]]], results[open[n]].Value)
+			i := open[n]
+			r.keep(keys[i], segments[keys[i]], results[i].Value)
 		})
 	}
-	return results
 }
 
-// blobKeys returns the keys of the blobs of the open segments, each once.
-func blobKeys(keys []quantumKey, open []int, segments map[quantumKey]coldSegment) []string {
+// blobRefs returns the blobs of the open segments, each once.
+func blobRefs(keys []quantumKey, open []int, segments map[quantumKey]coldSegment) []blob.Ref {
 	n := 0
 	for _, i := range open {
 		n += len(segments[keys[i]].entries)
 	}
-	all, seen := make([]string, 0, n), make(map[string]struct{}, n)
+	all, seen := make([]blob.Ref, 0, n), make(map[string]struct{}, n)
 	for _, i := range open {
 		for _, e := range segments[keys[i]].entries {
 			if _, ok := seen[e.Key]; ok {
 				continue
 			}
 			seen[e.Key] = struct{}{}
-			all = append(all, e.Key)
+			all = append(all, e.Ref())
 		}
 	}
 	return all

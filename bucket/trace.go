@@ -3,6 +3,7 @@ package bucket
 import (
 	"context"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/internal/tracing"
 )
 
@@ -21,11 +22,17 @@ const (
 )
 
 // traceGet reads the blobs of some segments in a span.
-func (q *Quantizer[T]) traceGet(ctx context.Context, keys []string, segments int) (map[string]T, error) {
+func (q *Quantizer[T]) traceGet(ctx context.Context, refs []blob.Ref, segments int) (map[string]T, error) {
 	ctx, fetching := spans.Child(ctx, "fetch")
-	fetching.Int(tracing.Keys, len(keys))
+	fetching.Int(tracing.Keys, len(refs))
 	fetching.Int(spanSegments, segments)
-	values, err := q.blobs.Get(ctx, keys)
+	results, err := q.blobs.Get(ctx, refs)
+	values := make(map[string]T, len(results))
+	for i, r := range results {
+		if r.Found {
+			values[refs[i].Key] = r.Value
+		}
+	}
 	fetching.Int(tracing.Found, len(values))
 	fetching.End(err)
 	return values, err

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // BenchmarkCommit commits from 1 and from 64 goroutines at once, as a
@@ -94,7 +96,7 @@ func benchmarkGet(b *testing.B, db *DB, keys []string, n, size int) {
 	b.SetBytes(int64(n * size))
 	b.ReportAllocs()
 	for at := 0; b.Loop(); at = (at + n) % (len(keys) - n) {
-		if found, err := db.Blobs().Get(b.Context(), keys[at:at+n]); err != nil || len(found) != n {
+		if found, err := tiertest.Found(b.Context(), db.Blobs(), keys[at:at+n]); err != nil || len(found) != n {
 			b.Fatal(len(found), err)
 		}
 	}

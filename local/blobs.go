@@ -16,39 +16,42 @@ type Blobs struct{ db *DB }
 // Blobs returns the store's blobs.
 func (db *DB) Blobs() *Blobs { return &Blobs{db} }
 
-// Get returns the blobs of the keys that are stored, yours; the others are
-// absent from the map. With an error, which names the keys that could not be
-// read, the map holds what could.
-func (b *Blobs) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+// Get returns the blob of each key, by index; nil for a key that is not
+// stored. The blobs are the caller's. An error names the keys that could not be
+// read; Get then returns the other blobs.
+func (b *Blobs) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	ctx, getting := spans.Child(ctx, "Get")
-	found := make(map[string][]byte, len(keys))
+	found, blobs := 0, make([][]byte, len(keys))
 	err := b.db.read(ctx, func(e *engine) error {
 		var faults []error
-		for _, key := range keys {
+		for i, key := range keys {
 			if err := ctx.Err(); err != nil {
 				return errors.Join(append(faults, err)...)
 			}
-			faults = append(faults, e.fetch(key, found))
+			blob, err := e.blob(key)
+			if blob != nil {
+				found++
+			}
+			blobs[i], faults = blob, append(faults, err)
 		}
 		return errors.Join(faults...)
 	})
 	getting.Int(tracing.Keys, len(keys))
-	getting.Int(tracing.Found, len(found))
+	getting.Int(tracing.Found, found)
 	getting.End(err)
-	return found, err
+	return blobs, err
 }
 
-// fetch adds the blob of a key to found if it is stored.
-func (e *engine) fetch(key string, found map[string][]byte) error {
+// blob returns the blob of a key, nil when it is not stored.
+func (e *engine) blob(key string) ([]byte, error) {
 	blob, err := e.get(blobKey(key))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return nil
+		return nil, nil
 	case err != nil:
-		return fmt.Errorf("blob %q: %w", key, err)
+		return nil, fmt.Errorf("blob %q: %w", key, err)
 	}
-	found[key] = blob
-	return nil
+	return blob, nil
 }
 
 // Put stores a blob, durably, or returns index.ErrExists when the key is

@@ -38,7 +38,7 @@ func ExampleOpen() {
 	// <nil>
 	// true
 	// 1777636800000000000 082990d0262fde732292090b4a06e5ea/1777636800000000000 <nil>
-	// map["082990d0262fde732292090b4a06e5ea/1777636800000000000":"a blob"] <nil>
+	// ["a blob" ""] <nil>
 }
 
 func ExampleDB_Entries() {

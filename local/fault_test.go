@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 var errDisk = fmt.Errorf("injected: %w", syscall.EIO)
@@ -172,7 +173,7 @@ func TestDiskFull(t *testing.T) {
 	wantErr(t, db.Commit(t.Context(), row, e, blob), syscall.ENOSPC)
 	restarts := fault.hit.Load()
 	for range 1000 {
-		_, err := db.Blobs().Get(t.Context(), []string{e.Key})
+		_, err := tiertest.Found(t.Context(), db.Blobs(), []string{e.Key})
 		wantErr(t, err, syscall.ENOSPC)
 	}
 	if n := fault.hit.Load(); n != restarts {
@@ -222,7 +223,7 @@ func TestFailedRead(t *testing.T) {
 	db := openIn(t, "data", &Options{FS: errorfs.Wrap(mem, toggle)})
 	row, e, blob := sample("t", 1, 5000)
 	toggle.On()
-	_, err := db.Blobs().Get(t.Context(), []string{"absent", e.Key})
+	_, err := tiertest.Found(t.Context(), db.Blobs(), []string{"absent", e.Key})
 	wantErr(t, err, errDisk)
 	if err == nil || !strings.Contains(err.Error(), e.Key) {
 		t.Errorf("error %v does not name %q", err, e.Key)
@@ -306,7 +307,7 @@ func checkCorrupt(t *testing.T, mem vfs.FS) {
 	for at := range int64(50) {
 		row, e, blob := sample("t", at, 5000)
 		_, indexErr := db.Index().Query(t.Context(), row, at, at+1)
-		found, err := db.Blobs().Get(t.Context(), []string{e.Key})
+		found, err := tiertest.Found(t.Context(), db.Blobs(), []string{e.Key})
 		if err != nil || indexErr != nil {
 			faults++
 		}

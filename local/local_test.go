@@ -91,7 +91,7 @@ func entriesOf(t testing.TB, db *DB, tenant string) (entries []index.Entry) {
 // blobOf returns the blob of a key, nil when it is absent.
 func blobOf(t testing.TB, db *DB, key string) []byte {
 	t.Helper()
-	found, err := db.Blobs().Get(context.Background(), []string{key})
+	found, err := tiertest.Found(context.Background(), db.Blobs(), []string{key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // model is a store and plain maps of what it must hold.
@@ -185,7 +186,7 @@ func (m *model) get(t *rapid.T) {
 			want[e.Key] = blob
 		}
 	}
-	got, err := m.db.Blobs().Get(context.Background(), keys)
+	got, err := tiertest.Found(context.Background(), m.db.Blobs(), keys)
 	if err != nil || !maps.EqualFunc(got, want, bytes.Equal) {
 		t.Fatalf("get %q: got %d blobs, %v, want %d", keys, len(got), err, len(want))
 	}

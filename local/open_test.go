@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // wantRefusal opens dir, which must fail with one line that says want.
@@ -170,7 +171,7 @@ func TestClosed(t *testing.T) {
 	wantErr(t, db.Blobs().Put(ctx, e.Key, blob), ErrClosed)
 	_, err := db.Index().Query(ctx, row, 0, 0)
 	wantErr(t, err, ErrClosed)
-	_, err = db.Blobs().Get(ctx, nil)
+	_, err = tiertest.Found(ctx, db.Blobs(), nil)
 	wantErr(t, err, ErrClosed)
 	_, err = db.Tenants(ctx)
 	wantErr(t, err, ErrClosed)
@@ -241,7 +242,7 @@ func TestCloseWaits(t *testing.T) {
 	_, e, blob := sample("t", 1, 5000)
 	got, closed := make(chan bool), make(chan error, 1)
 	go func() {
-		found, err := db.Blobs().Get(context.Background(), []string{e.Key})
+		found, err := tiertest.Found(context.Background(), db.Blobs(), []string{e.Key})
 		got <- err == nil && bytes.Equal(found[e.Key], blob)
 	}()
 	for !inCall(db) { // a read of the engine's own may hang as well
@@ -316,7 +317,7 @@ func checkCancelled(t *testing.T, db *DB, ctx context.Context) {
 	wantErr(t, db.Blobs().Put(ctx, e.Key, blob), context.Canceled)
 	_, err := db.Index().Query(ctx, row, 0, 1)
 	wantErr(t, err, context.Canceled)
-	_, err = db.Blobs().Get(ctx, []string{e.Key})
+	_, err = tiertest.Found(ctx, db.Blobs(), []string{e.Key})
 	wantErr(t, err, context.Canceled)
 	_, err = db.Tenants(ctx)
 	wantErr(t, err, context.Canceled)

@@ -41,7 +41,7 @@ func ExampleOpen() {
 	// Output:
 	// <nil>
 	// <nil>
-	// map["key":"value"] <nil>
+	// ["value" ""] <nil>
 }
 
 // serveOne is a memcached for as long as the example takes.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // fake is a memcached of one map, in this process, that does what it is told.
@@ -242,7 +243,7 @@ func put(t testing.TB, tier *memcache.Tier, keys ...string) {
 // found fails the test unless the tier finds all of keys, as put stored them.
 func found(t testing.TB, tier *memcache.Tier, keys ...string) {
 	t.Helper()
-	blobs, err := tier.Get(t.Context(), keys)
+	blobs, err := tiertest.Found(t.Context(), tier, keys)
 	if err != nil {
 		t.Fatalf("Get: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // The tests of this file run by a bubble's clock, so that times are exact: a
@@ -41,7 +42,7 @@ type wants struct {
 func get(t *testing.T, ctx context.Context, tier *memcache.Tier, keys []string, want wants) {
 	t.Helper()
 	begin := time.Now()
-	blobs, err := tier.Get(ctx, keys)
+	blobs, err := tiertest.Found(ctx, tier, keys)
 	took := time.Since(begin)
 	if !errors.Is(err, want.err) || took != want.after || len(blobs) != want.found {
 		t.Fatalf("Get found %d blobs, %v, after %v; want %d, %v, after %v",
@@ -105,7 +106,7 @@ func TestOneRequestTriesAServerThatWasLeftAlone(t *testing.T) {
 		before, _, _ := f.seen()
 		var readers sync.WaitGroup
 		for range 20 {
-			readers.Go(func() { _, _ = tier.Get(t.Context(), []string{"a"}) })
+			readers.Go(func() { _, _ = tiertest.Found(t.Context(), tier, []string{"a"}) })
 		}
 		readers.Wait()
 		if after, _, _ := f.seen(); len(after)-len(before) != 1 {
@@ -239,7 +240,7 @@ func TestServerThatDeclinesIsWell(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "out of memory") || !strings.Contains(err.Error(), address) {
 				t.Fatalf("Put: %v, want what the server said, and its name", err)
 			}
-			if _, err := tier.Get(t.Context(), []string{"a"}); err == nil {
+			if _, err := tiertest.Found(t.Context(), tier, []string{"a"}); err == nil {
 				t.Fatal("Get: no error")
 			}
 		}
@@ -289,7 +290,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		for range 10 {
 			go func() { errs <- tier.Put(t.Context(), "a", nil) }()
 			go func() {
-				_, err := tier.Get(t.Context(), []string{"a"})
+				_, err := tiertest.Found(t.Context(), tier, []string{"a"})
 				errs <- err
 			}()
 		}

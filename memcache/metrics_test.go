@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // value returns a counter, a gauge, or how often a histogram observed, by the
@@ -56,9 +57,9 @@ func TestMetrics(t *testing.T) {
 		f.set(func(f *fake) { f.hang = true })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		_, _ = tier.Get(ctx, []string{"a"})
+		_, _ = tiertest.Found(ctx, tier, []string{"a"})
 		for range 4 {
-			_, _ = tier.Get(t.Context(), []string{"a"})
+			_, _ = tiertest.Found(t.Context(), tier, []string{"a"})
 		}
 		for series, want := range map[string]float64{
 			"scope_memcache_requests_total": 8,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/tiered"
@@ -61,6 +62,7 @@ type stack struct {
 	tier      *memcache.Tier
 	reg       *prometheus.Registry
 	keys      []string
+	refs      []blob.Ref // of keys
 	processes []*servertest.Process
 }
 
@@ -83,6 +85,7 @@ func newStack(t *testing.T) *stack {
 		}
 	})
 	for _, key := range s.keys {
+		s.refs = append(s.refs, blob.Ref{Key: key})
 		if err := store.Put(t.Context(), key, []byte("blob of "+key)); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +99,7 @@ func (s *stack) warm(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		s.read(t)
-		if blobs, err := s.tier.Get(t.Context(), s.keys); err == nil && len(blobs) == len(s.keys) {
+		if blobs, err := tiertest.Found(t.Context(), s.tier, s.keys); err == nil && len(blobs) == len(s.keys) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -110,14 +113,14 @@ func (s *stack) warm(t *testing.T) {
 func (s *stack) read(t *testing.T) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	values, err := s.store.Get(t.Context(), s.keys)
+	values, err := s.store.Get(t.Context(), s.refs)
 	took := time.Since(begin)
-	if err != nil || len(values) != len(s.keys) {
-		t.Fatalf("Get: %d of %d values, %v", len(values), len(s.keys), err)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
 	}
-	for key, value := range values {
-		if value != "blob of "+key {
-			t.Fatalf("the value of %q is %q", key, value)
+	for i, r := range values {
+		if key := s.keys[i]; r.Value != "blob of "+key {
+			t.Fatalf("the value of %q is %q, found %v", key, r.Value, r.Found)
 		}
 	}
 	return took
@@ -164,7 +167,7 @@ func TestRestartIsNotSeen(t *testing.T) {
 	put(t, tier, numbered(10)...)
 	for range 3 {
 		processes[0].Restart()
-		blobs, err := tier.Get(t.Context(), numbered(10))
+		blobs, err := tiertest.Found(t.Context(), tier, numbered(10))
 		if err != nil || len(blobs) != 0 {
 			t.Errorf("Get after a restart: %d blobs, %v; want none, and no error", len(blobs), err)
 		}
@@ -184,14 +187,14 @@ func TestDefaultLimitFitsDefaultServers(t *testing.T) {
 	if err := tier.Put(t.Context(), key, blob); err != nil {
 		t.Fatalf("Put: %v", err)
 	}
-	blobs, err := tier.Get(t.Context(), []string{key})
+	blobs, err := tiertest.Found(t.Context(), tier, []string{key})
 	if err != nil || !bytes.Equal(blobs[key], blob) {
 		t.Errorf("Get found %d bytes, %v", len(blobs[key]), err)
 	}
 	if err := tier.Put(t.Context(), "more", tiertest.Blob(1<<20-511)); err != nil {
 		t.Errorf("Put of one byte more: %v", err)
 	}
-	if blobs, err := tier.Get(t.Context(), []string{"more"}); err != nil || len(blobs) != 0 {
+	if blobs, err := tiertest.Found(t.Context(), tier, []string{"more"}); err != nil || len(blobs) != 0 {
 		t.Errorf("Get of what was skipped: %d blobs, %v", len(blobs), err)
 	}
 }
@@ -246,7 +249,7 @@ func TestExpiredItemsAreAbsent(t *testing.T) {
 	tier := open(t, memcache.List(addresses...), memcache.Options{TTL: time.Millisecond, Timeout: patience})
 	put(t, tier, "a")
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		blobs, err := tier.Get(t.Context(), []string{"a"})
+		blobs, err := tiertest.Found(t.Context(), tier, []string{"a"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // resolver is a DNS of one SRV record, whose targets are a., b. and so on, and
@@ -270,7 +271,7 @@ func TestChangesDropNoRequests(t *testing.T) {
 		for range 8 {
 			readers.Go(func() {
 				for range 300 {
-					if _, err := tier.Get(t.Context(), numbered(20)); err != nil {
+					if _, err := tiertest.Found(t.Context(), tier, numbered(20)); err != nil {
 						t.Errorf("Get: %v", err)
 					}
 				}

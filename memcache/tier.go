@@ -58,11 +58,12 @@ func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
 	return t, nil
 }
 
-// Get returns the blobs of the keys that their servers hold. Keys may repeat;
-// those that memcached does not allow (empty, over 250 bytes, with spaces or
-// control characters) are not asked for, and absent. When a server failed or
-// ran out of time the error says so, and the map holds what was found.
-func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+// Get returns the blob of each key, by index; nil where the key's server does
+// not hold it. Keys may repeat. Get does not ask for a key that memcached does
+// not allow (empty, over 250 bytes, with spaces or control characters): its
+// blob is nil. When a server failed or ran out of time the error says so, and
+// Get returns the blobs that it has.
+func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
 	if err != nil {
 		return nil, err
@@ -73,7 +74,13 @@ func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error
 	t.metrics.requests.Add(float64(len(keys)))
 	t.metrics.hits.Add(float64(len(found)))
 	t.metrics.observe(ctx, methodGet, err, time.Since(begin))
-	return found, err
+	blobs := make([][]byte, len(keys))
+	for i, key := range keys {
+		if item := found[key]; item != nil {
+			blobs[i] = item.Value
+		}
+	}
+	return blobs, err
 }
 
 // Put stores a blob under a key until Options.TTL has passed, in place of what
@@ -126,12 +133,13 @@ func (t *Tier) put(ctx context.Context, key string, blob []byte) error {
 	return t.exchange(ctx, r.server(key), func(c *gomemcache.Client) error { return c.Set(item) })
 }
 
-func (t *Tier) get(ctx context.Context, keys []string) (map[string][]byte, error) {
+// get returns the items of the keys that their servers hold.
+func (t *Tier) get(ctx context.Context, keys []string) (map[string]*gomemcache.Item, error) {
 	r := t.ring.Load()
 	if len(r.servers) == 0 && len(keys) > 0 {
 		return nil, ErrNoServers
 	}
-	a := answer{found: make(map[string][]byte, len(keys))}
+	a := answer{found: make(map[string]*gomemcache.Item, len(keys))}
 	batches := r.batches(keys, t.opts.BatchKeys)
 	if len(batches) == 1 {
 		t.ask(ctx, batches[0], &a)
@@ -167,7 +175,7 @@ func (t *Tier) exchange(ctx context.Context, s *server, work func(*gomemcache.Cl
 // answer is what came of one Get.
 type answer struct {
 	mu    sync.Mutex // guards what follows
-	found map[string][]byte
+	found map[string]*gomemcache.Item
 	errs  map[*server]error // the first of each server
 }
 
@@ -178,7 +186,7 @@ func (a *answer) add(b batch, items map[string]*gomemcache.Item, err error) {
 	defer a.mu.Unlock()
 	for _, key := range b.keys {
 		if item := items[key]; item != nil {
-			a.found[key] = item.Value
+			a.found[key] = item
 		}
 	}
 	if err == nil || a.errs[b.server] != nil {

@@ -3,6 +3,8 @@ package memcache
 import (
 	"context"
 
+	gomemcache "github.com/bradfitz/gomemcache/memcache"
+
 	"github.com/timeblob/timeblob/internal/tracing"
 )
 
@@ -18,13 +20,13 @@ func client(ctx context.Context, operation string) (context.Context, tracing.Spa
 }
 
 // traceGet is get in a span.
-func (t *Tier) traceGet(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (t *Tier) traceGet(ctx context.Context, keys []string) (map[string]*gomemcache.Item, error) {
 	ctx, asking := client(ctx, "Get")
 	found, err := t.get(ctx, keys)
 	if asking.Recording() {
 		bytes := 0
-		for _, blob := range found {
-			bytes += len(blob)
+		for _, item := range found {
+			bytes += len(item.Value)
 		}
 		asking.Int(tracing.Keys, len(keys))
 		asking.Int(tracing.Found, len(found))

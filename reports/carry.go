@@ -117,8 +117,7 @@ func keyOf(tenant string, payload []byte) (key string, ok bool) {
 // it.
 func (h *shortcutHub) fetch(ctx context.Context, tenant, key string) (result string) {
 	blobs, err := h.cache.Get(ctx, []string{key})
-	blob, ok := blobs[key]
-	if !ok {
+	if len(blobs) == 0 || blobs[0] == nil {
 		result = resultCacheFailed
 		if err == nil {
 			result, err = resultAbsent, errNoBlob
@@ -126,7 +125,7 @@ func (h *shortcutHub) fetch(ctx context.Context, tenant, key string) (result str
 		h.complain("shortcut of another service not had", "key", key, "error", err)
 		return result
 	}
-	r, err := h.decode(blob)
+	r, err := h.decode(blobs[0])
 	if err != nil {
 		h.complain("shortcut of another service refused", "key", key, "error", err)
 		return resultRefused

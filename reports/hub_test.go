@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ type fakeBus struct {
 func (b *fakeBus) Publish(ctx context.Context, subject string, payload []byte) error {
 	b.mu.Lock()
 	mute, hangs := b.mute, b.hangs
-	handlers := values(b.handlers[subject])
+	handlers := slices.Collect(maps.Values(b.handlers[subject]))
 	b.mu.Unlock()
 	if hangs {
 		<-ctx.Done()

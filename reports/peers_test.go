@@ -97,8 +97,10 @@ func watch(t *testing.T, dns SRVResolver, log *slog.Logger) *Querier {
 // nowhere is an authority that holds nothing.
 type nowhere struct{}
 
-func (nowhere) Get(context.Context, []string) (map[string][]byte, error) { return nil, nil }
-func (nowhere) Put(context.Context, string, []byte) error                { return errors.New("nowhere") }
+func (nowhere) Get(_ context.Context, keys []string) ([][]byte, error) {
+	return make([][]byte, len(keys)), nil
+}
+func (nowhere) Put(context.Context, string, []byte) error { return errors.New("nowhere") }
 
 // TestCollectorsAreLookedUpAgain holds: what DNS says is followed within the
 // refresh, and while it fails or knows nobody the last good list stays.

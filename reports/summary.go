@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/report"
@@ -59,19 +60,19 @@ func (a *archive) summary(ctx context.Context, tenant string, from, to time.Time
 
 // summarize appends the lines of some entries.
 func (a *archive) summarize(ctx context.Context, tenant string, entries []index.Entry, lines []summaryLine) ([]summaryLine, error) {
-	keys := make([]string, len(entries))
+	refs := make([]blob.Ref, len(entries))
 	for i, e := range entries {
-		keys[i] = e.Key
+		refs[i] = e.Ref()
 	}
-	stored, err := a.store.Get(ctx, keys)
+	stored, err := a.store.Get(ctx, refs)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		r, ok := stored[e.Key]
-		if !ok {
+	for i, e := range entries {
+		if !stored[i].Found {
 			return nil, &bucket.MissingError{Tenant: tenant, Entries: []index.Entry{e}}
 		}
+		r := stored[i].Value
 		lines = append(lines, summaryLine{time.Unix(0, e.Time), nodesOf(r), report.Size(r), report.Summary(r)})
 	}
 	return lines, nil

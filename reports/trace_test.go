@@ -92,7 +92,7 @@ func TestSpans(t *testing.T) {
 	if got := outline(spans, client); got != tree {
 		t.Errorf("the client's: got  %s\nwant %s", got, tree)
 	}
-	if got, want := outline(spans, trace.SpanID{}), "{bucket.flush {index.Index, bucket.Put {tiered.write}}}"; got != want {
+	if got, want := outline(spans, trace.SpanID{}), "{bucket.flush {bucket.Index, bucket.Put {tiered.write}}}"; got != want {
 		t.Errorf("others: got %s, want %s", got, want)
 	}
 	post := attributes(named(t, spans, "POST /api/report"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // unmade is a fixture whose bucket nobody created.
@@ -45,7 +46,7 @@ func TestCreateBucket(t *testing.T) {
 		if err := f.CreateBucket(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		got, err := f.Get(t.Context(), keysOf(want))
+		got, err := tiertest.Found(t.Context(), f, keysOf(want))
 		if err != nil || same(got, want) != nil {
 			t.Errorf("%v, %v", err, same(got, want))
 		}
@@ -57,7 +58,7 @@ func TestNoBucket(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string, transport *http.Transport) {
 		f := unmade(t, endpoint, "us-east-1", transport)
-		if got, err := f.Get(t.Context(), []string{"k"}); err == nil || !contains(err, "NoSuchBucket") {
+		if got, err := tiertest.Found(t.Context(), f, []string{"k"}); err == nil || !contains(err, "NoSuchBucket") {
 			t.Errorf("Get: %d blobs and %v", len(got), err)
 		}
 		if err := f.Put(t.Context(), "k", []byte("blob")); err == nil || !contains(err, "NoSuchBucket") {

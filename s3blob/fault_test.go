@@ -58,7 +58,7 @@ func TestTroubles(t *testing.T) {
 				rule := f.faults.Inject(c.fault)
 				want := blobs(objects, 4000)
 				putThrough(t, f, want)
-				got, err := f.Get(t.Context(), keysOf(want))
+				got, err := tiertest.Found(t.Context(), f, keysOf(want))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,7 +105,7 @@ func TestOutage(t *testing.T) {
 		mustPut(t, f, want)
 		outage := f.faults.Inject(httpfault.Fault{Status: 503})
 		for range 1000 {
-			if got, err := f.Get(t.Context(), keysOf(want)); err == nil || len(got) != 0 {
+			if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err == nil || len(got) != 0 {
 				t.Fatalf("Get: %d blobs and %v in an outage", len(got), err)
 			}
 		}
@@ -115,7 +115,7 @@ func TestOutage(t *testing.T) {
 		f.faults.Heal()
 		time.Sleep(time.Second)
 		once := f.faults.Inject(httpfault.Fault{Status: 503, Times: 1})
-		if got, err := f.Get(t.Context(), keysOf(want)); err != nil || same(got, want) != nil {
+		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err != nil || same(got, want) != nil {
 			t.Errorf("after the outage: %v, %v", err, same(got, want))
 		}
 		if once.Hit() != 1 {
@@ -152,7 +152,7 @@ func TestDeadlines(t *testing.T) {
 				c.fault.Match = isGet
 				rule := f.faults.Inject(c.fault)
 				begin := time.Now()
-				got, err := f.Get(t.Context(), keysOf(want))
+				got, err := tiertest.Found(t.Context(), f, keysOf(want))
 				if err == nil || len(got) != 0 || !contains(err, c.says) {
 					t.Errorf("Get: %d blobs and %v", len(got), err)
 				}
@@ -191,7 +191,7 @@ func TestCancel(t *testing.T) {
 			begin := time.Now()
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				if got, err := f.Get(ctx, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) || len(got) != 0 {
+				if got, err := tiertest.Found(ctx, f, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) || len(got) != 0 {
 					t.Errorf("%+v: Get: %d blobs and %v", fault, len(got), err)
 				}
 			})
@@ -219,14 +219,14 @@ func TestCancelCostsNoTokens(t *testing.T) {
 		f.faults.Inject(httpfault.Fault{Stall: true})
 		for range 300 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			if _, err := f.Get(ctx, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := tiertest.Found(ctx, f, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
 			cancel()
 		}
 		f.faults.Heal()
 		f.faults.Inject(httpfault.Fault{Status: 503, Times: 3})
-		if got, err := f.Get(t.Context(), keysOf(want)); err != nil || same(got, want) != nil {
+		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err != nil || same(got, want) != nil {
 			t.Errorf("%v, %v", err, same(got, want))
 		}
 	})
@@ -263,7 +263,7 @@ func TestCancelIsNamed(t *testing.T) {
 		mustPut(t, f, want)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer time.AfterFunc(time.Second, cancel).Stop()
-		_, err := f.Get(ctx, keysOf(want))
+		_, err := tiertest.Found(ctx, f, keysOf(want))
 		if !errors.Is(err, context.Canceled) || !contains(err, "connection is closed") {
 			t.Errorf("got %v, want both that it was cancelled and what the client said", err)
 		}
@@ -285,7 +285,7 @@ func TestErrorEndsTheCall(t *testing.T) {
 		f.faults.Inject(httpfault.Fault{Match: has(hanging), Hang: true})
 		f.faults.Inject(httpfault.Fault{Match: has(map[string][]byte{"refused": nil}), Delay: time.Second, Status: 403})
 		begin := time.Now()
-		got, err := f.Get(t.Context(), append(keysOf(want), append(keysOf(hanging), "refused")...))
+		got, err := tiertest.Found(t.Context(), f, append(keysOf(want), append(keysOf(hanging), "refused")...))
 		if err == nil || !contains(err, `"refused"`) || errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want an error that names the key", err)
 		}
@@ -339,7 +339,7 @@ func TestUnconditionalLandedPut(t *testing.T) {
 		f.faults.Inject(httpfault.Fault{Match: isPut, Times: 1, Lost: true})
 		want := blobs(1, 500)
 		mustPut(t, f, want)
-		got, err := f.Get(t.Context(), keysOf(want))
+		got, err := tiertest.Found(t.Context(), f, keysOf(want))
 		if err != nil || same(got, want) != nil {
 			t.Errorf("%v, %v", err, same(got, want))
 		}
@@ -386,7 +386,7 @@ func TestStatuses(t *testing.T) {
 				want := blobs(1, 10)
 				mustPut(t, f, want)
 				rule := f.faults.Inject(c.fault)
-				got, err := f.Get(t.Context(), keysOf(want))
+				got, err := tiertest.Found(t.Context(), f, keysOf(want))
 				if (err == nil) != c.absent || len(got) != 0 || rule.Hit() != c.requests {
 					t.Errorf("%d blobs and %v after %d requests, want %d", len(got), err, rule.Hit(), c.requests)
 				}
@@ -431,7 +431,7 @@ func TestChecksums(t *testing.T) {
 			if failing {
 				clear(want)
 			}
-			got, err := f.Get(t.Context(), []string{key})
+			got, err := tiertest.Found(t.Context(), f, []string{key})
 			if (err != nil) != failing || !maps.EqualFunc(got, want, func(a, b []byte) bool { return string(a) == string(b) }) {
 				t.Errorf("Get: %d blobs, %v", len(got), err)
 			}

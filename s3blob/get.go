@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -12,16 +11,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Get returns the blobs of the keys that the bucket holds, one GET each and
-// Options.Parallel at a time over all callers. A key with no object is absent
-// from the map. The first error ends the reading of the other keys, and the
-// map then holds what was found. The blobs are the caller's.
-func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
-	var mu sync.Mutex // guards found
-	found := make(map[string][]byte, len(keys))
+// Get returns the blob of each key, by index, with one GET for each different
+// key and Options.Parallel GETs at a time over all callers. The blob of a key
+// without an object is nil. The first error ends the reading of the other
+// keys; Get then returns the blobs that it has. The blobs are the caller's.
+func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
+	found, first := make([][]byte, len(keys)), make(map[string]int, len(keys))
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(t.opts.Parallel)
-	for _, key := range distinct(keys) {
+	for i, key := range keys {
+		if _, repeated := first[key]; repeated {
+			continue
+		}
+		first[key] = i
 		g.Go(func() error {
 			blob, err := t.object(within, key)
 			switch {
@@ -30,27 +32,15 @@ func (t *Tier) Get(ctx context.Context, keys []string) (map[string][]byte, error
 			case err != nil:
 				return t.failure(ctx, "get", key, err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			found[key] = blob
+			found[i] = blob
 			return nil
 		})
 	}
 	err := g.Wait()
-	return found, err
-}
-
-// distinct returns each key once.
-func distinct(keys []string) []string {
-	once := make([]string, 0, len(keys))
-	seen := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		if !seen[key] {
-			seen[key] = true
-			once = append(once, key)
-		}
+	for i, key := range keys {
+		found[i] = found[first[key]]
 	}
-	return once
+	return found, err
 }
 
 // object reads one object when it has a place among Parallel. When there is

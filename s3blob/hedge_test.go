@@ -10,6 +10,7 @@ import (
 
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // jittery is a tier on a server that takes 5 to 15 ms.
@@ -24,7 +25,7 @@ func latencies(t *testing.T, f fixture, want map[string][]byte, n int) []time.Du
 	took := make([]time.Duration, 0, n)
 	for range n {
 		begin := time.Now()
-		got, err := f.Get(t.Context(), keysOf(want))
+		got, err := tiertest.Found(t.Context(), f, keysOf(want))
 		if err != nil || same(got, want) != nil {
 			t.Fatalf("Get: %v, %v", err, same(got, want))
 		}
@@ -146,7 +147,7 @@ func TestHedgeFailsToo(t *testing.T) {
 			latencies(t, f, want, 100)
 			f.faults.Inject(httpfault.Fault{Times: 1, Delay: first, Status: 403})
 			f.faults.Inject(httpfault.Fault{Times: 1, Delay: hedge, Status: 405})
-			if _, err := f.Get(t.Context(), keysOf(want)); err == nil || !contains(err, "403") {
+			if _, err := tiertest.Found(t.Context(), f, keysOf(want)); err == nil || !contains(err, "403") {
 				t.Errorf("first after %v, hedge after %v: %v, want the first's 403", first, hedge, err)
 			}
 		})
@@ -180,7 +181,7 @@ func TestHedgeOfAbsent(t *testing.T) {
 		latencies(t, f, want, 100)
 		f.faults.Inject(httpfault.Fault{Match: isGet, Times: 1, Delay: 5 * time.Second})
 		begin := time.Now()
-		got, err := f.Get(t.Context(), []string{"absent"})
+		got, err := tiertest.Found(t.Context(), f, []string{"absent"})
 		if took := time.Since(begin); err != nil || len(got) != 0 || took > 100*time.Millisecond {
 			t.Errorf("%d blobs and %v after %v", len(got), err, took)
 		}

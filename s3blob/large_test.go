@@ -9,6 +9,7 @@ import (
 
 	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/s3blob"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // lengthless is a RoundTripper whose answers do not say how long they are.
@@ -64,12 +65,12 @@ func TestMaxBlob(t *testing.T) {
 				t.Errorf("Put: %v, and %d bytes are stored", err, len(f.stored(t, "large")))
 			}
 			f.putPlain(t, map[string][]byte{"large": make([]byte, 1001)})
-			got, err := f.Get(t.Context(), keysOf(fits))
+			got, err := tiertest.Found(t.Context(), f, keysOf(fits))
 			if err != nil || same(got, fits) != nil {
 				t.Errorf("Get: %v, %v", err, same(got, fits))
 			}
 			all := f.faults.Inject(httpfault.Fault{})
-			got, err = f.Get(t.Context(), []string{"large"})
+			got, err = tiertest.Found(t.Context(), f, []string{"large"})
 			if !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || all.Seen() != 1 {
 				t.Errorf("Get: %d blobs and %v after %d requests", len(got), err, all.Seen())
 			}
@@ -82,7 +83,7 @@ func TestHugeLength(t *testing.T) {
 	t.Parallel()
 	f := fake(t, s3blob.Options{})
 	huge := f.faults.Inject(httpfault.Fault{Status: 200, Header: http.Header{"Content-Length": {"1152921504606846976"}}})
-	if got, err := f.Get(t.Context(), []string{"k"}); !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || huge.Hit() != 1 {
+	if got, err := tiertest.Found(t.Context(), f, []string{"k"}); !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || huge.Hit() != 1 {
 		t.Errorf("%d blobs and %v after %d requests", len(got), err, huge.Hit())
 	}
 }
@@ -97,7 +98,7 @@ func TestWrongLength(t *testing.T) {
 		want := blobs(1, 1000)
 		f.putPlain(t, want)
 		all := f.faults.Inject(httpfault.Fault{})
-		if got, err := f.Get(t.Context(), keysOf(want)); err == nil || len(got) != 0 || all.Seen() != 2 {
+		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err == nil || len(got) != 0 || all.Seen() != 2 {
 			t.Errorf("%+d bytes: %d blobs and %v after %d requests", by, len(got), err, all.Seen())
 		}
 	}

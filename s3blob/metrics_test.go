@@ -47,7 +47,7 @@ func counter(t *testing.T, registry *prometheus.Registry, name, labels string) f
 // TestMetrics counts requests under the names that Scope's dashboards know.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	get := func(f fixture, key string) { _, _ = f.Get(context.Background(), []string{key}) }
+	get := func(f fixture, key string) { _, _ = tiertest.Found(context.Background(), f, []string{key}) }
 	for _, c := range []struct {
 		name string
 		do   func(f fixture, key string)
@@ -77,7 +77,7 @@ func TestMetrics(t *testing.T) {
 			f.faults.Inject(httpfault.Fault{Hang: true})
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_, _ = f.Get(ctx, []string{key})
+			_, _ = tiertest.Found(ctx, f, []string{key})
 		}, map[string]float64{"S3.Get cancel": 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func TestOwnHTTPClient(t *testing.T) {
 		}
 		want := blobs(100, 1000)
 		mustPut(t, tier, want)
-		got, err := tier.Get(t.Context(), keysOf(want))
+		got, err := tiertest.Found(t.Context(), tier, keysOf(want))
 		if err != nil || same(got, want) != nil {
 			t.Fatalf("Get: %v, %v", err, same(got, want))
 		}
@@ -87,7 +87,7 @@ func TestRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tier.Close()
-	if got, err := tier.Get(t.Context(), []string{"k"}); err == nil || len(got) != 0 || calls.Load() != 1 {
+	if got, err := tiertest.Found(t.Context(), tier, []string{"k"}); err == nil || len(got) != 0 || calls.Load() != 1 {
 		t.Errorf("%d blobs and %v after %d requests", len(got), err, calls.Load())
 	}
 }
@@ -133,7 +133,7 @@ func TestScopesObjects(t *testing.T) {
 		f := open(t, endpoint, transport, s3blob.Options{})
 		want := blobs(20, 3000)
 		f.putPlain(t, want)
-		got, err := f.Get(t.Context(), keysOf(want))
+		got, err := tiertest.Found(t.Context(), f, keysOf(want))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestKeysAreReadOnce(t *testing.T) {
 	want := blobs(3, 100)
 	mustPut(t, f, want)
 	all := f.faults.Inject(httpfault.Fault{})
-	got, err := f.Get(t.Context(), slices.Repeat(keysOf(want), 5))
+	got, err := tiertest.Found(t.Context(), f, slices.Repeat(keysOf(want), 5))
 	if err != nil || same(got, want) != nil || all.Seen() != 3 {
 		t.Errorf("%v, %v, %d requests", err, same(got, want), all.Seen())
 	}
@@ -240,7 +240,7 @@ func TestParallelIsTheTiers(t *testing.T) {
 		begin, errs := time.Now(), make(chan error, 5)
 		for range 5 {
 			go func() {
-				got, err := f.Get(t.Context(), keysOf(want))
+				got, err := tiertest.Found(t.Context(), f, keysOf(want))
 				errs <- errors.Join(err, same(got, want))
 			}()
 		}

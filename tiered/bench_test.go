@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -33,14 +34,18 @@ func benchStore(b *testing.B, n int, memory int64) (*tiered.Store[string], []str
 
 // read benchmarks Get of keys and reports how many values it found.
 func read(b *testing.B, store *tiered.Store[string], keys []string, before func()) {
-	hits := 0
+	hits, asked := 0, refs(keys)
 	for b.Loop() {
 		before()
-		values, err := store.Get(b.Context(), keys)
+		values, err := store.Get(b.Context(), asked)
 		if err != nil {
 			b.Fatal(err)
 		}
-		hits += len(values)
+		for _, r := range values {
+			if r.Found {
+				hits++
+			}
+		}
 	}
 	b.SetBytes(int64(len(keys)) * benchBlob)
 	b.ReportMetric(float64(hits)/float64(b.N), "hits/op")
@@ -52,7 +57,7 @@ func BenchmarkMemoryHitOne(b *testing.B) {
 	store, keys, _ := benchStore(b, 1, 0)
 	hits := 0
 	for b.Loop() {
-		if _, found, err := store.One(b.Context(), keys[0]); err == nil && found {
+		if _, found, err := store.One(b.Context(), blob.Ref{Key: keys[0]}); err == nil && found {
 			hits++
 		}
 	}
@@ -67,7 +72,7 @@ func BenchmarkMemoryHitFive(b *testing.B) {
 // BenchmarkCacheHitFive has no memory, so a cache answers.
 func BenchmarkCacheHitFive(b *testing.B) {
 	store, keys, cache := benchStore(b, 5, -1)
-	if _, err := store.Get(b.Context(), keys); err != nil {
+	if _, err := store.Get(b.Context(), refs(keys)); err != nil {
 		b.Fatal(err)
 	}
 	if err := store.Close(b.Context()); err != nil {
@@ -94,11 +99,12 @@ func BenchmarkColdFive(b *testing.B) {
 // which memory holds about half.
 func BenchmarkParallelReaders(b *testing.B) {
 	store, keys, _ := benchStore(b, 1000, 1000*benchBlob/2)
+	asked := refs(keys)
 	b.SetBytes(5 * benchBlob)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			from := rand.IntN(len(keys) - 5)
-			if values, err := store.Get(b.Context(), keys[from:from+5]); err != nil || len(values) != 5 {
+			if values, err := store.Get(b.Context(), asked[from:from+5]); err != nil || len(values) != 5 {
 				b.Errorf("%d values, %v", len(values), err)
 			}
 		}
@@ -113,7 +119,7 @@ func BenchmarkParallelOneKey(b *testing.B) {
 	store, keys, _ := benchStore(b, 1, 0)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, found, err := store.One(b.Context(), keys[0]); !found || err != nil {
+			if _, found, err := store.One(b.Context(), blob.Ref{Key: keys[0]}); !found || err != nil {
 				b.Errorf("One: %v, %v", found, err)
 			}
 		}

@@ -4,7 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/timeblob/timeblob/internal/guard"
 )
+
+// PanicError says that the codec panicked.
+type PanicError = guard.PanicError
 
 // ErrClosed is returned by a Store's Get, One and Put after Close was called.
 var ErrClosed = errors.New("tiered: the store is closed")
@@ -24,7 +29,8 @@ func (e *TierError) Error() string {
 
 func (e *TierError) Unwrap() error { return e.Err }
 
-// CorruptError says that the authority's bytes of a key do not decode.
+// CorruptError says that the authority's bytes of a key do not decode, or are
+// not the bytes that the index knows by their sum.
 type CorruptError struct {
 	Key  string
 	Tier string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -25,30 +26,14 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	blob, _ := store.Encode(42)
-	fmt.Println(store.Put(ctx, "answer", blob))
+	encoded, _ := store.Encode(42)
+	fmt.Println(store.Put(ctx, "answer", encoded))
 
-	values, err := store.Get(ctx, []string{"answer", "question"})
-	fmt.Println(values, err)
+	results, err := store.Get(ctx, []blob.Ref{{Key: "answer"}, {Key: "question"}})
+	fmt.Println(results[0].Value, results[0].Found, results[1].Found, err)
 	fmt.Println(store.Close(ctx))
 	// Output:
 	// <nil>
-	// map[answer:42] <nil>
+	// 42 true false <nil>
 	// <nil>
-}
-
-// An LRU bounds its values by weight, not by number.
-func ExampleNewLRU() {
-	cache, err := tiered.NewLRU[string](10, &tiered.LRUOptions{Shards: 1})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	cache.Add("a", "four", 4)
-	cache.Add("b", "five!", 5)
-	cache.Get("a") // now b was used longest ago
-	cache.Add("c", "sixsix", 6)
-	_, ok := cache.Get("b")
-	fmt.Println(cache.Len(), cache.Bytes(), ok)
-	// Output: 2 10 false
 }

@@ -3,110 +3,147 @@ package tiered
 import (
 	"context"
 
-	"github.com/timeblob/timeblob/internal/flight"
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/readthrough"
+	"github.com/timeblob/timeblob/internal/tracing"
 )
 
-// fetch reads keys, which nobody else reads meanwhile, from one tier after
-// the other.
-func (s *Store[T]) fetch(ctx context.Context, keys []string) []flight.Result[T] {
-	f := &fetch[T]{store: s, keys: keys, results: make([]flight.Result[T], len(keys))}
-	f.recheck()
-	for depth := range s.levels {
-		if len(f.open) == 0 {
+// reader is one Get: memory is its cache, and its fetch goes down the tiers.
+type reader[T any] struct {
+	store *Store[T]
+	refs  []blob.Ref
+}
+
+var _ readthrough.Source[flightKey, int] = (*reader[int])(nil)
+
+// flightKey names a blob that is being fetched.
+type flightKey struct {
+	key string
+	sum blob.Sum
+}
+
+// Key implements readthrough.Source.
+func (r *reader[T]) Key(i int) flightKey { return flightKey{r.refs[i].Key, r.refs[i].Sum} }
+
+// Look implements readthrough.Source.
+func (r *reader[T]) Look(i int, _ bool) (result blob.Result[T], ok bool) {
+	k, ok := r.store.recall(r.refs[i])
+	if ok {
+		result = blob.Result[T]{Value: k.value, Found: true, Size: k.size}
+	}
+	return result, ok
+}
+
+// read fetches the open refs, or waits for other callers who do.
+func (r *reader[T]) read(ctx context.Context, open []int, results []blob.Result[T]) {
+	ctx, reading := spans.Child(ctx, "Get")
+	r.store.flights.Read(ctx, open, results, r)
+	if !reading.Recording() {
+		return
+	}
+	found, err := 0, error(nil)
+	for _, i := range open {
+		if results[i].Found {
+			found++
+		}
+		if err == nil {
+			err = results[i].Err
+		}
+	}
+	reading.Int(tracing.Keys, len(open))
+	reading.Int(tracing.Found, found)
+	reading.End(err)
+}
+
+// Fetch implements readthrough.Source: it reads the open refs from one tier
+// after the other.
+func (r *reader[T]) Fetch(ctx context.Context, open []int, results []blob.Result[T]) {
+	d := descent[T]{reader: r, results: results, open: open}
+	for depth := range r.store.levels {
+		if len(d.open) == 0 {
 			break
 		}
 		if err := ctx.Err(); err != nil {
-			f.fail(err)
+			d.fail(err)
 			break
 		}
-		f.descend(ctx, depth)
-	}
-	return f.results
-}
-
-// fetch is a set of keys on its way down the tiers.
-type fetch[T any] struct {
-	store   *Store[T]
-	keys    []string
-	results []flight.Result[T] // by key
-	open    []int              // the keys without a result, which is "absent" so far
-}
-
-// recheck looks into memory again: a flight may have landed after the caller
-// looked and before it took off.
-func (f *fetch[T]) recheck() {
-	f.open = make([]int, 0, len(f.keys))
-	for i, key := range f.keys {
-		if v, ok := f.store.memory.Get(key); ok {
-			f.results[i] = flight.Result[T]{Value: v, Found: true}
-			continue
-		}
-		f.open = append(f.open, i)
+		d.ask(ctx, depth)
 	}
 }
 
-// fail gives all open keys an error.
-func (f *fetch[T]) fail(err error) {
-	for _, i := range f.open {
-		f.results[i].Err = err
-	}
-	f.open = nil
+// descent is a set of refs on its way down the tiers.
+type descent[T any] struct {
+	*reader[T]
+	results []blob.Result[T] // by ref
+	open    []int            // the refs without a result; they are absent so far
 }
 
-// descend asks one level for all open keys and closes those it settles.
-func (f *fetch[T]) descend(ctx context.Context, depth int) {
-	l := f.store.levels[depth]
-	asked := make([]string, len(f.open))
-	for n, i := range f.open {
-		asked[n] = f.keys[i]
+// fail gives all open refs an error.
+func (d *descent[T]) fail(err error) {
+	for _, i := range d.open {
+		d.results[i].Err = err
 	}
-	blobs, err := l.get(ctx, asked)
-	parcels, absent := f.unpack(blobs)
-	f.store.decoder.all(ctx, parcels)
-	f.open = absent
+	d.open = nil
+}
+
+// ask reads all open refs from one level and closes those that it settles.
+func (d *descent[T]) ask(ctx context.Context, depth int) {
+	l := d.store.levels[depth]
+	keys := make([]string, len(d.open))
+	for n, i := range d.open {
+		keys[n] = d.refs[i].Key
+	}
+	blobs, err := l.get(ctx, keys)
+	found := d.divide(blobs)
+	d.store.decoder.all(ctx, found)
 	if err != nil && l.isAuthority() {
-		f.fail(err)
+		d.fail(err)
 	}
-	for n := range parcels {
-		f.settle(ctx, depth, &parcels[n])
+	for n := range found {
+		d.take(ctx, depth, &found[n])
 	}
 }
 
-// unpack picks what was asked for from an answer.
-func (f *fetch[T]) unpack(blobs map[string][]byte) (parcels []parcel[T], absent []int) {
-	for _, i := range f.open {
-		if blob, ok := blobs[f.keys[i]]; ok {
-			parcels = append(parcels, parcel[T]{index: i, blob: blob})
+// divide returns the blobs that were found, and leaves the other refs open.
+func (d *descent[T]) divide(blobs [][]byte) (found []decoding[T]) {
+	var absent []int
+	for n, i := range d.open {
+		if blobs[n] == nil {
+			absent = append(absent, i)
 			continue
 		}
-		absent = append(absent, i)
+		if found == nil {
+			found = make([]decoding[T], 0, len(d.open)-n)
+		}
+		found = append(found, decoding[T]{index: i, sum: d.refs[i].Sum, blob: blobs[n]})
 	}
-	return parcels, absent
+	d.open = absent
+	return found
 }
 
-// settle takes over a decoded value. A cache's corrupt blob leaves its key
-// open, so that the next level is asked and the cache's blob replaced.
-func (f *fetch[T]) settle(ctx context.Context, depth int, p *parcel[T]) {
-	key, result, l := f.keys[p.index], &f.results[p.index], f.store.levels[depth]
+// take writes the result of a decoded blob. A cache's corrupt blob leaves its
+// ref open, so that the next level is asked and the cache's blob replaced.
+func (d *descent[T]) take(ctx context.Context, depth int, p *decoding[T]) {
+	ref, result, l := d.refs[p.index], &d.results[p.index], d.store.levels[depth]
 	switch {
 	case p.err == nil:
-		*result = flight.Result[T]{Value: p.value, Found: true}
-		f.store.keep(depth, key, p)
+		*result = blob.Result[T]{Value: p.value, Found: true, Size: int64(len(p.blob))}
+		d.store.keep(depth, ref, p)
 	case p.err == ctx.Err():
 		result.Err = p.err
 	case l.isAuthority():
 		l.metrics.corrupt.Inc()
-		result.Err = &CorruptError{Key: key, Tier: l.name, Err: p.err}
+		result.Err = &CorruptError{Key: ref.Key, Tier: l.name, Err: p.err}
 	default:
 		l.metrics.corrupt.Inc()
-		f.open = append(f.open, p.index)
+		d.open = append(d.open, p.index)
 	}
 }
 
 // keep puts a value into memory and its blob into the caches above the level
-// it was found at.
-func (s *Store[T]) keep(depth int, key string, p *parcel[T]) {
-	s.writeBack(s.levels[:depth], key, p.blob)
+// that it was found at.
+func (s *Store[T]) keep(depth int, ref blob.Ref, p *decoding[T]) {
+	s.writeBack(s.levels[:depth], ref.Key, p.blob)
 	if s.memory == nil {
 		return
 	}
@@ -114,5 +151,5 @@ func (s *Store[T]) keep(depth int, key string, p *parcel[T]) {
 	if s.size != nil {
 		weight = s.size(p.value)
 	}
-	s.memory.Add(key, p.value, weight+int64(len(key))+overhead)
+	s.memory.Add(ref.Key, kept[T]{p.value, ref.Sum, int64(len(p.blob))}, weight+int64(len(ref.Key))+overhead)
 }

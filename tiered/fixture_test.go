@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -72,6 +73,46 @@ func newHouse(t testing.TB, change func(*tiered.Options[string])) *house {
 	}
 	h.Store = store
 	return h
+}
+
+// Get is the store's Get of keys without sums, by key.
+func (h *house) Get(ctx context.Context, keys []string) (map[string]string, error) {
+	return byKey(ctx, h.Store, keys)
+}
+
+// One is the store's One of a key without a sum.
+func (h *house) One(ctx context.Context, key string) (string, bool, error) {
+	return h.Store.One(ctx, blob.Ref{Key: key})
+}
+
+// byKey reads keys from a store and returns the values that it found by key.
+func byKey(ctx context.Context, store *tiered.Store[string], keys []string) (map[string]string, error) {
+	results, err := store.Get(ctx, refs(keys))
+	values := make(map[string]string, len(keys))
+	for i, r := range results {
+		if r.Found {
+			values[keys[i]] = r.Value
+		}
+	}
+	return values, err
+}
+
+func refs(keys []string) []blob.Ref {
+	refs := make([]blob.Ref, len(keys))
+	for i, key := range keys {
+		refs[i].Key = key
+	}
+	return refs
+}
+
+// blobsOf returns what a tier holds of keys.
+func blobsOf(t testing.TB, tier tiered.Tier, keys ...string) map[string][]byte {
+	t.Helper()
+	found, err := tiertest.Found(t.Context(), tier, keys)
+	if err != nil {
+		t.Error(err)
+	}
+	return found
 }
 
 // hold stores key=value for each key in one of the house's tiers.

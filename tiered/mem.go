@@ -21,17 +21,17 @@ type MemTier struct {
 	bytes int64
 }
 
-// Get returns copies of the blobs of the keys that the tier holds.
-func (m *MemTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+// Get returns copies of the blobs of the keys that the tier holds, by index.
+func (m *MemTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	found := make(map[string][]byte, len(keys))
-	for _, key := range keys {
+	found := make([][]byte, len(keys))
+	for i, key := range keys {
 		if blob, ok := m.blobs[key]; ok {
-			found[key] = append(make([]byte, 0, len(blob)), blob...)
+			found[i] = append(make([]byte, 0, len(blob)), blob...)
 		}
 	}
 	return found, nil

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/timeblob/timeblob/internal/flight"
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/guard"
+	"github.com/timeblob/timeblob/internal/lru"
+	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
 // overhead is what a value weighs in memory beside itself and its key: the
@@ -19,10 +22,10 @@ const overhead = 160
 type Store[T any] struct {
 	codec   Codec[T]
 	decoder *decoder[T]
-	memory  *LRU[T] // nil: none
+	memory  *lru.Cache[string, kept[T]] // nil: none
 	size    func(T) int64
 	levels  []*level // caches, nearest first, then the authority
-	flights flight.Group[string, T]
+	flights readthrough.Group[flightKey, T]
 	metrics *metrics
 
 	closed       atomic.Bool
@@ -45,7 +48,7 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 	}
 	s := &Store[T]{codec: codec, decoder: newDecoder(codec, o.Decoders), size: o.Size, metrics: m}
 	if o.Memory > 0 {
-		if s.memory, err = NewLRU[T](o.Memory, &LRUOptions{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
+		if s.memory, err = lru.New[string, kept[T]](o.Memory, &lru.Options{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
 			return nil, err
 		}
 	}
@@ -57,74 +60,68 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 	return s, nil
 }
 
-// Get returns the values of the keys that exist; a key that does not is
-// absent from the map. Keys may repeat. Each tier is asked once at most, for
-// all the keys that those before it did not have; a key that another caller
-// is fetching already is not fetched twice.
+// Get returns a result for each ref, by index: the value, or that there is no
+// such blob, or why it could not be read. Refs may repeat. Get asks each tier
+// once at most, for all the blobs that the tiers before it did not have, and
+// does not fetch a blob that another caller is fetching already.
 //
-// Keys that could not be read are errors: *TierError and *CorruptError name
-// them, and the map holds the others. When ctx ends first the error wraps
-// ctx's.
-func (s *Store[T]) Get(ctx context.Context, keys []string) (map[string]T, error) {
+// Where a ref's sum is known, Get checks the bytes that it fetched: wrong bytes
+// from a cache are a fault of that cache, and Get reads on in the next tier;
+// wrong bytes from the authority are a *CorruptError.
+//
+// The error joins the errors of all results: a *TierError and a *CorruptError
+// name their keys, and wrap the error of ctx when that ended first. The other
+// results are whole.
+func (s *Store[T]) Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	values := make(map[string]T, len(keys))
-	missing := s.recall(keys, values)
-	if len(missing) == 0 {
-		return values, nil
+	results := make([]blob.Result[T], len(refs))
+	r := &reader[T]{store: s, refs: refs}
+	open := readthrough.Look(results, r)
+	s.countMemory(len(refs), len(refs)-len(open))
+	if len(open) == 0 {
+		return results, nil
 	}
+	r.read(ctx, open, results)
 	var failed failures
-	for i, r := range s.read(ctx, missing) {
-		switch {
-		case r.Err != nil:
-			failed.add(missing[i], r.Err)
-		case r.Found:
-			values[missing[i]] = r.Value
+	for _, i := range open {
+		if err := results[i].Err; err != nil {
+			failed.add(refs[i].Key, err)
 		}
 	}
-	return values, failed.join()
+	return results, failed.join()
 }
 
-// recall takes what memory has into values and returns the other keys, each
-// of them once.
-func (s *Store[T]) recall(keys []string, values map[string]T) (missing []string) {
-	var seen map[string]struct{}
-	for i, key := range keys {
-		if v, ok := s.memory.Get(key); ok {
-			values[key] = v
-			continue
-		}
-		if seen == nil {
-			seen = make(map[string]struct{}, len(keys)-i)
-		}
-		if _, ok := seen[key]; !ok {
-			seen[key] = struct{}{}
-			missing = append(missing, key)
-		}
-	}
-	s.countMemory(len(keys), len(values))
-	return missing
-}
-
-// One returns the value of one key and whether it exists, with Get's errors.
+// One returns the value of one blob and whether it exists, with Get's errors.
 // It allocates nothing when the value is in memory.
-func (s *Store[T]) One(ctx context.Context, key string) (v T, found bool, err error) {
+func (s *Store[T]) One(ctx context.Context, ref blob.Ref) (v T, found bool, err error) {
 	if s.closed.Load() {
 		return v, false, ErrClosed
 	}
-	if v, found = s.memory.Get(key); found {
+	if k, ok := s.recall(ref); ok {
 		s.countMemory(1, 1)
-		return v, true, nil
+		return k.value, true, nil
 	}
-	s.countMemory(1, 0)
-	r := s.read(ctx, []string{key})[0]
-	if r.Err != nil {
-		var failed failures
-		failed.add(key, r.Err)
-		return v, false, failed.join()
+	results, err := s.Get(ctx, []blob.Ref{ref})
+	if results == nil {
+		return v, false, err
 	}
-	return r.Value, r.Found, nil
+	return results[0].Value, results[0].Found, err
+}
+
+// kept is a value in memory.
+type kept[T any] struct {
+	value T
+	sum   blob.Sum // of the blob; zero when nobody asked for it by its sum
+	size  int64    // of the blob
+}
+
+// recall returns what memory has of a ref. A value that was kept without its
+// sum, or with another one, does not answer for a ref with a sum.
+func (s *Store[T]) recall(ref blob.Ref) (k kept[T], ok bool) {
+	k, ok = s.memory.Get(ref.Key)
+	return k, ok && (!ref.Sum.Known() || k.sum == ref.Sum)
 }
 
 func (s *Store[T]) countMemory(requests, hits int) {
@@ -137,22 +134,27 @@ func (s *Store[T]) countMemory(requests, hits int) {
 
 // Encode returns the blob of a value, which is the caller's.
 func (s *Store[T]) Encode(v T) ([]byte, error) {
-	blob, err := s.codec.Encode(v)
+	blob, err := s.encode(v)
 	if err != nil {
 		return nil, fmt.Errorf("tiered: encode: %w", err)
 	}
 	return blob, nil
 }
 
+func (s *Store[T]) encode(v T) (blob []byte, err error) {
+	defer guard.Recover("encode", &err)
+	return s.codec.Encode(v)
+}
+
 // Decode returns the value of a blob, which it does not keep: it undoes Encode,
 // and reads nothing. It waits while as many are being decoded as may be.
 func (s *Store[T]) Decode(blob []byte) (T, error) {
-	p := parcel[T]{blob: blob}
-	s.decoder.one(context.Background(), &p)
-	if p.err != nil {
-		return p.value, fmt.Errorf("tiered: decode: %w", p.err)
+	d := decoding[T]{blob: blob}
+	s.decoder.one(context.Background(), &d)
+	if d.err != nil {
+		return d.value, fmt.Errorf("tiered: decode: %w", d.err)
 	}
-	return p.value, nil
+	return d.value, nil
 }
 
 // Put stores a blob under a key that is not taken, and returns once the

@@ -12,13 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // A store has the shape that bucket asks of a place for blobs.
 var _ interface {
-	Get(ctx context.Context, keys []string) (map[string]string, error)
+	Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[string], error)
 	Encode(v string) ([]byte, error)
 	Put(ctx context.Context, key string, blob []byte) error
 } = (*tiered.Store[string])(nil)
@@ -84,7 +85,7 @@ func TestEachTierOnce(t *testing.T) {
 	}
 	again := newHouse(t, nil)
 	for _, key := range []string{"a", "b", "c", "d"} {
-		found, _ := h.nearBlobs.Get(t.Context(), []string{key})
+		found := blobsOf(t, h.nearBlobs, key)
 		again.blobs.Put(t.Context(), key, found[key])
 	}
 	again.expect(t, keys, "a", "b", "c", "d")
@@ -128,7 +129,7 @@ func TestPut(t *testing.T) {
 	}
 	h.settle(t)
 	for _, cache := range []*tiered.MemTier{h.nearBlobs, h.farBlobs} {
-		found, _ := cache.Get(t.Context(), []string{"a"})
+		found := blobsOf(t, cache, "a")
 		if string(found["a"]) != string(seal("value of a")) {
 			t.Errorf("a cache holds %q", found["a"])
 		}
@@ -179,12 +180,12 @@ func TestGetAfterPutFinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go store.Get(t.Context(), []string{"a"}) // has read "absent" and dawdles
+		go byKey(t.Context(), store, []string{"a"}) // has read "absent" and dawdles
 		synctest.Wait()
 		if err := store.Put(t.Context(), "a", seal("value of a")); err != nil {
 			t.Fatal(err)
 		}
-		values, err := store.Get(t.Context(), []string{"a"})
+		values, err := byKey(t.Context(), store, []string{"a"})
 		if err != nil {
 			t.Error(err)
 		}
@@ -198,7 +199,7 @@ type staleTier struct {
 	delay time.Duration
 }
 
-func (s *staleTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (s *staleTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	found, err := s.Tier.Get(ctx, keys)
 	time.Sleep(s.delay)
 	return found, err
@@ -268,7 +269,7 @@ func TestCodecThatPanics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Get(t.Context(), []string{"a", "b"})
+	_, err = byKey(t.Context(), store, []string{"a", "b"})
 	if !slices.Equal(named(err), []string{"a", "b"}) {
 		t.Errorf("Get: %v", err)
 	}

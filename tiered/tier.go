@@ -16,10 +16,12 @@ var ErrExists = fs.ErrExist
 // and returns bytes that are the caller's; tiertest.Run checks all that is
 // said here.
 type Tier interface {
-	// Get returns the blobs of the keys that the tier holds; a key it does
-	// not hold is absent from the map and is no error. With an error the map
-	// holds what was found all the same.
-	Get(ctx context.Context, keys []string) (map[string][]byte, error)
+	// Get returns the blob of each key, by index. The blob of a key that the
+	// tier does not hold is nil, and that is no error; an empty blob is not
+	// nil. With an error Get returns the blobs that it could read, nil for
+	// the others, or no slice at all. Keys may repeat; the blobs of equal
+	// keys may share their memory.
+	Get(ctx context.Context, keys []string) ([][]byte, error)
 
 	// Put stores a blob. An authority does not overwrite: on a key that is
 	// taken it changes nothing and returns ErrExists; a cache may do either.

@@ -40,7 +40,7 @@ func cancelledBefore(ctx context.Context, tier tiered.Tier, right func(error) bo
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := tier.Get(ended, []string{key}); !right(err) {
+	if _, err := Found(ended, tier, []string{key}); !right(err) {
 		return fmt.Errorf("Get with a cancelled context returned %v", err)
 	}
 	if err := tier.Put(ended, Key(), blob); !right(err) {
@@ -90,7 +90,7 @@ func cancelAfter(ctx context.Context, tier tiered.Tier, delay time.Duration, wan
 // getOrError accepts all of want, or an error of the right kind beside any
 // part of it.
 func getOrError(ctx context.Context, tier tiered.Tier, want map[string][]byte, right func(error) bool) error {
-	got, err := tier.Get(ctx, keysOf(want))
+	got, err := Found(ctx, tier, keysOf(want))
 	switch {
 	case err == nil && len(got) != len(want):
 		return fmt.Errorf("Get found %d of %d blobs without an error", len(got), len(want))

@@ -118,7 +118,7 @@ func checkOutput(ctx context.Context, tier tiered.Tier) error {
 	if err := putAll(ctx, tier, want); err != nil {
 		return err
 	}
-	got, err := tier.Get(ctx, keysOf(want))
+	got, err := Found(ctx, tier, keysOf(want))
 	if err != nil {
 		return err
 	}

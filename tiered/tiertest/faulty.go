@@ -47,7 +47,7 @@ type Fault struct {
 	// that does nothing else leaves puts alone.
 	Corrupt  bool // every bit of every blob is flipped; of an empty blob comes one byte
 	Truncate bool // every blob loses its second half
-	Stray    bool // the answer holds keys as well that nobody asked for
+	Stray    bool // the answer is longer than what was asked for, by a blob that nobody put
 }
 
 // Faulty is a tier that does what Faults say, and counts. It is safe for any
@@ -120,7 +120,7 @@ func (f *Faulty) count(counts *[2]int, op Op) (n int) {
 }
 
 // Get reads from the tier beneath, or does what a fault says.
-func (f *Faulty) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (f *Faulty) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	a := f.choose(Get, keys)
 	if a == nil {
 		return f.tier.Get(ctx, keys)
@@ -137,7 +137,7 @@ func (f *Faulty) Get(ctx context.Context, keys []string) (map[string][]byte, err
 		halve(found)
 		err = cause
 	}
-	return a.spoil(found), err
+	return a.spoil(keys, found), err
 }
 
 // Put writes to the tier beneath, or does what a fault says.
@@ -240,30 +240,33 @@ func (a *active) wait(ctx context.Context) error {
 }
 
 // halve drops half of what was found.
-func halve(found map[string][]byte) {
-	drop := (len(found) + 1) / 2
-	for key := range found {
-		if drop == 0 {
-			return
+func halve(found [][]byte) {
+	n := 0
+	for _, blob := range found {
+		if blob != nil {
+			n++
 		}
-		delete(found, key)
-		drop--
+	}
+	drop := (n + 1) / 2
+	for i, blob := range found {
+		if blob != nil && drop > 0 {
+			found[i] = nil
+			drop--
+		}
 	}
 }
 
 // spoil does to the blobs found what the fault says.
-func (a *active) spoil(found map[string][]byte) map[string][]byte {
-	out := make(map[string][]byte, len(found)+2)
-	for key, blob := range found {
-		out[key] = blob
-		if a.matches(key) {
-			out[key] = a.spoilBlob(blob)
+func (a *active) spoil(keys []string, found [][]byte) [][]byte {
+	for i, blob := range found {
+		if blob != nil && a.matches(keys[i]) {
+			found[i] = a.spoilBlob(blob)
 		}
 	}
 	if a.Stray {
-		out[Key()], out[""] = Blob(20), nil
+		found = append(found, Blob(20))
 	}
-	return out
+	return found
 }
 
 func (a *active) spoilBlob(blob []byte) []byte {

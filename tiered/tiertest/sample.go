@@ -77,7 +77,7 @@ func put(ctx context.Context, tier tiered.Tier, key string, blob []byte) error {
 // expect reads keys and compares what comes with want, which may lack some
 // of them: those must be absent.
 func expect(ctx context.Context, tier tiered.Tier, keys []string, want map[string][]byte) error {
-	got, err := tier.Get(ctx, keys)
+	got, err := Found(ctx, tier, keys)
 	if err != nil {
 		return fmt.Errorf("Get of %d keys: %w", len(keys), err)
 	}

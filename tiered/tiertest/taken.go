@@ -85,7 +85,7 @@ func checkCacheTakenKey(ctx context.Context, tier tiered.Tier) error {
 			return fmt.Errorf("Put on a taken key: %w", err)
 		}
 	}
-	got, err := tier.Get(ctx, []string{key})
+	got, err := Found(ctx, tier, []string{key})
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func checkCacheLarge(ctx context.Context, tier tiered.Tier) error {
 		return err
 	}
 	_ = tier.Put(ctx, key, blob) // declining is allowed
-	got, err := tier.Get(ctx, []string{key, small})
+	got, err := Found(ctx, tier, []string{key, small})
 	if err != nil {
 		return err
 	}

@@ -21,11 +21,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // broken is a tier that breaks one promise.
 type broken struct {
 	tiered.MemTier
-	get func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error)
+	get func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error)
 	put func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error
 }
 
-func (b *broken) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (b *broken) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	if b.get != nil {
 		return b.get(&b.MemTier, ctx, keys)
 	}
@@ -42,24 +42,34 @@ func (b *broken) Put(ctx context.Context, key string, blob []byte) error {
 // answering makes a tier that changes what it found.
 func answering(change func(found map[string][]byte, keys []string)) func() tiered.Tier {
 	return func() tiered.Tier {
-		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error) {
-			found, err := m.Get(ctx, keys)
+		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error) {
+			asked := slices.Clone(keys)
+			found, err := Found(ctx, m, keys)
 			if err == nil {
 				change(found, keys)
 			}
-			return found, err
+			return byIndex(asked, found), err
 		}}
 	}
 }
 
 // storing makes a tier that puts in its own way.
+// byIndex returns the blobs found in the order of keys.
+func byIndex(keys []string, found map[string][]byte) [][]byte {
+	blobs := make([][]byte, len(keys))
+	for i, key := range keys {
+		blobs[i] = found[key]
+	}
+	return blobs
+}
+
 func storing(put func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error) func() tiered.Tier {
 	return func() tiered.Tier { return &broken{put: put} }
 }
 
 func overwriting(result error) func() tiered.Tier {
 	return storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
-		found, _ := m.Get(ctx, []string{key})
+		found, _ := Found(ctx, m, []string{key})
 		m.Delete(key)
 		if err := m.Put(ctx, key, blob); err != nil || len(found) == 0 {
 			return err
@@ -76,12 +86,10 @@ type sharing struct {
 
 func newSharing() tiered.Tier { return &sharing{blobs: map[string][]byte{}} }
 
-func (s *sharing) Get(_ context.Context, keys []string) (map[string][]byte, error) {
+func (s *sharing) Get(_ context.Context, keys []string) ([][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := maps.Clone(s.blobs)
-	maps.DeleteFunc(found, func(key string, _ []byte) bool { return !slices.Contains(keys, key) })
-	return found, nil
+	return byIndex(keys, s.blobs), nil
 }
 
 func (s *sharing) Put(_ context.Context, key string, blob []byte) error {
@@ -114,20 +122,27 @@ var breakages = []struct {
 		}
 	})},
 	{"absent keys are errors", checkAbsent, func() tiered.Tier {
-		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error) {
+		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error) {
 			found, _ := m.Get(ctx, keys)
-			if len(found) < len(keys) {
+			if slices.ContainsFunc(found, func(blob []byte) bool { return blob == nil }) {
 				return found, errors.New("no such key")
 			}
 			return found, nil
 		}}
 	}},
-	{"keys nobody asked for", checkAbsent, answering(func(found map[string][]byte, _ []string) { found["stray"] = nil })},
-	{"no keys means all", checkNoKeys, answering(func(found map[string][]byte, keys []string) {
-		if len(keys) == 0 {
-			found["all"] = nil
-		}
-	})},
+	{"blobs nobody asked for", checkAbsent, func() tiered.Tier {
+		f := NewFaulty(new(tiered.MemTier), 1)
+		f.Inject(Fault{Stray: true})
+		return f
+	}},
+	{"no keys means all", checkNoKeys, func() tiered.Tier {
+		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error) {
+			if len(keys) == 0 {
+				keys = []string{"all"}
+			}
+			return m.Get(ctx, keys)
+		}}
+	}},
 	{"a key that repeats is lost", checkDuplicates, answering(func(found map[string][]byte, keys []string) {
 		if len(keys) > 1 && keys[0] == keys[len(keys)-1] {
 			delete(found, keys[0])
@@ -167,14 +182,14 @@ var breakages = []struct {
 	{"Put overwrites", checkNoOverwrite, overwriting(nil)},
 	{"Put overwrites and denies it", checkNoOverwrite, overwriting(tiered.ErrExists)},
 	{"same bytes are taken for a success", checkNoOverwrite, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
-		found, err := m.Get(ctx, []string{key})
+		found, err := Found(ctx, m, []string{key})
 		if old, ok := found[key]; ok && bytes.Equal(old, blob) {
 			return err
 		}
 		return m.Put(ctx, key, blob)
 	})},
 	{"look first, then store", checkOneWriterWins, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
-		if found, err := m.Get(ctx, []string{key}); err != nil || len(found) > 0 {
+		if found, err := Found(ctx, m, []string{key}); err != nil || len(found) > 0 {
 			return errors.Join(err, tiered.ErrExists)
 		}
 		time.Sleep(20 * time.Millisecond) // for the others to look as well
@@ -191,7 +206,7 @@ var breakages = []struct {
 	{"contexts are ignored", checkCancelledBefore, newSharing},
 	{"contexts are ignored, as a cache", checkCacheCancelledBefore, newSharing},
 	{"a cancelled Get is partial", checkCancelledDuring, func() tiered.Tier {
-		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error) {
+		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(30 * time.Millisecond):
@@ -201,7 +216,7 @@ var breakages = []struct {
 		}}
 	}},
 	{"cancellation has another name", checkCancelledDuring, func() tiered.Tier {
-		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) (map[string][]byte, error) {
+		return &broken{get: func(m *tiered.MemTier, ctx context.Context, keys []string) ([][]byte, error) {
 			select {
 			case <-ctx.Done():
 				return nil, errors.New("request aborted")

@@ -171,8 +171,8 @@ func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error 
 	if err != nil {
 		return err
 	}
-	blob, ok := found[e.Key]
-	if !ok {
+	blob := found[0]
+	if blob == nil {
 		return errNoBlob
 	}
 	err = k.target.Commit(ctx, row, e, blob)
@@ -193,7 +193,7 @@ func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blo
 	if err != nil {
 		return err
 	}
-	if there, ok := found[e.Key]; !ok || !bytes.Equal(there, blob) {
+	if found[0] == nil || !bytes.Equal(found[0], blob) {
 		return errOther
 	}
 	err = k.target.Index.Put(ctx, row, e)

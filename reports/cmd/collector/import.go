@@ -181,8 +181,8 @@ func (i *importer) same(ctx context.Context, key string, r *report.Report, blob 
 	if err != nil {
 		return false, err
 	}
-	stored, ok := found[key]
-	if !ok {
+	stored := found[0]
+	if stored == nil {
 		return false, fmt.Errorf("the store has no blob under %s, which its index names", key)
 	}
 	if bytes.Equal(stored, blob) {

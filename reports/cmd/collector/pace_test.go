@@ -69,7 +69,7 @@ type pacedTier struct {
 	reads, writes pace5
 }
 
-func (p *pacedTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (p *pacedTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	if err := p.reads.take(); err != nil {
 		return nil, err
 	}

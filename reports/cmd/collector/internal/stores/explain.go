@@ -117,7 +117,7 @@ type explainedTier struct {
 	at *location
 }
 
-func (t explainedTier) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (t explainedTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	found, err := t.Tier.Get(ctx, keys)
 	return found, t.at.explain(err)
 }

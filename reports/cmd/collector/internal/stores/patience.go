@@ -80,7 +80,7 @@ type patientTier struct {
 	patience *patience
 }
 
-func (t patientTier) Get(ctx context.Context, keys []string) (found map[string][]byte, err error) {
+func (t patientTier) Get(ctx context.Context, keys []string) (found [][]byte, err error) {
 	err = t.patience.wait(ctx, func() (err error) {
 		found, err = t.Tier.Get(ctx, keys)
 		return err

@@ -1,4 +1,4 @@
-package flight_test
+package readthrough_test
 
 import (
 	"context"
@@ -14,7 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/timeblob/timeblob/internal/flight"
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,21 +23,62 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var errBroken = errors.New("broken")
 
 type (
-	group   = flight.Group[string, string]
-	results = []flight.Result[string]
+	results = []blob.Result[string]
+	fetcher func(ctx context.Context, keys []string) results
 )
+
+// group is a Group whose questions are keys and a fetch, without a cache.
+type group struct {
+	readthrough.Group[string, string]
+}
+
+func (g *group) Do(ctx context.Context, keys []string, fetch fetcher) (results, error) {
+	return g.ask(ctx, &question{keys: keys, fetch: fetch})
+}
+
+func (g *group) ask(ctx context.Context, q *question) (results, error) {
+	out := make(results, len(q.keys))
+	g.Read(ctx, readthrough.Look(out, q), out, q)
+	return out, ctx.Err()
+}
+
+// question is a Source.
+type question struct {
+	keys  []string
+	fetch fetcher
+	look  func(key string, again bool) (string, bool) // nil: nothing is cached
+}
+
+func (q *question) Key(i int) string { return q.keys[i] }
+
+func (q *question) Look(i int, again bool) (r blob.Result[string], ok bool) {
+	if q.look != nil {
+		r.Value, r.Found = q.look(q.keys[i], again)
+	}
+	return r, r.Found
+}
+
+func (q *question) Fetch(ctx context.Context, open []int, out []blob.Result[string]) {
+	keys := make([]string, len(open))
+	for n, i := range open {
+		keys[n] = q.keys[i]
+	}
+	for n, r := range q.fetch(ctx, keys) {
+		out[open[n]] = r
+	}
+}
 
 // found answers every key with itself.
 func found(_ context.Context, keys []string) results {
 	out := make(results, len(keys))
 	for i, key := range keys {
-		out[i] = flight.Result[string]{Value: key, Found: true}
+		out[i] = blob.Result[string]{Value: key, Found: true}
 	}
 	return out
 }
 
 // until answers after d, or with its context's error.
-func until(d time.Duration, answer flight.Fetch[string, string]) flight.Fetch[string, string] {
+func until(d time.Duration, answer fetcher) fetcher {
 	return func(ctx context.Context, keys []string) results {
 		select {
 		case <-time.After(d):
@@ -55,7 +97,7 @@ func failed(_ context.Context, keys []string) results {
 func absent(_ context.Context, keys []string) results { return make(results, len(keys)) }
 
 // counting counts the calls and the keys of a fetch.
-func counting(calls, keys *atomic.Int64, next flight.Fetch[string, string]) flight.Fetch[string, string] {
+func counting(calls, keys *atomic.Int64, next fetcher) fetcher {
 	return func(ctx context.Context, asked []string) results {
 		calls.Add(1)
 		keys.Add(int64(len(asked)))
@@ -195,7 +237,7 @@ func TestYoungAbsenceIsBelieved(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if got, err := g.Do(t.Context(), []string{"a"}, fetch); err != nil || got[0] != (flight.Result[string]{}) {
+				if got, err := g.Do(t.Context(), []string{"a"}, fetch); err != nil || got[0] != (blob.Result[string]{}) {
 					t.Errorf("got %v, %v", got, err)
 				}
 			})
@@ -217,11 +259,12 @@ func TestPanicEndsTheFlight(t *testing.T) {
 					t.Error("the panic did not reach the leader")
 				}
 			}()
-			g.Do(t.Context(), []string{"a"}, until(time.Second, func(context.Context, []string) results { panic("fetch") }))
+			g.Do(t.Context(), []string{"a"}, until(time.Second, func(context.Context, []string) results { panic("no luck") }))
 		}()
 		synctest.Wait()
-		if got, err := g.Do(t.Context(), []string{"a"}, found); err != nil || got[0].Err == nil {
-			t.Errorf("the waiter got %v, %v; want an error", got, err)
+		got, err := g.Do(t.Context(), []string{"a"}, found)
+		if err != nil || got[0].Err == nil || got[0].Err.Error() != "fetch panicked: no luck" {
+			t.Errorf("the waiter got %v, %v; want the panic as an error", got, err)
 		}
 		if got, err := g.Do(t.Context(), []string{"a"}, found); err != nil || !got[0].Found {
 			t.Errorf("the next caller got %v, %v", got, err)
@@ -229,14 +272,38 @@ func TestPanicEndsTheFlight(t *testing.T) {
 	})
 }
 
-func TestFetchThatForgetsAKey(t *testing.T) {
+// A caller who repeats a key fetches it once and does not wait for itself.
+func TestRepeatedKeys(t *testing.T) {
 	t.Parallel()
 	var g group
-	got, err := g.Do(t.Context(), []string{"a", "b"}, func(ctx context.Context, keys []string) results {
-		return found(ctx, keys[:1])
-	})
-	if err != nil || !got[0].Found || got[1].Err == nil {
-		t.Errorf("got %v, %v; want an error for b, not its absence", got, err)
+	var calls, keys atomic.Int64
+	got, err := g.Do(t.Context(), []string{"a", "b", "a", "a"}, counting(&calls, &keys, found))
+	if want := found(t.Context(), []string{"a", "b", "a", "a"}); err != nil || !slices.Equal(got, want) || keys.Load() != 2 {
+		t.Errorf("got %v, %v after a fetch of %d keys", got, err, keys.Load())
+	}
+	if got, _ = g.Do(t.Context(), []string{"a", "a"}, counting(&calls, &keys, absent)); got[1].Found || calls.Load() != 2 {
+		t.Errorf("got %v after %d fetches", got, calls.Load())
+	}
+}
+
+// TestSecondLook is the interleaving of the package's documentation: another
+// fetch ends between a caller's look and its claim.
+func TestSecondLook(t *testing.T) {
+	t.Parallel()
+	var g group
+	var cached string
+	q := &question{keys: []string{"a"}, look: func(_ string, again bool) (string, bool) {
+		if !again {
+			g.Do(t.Context(), []string{"a"}, func(ctx context.Context, keys []string) results {
+				cached = "a"
+				return found(ctx, keys)
+			})
+			return "", false // what it saw before the other fetch ended
+		}
+		return cached, cached != ""
+	}, fetch: func(context.Context, []string) results { panic("fetched again") }}
+	if got, err := g.ask(t.Context(), q); err != nil || got[0].Value != "a" {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
@@ -273,7 +340,7 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-func storm(t *testing.T, g *group, fetch flight.Fetch[string, string]) {
+func storm(t *testing.T, g *group, fetch fetcher) {
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(3000)))
 		keys := make([]string, 0, 4)

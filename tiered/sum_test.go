@@ -1,0 +1,72 @@
+package tiered_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// sumOf is the ref of what hold stores under a key.
+func sumOf(key string) blob.Ref {
+	return blob.Ref{Key: key, Sum: blob.SumOf(seal("value of " + key))}
+}
+
+// A cache that holds other bytes than the index names is read past, counted and
+// repaired, though they decode.
+func TestSumFindsAWrongBlobInACache(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	if err := h.nearBlobs.Put(t.Context(), "a", seal("another value")); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, h.blobs, "a")
+	r, err := h.Store.Get(t.Context(), []blob.Ref{sumOf("a")})
+	if err != nil || r[0].Value != "value of a" || r[0].Size != int64(len(seal("value of a"))) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	h.settle(t)
+	h.count(t, 1, "timeblob_tier_errors_total", "near", "corrupt")
+	if got := blobsOf(t, h.nearBlobs, "a")["a"]; string(got) != string(seal("value of a")) {
+		t.Errorf("the cache still holds %q", got)
+	}
+}
+
+func TestSumFindsAWrongBlobInTheAuthority(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	defer h.settle(t)
+	if err := h.blobs.Put(t.Context(), "a", seal("another value")); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, h.blobs, "b")
+	results, err := h.Store.Get(t.Context(), []blob.Ref{sumOf("a"), sumOf("b")})
+	if c, ok := errors.AsType[*tiered.CorruptError](err); !ok || c.Key != "a" || results[0].Found || results[0].Err == nil {
+		t.Errorf("got %+v, %v", results[0], err)
+	}
+	if !results[1].Found {
+		t.Errorf("the other blob: %+v", results[1])
+	}
+}
+
+// What memory holds under a key does not answer for other bytes of that key.
+func TestSumInMemory(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
+	defer h.settle(t)
+	hold(t, h.blobs, "a")
+	h.expect(t, []string{"a"}, "a") // now in memory, its sum unknown
+	other := blob.Ref{Key: "a", Sum: blob.SumOf([]byte("other"))}
+	if _, found, err := h.Store.One(t.Context(), other); found || err == nil {
+		t.Errorf("a value of another sum: %v, %v", found, err)
+	}
+	if v, found, err := h.Store.One(t.Context(), sumOf("a")); v != "value of a" || !found || err != nil {
+		t.Errorf("the right sum: %q, %v, %v", v, found, err)
+	}
+	before := h.metric(t, "timeblob_tier_requests_total")
+	if v, found, err := h.Store.One(t.Context(), sumOf("a")); v != "value of a" || !found || err != nil {
+		t.Errorf("from memory: %q, %v, %v", v, found, err)
+	}
+	h.count(t, before, "timeblob_tier_requests_total")
+}
