@@ -24,42 +24,68 @@ func (e Entry) Ref() blob.Ref { return blob.Ref{Key: e.Key, Size: e.Size, Sum: e
 func (e Entry) Same(other Entry) bool { return e.Time == other.Time && e.Key == other.Key }
 
 // ErrExists is returned by Index.Put when the instant is taken, and by
-// Blobs.Put and Committer.Commit when the key is. It is fs.ErrExist, so that
-// drivers that import nothing of ours can return it too; compare with
-// errors.Is.
+// Committer.Commit when the instant or the key is taken. It is fs.ErrExist, so
+// that drivers that import nothing of this module can return it too; compare
+// with errors.Is.
 var ErrExists = blob.ErrExists
 
 // Index finds the entries of a row. An index is safe for any number of
-// goroutines and processes; indextest.Run checks all that is said here.
+// goroutines and processes. indextest.Run checks every promise made here.
 type Index interface {
-	// Put adds an entry. When the row has one of the same instant already,
-	// whatever its key, Put leaves it alone and returns ErrExists. When Put
-	// returns any other error the entry may or may not have been added; when
-	// it returns nil, every Query that starts later finds it.
+	// Put adds an entry. When the row already has an entry of the same
+	// instant, whatever its key, Put changes nothing and returns ErrExists.
+	// When Put returns any other error the entry may or may not have been
+	// added. When it returns nil, every Query that starts later finds the
+	// entry with its size and its sum, unless the index does not keep them:
+	// then both are unknown.
 	Put(ctx context.Context, row Row, e Entry) error
 
 	// Query returns all of the row's entries with from ≤ Time < to in
 	// ascending order of Time: every page of them, or an error. Bounds beyond
-	// the row's own hour are allowed. The slice is the caller's.
+	// the row's hour are allowed, and a query never leaves the row's hour:
+	// two rows may have the same Row.Key ("a--5" is hour −5 of tenant "a" and
+	// hour 5 of tenant "a-"), so an index that stores entries by Row.Key must
+	// cut the bounds to the hour. The slice belongs to the caller.
 	Query(ctx context.Context, row Row, from, to int64) ([]Entry, error)
 }
 
-// Scanner is an index that can walk over a tenant's rows, those that have no
-// entries at no cost. A question about many rows asks it in place of Query.
+// Scanner is an index that can walk over a tenant's rows. Rows without
+// entries cost it nothing. A question about many rows uses Scan instead of
+// Query.
 type Scanner interface {
 	// Scan yields the tenant's entries with from ≤ Time < to in ascending
-	// order, all that a Query of each row would return, or an error and
-	// nothing after it.
+	// order, all that a Query of each row would return. When it yields an
+	// error it yields nothing after it.
 	Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[Entry, error]
 }
 
 // Committer is an index that holds blobs as well and so can store a blob and
-// make it discoverable in one step. Of a tenant, one collector at a time
-// commits: when a commit fails that may have landed, and its instant is then
-// taken, the collector takes it for its own.
+// make it discoverable in one step. Only one collector at a time commits for a
+// tenant: when a commit fails that may have taken effect, and a later commit
+// finds the instant taken, the collector takes the entry for its own.
+// indextest.RunCommitter checks a committer.
 type Committer interface {
-	// Commit stores blob under e.Key and adds e, both or neither, and returns
-	// nil only when they will survive a crash. When the instant or the key is
+	// Commit stores blob under e.Key and adds e, both or neither. It returns
+	// nil only when both will survive a crash. When the instant or the key is
 	// taken it changes nothing and returns ErrExists.
 	Commit(ctx context.Context, row Row, e Entry, blob []byte) error
+}
+
+// Deleter is an index that can remove entries.
+type Deleter interface {
+	// Delete removes the given entries of a row. An entry is the same when
+	// its Time and its Key are: an entry that is not there, or an instant
+	// that another key has taken, is left alone and is no error. When Delete
+	// returns nil, no Query that starts later finds any of the entries, and
+	// their instants are free. When it returns an error, some of them may
+	// have been removed; the same call may be made again.
+	Delete(ctx context.Context, row Row, entries []Entry) error
+}
+
+// TenantLister is an index that can list its tenants.
+type TenantLister interface {
+	// Tenants yields every tenant that has entries, once each, in no order.
+	// A tenant whose entries come or go meanwhile may or may not be yielded.
+	// When it yields an error it yields nothing after it.
+	Tenants(ctx context.Context) iter.Seq2[string, error]
 }

@@ -14,7 +14,7 @@ import (
 // not be copied.
 //
 // Put costs a binary search, and a move of the row's younger entries when e is
-// not the youngest; Query costs two binary searches and the copy it returns.
+// not the youngest. Query costs two binary searches and the copy it returns.
 // Reading a row that has no entries leaves nothing behind.
 type MemIndex struct {
 	mu     sync.RWMutex         // guards rows, places and the slices in them
@@ -23,15 +23,17 @@ type MemIndex struct {
 }
 
 var (
-	_ Index   = (*MemIndex)(nil)
-	_ Scanner = (*MemIndex)(nil)
+	_ Index        = (*MemIndex)(nil)
+	_ Scanner      = (*MemIndex)(nil)
+	_ Deleter      = (*MemIndex)(nil)
+	_ TenantLister = (*MemIndex)(nil)
 )
 
 // NewMemIndex returns an empty index.
 func NewMemIndex() *MemIndex { return new(MemIndex) }
 
-// Put implements Index. It refuses an entry of which the instant lies outside
-// the row, because no question about that instant would ever find it.
+// Put implements Index. It refuses an entry whose instant lies outside the
+// row, because no query for that instant would ever find it.
 func (x *MemIndex) Put(ctx context.Context, row Row, e Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -69,7 +71,29 @@ func (x *MemIndex) Query(ctx context.Context, row Row, from, to int64) ([]Entry,
 	return slices.Clone(entries[first:end]), nil
 }
 
-// Scan implements Scanner. It costs a look at every row there is, whoever's.
+// Delete implements Deleter. All of the entries are removed at once.
+func (x *MemIndex) Delete(ctx context.Context, row Row, entries []Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	left := x.rows[row]
+	for _, e := range entries {
+		if i, ok := Search(left, e.Time); ok && left[i].Same(e) {
+			left = slices.Delete(left, i, i+1)
+		}
+	}
+	if len(left) == 0 {
+		delete(x.rows, row)
+		return nil
+	}
+	x.rows[row] = left
+	return nil
+}
+
+// Scan implements Scanner. It looks at every row of the index, whatever its
+// tenant.
 func (x *MemIndex) Scan(ctx context.Context, tenant string, from, to int64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for _, row := range x.rowsOf(tenant) {
@@ -100,8 +124,33 @@ func (x *MemIndex) rowsOf(tenant string) (rows []Row) {
 	return rows
 }
 
-// Search returns the place of the instant t among entries in ascending order
-// of Time, and whether one of them has it.
-func Search(entries []Entry, t int64) (place int, taken bool) {
+// Tenants implements TenantLister. It looks at every row of the index.
+func (x *MemIndex) Tenants(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield("", err)
+			return
+		}
+		for tenant := range x.tenants() {
+			if !yield(tenant, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (x *MemIndex) tenants() map[string]struct{} {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	tenants := make(map[string]struct{})
+	for row := range x.rows {
+		tenants[row.Tenant] = struct{}{}
+	}
+	return tenants
+}
+
+// Search returns the position of the instant t among entries in ascending
+// order of Time, and whether one of them has it.
+func Search(entries []Entry, t int64) (position int, taken bool) {
 	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
 }

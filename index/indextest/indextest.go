@@ -1,5 +1,6 @@
-// Package indextest checks that a index.Index keeps its promises, measures
-// it, and breaks it on purpose for the tests of its callers.
+// Package indextest checks that an index.Index keeps its promises, and
+// measures it. Run checks the index itself and the optional interfaces that
+// share its entries; RunCommitter and RunPlaces check the others.
 package indextest
 
 import (
@@ -21,11 +22,13 @@ import (
 // patience bounds every single test, so that an index that hangs fails it.
 const patience = 2 * time.Minute
 
-// Run checks every promise of index.Index in parallel subtests. It calls open
-// once, which must return an empty index and may leave closing it to
-// t.Cleanup. It makes some 2 000 operations of which about a third wait for
-// each other, so that a store over HTTP with 5 ms a put takes a few seconds.
-// RunLarge checks rows that do not fit one page of a store.
+// Run checks every promise of index.Index in parallel subtests, and those of
+// Scanner, Deleter and TenantLister, which are skipped where the index does
+// not implement them. It calls open once, which must return an empty index and
+// may leave closing it to t.Cleanup. It makes some 2 500 operations, about a
+// third of them one after the other, so that a store over HTTP with 5 ms a put
+// takes a few seconds. RunLarge checks rows that do not fit one page of a
+// store.
 func Run(t *testing.T, open func(t *testing.T) index.Index) {
 	idx := open(t)
 	for name, test := range map[string]func(*testing.T, index.Index){
@@ -43,8 +46,12 @@ func Run(t *testing.T, open func(t *testing.T) index.Index) {
 		"Cancelled":        testCancelled,
 		"SliceIsCallers":   testSliceIsCallers,
 		"Keys":             testKeys,
+		"Sizes":            testSizes,
 		"RandomOperations": testRandomOperations,
 		"Scan":             testScan,
+		"Delete":           testDelete,
+		"DeleteFrees":      testDeleteFrees,
+		"Tenants":          testTenants,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +195,9 @@ func testEmptyRow(t *testing.T, x index.Index) {
 }
 
 // testRowsApart uses tenants that begin, end or sort like others, and pairs of
-// rows that have one Row.Key.
+// rows with the same Row.Key: "a--5" is hour −5 of "a" and hour 5 of "a-". An
+// index that stores entries by Row.Key and does not cut a query to the row's
+// hour finds the other tenant's entries.
 func testRowsApart(t *testing.T, x index.Index) {
 	rows := []index.Row{{Tenant: "a-", Hour: 5}, {Tenant: "a", Hour: -5}, {Tenant: "-", Hour: 7}, {Tenant: "", Hour: -7}}
 	for _, tenant := range []string{"", "a", "ab", "abc", "a-", "a.", "a_", "A", "a0", "-", "--", ".", "_", "a-472223", strings.Repeat("a", 64)} {
@@ -199,6 +208,12 @@ func testRowsApart(t *testing.T, x index.Index) {
 		want[row] = fill(t, x, row, row.Start()+17, row.Start()+18)
 	}
 	for _, row := range rows {
+		for _, e := range query(t, x, row, math.MinInt64, math.MaxInt64) {
+			if index.RowAt(row.Tenant, e.Time) != row {
+				t.Fatalf("a query of row %+v found instant %d, which is not in the row's hour: "+
+					"another tenant's row has the same Row.Key, so a query must be cut to the hour", row, e.Time)
+			}
+		}
 		expectAll(t, x, row, want[row])
 	}
 }
