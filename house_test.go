@@ -29,6 +29,7 @@ var (
 	anything = []string{"..."}
 	plumbing = []string{"internal/guard", "internal/lru", "internal/metric", "internal/readthrough", "internal/tracing"}
 	watching = []string{"internal/metric", "internal/tracing"}
+	retrying = append([]string{"internal/pause", "internal/retrybudget"}, watching...)
 )
 
 // house is DESIGN.md's import table; an inner name comes before the one around it. internal/metric
@@ -39,8 +40,8 @@ var house = []room{
 	{"index", []string{"blob"}, []string{}},
 	{"bucket", append([]string{"blob", "index"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
-	{"dynamoindex", append([]string{"index", "blob"}, watching...), nil},
-	{"s3blob", watching, nil},
+	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},
+	{"s3blob", retrying, nil},
 	{"memcache", watching, nil},
 	{"natsbus", watching, nil},
 	{"local", append([]string{"index", "blob"}, watching...), nil},

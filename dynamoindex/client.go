@@ -11,18 +11,17 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// idleConnections are kept for the next burst: as many as one query of all
-// partitions uses.
-const idleConnections = maxPartitions
+// idleConnections is how many are kept for the next burst of requests.
+const idleConnections = 64
 
 // newClient returns a client that retries, gives up and measures as this
-// package promises, and what closes its idle connections.
-func newClient(cfg aws.Config, table string, o *Options, m *metrics) (*dynamodb.Client, func()) {
+// package promises, and a function that closes its idle connections.
+func newClient(cfg aws.Config, table string, o *Options, m *metrics, c *clock) (*dynamodb.Client, func()) {
 	web, idle := httpClient(cfg.HTTPClient)
-	w := &watch{table: table, metrics: m, attemptTimeout: o.AttemptTimeout, timeout: o.Timeout}
+	w := &watch{table: table, metrics: m, clock: c, attemptTimeout: o.AttemptTimeout, timeout: o.Timeout}
 	return dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) {
 		d.HTTPClient = web
-		d.Retryer, d.RetryMaxAttempts = newRetryer(o.Attempts, o.Now), 0
+		d.Retryer, d.RetryMaxAttempts = newRetryer(o), 0
 		d.APIOptions = append(slices.Clip(d.APIOptions), w.join)
 	}), idle
 }
@@ -32,12 +31,13 @@ func (w *watch) join(stack *middleware.Stack) error {
 	return errors.Join(
 		stack.Initialize.Add(middleware.InitializeMiddlewareFunc("timeblob.Request", w.request), middleware.Before),
 		stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("timeblob.Attempt", w.attempt), "Retry", middleware.After),
-		stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("timeblob.Answer", answer), middleware.After),
+		stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("timeblob.Answer", w.answer), middleware.After),
 	)
 }
 
-// httpClient returns given, or one that keeps enough connections in its place
-// when it is none or the SDK's own, of which connections cannot be closed.
+// httpClient returns given, unless it is nil or the SDK's own kind, whose
+// connections cannot be closed: then it returns a client that keeps enough
+// connections.
 func httpClient(given aws.HTTPClient) (client aws.HTTPClient, idle func()) {
 	buildable, ok := given.(*awshttp.BuildableClient)
 	if !ok && given != nil {

@@ -90,36 +90,27 @@ func created(t testing.TB, x *dynamoindex.Index) *dynamoindex.Index {
 	return x
 }
 
-// prepared makes a table that has been spread as opts say for long.
-func prepared(t testing.TB, endpoint, table string, opts *dynamoindex.Options) {
-	t.Helper()
-	created(t, openIndex(t, endpoint, table, nil))
-	if opts != nil && opts.Partitions > 1 {
-		write(t, endpoint, table, marker(opts.Partitions, 1, 1))
-	}
-}
-
-// marker is the item in which a table says how many partitions it has.
-func marker(n, was int, from int64) item {
-	return item{"hour": text("#partitions"), "ts": number(0),
-		"n": number(int64(n)), "was": number(int64(was)), "from": number(from)}
+// marker is the item in which a table of an earlier version says how many
+// partitions it has.
+func marker(n int64) item {
+	return item{"hour": text("#partitions"), "ts": number(0), "n": number(n), "was": number(1), "from": number(1)}
 }
 
 // fresh returns an index with a new table, and its name.
 func fresh(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, string) {
 	t.Helper()
 	table := newTable()
-	prepared(t, endpoint, table, opts)
+	created(t, openIndex(t, endpoint, table, nil))
 	return openIndex(t, endpoint, table, opts), table
 }
 
-// faulty returns an index with a new table, of which it knows the marker, and
-// what breaks its requests.
+// faulty returns an index with a new table, and what breaks its requests. The
+// index has made its first request already.
 func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, *httpfault.Transport, string) {
 	t.Helper()
 	cfg, transport := faultyConfig(t, endpoint)
 	table := newTable()
-	prepared(t, endpoint, table, opts)
+	created(t, openIndex(t, endpoint, table, nil))
 	x := openWith(t, cfg, table, opts)
 	for _, err := x.Rows(t.Context()); err != nil; _, err = x.Rows(t.Context()) {
 		if !errors.Is(err, context.DeadlineExceeded) { // of tests with short ones
@@ -237,6 +228,6 @@ func expect(t testing.TB, x *dynamoindex.Index, row index.Row, want []index.Entr
 		t.Fatal(err)
 	}
 	if !slices.Equal(got, want) {
-		t.Fatalf("got %d entries, want %d or others:\n%.500v\n%.500v", len(got), len(want), got, want)
+		t.Fatalf("got %d entries, want %d or others:\n%.900s\n%.900s", len(got), len(want), fmt.Sprint(got), fmt.Sprint(want))
 	}
 }

@@ -3,7 +3,6 @@ package dynamoindex
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -15,114 +14,119 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
-// How long Rows waits before it asks a table that throttles it again.
+// How long scan waits before it asks again a table that throttles it.
 const (
 	minThrottled = 100 * time.Millisecond
 	maxThrottled = 10 * time.Second
 )
 
-// maxAsked is how many hours Entries asks for one by one, a leap year, before
-// it looks through the whole table for those that exist.
+// maxAsked is how many hours Entries asks for one by one, a leap year. For
+// more it reads the whole table to see which rows exist.
 const maxAsked = 366 * 24
 
 // Rows returns every row that has entries, ordered by tenant and hour. It
-// reads the whole table, a MB at a time and one after the other, at a read unit
-// for each 4 kB, some 35 entries: a tenant's year at an entry every 3 s is
-// about 1.2 GB and 300 000 units. A table that throttles it is asked again
-// until ctx ends: one with few provisioned units pays for a page over many
-// seconds. It is an error when a row is spread over more
-// partitions than the table's marker and Options.Partitions say.
+// reads the whole table, one page of 1 MB after the other, at a read unit for
+// each 4 kB, some 25 entries: a tenant's year with an entry every 3 s is about
+// 1.5 GB and 400 000 units. When the table throttles it, Rows asks again until
+// ctx ends: a table with few provisioned units pays for a page over many
+// seconds. Any number of processes may call it at once.
 func (x *Index) Rows(ctx context.Context) ([]index.Row, error) {
 	found := make(map[index.Row]struct{})
-	for in := x.scan(); ; {
-		page, err := x.page(ctx, in)
+	for row, err := range x.scan(ctx) {
 		if err != nil {
 			return nil, err
-		}
-		n, err := x.most(ctx) // asked after the page, whose entries it covers
-		if err != nil {
-			return nil, err
-		}
-		if err := collectRows(found, page.Items, n); err != nil {
-			return nil, err
-		}
-		if len(page.LastEvaluatedKey) == 0 {
-			return slices.SortedFunc(maps.Keys(found), compareRows), nil
-		}
-		in.ExclusiveStartKey = page.LastEvaluatedKey
-	}
-}
-
-// page returns a page of the table, however long that throttles.
-func (x *Index) page(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
-	for wait := minThrottled; ; wait = min(2*wait, maxThrottled) {
-		page, err := x.db.Scan(ctx, in)
-		if !throttled(err) {
-			return page, err
-		}
-		if err := pause(ctx, wait); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// scan returns the question for the first page of the table.
-func (x *Index) scan() *dynamodb.ScanInput {
-	return &dynamodb.ScanInput{
-		TableName:                 &x.table,
-		FilterExpression:          aws.String(isLive),
-		ProjectionExpression:      aws.String("#hour, #ts"),
-		ExpressionAttributeNames:  names(attrHour, attrTime, attrExpires),
-		ExpressionAttributeValues: item{":now": number(x.opts.Now().Unix())},
-		ConsistentRead:            aws.Bool(true),
-		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
-	}
-}
-
-// collectRows notes the rows of items, which have n partitions at most.
-func collectRows(found map[index.Row]struct{}, items []item, n int) error {
-	for _, i := range items {
-		if isMarker(i) {
-			continue
-		}
-		row, partition, err := rowOf(i)
-		if err != nil {
-			return err
-		}
-		if partition >= n {
-			return fmt.Errorf("row %q has a partition %d: open the index with more than %d partitions",
-				row.Key(), partition, n)
 		}
 		found[row] = struct{}{}
 	}
-	return nil
+	return slices.SortedFunc(maps.Keys(found), compareRows), nil
 }
 
 func compareRows(a, b index.Row) int {
 	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Hour, b.Hour))
 }
 
-// Tenants returns the tenants that have entries, sorted. It costs what Rows
-// costs.
-func (x *Index) Tenants(ctx context.Context) ([]string, error) {
-	rows, err := x.Rows(ctx)
-	if err != nil {
-		return nil, err
+// Tenants implements index.TenantLister. It costs what Rows costs, and memory
+// for the tenants.
+func (x *Index) Tenants(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		seen := make(map[string]struct{})
+		for row, err := range x.scan(ctx) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if _, again := seen[row.Tenant]; again {
+				continue
+			}
+			seen[row.Tenant] = struct{}{}
+			if !yield(row.Tenant, nil) {
+				return
+			}
+		}
 	}
-	var tenants []string
-	for _, row := range rows {
-		tenants = append(tenants, row.Tenant)
-	}
-	return slices.Compact(tenants), nil
 }
 
-// Entries returns the tenant's entries with from ≤ Time < to in ascending
-// order. It yields one error at most, and nothing after it. What is put
-// meanwhile may or may not be seen. It costs a query for each hour of a range
-// of up to a year; of a longer one it costs what Rows costs, and a query for
-// each row of the tenant. It holds one row in memory.
+// scan yields the row of every entry in the table, or an error and nothing
+// after it.
+func (x *Index) scan(ctx context.Context) iter.Seq2[index.Row, error] {
+	return func(yield func(index.Row, error) bool) {
+		if err := x.checkWhole(ctx); err != nil {
+			yield(index.Row{}, err)
+			return
+		}
+		for in := x.firstPage(); ; {
+			page, err := x.page(ctx, in)
+			if err != nil {
+				yield(index.Row{}, err)
+				return
+			}
+			for _, i := range page.Items {
+				if row, ok := rowOf(i); ok && !yield(row, nil) {
+					return
+				}
+			}
+			if len(page.LastEvaluatedKey) == 0 {
+				return
+			}
+			in.ExclusiveStartKey = page.LastEvaluatedKey
+		}
+	}
+}
+
+// page returns a page of the table. It waits as long as the table throttles it.
+func (x *Index) page(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
+	for wait := minThrottled; ; wait = min(2*wait, maxThrottled) {
+		page, err := x.db.Scan(ctx, in)
+		if !throttled(err) {
+			return page, err
+		}
+		if err := pause.For(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// firstPage returns the question for the first page of the table.
+func (x *Index) firstPage() *dynamodb.ScanInput {
+	return &dynamodb.ScanInput{
+		TableName:                 &x.table,
+		FilterExpression:          aws.String(isLiveEntry),
+		ProjectionExpression:      aws.String("#hour, #ts"),
+		ExpressionAttributeNames:  names(attrHour, attrTime, attrReport, attrExpires),
+		ExpressionAttributeValues: item{":now": number(x.opts.Now().Unix())},
+		ConsistentRead:            aws.Bool(true),
+		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
+	}
+}
+
+// Entries yields the tenant's entries with from ≤ Time < to in ascending
+// order. It yields one error at most, and nothing after it. Entries that are
+// put meanwhile may or may not be seen. A range of up to a year costs a query
+// for each of its hours. A longer range costs what Rows costs, and a query for
+// each row of the tenant. Entries holds one row in memory.
 func (x *Index) Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		rows, err := x.rowsIn(ctx, tenant, from, to)

@@ -29,19 +29,13 @@ func past(t *testing.T, x *dynamoindex.Index) []index.Row {
 	return rows
 }
 
-func TestRowsAndTenants(t *testing.T) {
+func TestRows(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
-		x, _ := fresh(t, endpoint, spread(3))
-		if tenants, err := x.Tenants(t.Context()); err != nil || tenants != nil {
-			t.Errorf("tenants of an empty table: %q, error %v", tenants, err)
-		}
+		x, _ := fresh(t, endpoint, nil)
 		want := past(t, x)
 		if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, want) {
 			t.Errorf("rows: got %v and error %v, want %v", got, err, want)
-		}
-		if got, err := x.Tenants(t.Context()); err != nil || !slices.Equal(got, []string{"", "a", "a-", "b"}) {
-			t.Errorf("tenants: got %q and error %v", got, err)
 		}
 	})
 }
@@ -60,7 +54,7 @@ func collect(ctx context.Context, x *dynamoindex.Index, tenant string, from, to 
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
-		x, transport, _ := faulty(t, endpoint, spread(2))
+		x, transport, _ := faulty(t, endpoint, patient())
 		rows := past(t, x)
 		first, last := rows[1].Start(), rows[3].End()
 		a := slices.Concat(entries(rows[1], 3), entries(rows[2], 3), entries(rows[3], 3))
@@ -144,24 +138,75 @@ func TestPagesOfRows(t *testing.T) {
 	})
 }
 
-// TestRowsOfMorePartitions: entries that a query would not find are no secret.
-func TestRowsOfMorePartitions(t *testing.T) {
+// TestStrangersInTheTable: items that are not entries change no answer.
+func TestStrangersInTheTable(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		want := past(t, x)
+		at := someRow.Start()
+		for _, i := range []item{
+			{"hour": text("something else"), "ts": number(1), "report": text("k")},
+			{"hour": text("#settings"), "ts": number(at + 7), "report": text("k")},
+			{"hour": text(someRow.Key() + "#2"), "ts": number(at + 7), "report": text("k")},
+			{"hour": text("a-472222"), "ts": number(at + 7), "note": text("no report")},
+			{"hour": text("z-472222"), "ts": number(at + 7), "note": text("no report")},
+		} {
+			write(t, endpoint, table, i)
+		}
+		if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("rows: got %v and error %v, want %v", got, err, want)
+		}
+		for _, row := range want {
+			expect(t, x, row, entries(row, 3))
+		}
+	})
+}
+
+// TestPartitionedTable: a table that is spread over partitions is refused by
+// everything, and one that says it has one partition is not.
+func TestPartitionedTable(t *testing.T) {
 	t.Parallel()
 	endpoint := servertest.SharedDynalite(t)
-	x, table := fresh(t, endpoint, spread(2))
-	put(t, x, someRow, entries(someRow, 30)...)
-	unknown := item{"hour": text(someRow.Key() + "#2"), "ts": number(someRow.Start()), "report": text("k")}
-	write(t, endpoint, table, unknown)
-	if _, err := openIndex(t, endpoint, table, nil).Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 2 partitions") {
-		t.Errorf("got error %v, want one that says how to open the index", err)
+	x, table := fresh(t, endpoint, nil)
+	write(t, endpoint, table, marker(4))
+	e := entries(someRow, 1)
+	set := index.PlaceSet{Tenant: "a", Level: time.Minute}
+	_, query := x.Query(t.Context(), someRow, someRow.Start(), someRow.End())
+	_, rows := x.Rows(t.Context())
+	_, places := x.Places(t.Context(), set, 0, 1)
+	_, swap := x.SwapPlace(t.Context(), set, "", index.Place{ID: "i"})
+	for name, err := range map[string]error{
+		"put": x.Put(t.Context(), someRow, e[0]), "query": query, "rows": rows, "places": places,
+		"delete": x.Delete(t.Context(), someRow, e),
+		"swap":   swap,
+	} {
+		if refusal, ok := errors.AsType[*dynamoindex.PartitionedError](err); !ok || refusal.Partitions != "4" || refusal.Table != table {
+			t.Errorf("%s: got error %v, want a PartitionedError", name, err)
+		}
 	}
-	x = openIndex(t, endpoint, table, spread(3))
-	if got, err := x.Rows(t.Context()); err != nil || !slices.Equal(got, []index.Row{someRow}) {
-		t.Errorf("with 3 partitions: got %v and error %v", got, err)
+	write(t, endpoint, table, marker(1))
+	put(t, x, someRow, e...)
+	expect(t, x, someRow, e)
+}
+
+// TestTheMarkerIsReadOnce, and again as long as its reading fails.
+func TestTheMarkerIsReadOnce(t *testing.T) {
+	t.Parallel()
+	endpoint := servertest.SharedDynalite(t)
+	_, table := fresh(t, endpoint, nil)
+	cfg, transport := faultyConfig(t, endpoint)
+	x := openWith(t, cfg, table, patient())
+	transport.Inject(httpfault.Fault{Match: operation("GetItem"), Times: 1, Status: 403, Body: `{"__type":"AccessDeniedException"}`})
+	looks := transport.Inject(httpfault.Fault{Match: operation("GetItem")})
+	if _, err := x.Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("got error %v, want the refusal", err)
 	}
-	write(t, endpoint, table, item{"hour": text("something else"), "ts": number(1), "report": text("k")})
-	if _, err := x.Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "something else") {
-		t.Errorf("got error %v, want one that names the item", err)
+	e := entries(someRow, 3)
+	put(t, x, someRow, e...)
+	expect(t, x, someRow, e)
+	if looks.Seen() != 1 {
+		t.Errorf("the marker was read %d times after it had failed, want once", looks.Seen())
 	}
 }
 

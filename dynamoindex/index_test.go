@@ -1,20 +1,21 @@
 package dynamoindex_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/index/indextest"
@@ -24,19 +25,39 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, partitions := range []int{1, 5} {
-		t.Run(fmt.Sprintf("Partitions=%d", partitions), func(t *testing.T) {
-			t.Parallel()
-			onEach(t, func(t *testing.T, endpoint string) {
-				indextest.Run(t, func(t *testing.T) index.Index {
-					opts := patient()
-					opts.Partitions = partitions
-					x, _ := fresh(t, endpoint, opts)
-					return x
-				})
-			})
+	onEach(t, func(t *testing.T, endpoint string) {
+		indextest.Run(t, func(t *testing.T) index.Index {
+			x, _ := fresh(t, endpoint, nil)
+			return x
 		})
-	}
+	})
+}
+
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, _ := fresh(t, endpoint, nil)
+		indextest.RunPlaces(t, func(t *testing.T) index.Index { return x })
+	})
+}
+
+// TestLostSwap loses the answer of a swap that took effect.
+func TestLostSwap(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, transport, _ := faulty(t, endpoint, patient())
+		set := index.PlaceSet{Tenant: "a", Level: time.Minute}
+		for i, old := range []string{"", "id 0", "id 1"} {
+			lost := transport.Inject(httpfault.Fault{Match: operation("PutItem"), Lost: true, Times: 1})
+			next := index.Place{Start: 60e9, ID: fmt.Sprint("id ", i)}
+			if ok, err := x.SwapPlace(t.Context(), set, old, next); !ok || err != nil || lost.Hit() != 1 {
+				t.Errorf("swap %d: got %t and error %v after %d lost answers", i, ok, err, lost.Hit())
+			}
+			if ok, err := x.SwapPlace(t.Context(), set, old, index.Place{Start: 60e9, ID: "other"}); ok || err != nil {
+				t.Errorf("a rival's swap after swap %d: got %t and error %v", i, ok, err)
+			}
+		}
+	})
 }
 
 // TestPages reads rows of more than 1 MB, which Scope wrote.
@@ -87,11 +108,19 @@ func TestLayout(t *testing.T) {
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, table := fresh(t, endpoint, nil)
 		row := index.RowAt("acme.1", 1700000000123456789)
-		put(t, x, row, index.Entry{Time: 1700000000123456789, Key: row.BlobKey(1700000000123456789)})
+		e := index.Entry{Time: 1700000000123456789, Key: row.BlobKey(1700000000123456789), Size: 12345, Sum: blob.SumOf([]byte("blob"))}
+		put(t, x, row, e)
 		items := read(t, endpoint, table)
-		if len(items) != 1 || len(items[0]) != 4 {
-			t.Fatalf("got %v, want one item of four attributes", items)
+		if len(items) != 1 || len(items[0]) != 6 {
+			t.Fatalf("got %v, want one item of six attributes", items)
 		}
+		if got, ok := items[0]["size"].(*types.AttributeValueMemberN); !ok || got.Value != "12345" {
+			t.Errorf("size is %v, want the number 12345", items[0]["size"])
+		}
+		if got, ok := items[0]["sum"].(*types.AttributeValueMemberB); !ok || string(got.Value) != string(e.Sum[:]) {
+			t.Errorf("sum is %v, want the bytes %x", items[0]["sum"], e.Sum)
+		}
+		expect(t, x, row, []index.Entry{e})
 		for name, want := range map[string]string{
 			"hour":   "acme.1-472222",
 			"report": "adc28497fce6fb8e87fc50b0c8ffd805/1700000000123456789", // md5sum of the hour
@@ -107,6 +136,70 @@ func TestLayout(t *testing.T) {
 			t.Errorf("put is %v, want 8 bytes", items[0]["put"])
 		}
 	})
+}
+
+// TestPlaceLayout: a place is one item, which has expired for versions that do
+// not know it.
+func TestPlaceLayout(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		p := index.Place{Start: 1700000040000000000, ID: "write 1", State: []byte("\x00state")}
+		if _, err := x.SwapPlace(t.Context(), index.PlaceSet{Tenant: "acme.1", Level: time.Minute}, "", p); err != nil {
+			t.Fatal(err)
+		}
+		items := read(t, endpoint, table)
+		want := item{"hour": text("#level/60000000000/acme.1"), "ts": number(p.Start), "id": text("write 1"),
+			"state": &types.AttributeValueMemberB{Value: p.State}, "expires": number(0)}
+		if len(items) != 1 || !reflect.DeepEqual(items[0], want) {
+			t.Errorf("got %v, want %v", items, want)
+		}
+		out, err := plain(t, endpoint).Scan(t.Context(), &dynamodb.ScanInput{TableName: &table,
+			FilterExpression:          aws.String("attribute_not_exists(expires) OR NOT expires <= :now"),
+			ExpressionAttributeValues: item{":now": number(time.Now().Unix())}})
+		if err != nil || len(out.Items) != 0 {
+			t.Errorf("the scan of an earlier version: got %v and error %v, want nothing", out.Items, err)
+		}
+	})
+}
+
+// TestMixedVersions: entries with and without size and sum share a row.
+func TestMixedVersions(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		e := entries(someRow, 30)
+		for i := range e {
+			if i%3 == 0 { // as Scope and earlier versions write it
+				write(t, endpoint, table, scopeItem(someRow, e[i]))
+				continue
+			}
+			e[i].Size, e[i].Sum = int64(i), blob.SumOf([]byte(e[i].Key))
+			put(t, x, someRow, e[i])
+		}
+		expect(t, x, someRow, e)
+		if err := x.Delete(t.Context(), someRow, e[:15]); err != nil {
+			t.Error(err)
+		}
+		expect(t, x, someRow, e[15:])
+	})
+}
+
+// TestStoreTime follows the Date header of responses.
+func TestStoreTime(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x := created(t, openIndex(t, endpoint, newTable(), nil))
+		expect(t, x, someRow, nil)
+		got := x.StoreTime()
+		if apart := time.Since(got); apart < -time.Minute || apart > time.Minute {
+			t.Errorf("the server's time is %v, and the process's is %v", got, time.Now())
+		}
+	})
+	x := openIndex(t, "http://127.0.0.1:1", "nobody-is-asked", nil)
+	if got := x.StoreTime(); !got.IsZero() {
+		t.Errorf("before any response the time is %v", got)
+	}
 }
 
 func TestItemsOfScope(t *testing.T) {
@@ -127,13 +220,12 @@ func TestItemsOfScope(t *testing.T) {
 	})
 }
 
-func TestItemsThatAreNoEntries(t *testing.T) {
+func TestBrokenEntries(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		with item
 		want string
 	}{
-		"no report":     {item{"ts": number(someRow.Start() + 7)}, `"report" is missing`},
 		"number":        {item{"ts": number(someRow.Start() + 7), "report": number(5)}, `"report" is the number 5`},
 		"list":          {item{"ts": number(someRow.Start() + 7), "report": &types.AttributeValueMemberL{}}, `"report" is of type L`},
 		"half an entry": {item{"ts": &types.AttributeValueMemberN{Value: "1700000000000000000.5"}, "report": text("k")}, `"ts" is "1700000000000000000.5"`},
@@ -169,7 +261,7 @@ func TestPutRefuses(t *testing.T) {
 		"no key":          {someRow, index.Entry{Time: at}, "not empty"},
 		"key in Latin-1":  {someRow, index.Entry{Time: at, Key: "caf\xe9"}, "UTF-8"},
 		"tenant of bytes": {index.Row{Tenant: "\xff", Hour: someRow.Hour}, index.Entry{Time: at, Key: "k"}, "tenant id"},
-		"partition mark":  {index.Row{Tenant: "a#1", Hour: someRow.Hour}, index.Entry{Time: at, Key: "k"}, "tenant id"},
+		"reserved mark":   {index.Row{Tenant: "a#1", Hour: someRow.Hour}, index.Entry{Time: at, Key: "k"}, "tenant id"},
 	} {
 		if err := x.Put(t.Context(), c.row, c.e); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got error %v, want one with %q", name, err, c.want)
@@ -183,13 +275,11 @@ func TestPutRefuses(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string]dynamoindex.Options{
-		"65 partitions":   {Partitions: 65},
-		"-1 partitions":   {Partitions: -1},
-		"21 attempts":     {Attempts: 21},
-		"retention":       {Retention: time.Minute},
-		"lateness of -1s": {Lateness: -time.Second},
-		"timeouts of":     {AttemptTimeout: -1},
-		"and -1ns in all": {Timeout: -1},
+		"21 attempts":         {Attempts: 21},
+		"retention":           {Retention: time.Minute},
+		"timeouts of":         {AttemptTimeout: -1},
+		"and -1ns in all":     {Timeout: -1},
+		"-1 retries a second": {RetryRate: -1},
 	} {
 		if _, err := dynamoindex.New(configFor("http://127.0.0.1:1"), "table", &opts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want one with %q", err, want)
@@ -208,65 +298,6 @@ func TestTableNames(t *testing.T) {
 		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "3 to 255") {
 			t.Errorf("table %q: got error %v", name, err)
 		}
-	}
-}
-
-// spy keeps the bodies of requests.
-type spy struct {
-	http.RoundTripper
-	mu     sync.Mutex
-	bodies []string
-}
-
-func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	s.bodies = append(s.bodies, string(body))
-	s.mu.Unlock()
-	r = r.Clone(r.Context())
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return s.RoundTripper.RoundTrip(r)
-}
-
-func TestConsistentReads(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1700000000, 0)
-	for name, c := range map[string]struct {
-		lateness time.Duration
-		to       time.Time
-		want     bool
-	}{
-		"nothing promised":     {0, now.Add(-1000 * time.Hour), true},
-		"young":                {time.Minute, now, true},
-		"late":                 {time.Minute, now.Add(-time.Minute), true},
-		"just late":            {time.Minute, now.Add(-65*time.Second + 1), true},
-		"settled":              {time.Minute, now.Add(-65 * time.Second), false},
-		"old":                  {time.Minute, now.Add(-1000 * time.Hour), false},
-		"beyond what is asked": {1500 * time.Hour, now.Add(-1000 * time.Hour), true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			endpoint := servertest.SharedDynalite(t)
-			transport := &spy{RoundTripper: new(http.Transport)}
-			t.Cleanup(transport.RoundTripper.(*http.Transport).CloseIdleConnections)
-			_, table := fresh(t, endpoint, nil)
-			cfg := configFor(endpoint)
-			cfg.HTTPClient = &http.Client{Transport: transport}
-			opts := patient()
-			opts.Lateness, opts.Now = c.lateness, func() time.Time { return now }
-			x := openWith(t, cfg, table, opts)
-			to := c.to.UnixNano()
-			if _, err := x.Query(t.Context(), index.RowAt("t", to-1), to-1, to); err != nil {
-				t.Fatal(err)
-			}
-			want := fmt.Sprintf(`"ConsistentRead":%t`, c.want)
-			if len(transport.bodies) != 2 || !strings.Contains(transport.bodies[0], `"ConsistentRead":true`) || !strings.Contains(transport.bodies[1], want) {
-				t.Errorf("requests %q, want a consistent one and one with %s", transport.bodies, want)
-			}
-		})
 	}
 }
 

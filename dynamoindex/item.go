@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -21,34 +22,45 @@ const (
 	attrTime    = "ts"
 	attrReport  = "report"
 	attrPut     = "put"
+	attrSize    = "size"
+	attrSum     = "sum"
 	attrExpires = "expires"
+	attrID      = "id"
+	attrState   = "state"
 )
 
-// partitionMark is what separates the row's key from the number of a
-// partition. Frozen; not a byte of any tenant id.
-const partitionMark = "#"
+// reserved is part of the hour of every item that is not an entry, and of no
+// tenant's id. Frozen.
+const reserved = "#"
 
 // ErrExpired is returned by Put when the entry is older than Options.Retention
 // and so would not be found.
 var ErrExpired = errors.New("entry is older than the index's retention")
 
-// item is what DynamoDB holds of one entry.
+// item is what DynamoDB holds of one entry or one place.
 type item = map[string]types.AttributeValue
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func binaryOf(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
 func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// itemOf returns the item of an entry that the row, spread over n partitions,
-// can hold.
-func (o *Options) itemOf(row index.Row, e index.Entry, n int) (item, error) {
+// itemOf returns the item of an entry that the row can hold.
+func (o *Options) itemOf(row index.Row, e index.Entry) (item, error) {
 	i := item{
-		attrHour:   text(partitionKey(row, partitionOf(e.Time, n))),
+		attrHour:   text(row.Key()),
 		attrTime:   number(e.Time),
 		attrReport: text(e.Key),
-		attrPut:    &types.AttributeValueMemberB{Value: binary.BigEndian.AppendUint64(nil, rand.Uint64())},
+		attrPut:    binaryOf(binary.BigEndian.AppendUint64(nil, rand.Uint64())),
+	}
+	if e.Size > 0 {
+		i[attrSize] = number(e.Size)
+	}
+	if e.Sum.Known() {
+		i[attrSum] = binaryOf(e.Sum[:])
 	}
 	if o.Retention == 0 {
 		return i, nil
@@ -61,8 +73,8 @@ func (o *Options) itemOf(row index.Row, e index.Entry, n int) (item, error) {
 	return i, nil
 }
 
-// check refuses what a query would never find, or find changed: an instant
-// that lies outside of the row, and strings that JSON cannot carry.
+// check refuses an entry that a query would never find, or would find changed:
+// an instant outside the row, and strings that JSON cannot carry.
 func check(row index.Row, e index.Entry) error {
 	if index.RowAt(row.Tenant, e.Time) != row {
 		return fmt.Errorf("instant %d is not in hour %d", e.Time, row.Hour)
@@ -73,10 +85,10 @@ func check(row index.Row, e index.Entry) error {
 	return checkTenant(row.Tenant)
 }
 
-// checkTenant refuses ids of which the row keys would not be their own.
+// checkTenant refuses tenant ids whose rows other items could share a key with.
 func checkTenant(tenant string) error {
-	if !utf8.ValidString(tenant) || strings.Contains(tenant, partitionMark) {
-		return fmt.Errorf("tenant id %.80q: must be UTF-8 without %q", tenant, partitionMark)
+	if !utf8.ValidString(tenant) || strings.Contains(tenant, reserved) {
+		return fmt.Errorf("tenant id %.80q: must be UTF-8 without %q", tenant, reserved)
 	}
 	return nil
 }
@@ -84,14 +96,14 @@ func checkTenant(tenant string) error {
 // keyOf returns the part of an item that names it.
 func keyOf(i item) item { return item{attrHour: i[attrHour], attrTime: i[attrTime]} }
 
-// samePut tells whether one call of Put made both items.
+// samePut reports whether one call of Put made both items.
 func samePut(a, b item) bool {
 	mine, ok := a[attrPut].(*types.AttributeValueMemberB)
 	other, same := b[attrPut].(*types.AttributeValueMemberB)
 	return ok && same && string(mine.Value) == string(other.Value)
 }
 
-// entryOf returns the entry of an item of the partition named key.
+// entryOf returns the entry of an item of the row named key.
 func entryOf(key string, i item) (index.Entry, error) {
 	t, err := timeOf(i)
 	if err != nil {
@@ -102,7 +114,15 @@ func entryOf(key string, i item) (index.Entry, error) {
 		return index.Entry{}, fmt.Errorf("item of row %q, instant %d: its attribute %q is %s, want a blob's key",
 			key, t, attrReport, kind(i[attrReport]))
 	}
-	return index.Entry{Time: t, Key: report.Value}, nil
+	return index.Entry{Time: t, Key: report.Value, Size: intOf(i[attrSize]), Sum: sumOf(i[attrSum])}, nil
+}
+
+// sumOf returns an attribute's value, or zero when it is not a sum.
+func sumOf(v types.AttributeValue) (sum blob.Sum) {
+	if b, ok := v.(*types.AttributeValueMemberB); ok && len(b.Value) == len(sum) {
+		return blob.Sum(b.Value)
+	}
+	return sum
 }
 
 // timeOf returns the instant of an item.
@@ -118,7 +138,7 @@ func timeOf(i item) (int64, error) {
 	return t, nil
 }
 
-// kind describes an attribute's value to somebody who did not expect it.
+// kind describes an attribute's value for an error message.
 func kind(v types.AttributeValue) string {
 	switch v := v.(type) {
 	case nil:
@@ -131,38 +151,17 @@ func kind(v types.AttributeValue) string {
 	return "of type " + strings.TrimPrefix(fmt.Sprintf("%T", v), "*types.AttributeValueMember")
 }
 
-// rowOf returns the row of an item and the number of its partition.
-func rowOf(i item) (row index.Row, partition int, err error) {
+// rowOf returns the row of an entry's item. It is false for an item that is
+// not an entry of any row.
+func rowOf(i item) (row index.Row, ok bool) {
 	hour, ok := i[attrHour].(*types.AttributeValueMemberS)
-	if !ok {
-		return row, 0, fmt.Errorf("item whose attribute %q is %s, want a row's key", attrHour, kind(i[attrHour]))
+	if !ok || strings.Contains(hour.Value, reserved) {
+		return row, false
 	}
 	t, err := timeOf(i)
 	if err != nil {
-		return row, 0, fmt.Errorf("item of row %q: %w", hour.Value, err)
+		return row, false
 	}
-	key, suffix, spread := strings.Cut(hour.Value, partitionMark)
-	if spread {
-		if partition, err = strconv.Atoi(suffix); err != nil || partition < 1 {
-			return row, 0, fmt.Errorf("item of row %q: %q is not the number of a partition", hour.Value, suffix)
-		}
-	}
-	row, err = index.ParseRow(key, t)
-	return row, partition, err
-}
-
-// partitionKey returns the value of attribute hour for a row's partition.
-func partitionKey(row index.Row, partition int) string {
-	if partition == 0 {
-		return row.Key()
-	}
-	return row.Key() + partitionMark + strconv.Itoa(partition)
-}
-
-// partitionOf returns which of n partitions holds the instant t. Frozen.
-func partitionOf(t int64, n int) int {
-	x := uint64(t)
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return int((x ^ x>>31) % uint64(n))
+	row, err = index.ParseRow(hour.Value, t)
+	return row, err == nil
 }

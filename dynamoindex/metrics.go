@@ -76,6 +76,8 @@ func consumed(result any) float64 {
 		c = r.ConsumedCapacity
 	case *dynamodb.GetItemOutput:
 		c = r.ConsumedCapacity
+	case *dynamodb.DeleteItemOutput:
+		c = r.ConsumedCapacity
 	case *dynamodb.ScanOutput:
 		c = r.ConsumedCapacity
 	}

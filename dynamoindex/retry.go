@@ -1,32 +1,30 @@
 package dynamoindex
 
 import (
-	"context"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/timeblob/timeblob/internal/retrybudget"
 )
 
-// The pauses between attempts, and how the budget of retries refills. The
-// tokens are the SDK's: a bucket of 500, of which a retry takes 5.
+// The pauses between attempts, and the tokens of the budget of retries, which
+// are the SDK's: a bucket of 500, of which a retry takes 5.
 const (
 	basePause     = 25 * time.Millisecond
 	maxPause      = 2 * time.Second
-	throttledLess = 4 // how much slower what was throttled goes on
-	tokenEvery    = 20 * time.Millisecond
+	throttledMore = 4 // how many times longer the pauses are after throttling
 )
 
 // newRetryer returns the SDK's standard retryer with this package's pauses and
 // budget, whatever the environment says about retries.
-func newRetryer(attempts int, now func() time.Time) aws.Retryer {
+func newRetryer(opts *Options) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = attempts
+		o.MaxAttempts = opts.Attempts
 		o.Backoff = retry.BackoffDelayerFunc(pauseAfter)
-		o.RateLimiter = newBudget(now)
+		o.RateLimiter = retrybudget.New(retry.DefaultRetryRateTokens, opts.RetryRate*float64(retry.DefaultRetryCost), opts.Now)
 		o.RetryCost = retry.DefaultRetryCost
 		o.RetryTimeoutCost = retry.DefaultRetryCost
 		o.ThrottlingRetryCost = retry.DefaultRetryCost
@@ -35,12 +33,12 @@ func newRetryer(attempts int, now func() time.Time) aws.Retryer {
 }
 
 // pauseAfter returns how long to wait after an attempt, counted from 1, that
-// failed with err: anything between nothing and a bound that doubles, so that
-// many who failed together do not come back together.
+// failed with err: a random time below a bound that doubles, so that requests
+// that failed together do not come back together.
 func pauseAfter(attempt int, err error) (time.Duration, error) {
 	bound := basePause
 	if throttled(err) {
-		bound *= throttledLess
+		bound *= throttledMore
 	}
 	for range min(attempt, 10) {
 		bound = min(2*bound, maxPause)
@@ -50,37 +48,4 @@ func pauseAfter(attempt int, err error) (time.Duration, error) {
 
 func throttled(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
-}
-
-// budget bounds retries as the SDK's token bucket does, which only successes
-// refill, and is refilled by time as well.
-type budget struct {
-	*ratelimit.TokenRateLimit
-	now func() time.Time
-
-	mu     sync.Mutex
-	filled time.Time // what passed until then has been turned into tokens; guarded by mu
-}
-
-func newBudget(now func() time.Time) *budget {
-	return &budget{TokenRateLimit: ratelimit.NewTokenRateLimit(retry.DefaultRetryRateTokens), now: now, filled: now()}
-}
-
-// GetToken takes cost tokens, or fails when there are not as many.
-func (b *budget) GetToken(ctx context.Context, cost uint) (release func() error, err error) {
-	if err := b.refill(); err != nil {
-		return nil, err
-	}
-	return b.TokenRateLimit.GetToken(ctx, cost)
-}
-
-func (b *budget) refill() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := b.now().Sub(b.filled) / tokenEvery
-	if n <= 0 {
-		return nil
-	}
-	b.filled = b.filled.Add(n * tokenEvery)
-	return b.AddTokens(uint(min(n, time.Duration(retry.DefaultRetryRateTokens))))
 }

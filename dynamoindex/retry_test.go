@@ -1,12 +1,10 @@
 package dynamoindex
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
@@ -37,38 +35,6 @@ func TestPauses(t *testing.T) {
 		}
 		if longest > c.bound || longest < c.bound*3/4 {
 			t.Errorf("after attempt %d and %v: up to %v, want up to %v", c.attempt, c.err, longest, c.bound)
-		}
-	}
-}
-
-func TestBudget(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1700000000, 0)
-	b := newBudget(func() time.Time { return now })
-	drain := func() (n int) {
-		for {
-			if _, err := b.GetToken(context.Background(), retry.DefaultRetryCost); err != nil {
-				return n
-			}
-			n++
-		}
-	}
-	for _, c := range []struct {
-		passes time.Duration
-		want   int
-	}{
-		{0, 100},
-		{0, 0},
-		{99 * time.Millisecond, 0},
-		{time.Millisecond, 1}, // no part of a token is lost
-		{time.Second, 10},
-		{time.Hour, 100},
-		{-time.Hour, 0},
-		{time.Hour + 100*time.Millisecond, 1},
-	} {
-		now = now.Add(c.passes)
-		if got := drain(); got != c.want {
-			t.Errorf("%v later: %d retries, want %d", c.passes, got, c.want)
 		}
 	}
 }

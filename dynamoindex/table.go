@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // How often CreateTable looks whether a table is ready.
@@ -53,7 +55,7 @@ func (x *Index) createTable(ctx context.Context, opts *TableOptions) error {
 		if ready {
 			return x.enableTTL(ctx)
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -183,16 +185,4 @@ func (x *Index) hasTTL(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("its TTL attribute is %q, and the index needs %q: turn the other off", name, attrExpires)
 	}
 	return true, nil
-}
-
-// pause waits for d, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

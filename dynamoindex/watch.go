@@ -18,16 +18,17 @@ import (
 // JSON makes at most six bytes of one.
 const maxAnswer = 16 << 20
 
-// watch is what goes around each request to DynamoDB and around its attempts:
-// the deadlines and the metrics.
+// watch goes around each request to DynamoDB and around its attempts. It
+// holds the deadlines and the metrics.
 type watch struct {
 	table                   string
 	metrics                 *metrics
+	clock                   *clock
 	attemptTimeout, timeout time.Duration
 }
 
-// record is what is known of a request under way; its attempts follow each
-// other in one goroutine.
+// record is what is known of a request under way. The attempts of a request
+// run one after the other, in one goroutine.
 type record struct {
 	attempts int
 	last     error // why an attempt failed, apart from the end of the request
@@ -55,8 +56,8 @@ func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next
 	return out, meta, err
 }
 
-// attempt bounds one attempt. Its end is a fault like others and not, as the
-// SDK sees a deadline, the caller's wish to give up.
+// attempt bounds one attempt. The SDK takes a deadline for the caller's wish to
+// give up, so the end of an attempt's time becomes an error that is retried.
 func (w *watch) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	out middleware.FinalizeOutput, meta middleware.Metadata, err error,
 ) {
@@ -75,13 +76,16 @@ func (w *watch) attempt(ctx context.Context, in middleware.FinalizeInput, next m
 	return out, meta, err
 }
 
-// answer lets only whole answers through to the SDK, which takes an empty one
-// for an empty result and only logs a wrong checksum.
-func answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+// answer lets only whole answers through to the SDK, which takes an empty
+// answer for an empty result and only logs a wrong checksum.
+func (w *watch) answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	out middleware.DeserializeOutput, meta middleware.Metadata, err error,
 ) {
 	out, meta, err = next.HandleDeserialize(ctx, in)
 	response, ok := out.RawResponse.(*smithyhttp.Response)
+	if ok {
+		w.clock.set(response.Header.Get("Date"))
+	}
 	if err != nil || !ok {
 		return out, meta, err
 	}

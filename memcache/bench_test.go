@@ -32,21 +32,17 @@ func BenchmarkServerLeftAlone(b *testing.B) {
 	}
 }
 
-// BenchmarkSelection is of finding out where 100 keys belong.
+// BenchmarkSelection finds out where 100 keys belong.
 func BenchmarkSelection(b *testing.B) {
-	for name, selection := range map[string]memcache.Selection{"Modulo": memcache.Modulo, "Jump": memcache.Jump} {
-		b.Run(name, func(b *testing.B) {
-			f := &fake{orders: orders{down: true}}
-			opts := memcache.Options{Selection: selection, Cooldown: time.Hour, Failures: 1, Dial: f.dial}
-			tier := open(b, memcache.List("192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"), opts)
-			keys := numbered(100)
-			_, _ = tier.Get(b.Context(), keys)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := tier.Get(b.Context(), keys); err == nil {
-					b.Fatal("no error")
-				}
-			}
-		})
+	f := &fake{orders: orders{down: true}}
+	opts := memcache.Options{Cooldown: time.Hour, Failures: 1, Dial: f.dial}
+	tier := open(b, memcache.List("192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"), opts)
+	keys := numbered(100)
+	_, _ = tier.Get(b.Context(), keys)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tier.Get(b.Context(), keys); err == nil {
+			b.Fatal("no error")
+		}
 	}
 }

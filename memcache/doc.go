@@ -9,8 +9,7 @@
 //
 // # Compatibility
 //
-// With the default Selection a tier shares its servers with Weave Scope's
-// collectors: both sort the SRV targets as "name.:port" and send a key to the
+// A tier shares its servers with Weave Scope's collectors: both sort the SRV targets as "name.:port" and send a key to the
 // server at the position of its CRC-32 (IEEE) modulo their number, and a blob
 // is stored as it is, with flags 0. Of SRV records priority and weight are
 // ignored, as Scope does.

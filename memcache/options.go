@@ -26,10 +26,6 @@ const (
 
 // Options are the settings of Open that have defaults; nil is all of them.
 type Options struct {
-	// Selection says which server a key belongs to. All programs that share
-	// the servers must agree. Default Modulo.
-	Selection Selection
-
 	// TTL is how long servers keep an item, more than 0 and at most 30 days;
 	// part of a second counts as a whole one, and memcached may be a second
 	// early. Default 30 s.
@@ -126,8 +122,6 @@ func fill[V comparable](field *V, value V) {
 // check looks at options whose defaults are filled in.
 func (o *Options) check() error {
 	switch {
-	case o.Selection != Modulo && o.Selection != Jump:
-		return fmt.Errorf("memcache: Options.Selection is %d: want Modulo or Jump", o.Selection)
 	case o.TTL < 0 || o.TTL > maxTTL:
 		return fmt.Errorf("memcache: Options.TTL is %v: want more than 0 and at most 720h", o.TTL)
 	case o.MaxItem < 0 || o.MaxItem > maxItem:

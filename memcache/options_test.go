@@ -10,7 +10,6 @@ import (
 func TestOptionsThatCannotBeMeant(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]memcache.Options{
-		"selection":    {Selection: 2},
 		"negative TTL": {TTL: -1},
 		"long TTL":     {TTL: 30*24*time.Hour + 1},
 		"item":         {MaxItem: -1},

@@ -37,16 +37,13 @@ func start(t testing.TB, n int) (addresses []string, processes []*servertest.Pro
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3} {
-		for _, selection := range []memcache.Selection{memcache.Modulo, memcache.Jump} {
-			t.Run(fmt.Sprintf("%d servers, selection %d", n, selection), func(t *testing.T) {
-				t.Parallel()
-				addresses, _ := start(t, n)
-				tiertest.RunCache(t, func(t *testing.T) tiered.Tier {
-					return open(t, memcache.List(addresses...),
-						memcache.Options{Selection: selection, TTL: time.Hour, Timeout: patience})
-				})
+		t.Run(fmt.Sprintf("%d servers", n), func(t *testing.T) {
+			t.Parallel()
+			addresses, _ := start(t, n)
+			tiertest.RunCache(t, func(t *testing.T) tiered.Tier {
+				return open(t, memcache.List(addresses...), memcache.Options{TTL: time.Hour, Timeout: patience})
 			})
-		}
+		})
 	}
 }
 

@@ -45,7 +45,7 @@ func (t *Tier) refresh(ctx context.Context) error {
 	defer cancel()
 	names, err := t.servers.names(bounded, t.opts.Resolver)
 	if err == nil {
-		t.opts.Selection.sort(names)
+		slices.Sort(names)
 		err = t.adopt(bounded, names)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -61,7 +61,7 @@ func (t *Tier) refresh(ctx context.Context) error {
 // known of it.
 func (t *Tier) adopt(ctx context.Context, names []string) error {
 	old := t.ring.Load()
-	known, next := old.named(), &ring{pick: old.pick}
+	known, next := old.named(), new(ring)
 	for _, name := range names {
 		if known[name] == nil {
 			known[name] = newServer(name, &t.opts, t.metrics)

@@ -4,8 +4,7 @@ import "slices"
 
 // ring is the servers at one time. It does not change; a Tier replaces it.
 type ring struct {
-	servers []*server // in the order of its Selection; one named twice stands there twice
-	pick    func(key []byte, n int) int
+	servers []*server // sorted by name; one named twice stands there twice
 }
 
 // batch is what one request asks one server for.
@@ -23,7 +22,7 @@ func (r *ring) position(key []byte) int {
 	if len(r.servers) == 1 {
 		return 0
 	}
-	return r.pick(key, len(r.servers))
+	return pick(key, len(r.servers))
 }
 
 // batches sorts the legal ones of keys by server and cuts them into batches

@@ -46,7 +46,7 @@ func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
 	}
 	t := &Tier{opts: full, expiration: full.expiration(), servers: servers, metrics: m,
 		gate: semaphore.NewWeighted(int64(full.Parallel)), refreshed: make(chan struct{})}
-	t.ring.Store(&ring{pick: full.Selection.pick()})
+	t.ring.Store(new(ring))
 	failed := t.refresh(ctx)
 	if err := ctx.Err(); err != nil {
 		t.retire()

@@ -20,7 +20,7 @@ func ExampleOpen() {
 		BaseEndpoint: aws.String("http://127.0.0.1:7070"),
 		Credentials:  credentials.NewStaticCredentialsProvider("key", "secret", ""),
 	}
-	tier, err := s3blob.Open(cfg, "reports", &s3blob.Options{PathStyle: true, Hedge: 0.05})
+	tier, err := s3blob.Open(cfg, "reports", &s3blob.Options{PathStyle: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -43,19 +43,16 @@ func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	return found, err
 }
 
-// object reads one object when it has a place among Parallel. When there is
-// none of that key the error is errAbsent.
+// object reads one object, as soon as fewer than Parallel are being read. When
+// there is no object of that key the error is errAbsent.
 func (t *Tier) object(ctx context.Context, key string) ([]byte, error) {
-	if err := t.places.Acquire(ctx, 1); err != nil {
+	if err := t.reading.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer t.places.Release(1)
+	defer t.reading.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
-	if t.hedges == nil {
-		return t.fetch(ctx, key)
-	}
-	return t.fetchHedged(ctx, key)
+	return t.fetch(ctx, key)
 }
 
 // errAbsent says that there is no object of a key.
@@ -63,9 +60,9 @@ var errAbsent = errors.New("no such key")
 
 // fetch is one call of the SDK, with its retries. The attempt middleware has
 // read the body.
-func (t *Tier) fetch(ctx context.Context, key string, options ...func(*s3.Options)) ([]byte, error) {
+func (t *Tier) fetch(ctx context.Context, key string) ([]byte, error) {
 	input := &s3.GetObjectInput{Bucket: aws.String(t.bucket), Key: aws.String(key)}
-	output, err := t.client.GetObject(ctx, input, options...)
+	output, err := t.client.GetObject(ctx, input)
 	if code, ok := errors.AsType[smithy.APIError](err); ok && code.ErrorCode() == "NoSuchKey" {
 		return nil, errAbsent
 	}

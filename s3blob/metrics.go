@@ -11,18 +11,10 @@ import (
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
-// What became of a hedge.
-const (
-	hedgeWon     = "won"
-	hedgeLost    = "lost"
-	hedgeRefused = "refused"
-)
-
 // metrics of a tier. The name and labels of the first are Scope's, and so are
 // the methods S3.Get and S3.Put; Scope measured calls, this measures requests.
 type metrics struct {
 	seconds *prometheus.HistogramVec // method, status_code
-	hedges  *prometheus.CounterVec   // result
 }
 
 // newMetrics makes the metrics, or takes those that another tier registered.
@@ -35,14 +27,7 @@ func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("s3blob: register metrics: %w", err)
 	}
-	hedges, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "s3_hedges_total",
-		Help: "Second GETs that won, that lost, and that were refused for want of budget or place.",
-	}, []string{"result"}))
-	if err != nil {
-		return nil, fmt.Errorf("s3blob: register metrics: %w", err)
-	}
-	return &metrics{seconds, hedges}, nil
+	return &metrics{seconds}, nil
 }
 
 // methods are Scope's names of operations.

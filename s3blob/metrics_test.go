@@ -71,7 +71,7 @@ func TestMetrics(t *testing.T) {
 			f.faults.Inject(httpfault.Fault{Stall: true, Times: 1})
 			get(f, key)
 		}, map[string]float64{"S3.Get timeout": 1, "S3.Get 200": 1}},
-		{"taken", func(f fixture, key string) { _ = f.Put(context.Background(), key, nil) }, map[string]float64{"S3.Put 412": 1}},
+		{"taken", func(f fixture, key string) { _ = f.Put(context.Background(), key, nil) }, map[string]float64{"S3.Put 412": 1, "S3.Head 200": 1}},
 		{"put", func(f fixture, _ string) { _ = f.Put(context.Background(), "new", nil) }, map[string]float64{"S3.Put 200": 1}},
 		{"cancelled", func(f fixture, key string) {
 			f.faults.Inject(httpfault.Fault{Hang: true})

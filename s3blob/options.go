@@ -2,6 +2,7 @@ package s3blob
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,11 +25,12 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// Timeout bounds the reading or writing of one object, with all of its
 	// requests and the waits between them. Default 30 s. A Get of many keys
-	// may take longer, and the wait for a place among Parallel is not in it:
-	// bound those with the context.
+	// may take longer, because it waits while Parallel other objects are being
+	// read: bound it with the context.
 	Timeout time.Duration
-	// Attempts is the most requests for one object. Default 8: at 20 % errors one object
-	// of 400 000 then fails, and the tokens bound what an outage costs.
+	// Attempts is the most requests for one object. Default 8: when 20 % of
+	// requests fail, one object of 400 000 then does. RetryRate bounds what an
+	// outage costs.
 	Attempts int
 
 	// ContentType of the objects that Put makes. Default
@@ -37,32 +39,32 @@ type Options struct {
 	// PathStyle puts the bucket's name into the path of URLs instead of the
 	// host's name, as most S3-compatible servers want it.
 	PathStyle bool
-	// Unconditional is for servers that do not know If-None-Match: Put looks
-	// whether the key is taken and then writes, which is one request more. It
-	// keeps its promise not to overwrite only as long as this Tier is the
-	// bucket's one writer: two that write the same key at the same time may
-	// both be told that they did.
+	// Unconditional is for servers that do not know If-None-Match: Put asks
+	// whether the key is taken and then writes, which is one request more. Put
+	// then keeps its promise not to overwrite only as long as this Tier is the
+	// bucket's only writer: two tiers that write the same key at the same time
+	// may both be told that they succeeded.
 	Unconditional bool
 
-	// Hedge, when it is not 0, sends a second GET when the first has not been
-	// answered after the 95th percentile of recent GETs, and takes the answer
-	// that comes first. It is the most hedges per GET, up to 0.5; 0.05 is a
-	// fair choice. Hedges are earned by GETs, ten at most are saved up, and
-	// one that finds no place among Parallel is not sent.
-	Hedge float64
+	// RetryRate is how many retries a second the tier may make on average, over
+	// all requests, besides those that earlier successes have earned. Default 1.
+	// As many retries as Parallel are saved up, and 100 at least.
+	RetryRate float64
 
+	// Logger is told what the server cannot do. Default slog.Default().
+	Logger *slog.Logger
 	// Registerer takes the metrics; nil: they are not registered. Tiers that
 	// share a registerer and a namespace share their metrics.
 	Registerer prometheus.Registerer
 	// Namespace begins the metrics' names; default "timeblob".
 	Namespace string
 
-	// Now is the clock of durations, tokens and hedges; default time.Now.
+	// Now is the clock of durations and of the budget of retries; default time.Now.
 	Now func() time.Time
 }
 
-// withDefaults returns the options with their defaults filled in, or says
-// what is wrong with them.
+// withDefaults returns the options with their defaults filled in, or an error
+// that names the wrong one.
 func (o *Options) withDefaults() (Options, error) {
 	var all Options
 	if o != nil {
@@ -74,6 +76,8 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&all.Timeout, 30*time.Second)
 	setDefault(&all.Attempts, 8)
 	setDefault(&all.ContentType, "application/octet-stream")
+	setDefault(&all.RetryRate, 1)
+	setDefault(&all.Logger, slog.Default())
 	setDefault(&all.Namespace, "timeblob")
 	if all.Now == nil {
 		all.Now = time.Now
@@ -91,8 +95,8 @@ func (o *Options) check() error {
 		return errors.New("s3blob: Options.AttemptTimeout and Timeout must not be negative")
 	case o.Attempts < 0:
 		return errors.New("s3blob: Options.Attempts must not be negative")
-	case !(o.Hedge >= 0 && o.Hedge <= 0.5): // NaN is neither
-		return errors.New("s3blob: Options.Hedge must be between 0 and 0.5")
+	case !(o.RetryRate > 0): // NaN is not
+		return errors.New("s3blob: Options.RetryRate must be positive")
 	}
 	return nil
 }

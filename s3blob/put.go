@@ -3,6 +3,7 @@ package s3blob
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -15,10 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Put stores a blob as a new object. On a key that is taken it changes nothing
-// and returns an error that is fs.ErrExist; so it does when its own first
-// request was carried out but the answer was lost, and the retry found the key
-// taken. With any other error the blob may or may not be stored.
+// Put stores a blob as a new object. When the key is taken it changes nothing
+// and returns an error that is fs.ErrExist. With any other error the blob may
+// or may not be stored. Repeat such a Put with the same key and bytes: the tier
+// recognises the object that its own earlier requests have stored, and then
+// returns nil. It remembers the latest 10 000 puts that ended so.
 //
 // How many Puts are under way at a time is up to the callers.
 func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
@@ -27,57 +29,109 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	}
 	within, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
-	write := t.write
-	if t.opts.Unconditional {
-		write = t.lookAndWrite
-	}
-	err := write(within, key, blob)
-	switch {
-	case err == nil:
+	p := t.puts.begin(key, blob)
+	err := t.put(within, p, blob)
+	if err == nil {
 		return nil
-	case errors.Is(err, fs.ErrExist), status(err) == http.StatusPreconditionFailed:
+	}
+	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("s3blob: put %q: %w", key, fs.ErrExist)
 	}
+	t.puts.unknown(p, blob)
 	return t.failure(ctx, "put", key, err)
 }
 
-// write is one call of the SDK, with its retries. It sends its own CRC-32 in a
-// header, because what the SDK does over TLS, a checksum behind the body, is
-// more than some S3-compatible servers understand.
-func (t *Tier) write(ctx context.Context, key string, blob []byte) error {
+// put stores the blob of p, unless the key is taken by an object that is not
+// p's own.
+func (t *Tier) put(ctx context.Context, p put, blob []byte) error {
+	if t.opts.Unconditional {
+		// Of the Puts of one key that are under way in this tier, one goes on.
+		if _, taken := t.writing.LoadOrStore(p.key, true); taken {
+			return fs.ErrExist
+		}
+		defer t.writing.Delete(p.key)
+	}
+	if p.again || t.opts.Unconditional {
+		if done, err := t.settled(ctx, p); done || err != nil {
+			return err
+		}
+	}
+	err := t.write(ctx, p, blob)
+	if status(err) != http.StatusPreconditionFailed {
+		return err
+	}
+	// An attempt that took effect but was reported as failed looks the same as
+	// another writer's object.
+	if done, err := t.settled(ctx, p); done || err != nil {
+		return err
+	}
+	return fs.ErrExist // an object that has been deleted since
+}
+
+// settled reports whether the key has an object: done is true with no error
+// when p has put it, and false when there is none. The error is fs.ErrExist
+// when another put has.
+func (t *Tier) settled(ctx context.Context, p put) (done bool, err error) {
+	head, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(t.bucket), Key: aws.String(p.key)})
+	switch {
+	case status(err) == http.StatusNotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case head.Metadata[metaPut] != p.id:
+		return false, fs.ErrExist
+	}
+	return true, nil
+}
+
+// write sends the blob. A server that refuses what a put asks of it is sent the
+// put again in a form that older servers take; see capabilities.
+func (t *Tier) write(ctx context.Context, p put, blob []byte) error {
+	if t.server.noChecksums.Load() {
+		return t.judged(t.writeAs(ctx, p, blob, withMD5))
+	}
+	first := t.writeAs(ctx, p, blob, withCRC32)
+	if !refusesHeaders(first) {
+		return t.judged(first)
+	}
+	err := t.writeAs(ctx, p, blob, withMD5)
+	if err == nil || status(err) == http.StatusPreconditionFailed {
+		t.server.lacksChecksums(t.opts.Logger, t.bucket, first)
+	}
+	return t.judged(err)
+}
+
+// writeAs is one call of the SDK, with its retries.
+func (t *Tier) writeAs(ctx context.Context, p put, blob []byte, check func(*s3.PutObjectInput, []byte) []func(*s3.Options)) error {
 	input := &s3.PutObjectInput{
 		Bucket:        aws.String(t.bucket),
-		Key:           aws.String(key),
+		Key:           aws.String(p.key),
 		Body:          bytes.NewReader(blob),
 		ContentLength: aws.Int64(int64(len(blob))),
 		ContentType:   aws.String(t.opts.ContentType),
-		ChecksumCRC32: aws.String(checksum(blob)),
+		Metadata:      map[string]string{metaPut: p.id},
 	}
 	if !t.opts.Unconditional {
 		input.IfNoneMatch = aws.String("*")
 	}
-	_, err := t.client.PutObject(ctx, input)
+	_, err := t.client.PutObject(ctx, input, check(input, blob)...)
 	return err
 }
 
-// checksum is the CRC-32 of a blob in S3's notation.
-func checksum(blob []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(blob)))
+// withCRC32 sends the blob's CRC-32 in a header. Over TLS the SDK would send a
+// checksum behind the body, which some S3-compatible servers do not
+// understand.
+func withCRC32(input *s3.PutObjectInput, blob []byte) []func(*s3.Options) {
+	input.ChecksumCRC32 = aws.String(base64.StdEncoding.EncodeToString(
+		binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(blob))))
+	return nil
 }
 
-// lookAndWrite writes when there is no such object. Of the Puts of one key
-// that are under way in this tier, only one gets as far as that.
-func (t *Tier) lookAndWrite(ctx context.Context, key string, blob []byte) error {
-	if _, taken := t.writing.LoadOrStore(key, true); taken {
-		return fs.ErrExist
-	}
-	defer t.writing.Delete(key)
-	_, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(t.bucket), Key: aws.String(key)})
-	switch {
-	case err == nil:
-		return fs.ErrExist
-	case status(err) != http.StatusNotFound:
-		return err
-	}
-	return t.write(ctx, key, blob)
+// withMD5 sends the header that S3 has had from its beginning.
+func withMD5(input *s3.PutObjectInput, blob []byte) []func(*s3.Options) {
+	sum := md5.Sum(blob)
+	input.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+	return []func(*s3.Options){func(o *s3.Options) {
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	}}
 }

@@ -25,10 +25,11 @@ type Tier struct {
 	region  string
 	opts    Options
 	metrics *metrics
-	hedges  *hedges             // nil: off
-	places  *semaphore.Weighted // of GETs under way
-	writing sync.Map            // keys that are being put unconditionally
-	idle    func()              // closes idle connections
+	reading *semaphore.Weighted // GETs under way
+	puts    puts
+	server  server
+	writing sync.Map // keys that are being put unconditionally
+	idle    func()   // closes idle connections
 }
 
 // Open returns the tier of a bucket, which should exist: see CreateBucket.
@@ -52,18 +53,15 @@ func Open(cfg aws.Config, bucket string, opts *Options) (*Tier, error) {
 	}
 	t := &Tier{
 		bucket: bucket, region: cfg.Region, opts: all, metrics: m,
-		places: semaphore.NewWeighted(int64(all.Parallel)),
-	}
-	if all.Hedge > 0 {
-		t.hedges = &hedges{budget: all.Hedge}
+		reading: semaphore.NewWeighted(int64(all.Parallel)),
 	}
 	t.client = t.newClient(cfg)
 	return t, nil
 }
 
-// Close closes the connections that wait for the next request, unless cfg came
-// with an HTTP client that is not the SDK's own: that is its owner's. It must
-// not be called before the last Get and Put returned. It always returns nil.
+// Close closes idle connections, unless cfg came with an HTTP client that is
+// not the SDK's own: that client belongs to the caller. Close must not be
+// called before the last Get and Put have returned. It always returns nil.
 func (t *Tier) Close() error {
 	t.idle()
 	return nil
@@ -85,7 +83,8 @@ func (t *Tier) newClient(cfg aws.Config) *s3.Client {
 }
 
 // newHTTPClient returns a client that keeps as many connections as there are
-// GETs at a time, where the SDK's keeps ten, and what closes the idle ones.
+// GETs at a time, where the SDK's keeps ten, and a function that closes the
+// idle ones.
 func (t *Tier) newHTTPClient(given aws.HTTPClient) (aws.HTTPClient, func()) {
 	buildable, ok := given.(*awshttp.BuildableClient)
 	switch {
@@ -112,8 +111,8 @@ func (t *Tier) addAttempt(stack *middleware.Stack) error {
 	return stack.Finalize.Insert(a, "Retry", middleware.After)
 }
 
-// failure says what failed, of which key. It is the error of ctx when that
-// ended.
+// failure returns err with the operation and the key. When ctx has ended, the
+// error is also the error of ctx.
 func (t *Tier) failure(ctx context.Context, operation, key string, err error) error {
 	switch ended := ctx.Err(); {
 	case ended == nil && errors.Is(err, context.DeadlineExceeded):

@@ -35,7 +35,6 @@ func TestConformance(t *testing.T) {
 		{"versitygw, unconditional", startVersity, s3blob.Options{Unconditional: true}},
 		{"gofakes3", startFake, s3blob.Options{}},
 		{"gofakes3, unconditional", startFake, s3blob.Options{Unconditional: true}},
-		{"gofakes3, hedged", startFake, s3blob.Options{Hedge: 0.5}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -181,9 +180,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"attempt timeout", good, bucket, s3blob.Options{AttemptTimeout: -1}, "AttemptTimeout"},
 		{"timeout", good, bucket, s3blob.Options{Timeout: -1}, "Timeout"},
 		{"attempts", good, bucket, s3blob.Options{Attempts: -1}, "Attempts"},
-		{"hedge", good, bucket, s3blob.Options{Hedge: 0.51}, "Hedge"},
-		{"negative hedge", good, bucket, s3blob.Options{Hedge: -0.1}, "Hedge"},
-		{"no hedge", good, bucket, s3blob.Options{Hedge: math.NaN()}, "Hedge"},
+		{"negative rate", good, bucket, s3blob.Options{RetryRate: -0.1}, "RetryRate"},
+		{"no rate", good, bucket, s3blob.Options{RetryRate: math.NaN()}, "RetryRate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

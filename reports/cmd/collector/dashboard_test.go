@@ -22,7 +22,7 @@ import (
 
 // quiet are the expressions of the dashboard that are empty while all is well,
 // and those of other services than the one that is scraped.
-var quiet = regexp.MustCompile(`status_code="500"|result=~"failed\|dropped"|dynamo_retries|s3_hedges|collectors_|collector_request|nats_|shortcut_sends`)
+var quiet = regexp.MustCompile(`status_code="500"|result=~"failed\|dropped"|dynamo_retries|collectors_|collector_request|nats_|shortcut_sends`)
 
 // TestDashboardOnPrometheus scrapes a collector that works on real stores, and
 // asks a real Prometheus everything that the dashboard does until all of it

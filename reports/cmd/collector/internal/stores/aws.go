@@ -109,14 +109,14 @@ func parseTable(text string) (*dynamoTable, error) {
 		return nil, err
 	}
 	t := &dynamoTable{service: s}
-	p.integer("partitions", &t.opts.Partitions)
-	p.duration("lateness", &t.opts.Lateness)
 	p.duration("retention", &t.opts.Retention)
 	p.integer("attempts", &t.opts.Attempts)
 	p.duration("attempt-timeout", &t.opts.AttemptTimeout)
 	p.duration("timeout", &t.opts.Timeout)
 	p.units("read-units", &t.created.Read)
 	p.units("write-units", &t.created.Write)
+	p.removed("partitions", "1", "a tenant's hour has one partition key, which takes 1000 writes a second")
+	p.removed("lateness", "", "all reads are strongly consistent, as values for past instants and deletions need")
 	t.created.Provisioned = t.created.Read > 0 || t.created.Write > 0
 	return t, p.err()
 }
@@ -162,15 +162,15 @@ func parseBucket(text string) (*s3Bucket, error) {
 	p.integer("attempts", &b.opts.Attempts)
 	p.duration("attempt-timeout", &b.opts.AttemptTimeout)
 	p.duration("timeout", &b.opts.Timeout)
-	p.fraction("hedge", &b.opts.Hedge)
 	p.truth("unconditional", &b.opts.Unconditional)
+	p.removed("hedge", "0", "a GET is sent once, and again only when it fails or takes longer than attempt-timeout")
 	return b, p.err()
 }
 
 // open returns the tier in the bucket. It asks nobody.
 func (b *s3Bucket) open(ctx context.Context, how *Options) (*s3blob.Tier, error) {
 	opts := b.opts
-	opts.Registerer, opts.Namespace = how.Metrics, Namespace
+	opts.Registerer, opts.Namespace, opts.Logger = how.Metrics, Namespace, how.Logger
 	cfg, err := b.config(ctx, how.Logger)
 	if err != nil {
 		return nil, err

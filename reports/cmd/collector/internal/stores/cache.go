@@ -12,7 +12,7 @@ import (
 )
 
 // cacheParameters are those that parseCache knows, for help.
-const cacheParameters = "ttl, timeout, selection (modulo, as Scope does, or jump), max-item, batch, parallel, failures, cooldown, refresh."
+const cacheParameters = "ttl, timeout, max-item, batch, parallel, failures, cooldown, refresh."
 
 // memcachedPort is where memcached listens unless it is told otherwise.
 const memcachedPort = "11211"
@@ -40,14 +40,13 @@ func parseCache(text string) (*cache, error) {
 	p := l.read()
 	p.duration("ttl", &c.opts.TTL)
 	p.duration("timeout", &c.opts.Timeout)
-	selections := map[string]memcache.Selection{"modulo": memcache.Modulo, "jump": memcache.Jump}
-	choice(p, "selection", &c.opts.Selection, selections, "modulo or jump")
 	p.integer("max-item", &c.opts.MaxItem)
 	p.integer("batch", &c.opts.BatchKeys)
 	p.integer("parallel", &c.opts.Parallel)
 	p.integer("failures", &c.opts.Failures)
 	p.duration("cooldown", &c.opts.Cooldown)
 	p.duration("refresh", &c.opts.Refresh)
+	p.removed("selection", "modulo", "keys are spread over the servers as Scope spreads them")
 	return c, p.err()
 }
 

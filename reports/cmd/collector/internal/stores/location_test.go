@@ -17,9 +17,9 @@ func TestTableURLs(t *testing.T) {
 		"dynamodb://us-east-1/reports": {service: &service{location: &location{host: "us-east-1", name: "reports"}}},
 		"dynamodb://AKIA:" + secret + "@127.0.0.1:8000/reports": {service: &service{
 			location: &location{key: "AKIA", secret: secret, host: "127.0.0.1:8000", name: "reports"}}},
-		"dynamodb://AKIA:a%2Fb%3A%40+@us-gov-west-1/t?partitions=4&lateness=1m&retention=720h": {service: &service{
+		"dynamodb://AKIA:a%2Fb%3A%40+@us-gov-west-1/t?retention=720h": {service: &service{
 			location: &location{key: "AKIA", secret: "a/b:@+", host: "us-gov-west-1", name: "t"}},
-			opts: dynamoindex.Options{Partitions: 4, Lateness: time.Minute, Retention: 720 * time.Hour}},
+			opts: dynamoindex.Options{Retention: 720 * time.Hour}},
 		"dynamodb://k:a@b:c@[::1]:8000/t?region=eu-west-1&tls=true": {service: &service{
 			location: &location{key: "k", secret: "a@b:c", host: "[::1]:8000", name: "t"}, signFor: "eu-west-1", tls: true}},
 		"dynamodb://db/t?read-units=20&attempts=3&timeout=1s&attempt-timeout=500ms": {service: &service{
@@ -39,7 +39,7 @@ func TestTableURLs(t *testing.T) {
 				t.Errorf("got %+v, %+v, %+v", *l, *got.service, got.created)
 			}
 			got.opts.Registerer, got.opts.Now = nil, nil
-			if a, b := got.opts, want.opts; a.Partitions != b.Partitions || a.Lateness != b.Lateness || a.Retention != b.Retention ||
+			if a, b := got.opts, want.opts; a.Retention != b.Retention ||
 				a.Attempts != b.Attempts || a.Timeout != b.Timeout || a.AttemptTimeout != b.AttemptTimeout {
 				t.Errorf("got options %+v, want %+v", a, b)
 			}
@@ -97,8 +97,8 @@ func TestCacheURLs(t *testing.T) {
 		"memcached://a":               {servers: memcache.List("a:11211")},
 		"memcached://a,b:1,[::1]":     {servers: memcache.List("a:11211", "b:1", "[::1]:11211")},
 		"memcached+srv://memcached/h": {servers: memcache.SRV("memcached", "h")},
-		"memcached://a?selection=jump&ttl=45s&timeout=50ms&max-item=8388608&batch=7&parallel=3&failures=2&cooldown=1s&refresh=30s": {
-			servers: memcache.List("a:11211"), opts: memcache.Options{Selection: memcache.Jump, TTL: 45 * time.Second,
+		"memcached://a?ttl=45s&timeout=50ms&max-item=8388608&batch=7&parallel=3&failures=2&cooldown=1s&refresh=30s": {
+			servers: memcache.List("a:11211"), opts: memcache.Options{TTL: 45 * time.Second,
 				Timeout: 50 * time.Millisecond, MaxItem: 8 << 20, BatchKeys: 7, Parallel: 3, Failures: 2,
 				Cooldown: time.Second, Refresh: 30 * time.Second}},
 	} {
@@ -108,7 +108,7 @@ func TestCacheURLs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a, b := got.opts, want.opts; got.servers.String() != want.servers.String() || a.Selection != b.Selection || a.TTL != b.TTL ||
+			if a, b := got.opts, want.opts; got.servers.String() != want.servers.String() || a.TTL != b.TTL ||
 				a.Timeout != b.Timeout || a.MaxItem != b.MaxItem || a.BatchKeys != b.BatchKeys || a.Parallel != b.Parallel ||
 				a.Failures != b.Failures || a.Cooldown != b.Cooldown || a.Refresh != b.Refresh {
 				t.Errorf("got %v, %+v", got.servers, a)
@@ -125,11 +125,11 @@ func TestCacheURLs(t *testing.T) {
 // TestPlacesInOneText: a comma between two URLs is not one in a secret.
 func TestPlacesInOneText(t *testing.T) {
 	t.Parallel()
-	pl, err := Parse("dynamodb://k:a,b@h/t?partitions=2,s3://k:c,d@h/b")
+	pl, err := Parse("dynamodb://k:a,b@h/t?attempts=2,s3://k:c,d@h/b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pl.table.secret != "a,b" || pl.table.opts.Partitions != 2 || pl.bucket.secret != "c,d" || pl.bucket.name != "b" {
+	if pl.table.secret != "a,b" || pl.table.opts.Attempts != 2 || pl.bucket.secret != "c,d" || pl.bucket.name != "b" {
 		t.Errorf("got %v, secrets %q and %q", pl, pl.table.secret, pl.bucket.secret)
 	}
 }

@@ -18,6 +18,7 @@ import (
 type parameters struct {
 	values url.Values
 	known  []string
+	gone   []string // known once; err does not offer them
 	errs   []error
 }
 
@@ -63,10 +64,6 @@ func (p *parameters) duration(name string, to *time.Duration) {
 	read(p, name, "a duration, as 1m30s", to, time.ParseDuration)
 }
 
-func (p *parameters) fraction(name string, to *float64) {
-	read(p, name, "a number", to, func(text string) (float64, error) { return strconv.ParseFloat(text, 64) })
-}
-
 func (p *parameters) truth(name string, to *bool) {
 	read(p, name, "true or false", to, strconv.ParseBool)
 }
@@ -75,22 +72,23 @@ func (p *parameters) text(name string, to *string) {
 	read(p, name, "a text", to, func(text string) (string, error) { return text, nil })
 }
 
-// choice sets a variable to what the value of a parameter stands for.
-func choice[T any](p *parameters, name string, to *T, values map[string]T, kind string) {
-	read(p, name, kind, to, func(text string) (T, error) {
-		v, ok := values[text]
-		if !ok {
-			return v, strconv.ErrSyntax
-		}
-		return v, nil
-	})
+// removed refuses a parameter of earlier versions, unless its value asks for
+// what is done anyway.
+func (p *parameters) removed(name, same, instead string) {
+	if !p.values.Has(name) {
+		return
+	}
+	if value := p.values.Get(name); value != same || same == "" {
+		p.errs = append(p.errs, fmt.Errorf("parameter %s is no longer supported: %s; leave it out", name, instead))
+	}
+	p.gone = append(p.gone, name)
 }
 
 // err says which parameters are wrong or not known.
 func (p *parameters) err() error {
 	errs := p.errs
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if !slices.Contains(p.known, name) {
+		if !slices.Contains(p.known, name) && !slices.Contains(p.gone, name) {
 			errs = append(errs, fmt.Errorf("there is no parameter %.40q, only %s", name, strings.Join(p.known, ", ")))
 		}
 	}

@@ -27,9 +27,8 @@ credentials are those that Amazon's tools use. Arguments can be seen by other us
 that URLs with secrets are better kept in the environment.
 
 After a ? the URLs take parameters. Both: attempts, attempt-timeout, timeout and, with a server, region and
-tls. --index: partitions, lateness, retention, and read-units and write-units of a provisioned table.
-The greatest number of partitions that a writer was given is kept in the table; all others follow it.
---blobs: parallel, max-blob, hedge, path-style, unconditional. --cache: ` + cacheParameters
+tls. --index: retention, and read-units and write-units of a provisioned table.
+--blobs: parallel, max-blob, path-style, unconditional. --cache: ` + cacheParameters
 
 // FlagNames are those that name a store other than the embedded one.
 var FlagNames = []string{"index", "blobs", "cache", "create"}

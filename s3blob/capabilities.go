@@ -1,0 +1,97 @@
+package s3blob
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/smithy-go"
+)
+
+// UnsupportedError says that the server refuses the headers that a put needs.
+// It stays so until the server or the tier's options change.
+type UnsupportedError struct {
+	Bucket        string
+	Unconditional bool  // Options.Unconditional was set already
+	Err           error // what the server answered
+}
+
+func (e *UnsupportedError) Error() string {
+	if e.Unconditional {
+		return fmt.Sprintf("the server of bucket %q refuses puts: %v", e.Bucket, e.Err)
+	}
+	return fmt.Sprintf("the server of bucket %q refuses conditional puts (If-None-Match), which S3 has known since 2024: "+
+		"set Options.Unconditional, which is ?unconditional=true in a URL: %v", e.Bucket, e.Err)
+}
+
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// server is what a tier has learned of its server. Its zero value expects
+// everything of Amazon's.
+type server struct {
+	noChecksums atomic.Bool // it refuses x-amz-checksum-crc32 and takes Content-MD5
+
+	mu    sync.Mutex // guards fault
+	fault error      // an UnsupportedError, until a put succeeds
+}
+
+// lacksChecksums notes and logs once that the server refuses checksum headers.
+func (s *server) lacksChecksums(log *slog.Logger, bucket string, err error) {
+	if !s.noChecksums.Swap(true) {
+		log.Warn("s3blob: the server refuses x-amz-checksum-crc32; puts send Content-MD5 from now on", "bucket", bucket, "err", err)
+	}
+}
+
+// refusesHeaders reports whether a server refused a put because of a header
+// that it does not know. Servers differ in how they say it.
+func refusesHeaders(err error) bool {
+	switch status(err) {
+	case http.StatusNotImplemented:
+		return true
+	case http.StatusBadRequest:
+		refusal, ok := errors.AsType[smithy.APIError](err)
+		return ok && slices.Contains(headerRefusals, refusal.ErrorCode())
+	}
+	return false
+}
+
+// headerRefusals are the error codes with status 400 that may mean a header.
+var headerRefusals = []string{"NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedArgument", "UnsupportedParameter", "BadRequest"}
+
+// judged turns a refusal of a put's headers into an UnsupportedError, which it
+// keeps for Fault and logs once. It returns other errors as they are.
+func (t *Tier) judged(err error) error {
+	if err == nil {
+		t.server.setFault(nil)
+	}
+	if !refusesHeaders(err) {
+		return err
+	}
+	fault := &UnsupportedError{t.bucket, t.opts.Unconditional, err}
+	if t.server.setFault(fault) {
+		t.opts.Logger.Error("s3blob: no blob can be stored", "err", fault)
+	}
+	return fault
+}
+
+// setFault reports whether the fault is new.
+func (s *server) setFault(fault error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := fault != nil && s.fault == nil
+	s.fault = fault
+	return fresh
+}
+
+// Fault returns an UnsupportedError when the server has refused the latest put
+// in a way that a retry does not change, and nil otherwise. It sends nothing:
+// a readiness check may call it at any time.
+func (t *Tier) Fault() error {
+	t.server.mu.Lock()
+	defer t.server.mu.Unlock()
+	return t.server.fault
+}
