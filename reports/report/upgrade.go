@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// maxDeployments bounds how many names of deployments an upgrade hands out to
+// MaxDeployments is how many names of deployments an upgrade hands out to
 // pods: a hostile report of a few megabytes could ask for billions. A cluster
 // needs about one for each pod.
-const maxDeployments = 1 << 22
+const MaxDeployments = 1 << 22
 
 var (
 	errUpgradeNil         = errors.New("upgrade report: it is nil")
@@ -67,7 +67,7 @@ func upgradePods(r *Report) ([]*Node, error) {
 	if len(r.Topologies[ReplicaSet].Nodes) == 0 {
 		return nil, nil
 	}
-	left := maxDeployments
+	left := MaxDeployments
 	var pods []*Node
 	for i, pod := range r.Topologies[Pod].Nodes {
 		at, ok := findSet(pod.Parents, ReplicaSet.Name())

@@ -83,15 +83,21 @@ type decoder struct {
 	counted []*report.Node // nodes with counters that lack a time
 	foreign bool           // something was read that is not written any more, or in another way
 
-	words words
-	brief bool // the report is let go of before the next is read: nothing of it is allocated for good
+	scratch
 	arenas
+}
+
+// scratch is what a decoder goes on with after a report.
+type scratch struct {
+	keys, words words // of latest values, and all other texts
+	found       []latestAt
+	nodeStack   []*report.Node // of the lists that are being read
+	places      []place
 }
 
 // arenas are what the lists of a report are cut from.
 type arenas struct {
 	nodes   arena[report.Node]
-	places  arena[*report.Node]
 	latest  arena[report.Latest]
 	sets    arena[report.StringSet]
 	texts   arena[string]
@@ -107,10 +113,9 @@ type effort struct {
 
 // decode returns the report in data.
 func (d *decoder) decode(data []byte) (r *report.Report, by effort, err error) {
-	easy := min(len(data), memoryEasy)
-	limit := memoryFree + memoryFactor*int64(easy) + memoryTight*int64(len(data)-easy)
-	*d = decoder{in: data, limit: limit, left: limit, words: d.words, brief: d.brief, arenas: d.arenas}
-	defer func() { *d = decoder{words: d.words, brief: d.brief, arenas: d.arenas.after(d.brief)} }()
+	limit := memoryLimit(len(data))
+	*d = decoder{in: data, limit: limit, left: limit, scratch: d.scratch}
+	defer func() { *d = decoder{scratch: d.scratch.cleared()} }()
 	r = report.New()
 	d.report(r)
 	if d.err == nil && d.at < len(d.in) {
@@ -121,6 +126,25 @@ func (d *decoder) decode(data []byte) (r *report.Report, by effort, err error) {
 	}
 	d.stampCounters(r)
 	return r, effort{limit - d.left, d.foreign}, nil
+}
+
+// maxScratch is how many elements of scratch memory are kept for the next report.
+const maxScratch = 1 << 14
+
+// cleared returns the scratch memory without what it holds of a report.
+func (s scratch) cleared() scratch {
+	clear(s.nodeStack)
+	s.nodeStack = s.nodeStack[:0]
+	if cap(s.found)+cap(s.nodeStack)+cap(s.places) > maxScratch {
+		s.found, s.nodeStack, s.places = nil, nil, nil
+	}
+	return s
+}
+
+// memoryLimit returns how many bytes decoding n bytes of msgpack may allocate.
+func memoryLimit(n int) int64 {
+	easy := min(n, memoryEasy)
+	return memoryFree + memoryFactor*int64(easy) + memoryTight*int64(n-easy)
 }
 
 // repack returns a report that holds on to less than r, whose memory has room

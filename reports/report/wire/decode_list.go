@@ -128,20 +128,20 @@ const (
 type arena[E any] struct {
 	free  []E
 	taken int // elements so far; a chunk adds at most a quarter to them
-
-	whole []E // of a decoder that is brief: the last chunk, to be used again
 }
 
 // take returns a list of n zero elements, nil if n is 0 or the decoder has no
 // memory left.
 func (a *arena[E]) take(d *decoder, n int) []E {
 	var e E
-	n = d.spend(n, unsafe.Sizeof(e))
+	return a.cut(d.spend(n, unsafe.Sizeof(e)))
+}
+
+// cut is take of memory that is accounted for.
+func (a *arena[E]) cut(n int) []E {
 	switch {
 	case n == 0:
 		return nil
-	case d.brief && a != nil:
-		a.reserve(n)
 	case a == nil || n >= slabMax/2:
 		return make([]E, n)
 	case n > len(a.free):

@@ -13,7 +13,8 @@ import (
 
 // nodeMap reads the nodes of a topology.
 func (d *decoder) nodeMap() []*report.Node {
-	return d.nodeList(d.openMap(), func() *report.Node {
+	base, count := len(d.nodeStack), d.openMap()
+	for range d.spend(count, unsafe.Sizeof((*report.Node)(nil))) {
 		key := d.text()
 		if d.err != nil {
 			return nil
@@ -24,65 +25,25 @@ func (d *decoder) nodeMap() []*report.Node {
 			return nil
 		}
 		standUnder(n, key)
-		return n
-	})
+		d.nodeStack = append(d.nodeStack, n)
+	}
+	d.depth--
+	return d.popNodes(base)
 }
 
 // children reads the nodes within a node. They have no keys.
 func (d *decoder) children() []*report.Node {
-	i := -1
-	return d.nodeList(d.openList(), func() *report.Node {
-		i++
+	base, count := len(d.nodeStack), d.openList()
+	for i := range d.spend(count, unsafe.Sizeof((*report.Node)(nil))) {
 		n := d.node("")
 		if d.err != nil {
 			d.within("[%d]", i)
-		}
-		return n
-	})
-}
-
-// nodeList reads count nodes, and sorts them.
-func (d *decoder) nodeList(count int, one func() *report.Node) []*report.Node {
-	nodes := d.placesOf(count)
-	if nodes == nil {
-		d.depth--
-		return nil
-	}
-	for i := range nodes {
-		if nodes[i] = one(); d.err != nil {
 			return nil
 		}
+		d.nodeStack = append(d.nodeStack, n)
 	}
 	d.depth--
-	return sortedNodes(nodes, d.home)
-}
-
-// placesOf returns room for so many nodes, which is a list of its own unless the
-// decoder is brief.
-func (d *decoder) placesOf(count int) []*report.Node {
-	if d.brief {
-		return d.places.take(d, count)
-	}
-	if count = d.spend(count, unsafe.Sizeof((*report.Node)(nil))); count == 0 {
-		return nil
-	}
-	return make([]*report.Node, count)
-}
-
-// sortedNodes returns the nodes in order, with the last of each identity only.
-// Probes send them in no order, and each once: the fast sort, which does not
-// keep equal nodes in their order, has to give way only when there are some.
-func sortedNodes(nodes []*report.Node, home string) []*report.Node {
-	order := func(a, b **report.Node) int { return (*a).Compare(*b, home) }
-	if sorted.Is(nodes, order) {
-		return nodes
-	}
-	quick := slices.Clone(nodes)
-	slices.SortFunc(quick, func(a, b *report.Node) int { return a.Compare(b, home) })
-	if sorted.Is(quick, order) {
-		return quick
-	}
-	return sorted.Unique(nodes, order)
+	return d.popNodes(base)
 }
 
 // node reads a node that stands under key. After a failure to get memory for it
@@ -93,7 +54,11 @@ func (d *decoder) node(key string) *report.Node {
 		return nil
 	}
 	n, old := &one[0], oldForms{}
-	for name := range d.fields {
+	for range d.openMap() {
+		name := d.raw()
+		if d.err != nil {
+			return nil
+		}
 		switch string(name) {
 		case "id":
 			n.ID = d.textLike(key)
@@ -102,7 +67,12 @@ func (d *decoder) node(key string) *report.Node {
 		default:
 			d.nodeField(n, name, &old)
 		}
+		if d.err != nil {
+			d.within(".%s", printable(name))
+			return nil
+		}
 	}
+	d.depth--
 	old.upgrade(d, n)
 	return n
 }
@@ -114,7 +84,7 @@ func (d *decoder) nodeField(n *report.Node, name []byte, old *oldForms) {
 	case "adjacency":
 		n.Adjacency = d.set()
 	case "latest":
-		n.Latest = keyed(d, &d.latest, (*decoder).latestEntry, (*report.Latest).Compare)
+		n.Latest = d.latestMap()
 	case "metrics":
 		n.Metrics = keyed(d, &d.metrics, (*decoder).metric, (*report.Metric).Compare)
 	case "parents":

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"time"
-	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -61,16 +60,7 @@ func (d *decoder) longRaw() []byte {
 	return take(d, b, rest, err)
 }
 
-func (d *decoder) text() string { return d.held(d.raw()) }
-
-// held returns part of the input as a string that may be held on to, as long as
-// the report may.
-func (d *decoder) held(b []byte) string {
-	if d.brief {
-		return unsafe.String(unsafe.SliceData(b), len(b))
-	}
-	return d.words.get(b)
-}
+func (d *decoder) text() string { return d.words.get(d.raw()) }
 
 // textLike reads a string that is likely to equal guess, which is then shared.
 func (d *decoder) textLike(guess string) string {
@@ -78,7 +68,7 @@ func (d *decoder) textLike(guess string) string {
 	if string(b) == guess {
 		return guess
 	}
-	return d.held(b)
+	return d.words.get(b)
 }
 
 func (d *decoder) bool() bool {
@@ -173,22 +163,22 @@ func (d *decoder) time() time.Time {
 // parseTime reads a time from b, which is not empty.
 func parseTime(b []byte) (time.Time, bool) {
 	if len(b) == 15 && b[0] == 1 || len(b) == 16 && b[0] == 2 {
-		seconds := int64(binary.BigEndian.Uint64(b[1:])) + yearOne
-		return inRange(seconds, int64(int32(binary.BigEndian.Uint32(b[9:]))))
+		seconds, nanos, ok := binaryTime(b)
+		return time.Unix(seconds, int64(nanos)).UTC(), ok
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(b[:min(len(b), 64)]))
 	if err != nil {
 		return time.Time{}, false
 	}
-	return inRange(t.Unix(), int64(t.Nanosecond()))
+	return t.UTC(), firstTime <= t.Unix() && t.Unix() <= lastTime
 }
 
-// inRange returns an instant in UTC that every format can write.
-func inRange(seconds, nanos int64) (time.Time, bool) {
-	if seconds < firstTime || seconds > lastTime || nanos < 0 || nanos >= 1e9 {
-		return time.Time{}, false
-	}
-	return time.Unix(seconds, nanos).UTC(), true
+// binaryTime reads Go's binary form of a time, whose first byte tells a version
+// that the caller knows. It returns false for a time that not every format can
+// write.
+func binaryTime(b []byte) (seconds int64, nanos uint32, ok bool) {
+	seconds, nanos = int64(binary.BigEndian.Uint64(b[1:]))+yearOne, binary.BigEndian.Uint32(b[9:])
+	return seconds, nanos, firstTime <= seconds && seconds <= lastTime && nanos < 1e9
 }
 
 // usualTime reads the time in a map that has the form in which every probe

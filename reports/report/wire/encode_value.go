@@ -11,8 +11,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// msgpack's headers of the string formats that old readers know, of nil, and
-// of collections.
+// msgpack's headers: of the string formats that old readers know, of nil, of
+// collections, and of numbers.
 const (
 	mpFixRaw  = 0xa0
 	mpRaw16   = 0xda
@@ -20,7 +20,22 @@ const (
 	mpNil     = 0xc0
 	mpFixMap  = 0x80
 	mpFixList = 0x90
-	mpMap16   = 0xde
+	mpList16  = 0xdc // one more is the 32-bit form
+	mpMap16   = 0xde // one more is the 32-bit form
+	mpFalse   = 0xc2 // one more is true
+
+	mpMaxFixInt = 0x7f
+	mpMinFixInt = 0xe0
+	mpFloat32   = 0xca
+	mpFloat64   = 0xcb
+	mpUint8     = 0xcc
+	mpUint16    = 0xcd
+	mpUint32    = 0xce
+	mpUint64    = 0xcf
+	mpInt8      = 0xd0
+	mpInt16     = 0xd1
+	mpInt32     = 0xd2
+	mpInt64     = 0xd3
 )
 
 // appendRaw appends a string in the old raw format.

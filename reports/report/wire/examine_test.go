@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"unsafe"
+
+	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/reporttest"
 )
 
 // captured returns the reports of the corpus that match, inflated.
@@ -36,71 +37,156 @@ func captured(t testing.TB, patterns ...string) (all [][]byte) {
 	return all
 }
 
-// sameBriefly checks that a decoder that is brief reads what others read, and
-// that it makes the same of it.
-func sameBriefly(t *testing.T, d *decoder, plain []byte) {
-	t.Helper()
-	defer d.letGo()
-	want, wantErr := DecodeMsgpack(plain)
-	got, by, err := d.decode(plain)
-	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
-		t.Fatalf("%v, want %v", err, wantErr)
-	}
-	facts, factsErr := examine(plain, len(plain))
-	if fmt.Sprint(factsErr) != fmt.Sprint(wantErr) {
-		t.Fatalf("facts: %v, want %v", factsErr, wantErr)
-	}
-	if err != nil {
-		return
-	}
-	if a, b := mustJSON(t, got), mustJSON(t, want); !bytes.Equal(a, b) {
-		t.Errorf("got %.500s, want %.500s", a, b)
-	}
-	checkFacts(t, facts, want, by.foreign)
+// fatal is a test, or a part of one.
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
-func checkFacts(t *testing.T, f *Facts, r *report.Report, foreign bool) {
+// scansAsItDecodes checks that scanning and examining say of a report what
+// decoding it, validating it and upgrading it say, and reports whether it could
+// be scanned.
+func scansAsItDecodes(t fatal, plain []byte) (scanned bool) {
 	t.Helper()
-	fault := report.Validate(r)
+	r, native, decodeErr := decodeMsgpack(plain)
+	fault := decodeErr
+	if fault == nil {
+		fault = report.Validate(r)
+	}
 	if fault == nil {
 		_, fault = report.Upgrade(r)
 	}
-	if fmt.Sprint(f.Fault) != fmt.Sprint(fault) || f.Shortcut != r.Shortcut || f.Keep && foreign {
-		t.Errorf("got %+v, want fault %v, shortcut %v, foreign %v", f, fault, r.Shortcut, foreign)
+	facts, scanned := scan(plain)
+	if scanned && (fault != nil || !native) {
+		t.Fatalf("scanned, but: native is %v, %v", native, fault)
+	}
+	if scanned {
+		checkFacts(t, facts, r)
+	}
+	facts, err := examine(plain, len(plain))
+	if fmt.Sprint(err) != fmt.Sprint(decodeErr) {
+		t.Fatalf("%v, want %v", err, decodeErr)
+	}
+	if err == nil {
+		checkFacts(t, facts, r)
+		if fmt.Sprint(facts.Fault) != fmt.Sprint(fault) || facts.Keep && !native {
+			t.Fatalf("got %+v, want fault %v, native %v", facts, fault, native)
+		}
+	}
+	return scanned
+}
+
+func checkFacts(t fatal, f *Facts, r *report.Report) {
+	t.Helper()
+	if f.Shortcut != r.Shortcut || f.nodes[report.Host] != len(r.Topologies[report.Host].Nodes) {
+		t.Fatalf("got %+v, want shortcut %v and %d hosts", f, r.Shortcut, len(r.Topologies[report.Host].Nodes))
 	}
 	for _, limit := range []int{-1, 0, 1, 2, 100, 1423, 1424, 10_000} {
-		if _, dropped := report.DropTopologiesOver(r, limit); f.Over(limit) != (len(dropped) > 0) {
-			t.Errorf("over %d: %v, but %v is dropped", limit, f.Over(limit), dropped)
+		if _, dropped := report.DropTopologiesOver(r, limit); !f.Over(limit) && len(dropped) > 0 {
+			t.Fatalf("not over %d, but %v is dropped", limit, dropped)
 		}
 	}
 }
 
-func mustJSON(t *testing.T, r *report.Report) []byte {
-	t.Helper()
-	text, err := AppendJSON(nil, r)
-	if err != nil {
-		t.Fatal(err)
+// What probes send, and what this package writes, is scanned.
+func TestUsualReportsAreScanned(t *testing.T) {
+	t.Parallel()
+	for i, plain := range captured(t, "k8s-node/*", "hosts/*/*.msgpack.gz") {
+		if !scansAsItDecodes(t, plain) {
+			t.Errorf("captured report %d is not scanned", i)
+		}
+		if facts, _ := scan(plain); facts.nodes[report.Process] == 0 || !facts.Over(20) {
+			t.Errorf("captured report %d: %+v", i, facts)
+		}
+		r, err := DecodeMsgpack(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := AppendMsgpack(nil, r)
+		if err != nil || !scansAsItDecodes(t, ours) {
+			t.Errorf("encoded report %d is not scanned: %v", i, err)
+		}
 	}
-	return text
 }
 
-// TestBriefDecoder reads all kinds of reports one after the other, large and
-// small, good and bad, each as if it were the first.
-func TestBriefDecoder(t *testing.T) {
+func TestUnusualReportsAreDecoded(t *testing.T) {
 	t.Parallel()
-	d := &decoder{brief: true}
-	large, small, old := captured(t, "k8s-node/*"), captured(t, "hosts/*/*"), captured(t, "legacy/*.msgpack.gz")
-	for i, plain := range small {
-		sameBriefly(t, d, plain)
-		sameBriefly(t, d, large[i%len(large)])
-		sameBriefly(t, d, old[i%len(old)])
-		sameBriefly(t, d, plain[:len(plain)*i/len(small)])
-		sameBriefly(t, d, []byte("\x81\xa4Host\x81\xa5nodes\x82\xa1a\x80\xa1a\x81\xa2id\xa1b"))
-		sameBriefly(t, d, []byte("\x81\xa4Host\x81\xa5nodes\x81\xa0\x80"))
-		sameBriefly(t, d, []byte("\x81\xa8Shortcut\xc3"))
+	for _, plain := range captured(t, "legacy/*.msgpack.gz") {
+		scansAsItDecodes(t, plain)
 	}
-	if n := len(d.nodes.whole); n == 0 || len(d.nodes.free) != n {
-		t.Errorf("%d of %d nodes are free", len(d.nodes.free), n)
+	for _, plain := range []string{
+		"", "\xc0", "\x80x", "\xc1",
+		"\x81\xa4Host\x81\xa5nodes\x82\xa1a\x80\xa1a\x81\xa2id\xa1b", // one host, twice
+		"\x81\xa4Host\x81\xa5nodes\x81\xa0\x80",                      // no ID
+		"\x81\xa4Host\x81\xa5nodes\x81\xa1\xff\x80",                  // an ID that is not UTF-8
+		"\x81\xa4Host\x81\xa5nodes\x81\xa7a;copy=\x80",               // the key of a copy
+		"\x82\xa4Host\x81\xa5nodes\x81\xa1a\x80\xa4Host\x80",         // Host, twice
+		"\x81\xa6Window\xff", "\x81\xa6Window\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\x81\xa6Window\xca\x3f\x80\x00\x00",
+		"\x81\xa2TS\xa0", "\x81\xa2TS\xaf\x01\x00\x00\x00\x0e\x77\x91\xf6\xff\x00\x00\x00\x00\xff\xff", // 1969
+		"\x81\xa5other\xc0", "\x81\xd9\x02TS\xc0", "\x81\xa4Host\x81\xa5other\xc0",
+		"\x81\xa4Host\x81\xa5nodes\x81\xa1a\x81\xa8children\x91\x81\xa2id\xa1b",
+	} {
+		if scansAsItDecodes(t, []byte(plain)) {
+			t.Errorf("%q is scanned", plain)
+		}
+	}
+	for _, plain := range []string{"\x80", "\x81\xa8Shortcut\xc3", "\x81\xa6Window\x00", "\x81\xa4Host\xc0"} {
+		if !scansAsItDecodes(t, []byte(plain)) {
+			t.Errorf("%q is not scanned", plain)
+		}
+	}
+}
+
+// A scan of a damaged report says nothing that decoding it does not say.
+func TestDamagedReportsScanAsTheyDecode(t *testing.T) {
+	t.Parallel()
+	small := captured(t, "hosts/db-1/*")[0]
+	for n := 0; n < len(small); n += 97 {
+		scansAsItDecodes(t, small[:n])
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		plain, err := AppendMsgpack(nil, reporttest.Report().Draw(t, "report"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scansAsItDecodes(t, plain)
+		for range 20 {
+			at := rapid.IntRange(0, len(plain)-1).Draw(t, "at")
+			damaged := bytes.Clone(plain)
+			damaged[at] = rapid.Byte().Draw(t, "byte")
+			scansAsItDecodes(t, damaged)
+		}
+	})
+}
+
+// A report whose decoding would take too much memory is not scanned.
+func TestScanIsBounded(t *testing.T) {
+	t.Parallel()
+	const n = 1 << 16
+	nodes := append([]byte("\x81\xa4Host\x81\xa5nodes\xdf\x00\x01\x00\x00"), bytes.Repeat([]byte("\xa1a\x80"), n)...)
+	if scansAsItDecodes(t, nodes) {
+		t.Error("scanned")
+	}
+	parents := func(topology, parent string) string {
+		return "\xa9" + topology + "\x81\xa5nodes\x81\xa1a\x81\xa7parents\x81" + parent
+	}
+	ids := "\xdc\x10\x00"
+	for i := range 1 << 12 {
+		ids += fmt.Sprintf("\xa4%04x", i)
+	}
+	many := "\x82" + "\xa3" + parents("Pod", "\xabreplica_set"+ids)[1:] + "\xaa" + parents("ReplicaSet", "\xaadeployment"+ids)[1:]
+	if _, _, err := decodeMsgpack([]byte(many)); err != nil {
+		t.Fatal(err)
+	}
+	if scansAsItDecodes(t, []byte(many)) {
+		t.Error("a report that may have too many deployments is scanned")
+	}
+}
+
+func TestScanAllocatesNothing(t *testing.T) {
+	plain := captured(t, "k8s-node/*")[0]
+	if n := testing.AllocsPerRun(20, func() { scan(plain) }); n > 4 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -123,51 +209,9 @@ func TestExamineAtOnce(t *testing.T) {
 	g.Wait()
 }
 
-// TestExamineTakesLittle holds: a look at a report allocates next to nothing.
-func TestExamineTakesLittle(t *testing.T) {
-	plain := captured(t, "k8s-node/*")[0]
-	d := &decoder{brief: true}
-	look := func() {
-		defer d.letGo()
-		if _, _, err := d.decode(plain); err != nil {
-			t.Fatal(err)
-		}
-	}
-	look()
-	look()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 20 {
-		look()
-	}
-	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > uint64(len(plain))/4 {
-		t.Errorf("%d bytes allocated for a report of %d", n, len(plain))
-	}
-}
-
-// TestExamineIsBounded holds: a look at a bomb takes no more than to decode it
-// may, and what is kept for the next report is little.
-func TestExamineIsBounded(t *testing.T) {
-	nodes := append([]byte("\x81\xa4Host\x81\xa5nodes\xdf\x00\x01\x00\x00"), bytes.Repeat([]byte("\xa1a\x80"), 1<<16)...)
-	d := &decoder{brief: true}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, _, err := d.decode(nodes)
-	runtime.ReadMemStats(&after)
-	if n, limit := after.TotalAlloc-before.TotalAlloc, uint64(memoryFactor*len(nodes)+4*maxWhole); err == nil || n > limit {
-		t.Errorf("%d bytes allocated for %d, at most %d wanted; %v", n, len(nodes), limit, err)
-	}
-	d.letGo()
-	if n := len(d.nodes.whole) * int(unsafe.Sizeof(report.Node{})); n > maxWhole {
-		t.Errorf("%d bytes are kept", n)
-	}
-}
-
 func FuzzExamine(f *testing.F) {
-	for _, plain := range captured(f, "legacy/*.msgpack.gz") {
+	for _, plain := range captured(f, "legacy/*.msgpack.gz", "hosts/db-1/*") {
 		f.Add(plain)
 	}
-	d := &decoder{brief: true}
-	f.Fuzz(func(t *testing.T, plain []byte) { sameBriefly(t, d, plain) })
+	f.Fuzz(func(t *testing.T, plain []byte) { scansAsItDecodes(t, plain) })
 }

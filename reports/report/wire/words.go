@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
 )
@@ -14,7 +15,12 @@ const wordBits = 11
 // most 2048 strings of 64 bytes.
 type words struct {
 	slots *[1 << wordBits]string
+	chunk []byte // holds the texts that came last; it has room for more
 }
+
+// wordChunk is how many bytes are allocated for texts at a time. A text that is
+// held on to keeps its chunk.
+const wordChunk = 512
 
 // get returns b as a string.
 func (w *words) get(b []byte) string {
@@ -26,9 +32,19 @@ func (w *words) get(b []byte) string {
 	}
 	slot := &w.slots[wordSlot(b)]
 	if *slot != string(b) {
-		*slot = string(b)
+		*slot = w.hold(b)
 	}
 	return *slot
+}
+
+// hold returns a copy of b, which is short and not empty, as a string.
+func (w *words) hold(b []byte) string {
+	if cap(w.chunk)-len(w.chunk) < len(b) {
+		w.chunk = make([]byte, 0, wordChunk)
+	}
+	at := len(w.chunk)
+	w.chunk = append(w.chunk, b...) // never again written to
+	return unsafe.String(&w.chunk[at], len(b))
 }
 
 // wordSlot hashes the length, the first and the last bytes: keys differ there.

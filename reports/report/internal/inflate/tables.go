@@ -1,0 +1,224 @@
+package inflate
+
+import "math/bits"
+
+// An entry of a table says what a code means:
+//
+//	bit 31      literal: the code stands for a byte
+//	bits 16–30  the byte, the least length or distance, or where a subtable begins
+//	bit 15      exceptional: neither a literal, nor a length or distance
+//	bit 14      subtable: the code is longer than the table's bits
+//	bit 13      endOfBlock
+//	bits 8–11   the length of the code, or the bits of the subtable
+//	bits 0–5    the length of the code with its extra bits
+//
+// In a subtable the length of a code is what the table's own bits leave of it.
+const (
+	literal     = 1 << 31
+	exceptional = 1 << 15
+	subtable    = 1 << 14
+	endOfBlock  = 1 << 13
+)
+
+const (
+	literalBits  = 11
+	distanceBits = 8
+	lengthBits   = 7
+	mostCode     = 15
+
+	literalCodes  = 288
+	distanceCodes = 32
+	lengthCodes   = 19
+)
+
+// A subtable has as many entries as codes may be longer than its table's bits,
+// and at least two codes share it.
+type (
+	literalTable  [1<<literalBits + literalCodes/2<<(mostCode-literalBits)]uint32
+	distanceTable [1<<distanceBits + distanceCodes/2<<(mostCode-distanceBits)]uint32
+)
+
+// build fills a table, whose index has tableBits bits, for codes of these
+// lengths; entry holds what the code of each symbol means. It returns false for
+// lengths that make no code. Like other decoders it takes an incomplete code only
+// if it has at most one symbol, of one bit.
+func build(table []uint32, tableBits int, lengths []byte, entry []uint32) bool {
+	var count, next [mostCode + 2]int
+	for _, n := range lengths {
+		count[n]++
+	}
+	count[0] = 0
+	code, free := 0, 1
+	for n := 1; n <= mostCode; n++ {
+		next[n] = code
+		code = (code + count[n]) << 1
+		if free = free<<1 - count[n]; free < 0 {
+			return false
+		}
+	}
+	if free > 0 && !almostEmpty(count[:]) {
+		return false
+	}
+	for i := range table[:1<<tableBits] {
+		table[i] = exceptional
+	}
+	end := 1 << tableBits
+	for symbol, n := range lengths {
+		if n == 0 {
+			continue
+		}
+		code := int(bits.Reverse16(uint16(next[n])) >> (16 - n))
+		next[n]++
+		if int(n) <= tableBits {
+			fill(table[:1<<tableBits], code, int(n), entry[symbol])
+			continue
+		}
+		at := code & (1<<tableBits - 1)
+		if table[at]&subtable == 0 {
+			table[at] = exceptional | subtable | uint32(end)<<16 | uint32(mostCode-tableBits)<<8
+			for i := range 1 << (mostCode - tableBits) {
+				table[end+i] = exceptional
+			}
+			end += 1 << (mostCode - tableBits)
+		}
+		begin := int(table[at] >> 16 & (literal>>16 - 1))
+		fill(table[begin:begin+1<<(mostCode-tableBits)], code>>tableBits, int(n)-tableBits, entry[symbol])
+	}
+	return true
+}
+
+// almostEmpty reports whether there is no code, or one of one bit.
+func almostEmpty(count []int) bool {
+	for n, c := range count {
+		if c > 1 || c == 1 && n != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// fill enters a code of n bits at every index that begins with it.
+func fill(table []uint32, code, n int, entry uint32) {
+	if entry&exceptional == 0 || entry&endOfBlock != 0 {
+		entry += uint32(n) | uint32(n)<<8
+	}
+	for i := code; i < len(table); i += 1 << n {
+		table[i] = entry
+	}
+}
+
+// What the symbols mean, without the lengths of their codes.
+var (
+	literalEntries  [literalCodes]uint32
+	distanceEntries [distanceCodes]uint32
+	lengthEntries   [lengthCodes]uint32
+
+	fixedLiterals  literalTable
+	fixedDistances distanceTable
+)
+
+func init() {
+	for i := range 256 {
+		literalEntries[i] = literal | uint32(i)<<16
+	}
+	literalEntries[256] = exceptional | endOfBlock
+	base := 3
+	for i := 257; i < 285; i++ {
+		extra := max(0, (i-261)/4)
+		literalEntries[i] = uint32(base)<<16 | uint32(extra)
+		base += 1 << extra
+	}
+	literalEntries[285] = 258 << 16
+	literalEntries[286], literalEntries[287] = exceptional, exceptional
+	base = 1
+	for i := range 30 {
+		extra := max(0, (i-2)/2)
+		distanceEntries[i] = uint32(base)<<16 | uint32(extra)
+		base += 1 << extra
+	}
+	distanceEntries[30], distanceEntries[31] = exceptional, exceptional
+	for i := range lengthEntries {
+		lengthEntries[i] = uint32(i) << 16
+	}
+	var lengths [literalCodes]byte
+	for i := range lengths {
+		switch {
+		case i < 144, i >= 280:
+			lengths[i] = 8
+		case i < 256:
+			lengths[i] = 9
+		default:
+			lengths[i] = 7
+		}
+	}
+	build(fixedLiterals[:], literalBits, lengths[:], literalEntries[:])
+	build(fixedDistances[:], distanceBits, []byte{5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, distanceEntries[:])
+}
+
+// lengthOrder is the order in which the lengths of the codes for lengths come.
+var lengthOrder = [lengthCodes]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+
+// readTables reads the codes that a block brings along.
+func (d *Decoder) readTables() error {
+	nLiterals, nDistances, nLengths := d.take(5)+257, d.take(5)+1, d.take(4)+4
+	if nLiterals > 286 || nDistances > 30 {
+		return ErrCorrupt
+	}
+	var lengths [literalCodes + distanceCodes]byte
+	var order [lengthCodes]byte
+	for _, symbol := range lengthOrder[:nLengths] {
+		d.refill()
+		order[symbol] = byte(d.take(3))
+	}
+	var table [1 << lengthBits]uint32
+	if !build(table[:], lengthBits, order[:], lengthEntries[:]) {
+		return ErrCorrupt
+	}
+	all := lengths[:nLiterals+nDistances]
+	for i := 0; i < len(all); {
+		n, ok := d.readLength(all, i, &table)
+		if !ok {
+			return ErrCorrupt
+		}
+		i += n
+	}
+	if !build(d.literals[:], literalBits, all[:nLiterals], literalEntries[:]) ||
+		!build(d.distances[:], distanceBits, all[nLiterals:], distanceEntries[:]) {
+		return ErrCorrupt
+	}
+	return nil
+}
+
+// readLength reads a length, or how often one is repeated, into all from i on, and
+// returns how many that are.
+func (d *Decoder) readLength(all []byte, i int, table *[1 << lengthBits]uint32) (n int, ok bool) {
+	if d.refill(); d.overrun() {
+		return 0, false
+	}
+	e := table[d.bits&(1<<lengthBits-1)]
+	if e&exceptional != 0 {
+		return 0, false
+	}
+	d.take(uint(e & 63))
+	symbol, length := int(e>>16), byte(0)
+	switch symbol {
+	case 16:
+		if i == 0 {
+			return 0, false
+		}
+		n, length = 3+d.take(2), all[i-1]
+	case 17:
+		n = 3 + d.take(3)
+	case 18:
+		n = 11 + d.take(7)
+	default:
+		n, length = 1, byte(symbol)
+	}
+	if i+n > len(all) {
+		return 0, false
+	}
+	for k := range n {
+		all[i+k] = length
+	}
+	return n, true
+}

@@ -1,0 +1,83 @@
+package wire
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
+)
+
+// popNodes returns the nodes on the stack from base on, in order, and takes them
+// off. Of nodes of one identity the last counts.
+func (d *decoder) popNodes(base int) []*report.Node {
+	read := d.nodeStack[base:]
+	if len(read) == 0 {
+		return nil
+	}
+	nodes := make([]*report.Node, len(read))
+	if !d.placeNodes(nodes, read) {
+		copy(nodes, read)
+		nodes = sorted.Unique(nodes, func(a, b **report.Node) int { return (*a).Compare(*b, d.home) })
+	}
+	clear(read)
+	d.nodeStack = d.nodeStack[:base]
+	return nodes
+}
+
+// A place says where a node belongs. It holds no pointer, so that places are
+// sorted without the garbage collector's taking part.
+type place struct {
+	prefix uint64 // of the part of the ID in which the nodes differ
+	node   int
+}
+
+// placeNodes fills nodes with what was read, in order. It returns false when two
+// nodes have one ID.
+func (d *decoder) placeNodes(nodes, read []*report.Node) bool {
+	common := commonPrefix(read)
+	d.places = slices.Grow(d.places[:0], len(read))[:len(read)]
+	for i, n := range read {
+		d.places[i] = place{textPrefix(n.ID[common:]), i}
+	}
+	slices.SortFunc(d.places, func(a, b place) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		return cmp.Compare(read[a.node].ID, read[b.node].ID)
+	})
+	for i, p := range d.places {
+		nodes[i] = read[p.node]
+		if i > 0 && nodes[i].ID == nodes[i-1].ID {
+			return false
+		}
+	}
+	return true
+}
+
+// commonPrefix returns how many bytes the IDs of all nodes begin with.
+func commonPrefix(nodes []*report.Node) int {
+	first := nodes[0].ID
+	common := len(first)
+	for _, n := range nodes[1:] {
+		same := 0
+		for same < min(common, len(n.ID)) && n.ID[same] == first[same] {
+			same++
+		}
+		common = same
+	}
+	return common
+}
+
+// textPrefix returns the first 8 bytes of a text, padded by zeros, as a number:
+// texts with different prefixes are in the order of these.
+func textPrefix(text string) (prefix uint64) {
+	if len(text) >= 8 {
+		return uint64(text[7]) | uint64(text[6])<<8 | uint64(text[5])<<16 | uint64(text[4])<<24 |
+			uint64(text[3])<<32 | uint64(text[2])<<40 | uint64(text[1])<<48 | uint64(text[0])<<56
+	}
+	for i := range len(text) {
+		prefix |= uint64(text[i]) << (56 - 8*i)
+	}
+	return prefix
+}

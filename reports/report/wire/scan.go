@@ -1,0 +1,262 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// A scanner looks at a report without making it. It knows what probes and this
+// package write, in the forms in which they write it, and gives up on anything
+// else: its methods return false, and the report must be decoded to know what is
+// in it or wrong with it. So a scanner never finds a fault, and a report that it
+// scans to its end decodes, and is valid.
+type scanner struct {
+	in []byte
+	at int
+
+	kind     report.Kind // of the topology that is being scanned
+	seen     uint32      // the kinds so far, a bit for each
+	facts    Facts
+	spent    int64 // what decoding would allocate
+	pods     int   // parents of pods
+	replicas int   // parents of replica sets
+	hosts    [][]byte
+}
+
+// scan returns what a collector needs to know of the report in plain; ok is
+// false when the report must be decoded for that.
+func scan(plain []byte) (facts *Facts, ok bool) {
+	s := scanner{in: plain, spent: -memoryLimit(len(plain))}
+	ok = s.report() && s.at == len(plain) && s.spent <= 0 &&
+		(s.pods == 0 || s.replicas <= report.MaxDeployments/s.pods) && s.hostsDiffer()
+	return &s.facts, ok
+}
+
+// spend counts n elements that decoding would allocate.
+func (s *scanner) spend(n int, size uintptr) { s.spent += int64(n) * int64(size) }
+
+// hostsDiffer reports whether no host occurs twice: the number of hosts decides
+// how many nodes the report may hold. Of other nodes too many may be counted.
+func (s *scanner) hostsDiffer() bool {
+	if len(s.hosts) < 2 {
+		return true
+	}
+	seen := make(map[string]bool, len(s.hosts))
+	for _, id := range s.hosts {
+		seen[string(id)] = true
+	}
+	return len(seen) == len(s.hosts)
+}
+
+func (s *scanner) report() bool {
+	if len(s.in) == 0 || s.in[0] == mpNil {
+		return false
+	}
+	n, ok := s.open(mpFixMap, mpMap16)
+	for range n {
+		name := s.raw()
+		if name == nil {
+			return false
+		}
+		k, isKind := kinds[string(name)]
+		if isKind {
+			ok = s.topology(k)
+		} else {
+			ok = s.reportField(name)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return ok
+}
+
+func (s *scanner) reportField(name []byte) bool {
+	switch string(name) {
+	case "TS":
+		return s.stamp()
+	case "DNS":
+		return s.dns()
+	case "Sampling":
+		return s.fields(func(name []byte) bool {
+			return (string(name) == "Count" || string(name) == "Total") && s.natural()
+		})
+	case "Window":
+		return s.natural()
+	case "Shortcut":
+		return s.shortcut()
+	case "Plugins":
+		n, ok := s.open(mpFixList, mpList16)
+		s.spend(n, unsafe.Sizeof(report.PluginSpec{}))
+		return ok && s.times(n, s.plugin)
+	case "ID":
+		return s.text()
+	}
+	return false
+}
+
+// stamp scans the time of a report, which must be one that Validate lets pass.
+func (s *scanner) stamp() bool {
+	b := s.raw()
+	if len(b) != timeLength || b[0] != 1 {
+		return false
+	}
+	seconds, nanos, ok := binaryTime(b)
+	return ok && (seconds == yearOne && nanos == 0 || 0 <= seconds && seconds < math.MaxInt64/1_000_000_000)
+}
+
+func (s *scanner) shortcut() bool {
+	if s.at == len(s.in) || s.in[s.at]&^1 != mpFalse {
+		return false
+	}
+	s.facts.Shortcut = s.in[s.at] != mpFalse
+	s.at++
+	return true
+}
+
+func (s *scanner) dns() bool {
+	n, ok := s.open(mpFixMap, mpMap16)
+	s.spend(n, unsafe.Sizeof(report.DNSRecord{}))
+	return ok && s.times(n, func() bool {
+		return s.name() && s.fields(func(name []byte) bool {
+			return (string(name) == "forward" || string(name) == "reverse") && s.texts()
+		})
+	})
+}
+
+func (s *scanner) plugin() bool {
+	return s.fields(func(name []byte) bool {
+		switch string(name) {
+		case "id", "label", "description", "api_version", "status":
+			return s.text()
+		case "interfaces":
+			return s.texts()
+		}
+		return false
+	})
+}
+
+// times scans n things.
+func (s *scanner) times(n int, thing func() bool) bool {
+	for range n {
+		if !thing() {
+			return false
+		}
+	}
+	return true
+}
+
+// fields scans a map, or nil in its place. Each field must consume its value.
+func (s *scanner) fields(field func(name []byte) bool) bool {
+	n, ok := s.open(mpFixMap, mpMap16)
+	for range n {
+		name := s.raw()
+		if name == nil || !field(name) {
+			return false
+		}
+	}
+	return ok
+}
+
+// open scans the header of a map or a list, or nil, and returns how many elements
+// it has.
+func (s *scanner) open(fixed, wide byte) (n int, ok bool) {
+	left := len(s.in) - s.at
+	if left == 0 {
+		return 0, false
+	}
+	switch c := s.in[s.at]; {
+	case c&0xf0 == fixed:
+		n = int(c & 0x0f)
+		s.at++
+	case c == mpNil:
+		s.at++
+	case c == wide && left >= 3:
+		n = int(binary.BigEndian.Uint16(s.in[s.at+1:]))
+		s.at += 3
+	case c == wide+1 && left >= 5:
+		n = int(binary.BigEndian.Uint32(s.in[s.at+1:]))
+		s.at += 5
+	default:
+		return 0, false
+	}
+	return n, n <= len(s.in)-s.at
+}
+
+// raw scans a string in the raw format and returns it, nil if it is not one.
+func (s *scanner) raw() []byte {
+	begin, end := rawAt(s.in, s.at)
+	if end == 0 {
+		return nil
+	}
+	s.at = end
+	return s.in[begin:end:end]
+}
+
+func (s *scanner) text() bool { return s.raw() != nil }
+
+// name scans a text that becomes a key.
+func (s *scanner) name() bool {
+	b := s.raw()
+	return b != nil && isName(b)
+}
+
+// isName reports whether a text may be a key, see [report.Validate].
+func isName(b []byte) bool { return utf8.Valid(b) }
+
+// texts scans a list of strings.
+func (s *scanner) texts() bool {
+	n, ok := s.open(mpFixList, mpList16)
+	if !ok {
+		return false
+	}
+	s.spend(n, unsafe.Sizeof(""))
+	for range n {
+		if !s.text() {
+			return false
+		}
+	}
+	return true
+}
+
+// number scans a number of any kind.
+func (s *scanner) number() bool {
+	left := len(s.in) - s.at
+	if left == 0 {
+		return false
+	}
+	c, size := s.in[s.at], 1
+	switch {
+	case c == mpFloat64, c == mpUint64, c == mpInt64:
+		size = 9
+	case c <= mpMaxFixInt:
+	case c == mpFloat32, c == mpUint32, c == mpInt32:
+		size = 5
+	case c == mpUint16, c == mpInt16:
+		size = 3
+	case c == mpUint8, c == mpInt8:
+		size = 2
+	case c < mpMinFixInt:
+		return false
+	}
+	s.at += size
+	return size <= left
+}
+
+// natural scans a whole number that is not negative and fits an int64.
+func (s *scanner) natural() bool {
+	at := s.at
+	if !s.number() {
+		return false
+	}
+	c := s.in[at]
+	return c <= mpMaxFixInt || mpUint8 <= c && c <= mpUint32 || c == mpUint64 && s.in[at+1] < 0x80
+}
+
+// marked reports whether a key may be one of a copy of a node.
+func marked(key []byte) bool { return bytes.Contains(key, []byte(copyMark)) }
