@@ -41,8 +41,8 @@ func Example() {
 	check(err)
 	go counters.Run(ctx) // merges, stores and indexes, every 3 s
 
-	check(counters.Add("acme", Counters{"GET": 2}))
-	check(counters.Add("acme", Counters{"GET": 1, "POST": 1}))
+	check(counters.Add(ctx, "acme", Counters{"GET": 2}, nil))
+	check(counters.Add(ctx, "acme", Counters{"GET": 1, "POST": 1}, nil))
 	live, err := counters.At(ctx, "acme", time.Now())
 	check(err)
 	fmt.Println("live:", live["GET"], live["POST"])

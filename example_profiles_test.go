@@ -40,7 +40,7 @@ func Example_profiles() {
 		&bucket.CollectorOptions[*profile.Profile]{Committer: db})
 	check(err)
 	for range 3 {
-		check(profiles.Add("checkout", cpuProfile("pay", 10*time.Millisecond)))
+		check(profiles.Add(ctx, "checkout", cpuProfile("pay", 10*time.Millisecond), nil))
 	}
 	check(profiles.Flush(ctx))
 

@@ -38,7 +38,8 @@ var (
 var house = []room{
 	{"blob", []string{}, []string{}},
 	{"index", []string{"blob"}, []string{}},
-	{"bucket", append([]string{"blob", "index"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
+	{"bucket/internal/...", []string{}, []string{}},
+	{"bucket", append([]string{"blob", "index", "bucket/internal/..."}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
 	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},
 	{"s3blob", retrying, nil},

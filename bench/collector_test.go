@@ -99,7 +99,7 @@ func benchmarkFlush(b *testing.B, where string, tenants int) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		for t := range tenants {
-			must(b, c.Add(fmt.Sprint("t", t), all[i%len(all)]))
+			must(b, c.Add(b.Context(), fmt.Sprint("t", t), all[i%len(all)], nil))
 		}
 		must(b, c.Flush(b.Context()))
 	}

@@ -1,8 +1,8 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/index"
@@ -33,29 +33,19 @@ func (c *Collector[T]) Live(at time.Time) bool {
 // run for a window yet, what the store holds of it from before the start.
 func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error) {
 	now := c.now()
-	values, err := c.inWindow(tenant, now)
+	window, err := c.liveWindow(ctx, tenant, now)
 	if err != nil {
 		return v, err
 	}
-	from, started := now-int64(c.opts.Window), c.started.Load()
+	from, started := now-int64(c.opts.Window), c.shared.started.Load()
 	if !c.opts.Alone || from >= started {
-		return mergeParts(c.merge, values)
+		return mergeParts(c.user.merge, window)
 	}
-	entries, err := c.past.entries(ctx, tenant, from, started)
+	entries, before, err := c.known(ctx, tenant, from, started)
 	if err != nil {
 		return v, err
 	}
-	return c.past.merge(ctx, tenant, entries, from, started, values...)
-}
-
-// inWindow returns the value of a tenant's window, if it has one.
-func (c *Collector[T]) inWindow(tenant string, now int64) ([]T, error) {
-	t := c.lookup(tenant)
-	if t == nil {
-		return nil, nil
-	}
-	// A seal drops what is too old; one that is late by a tick did not.
-	return c.packing.openWindow(t.window.since(now - int64(c.opts.Tick)))
+	return c.past.merge(ctx, tenant, entries, from, started, append(before, window...)...)
 }
 
 // Range returns the merge of every value of the tenant with from ≤ instant
@@ -82,23 +72,20 @@ func (c *Collector[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 	if err != nil {
 		return false, err
 	}
-	if c.holds(tenant, start, end) {
-		return true, nil
+	if held, err := c.holds(tenant, start, end); held || err != nil {
+		return held, err
 	}
 	return c.past.has(ctx, tenant, start, end)
 }
 
 // holds reports whether a value in [from, to) is in memory.
-func (c *Collector[T]) holds(id string, from, to int64) bool {
-	t := c.lookup(id)
-	w := t.watch()
-	if len(t.unwatch(w, c.now, from, to)) > 0 {
-		return true
+func (c *Collector[T]) holds(id string, from, to int64) (bool, error) {
+	t := c.tenants.lookup(id)
+	if t == nil {
+		return false, nil
 	}
-	return slices.ContainsFunc(w.sealed, func(p *pending[T]) bool {
-		_, e := p.state()
-		return e.Time >= from && e.Time < to
-	})
+	held, err := t.holds(from, to)
+	return len(held.sealed)+len(held.open) > 0, err
 }
 
 // Entries returns the index's entries of the tenant with from ≤ Time < to, in
@@ -125,65 +112,34 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 // that none counts twice.
 func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]index.Entry, []T, error) {
 	for {
-		t := c.lookup(id)
+		t := c.tenants.lookup(id)
 		w := t.watch()
 		entries, err := c.past.entries(ctx, id, from, to)
-		current := t.unwatch(w, c.now, from, to)
-		if err != nil {
+		open, openErr := t.unwatch(w, from, to)
+		if err = cmp.Or(err, openErr); err != nil {
 			return nil, nil, err
 		}
-		if c.lookup(id) != t {
-			continue // one who came, or came back, meanwhile was not watched
+		if c.tenants.lookup(id) != t {
+			continue // a tenant that came, or came back, meanwhile was not watched
 		}
 		extra, err := missing(ctx, w.sealed, entries, from, to)
 		if err != nil {
 			return nil, nil, err
 		}
-		values, err := c.packing.values(append(extra, current...))
+		values, err := c.lazies.values(ctx, append(extra, open...))
 		return entries, values, err
 	}
 }
 
-// watch is what a question sees of a tenant: the values that were held when
-// it began, and those sealed since.
+// watch is what a question sees of a tenant: the values that were held when it
+// began, and the values sealed since.
 type watch[T any] struct {
 	sealed []*pending[T] // guarded by the tenant's mu until unwatch
 }
 
-// watch begins a question about a tenant; nil is one that holds nothing.
-func (t *tenant[T]) watch() *watch[T] {
-	w := &watch[T]{}
-	if t == nil {
-		return w
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.sealed = slices.Clone(t.held)
-	t.asking[w] = struct{}{}
-	return w
-}
-
-// unwatch ends the question, and returns the value of the tick that is open
-// then if [from, to) reaches it.
-func (t *tenant[T]) unwatch(w *watch[T], now func() int64, from, to int64) []*parcel[T] {
-	if t == nil {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.asking, w)
-	if now := t.next(now()); now < from || now >= to {
-		return nil
-	}
-	if v, ok := t.window.Current(); ok {
-		return []*parcel[T]{v}
-	}
-	return nil
-}
-
 // missing returns the sealed values whose instants are in [from, to) and that
 // are not among the entries.
-func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.Entry, from, to int64) (values []*parcel[T], err error) {
+func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.Entry, from, to int64) (values []*lazy[T], err error) {
 	for _, p := range sealed {
 		found, err := p.among(ctx, entries)
 		if err != nil {
@@ -194,30 +150,4 @@ func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.E
 		}
 	}
 	return values, nil
-}
-
-// among reports whether a value is one of the entries. Where one bears its
-// instant and key, a step of the flush that is under way decides whose it is,
-// and among waits for it.
-func (p *pending[T]) among(ctx context.Context, entries []index.Entry) (bool, error) {
-	stage, e := p.state()
-	if !names(entries, e) {
-		return false, nil
-	}
-	if stage >= stored {
-		return true, nil
-	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-		return p.own() && names(entries, p.entry), nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-}
-
-// names reports whether e is one of entries, which ascend by Time.
-func names(entries []index.Entry, e index.Entry) bool {
-	place, taken := index.Search(entries, e.Time)
-	return taken && entries[place].Same(e)
 }

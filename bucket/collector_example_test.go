@@ -23,8 +23,8 @@ func ExampleNewCollector() {
 	if err != nil {
 		panic(err)
 	}
-	_ = c.Add("acme", ids{1})
-	_ = c.Add("acme", ids{2})
+	_ = c.Add(ctx, "acme", ids{1}, nil)
+	_ = c.Add(ctx, "acme", ids{2}, nil)
 	live, err := c.At(ctx, "acme", time.Now())
 	fmt.Println(live, err)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -98,7 +99,7 @@ func TestRule5SameNanosecond(t *testing.T) {
 		c := s.collector(t, opts())
 		writers.Go(func() {
 			for i := range each {
-				if err := errors.Join(c.Add("a", ids{w*each + i}), c.Flush(context.Background())); err != nil {
+				if err := errors.Join(c.Add(context.Background(), "a", ids{w*each + i}, nil), c.Flush(context.Background())); err != nil {
 					t.Error(err)
 				}
 			}
@@ -225,7 +226,7 @@ func TestRule8CloseRightAfterAdd(t *testing.T) {
 	mustAdd(t, c, "a", 1, 2, 3)
 	r.end(t)
 	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1, 2, 3})
-	if err := c.Add("a", ids{4}); !errors.Is(err, bucket.ErrClosed) {
+	if err := c.Add(t.Context(), "a", ids{4}, nil); !errors.Is(err, bucket.ErrClosed) {
 		t.Errorf("add after close: %v", err)
 	}
 	if err := c.Run(t.Context()); !errors.Is(err, bucket.ErrClosed) {
@@ -246,7 +247,7 @@ func TestRule8CloseWhileAdding(t *testing.T) {
 		adders.Go(func() {
 			for i := 0; ; i++ {
 				v := a<<24 + i
-				if err := c.Add("a", ids{v}); err != nil {
+				if err := c.Add(t.Context(), "a", ids{v}, nil); err != nil {
 					if !errors.Is(err, bucket.ErrClosed) {
 						t.Error(err)
 					}
@@ -300,7 +301,7 @@ func TestRule4PendingIsBounded(t *testing.T) {
 	opts.MaxPending, opts.MaxTenantPending = 10, 10
 	c := s.collector(t, opts)
 	mustAdd(t, c, "a", upTo(10)...)
-	full, ok := errors.AsType[*bucket.FullError](c.Add("b", ids{11}))
+	full, ok := errors.AsType[*bucket.FullError](c.Add(t.Context(), "b", ids{11}, nil))
 	if !ok || full.Pending != 10 || full.Limit != 10 {
 		t.Fatalf("got %v", full)
 	}
@@ -316,14 +317,14 @@ func TestAddRefuses(t *testing.T) {
 	t.Parallel()
 	c := newStores(t).collector(t, nil)
 	for _, tenant := range []string{">", "*", "a b", "a\n", strings.Repeat("x", 65), "é"} {
-		if _, ok := errors.AsType[*index.TenantError](c.Add(tenant, ids{1})); !ok {
+		if _, ok := errors.AsType[*index.TenantError](c.Add(t.Context(), tenant, ids{1}, nil)); !ok {
 			t.Errorf("%q was taken", tenant)
 		}
 		if _, err := c.At(t.Context(), tenant, time.Now()); err == nil {
 			t.Errorf("%q was asked", tenant)
 		}
 	}
-	if got := c.Tenants(); len(got) > 0 {
+	if got := c.LiveTenants(); len(got) > 0 {
 		t.Errorf("tenants %q", got)
 	}
 }
@@ -339,11 +340,11 @@ func TestRule7IdleTenantsAreLetGo(t *testing.T) {
 			mustAdd(t, c, fmt.Sprint("t", i), i)
 		}
 		time.Sleep(10 * time.Second)
-		if n := len(c.Tenants()); n != 100 {
+		if n := len(c.LiveTenants()); n != 100 {
 			t.Errorf("%d tenants within the window, want 100", n)
 		}
 		time.Sleep(12 * time.Second)
-		if got := c.Tenants(); len(got) > 0 {
+		if got := c.LiveTenants(); len(got) > 0 {
 			t.Errorf("still holds %q", got)
 		}
 		mustAdd(t, c, "t1", 1000)
@@ -380,4 +381,8 @@ func TestAliveAfterARestart(t *testing.T) {
 	})
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain drops what collectors log by default.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	goleak.VerifyTestMain(m)
+}

@@ -3,6 +3,7 @@ package bucket
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrClosed is returned by a Collector that was closed.
@@ -27,35 +28,124 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("%d bytes%s wait to be stored and the limit is %d: try again later", e.Pending, of, e.Limit)
 }
 
-// UndeliveredError is returned by Flush and Close for values that could not
-// be made discoverable in time.
+// TenantLimitError is returned by Add for a value of a new tenant when the
+// collector holds as many tenants as it may. Tenants of whom nothing is left in
+// memory make room for others.
+type TenantLimitError struct {
+	Tenant string
+	Limit  int // CollectorOptions.MaxTenants
+}
+
+func (e *TenantLimitError) Error() string {
+	return fmt.Sprintf("tenant %q is new, and values of %d tenants are in memory, which is the limit: "+
+		"try again later, or raise MaxTenants", e.Tenant, e.Limit)
+}
+
+// InstantError is returned by Add for an AddOptions.At that no value can have.
+type InstantError struct {
+	At     time.Time
+	Reason string
+}
+
+func (e *InstantError) Error() string {
+	return fmt.Sprintf("instant %s: %s", e.At.Format(time.RFC3339Nano), e.Reason)
+}
+
+// EncodeError says that a value of a tick cannot be encoded. It is permanent:
+// the value is dropped, and CollectorOptions.Failed is told.
+type EncodeError struct {
+	Tenant string
+	Time   time.Time // the value's instant
+	Err    error     // of the codec; a *PanicError when it panicked
+}
+
+func (e *EncodeError) Error() string {
+	return fmt.Sprintf("encode the value of tenant %q, instant %s: %v", e.Tenant, e.Time.UTC().Format(time.RFC3339Nano), e.Err)
+}
+
+func (e *EncodeError) Unwrap() error { return e.Err }
+
+// TooLargeError says that a blob is larger than the store takes. A tick that was
+// merged of several values is then stored as several entries. The error is
+// permanent for a single value: Add returns it for a blob, and
+// CollectorOptions.Failed is told of a value.
+type TooLargeError struct {
+	Tenant string
+	Size   int64 // the blob's, in bytes
+	Limit  int64 // CollectorOptions.MaxBlob; 0 when the store refused the blob
+	Err    error // the store's, if it refused the blob
+}
+
+func (e *TooLargeError) Error() string {
+	s := fmt.Sprintf("a value of tenant %q is too large to be stored: its blob has %d bytes", e.Tenant, e.Size)
+	if e.Limit > 0 {
+		s += fmt.Sprintf(", and the limit is %d", e.Limit)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *TooLargeError) Unwrap() error { return e.Err }
+
+// TooLarge makes the error one that tooLarge knows.
+func (e *TooLargeError) TooLarge() bool { return true }
+
+// tooLarge reports whether an error says that a blob is too large for the
+// store. A driver or a codec says so by an error with a method TooLarge that
+// returns true.
+func tooLarge(err error) bool {
+	large, ok := errors.AsType[interface {
+		error
+		TooLarge() bool
+	}](err)
+	return ok && large.TooLarge()
+}
+
+// permanent reports whether another attempt to store a value must fail too.
+func permanent(err error) bool {
+	_, ok := errors.AsType[*EncodeError](err)
+	return ok || tooLarge(err)
+}
+
+// UndeliveredError is returned by Flush and Close for values that could not be
+// made discoverable in time.
 type UndeliveredError struct {
-	Values []Undelivered
+	Values []Undelivered // ascending by Time
+	Cause  error         // of the context that ended the flush
 }
 
 // Undelivered is a value that is not in the index, and why.
 type Undelivered struct {
 	Tenant string
-	Time   int64 // the instant, Unix nanoseconds
-	Err    error // of the last attempt; nil when there was none
+	Time   time.Time // the value's instant
+	Err    error     // of the last attempt; nil when there was none
 }
 
 func (e *UndeliveredError) Error() string {
 	first := e.Values[0]
-	s := fmt.Sprintf("%d values not delivered, the first of tenant %q, instant %d", len(e.Values), first.Tenant, first.Time)
+	s := fmt.Sprintf("%d values not delivered, the first of tenant %q, instant %s",
+		len(e.Values), first.Tenant, first.Time.UTC().Format(time.RFC3339Nano))
 	if first.Err != nil {
 		s += ": " + first.Err.Error()
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
 	}
 	return s
 }
 
-// Unwrap returns the errors of the last attempts.
+// Unwrap returns the errors of the last attempts and the context's.
 func (e *UndeliveredError) Unwrap() []error {
 	var errs []error
 	for _, v := range e.Values {
 		if v.Err != nil {
 			errs = append(errs, v.Err)
 		}
+	}
+	if e.Cause != nil {
+		errs = append(errs, e.Cause)
 	}
 	return errs
 }

@@ -4,115 +4,100 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	blobs "github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
 // maxMoves is how many taken instants one attempt passes before it waits.
 const maxMoves = 64
 
-// work tries the pending values as they become due, some at a time, until
-// enough says so or ctx ends, and waits for those it has begun. A value that
-// fails or hangs holds up none but those of tenants that were slow to fail.
-func (c *Collector[T]) work(ctx context.Context, enough func() bool) {
-	var g errgroup.Group
-	for l := range lanes {
-		g.Go(func() error { c.workLane(ctx, l, enough); return nil })
-	}
-	_ = g.Wait()
-}
-
-func (c *Collector[T]) workLane(ctx context.Context, from lane, enough func() bool) {
-	var g errgroup.Group
-	g.SetLimit(c.opts.Flushes)
-	defer func() { _ = g.Wait() }()
-	for ctx.Err() == nil && !enough() {
-		p, wait, changed := c.outbox.take(from, time.Now())
-		switch {
-		case p != nil:
-			g.Go(func() error { c.try(ctx, p); return nil })
-		case !enough(): // asked once more, since what made it so may have come before changed
-			pause(ctx, wait, changed)
-		}
-	}
-}
-
-// pause waits for wait, unless it is negative, for changed, or for ctx to end.
-func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
-	var due <-chan time.Time
-	if wait >= 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		due = timer.C
-	}
-	select {
-	case <-due:
-	case <-changed:
-	case <-ctx.Done():
-	}
-}
-
-// try makes one attempt to deliver a value that was taken from the outbox.
-func (c *Collector[T]) try(ctx context.Context, p *pending[T]) {
+// try makes one attempt to deliver a value, after so many that failed.
+func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
-	begun := time.Now()
-	err := c.traceFlush(ctx, p)
-	if err == nil {
-		c.finish(p)
-		return
+	err := c.traceFlush(ctx, p, failed+1)
+	switch {
+	case err == nil:
+		c.finish(p, failed)
+		return nil
+	case permanent(err):
+		c.giveUp(p, err)
+		return nil
 	}
 	p.note(err, ctx.Err() == nil)
 	if ctx.Err() == nil { // else it was not the store that ended the attempt
-		c.failed(p, err, time.Since(begun))
+		c.metrics.retries.Inc()
+		c.opts.Logger.Warn("flush failed, will be tried again", "attempt", failed+1, "err", err)
 	}
-	c.outbox.put(p)
+	return err
 }
 
-// failed counts an attempt that the store made fail, and says when to try
-// again. One that failed at once held up nobody, and its tenant is as good as
-// any.
-func (c *Collector[T]) failed(p *pending[T], err error, took time.Duration) {
-	c.metrics.retries.Inc()
-	c.opts.Logger.Warn("flush failed, will be tried again", "attempt", p.tries+1, "err", err)
-	p.due = time.Now().Add(c.backoff(p.tries))
-	p.tries++
-	p.owner.failing.Store(took >= c.opts.Deadline/4)
+// finish forgets a value that has become discoverable: a reader that no longer
+// finds it here finds it in the index.
+func (c *Collector[T]) finish(p *pending[T], failed int) {
+	if failed > 0 {
+		c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", failed+1)
+	}
+	if err := c.user.stored(p.owner.id, p.entry, len(p.blob)); err != nil {
+		c.opts.Logger.Error("the callback for stored values failed", "tenant", p.owner.id, "err", err)
+	}
+	p.owner.drop(p, true)
+	c.release(p)
 }
 
-// backoff returns how long to wait after the given number of earlier failures.
-func (c *Collector[T]) backoff(tries int) time.Duration {
-	wait := c.opts.MaxBackoff
-	if tries < 32 {
-		if d := c.opts.Backoff << tries; d > 0 {
-			wait = min(d, wait)
-		}
-	}
-	return wait/2 + rand.N(wait/2+1)
-}
-
-// finish forgets a value that has become discoverable: whoever does not find
-// it here any more finds it in the index.
-func (c *Collector[T]) finish(p *pending[T]) {
-	if p.tries > 0 {
-		c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", p.tries+1)
-	}
-	c.opts.Stored(p.owner.id, p.entry, len(p.blob))
-	p.owner.failing.Store(false)
-	if c.mayRest(p.owner) {
-		p.value.settle(p.blob)
-	}
-	p.owner.drop(p)
-	c.count(p.owner, -p.size)
+// release takes a value off the books.
+func (c *Collector[T]) release(p *pending[T]) {
+	c.budget.add(&p.owner.account, -p.size)
 	c.metrics.values.Dec()
 	close(p.done)
-	c.outbox.remove(p)
+}
+
+// giveUp ends the attempts at a value that can never be stored. A value that is
+// too large for one blob and was merged of several is stored in halves.
+func (c *Collector[T]) giveUp(p *pending[T], cause error) {
+	if tooLarge(cause) && len(p.parts) > 1 {
+		halves, err := c.split(p)
+		if err == nil {
+			c.opts.Logger.Info("the value of a tick is too large for one blob and is stored in parts",
+				"tenant", p.owner.id, "err", cause)
+			p.halves = halves
+			p.owner.replace(p, halves)
+			c.release(p)
+			return
+		}
+		cause = errors.Join(cause, err)
+	}
+	c.opts.Logger.Error("a value can never be stored and is dropped", "tenant", p.owner.id, "err", cause)
+	c.metrics.failed.Inc()
+	p.owner.drop(p, false)
+	c.release(p)
+	v, err := c.lazies.value(p.value)
+	if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
+		c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
+	}
+}
+
+// split returns two values whose merge is p's.
+func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
+	size, n := p.size-int64(len(p.blob)), len(p.parts)
+	for i, parts := range [][]*lazy[T]{p.parts[:n/2], p.parts[n/2:]} {
+		v := parts[0]
+		if len(parts) > 1 {
+			if v, err = c.lazies.join(parts); err != nil {
+				return nil, fmt.Errorf("merge a half of the value of tenant %q: %w", p.owner.id, err)
+			}
+		}
+		half := newPending(p.owner, v, size*int64(len(parts))/int64(n))
+		half.parts, half.fresh = parts, p.fresh
+		half.name(p.entry.Time + int64(i))
+		halves = append(halves, half)
+	}
+	for _, half := range halves {
+		c.budget.add(&p.owner.account, half.size)
+	}
+	return halves, nil
 }
 
 // deliver takes a value through the stages that it has not reached yet.
@@ -125,7 +110,7 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 		if err != nil || !taken {
 			return err
 		}
-		p.move()
+		p.owner.move(p)
 	}
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
 }
@@ -135,36 +120,20 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 	if p.stage >= encoded {
 		return nil
 	}
-	blob, more, err := c.blobOf(p.value)
+	bytes, more, err := c.lazies.blobOf(p.value)
 	if err != nil {
-		return fmt.Errorf("encode the value of tenant %q, instant %d: %w", p.owner.id, p.entry.Time, err)
+		return &EncodeError{Tenant: p.owner.id, Time: time.Unix(0, p.entry.Time), Err: err}
 	}
-	sum := blobs.SumOf(blob)
-	p.mu.Lock()
-	p.blob, p.stage = blob, encoded
-	p.entry.Size, p.entry.Sum = int64(len(blob)), sum
-	p.size += more
-	p.mu.Unlock()
-	c.count(p.owner, more)
+	if size := int64(len(bytes)); size > c.opts.MaxBlob {
+		return &TooLargeError{Tenant: p.owner.id, Size: size, Limit: c.opts.MaxBlob}
+	}
+	c.budget.add(&p.owner.account, more)
+	p.encode(bytes, more)
 	return nil
 }
 
-// blobOf returns the blob of a parcel, and how many bytes it takes that the
-// parcel did not take before.
-func (c *Collector[T]) blobOf(p *parcel[T]) (blob []byte, more int64, err error) {
-	if blob := p.blob(); blob != nil {
-		return blob, 0, nil
-	}
-	v, err := c.packing.value(p)
-	if err != nil {
-		return nil, 0, err
-	}
-	blob, err = c.blobs.Encode(v)
-	return blob, int64(len(blob)), err
-}
-
-// place stores and indexes a blob under the value's present instant, or
-// reports that another writer has taken it.
+// place stores and indexes a blob under the value's present instant, or reports
+// that another writer has taken it.
 func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	if c.opts.Committer != nil {
 		return c.commit(ctx, p)
@@ -175,8 +144,8 @@ func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, er
 	return c.index(ctx, p)
 }
 
-// commit stores and indexes in one step. That an instant is taken may mean
-// that an earlier attempt, which seemed to fail, has landed.
+// commit stores and indexes in one step. That an instant is taken may mean that
+// an earlier attempt, which seemed to fail, has landed.
 func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	again := p.unsure
 	p.unsure = true
@@ -195,10 +164,10 @@ func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, e
 	return false, err
 }
 
-// store puts the blob under its key. A key that is taken is given up even
-// when it may be this value's own, from an attempt that seemed to fail: the
-// blob left there is in no index and does no harm, while to share a key with
-// another writer would lose a value.
+// store puts the blob under its key. A key that is taken is given up even when
+// an attempt of this value that seemed to fail may have taken it: the blob left
+// there is in no index and does no harm, while sharing a key with another
+// writer would lose a value. A fresh key can only be this value's own.
 func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	if p.stage >= stored {
 		return false, nil
@@ -207,7 +176,10 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 		return c.blobs.Put(ctx, p.entry.Key, p.blob)
 	})
 	if errors.Is(err, index.ErrExists) {
-		return true, nil
+		if !p.fresh {
+			return true, nil
+		}
+		err = nil
 	}
 	if err == nil {
 		p.reach(stored)
@@ -229,9 +201,9 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 	return false, err
 }
 
-// takenByOther tells whether a taken instant is another writer's, or this
-// value's own from an attempt that seemed to fail. An entry with this value's
-// key is its own, since the key was stored or committed by it alone.
+// takenByOther tells whether a taken instant is another writer's, or this value's
+// own from an attempt that seemed to fail. An entry with this value's key is its
+// own, since it alone stored or committed that key.
 func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	var there []index.Entry
 	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
@@ -255,8 +227,11 @@ func (c *Collector[T]) attempt(ctx context.Context, step string, p *pending[T], 
 	begun := time.Now()
 	err := traceStep(ctx, step, f)
 	c.metrics.observe(step, err, time.Since(begun))
-	if err != nil && !errors.Is(err, index.ErrExists) {
-		return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)
+	switch {
+	case err == nil || errors.Is(err, index.ErrExists):
+		return err
+	case tooLarge(err):
+		return &TooLargeError{Tenant: p.owner.id, Size: int64(len(p.blob)), Err: err}
 	}
-	return err
+	return fmt.Errorf("%s the value of tenant %q, key %s: %w", step, p.owner.id, p.entry.Key, err)
 }

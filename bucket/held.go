@@ -43,51 +43,50 @@ type HeldValue[T any] struct {
 
 // Held returns what the collector holds of a tenant with from ≤ instant < to
 // that may not be in the index yet. Values are shared: nobody may change them.
-// It costs no merge, waits for no store, and decodes what waits as its blob.
+// It costs no merge, waits for no store, and decodes what is held as its blob.
 func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
 	start, end, err := c.span(tenant, from, to)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return Held[T]{}, err
 	}
-	t := c.lookup(tenant)
+	t := c.tenants.lookup(tenant)
 	if t == nil {
 		return Held[T]{Version: c.versionOf(0), Next: c.now()}, nil
 	}
-	h, parcels := c.heldOf(t, start, end)
-	values, err := c.packing.values(parcels)
+	held, err := t.holds(start, end)
 	if err != nil {
 		return Held[T]{}, err
 	}
-	for i := range h.Sealed {
-		h.Sealed[i].Value = values[i]
+	h := Held[T]{Version: c.versionOf(held.version), Next: held.next, IsOpen: len(held.open) > 0}
+	values, err := c.lazies.values(ctx, held.values())
+	if err != nil {
+		return Held[T]{}, err
+	}
+	for i, e := range held.entries {
+		h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: held.own[i], Value: values[i]})
 	}
 	if h.IsOpen {
-		h.Open = values[len(h.Sealed)]
+		h.Open = values[len(held.entries)]
 	}
 	return h, nil
 }
 
-// heldOf returns what is held without its values, and those in the order of
-// Sealed, then Open.
-func (c *Collector[T]) heldOf(t *tenant[T], from, to int64) (h Held[T], values []*parcel[T]) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	h = Held[T]{Version: c.versionOf(t.version), Next: t.next(c.now())}
-	for _, p := range t.held {
-		stage, e := p.state()
-		if e.Time >= from && e.Time < to {
-			h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: stage >= stored})
-			values = append(values, p.value)
-		}
+// holding is what a tenant holds in a range, at one moment.
+type holding[T any] struct {
+	version uint64
+	next    int64
+	sealed  []*pending[T]
+	entries []index.Entry // of the sealed values
+	own     []bool        // likewise: whether the entry's key is this value's for good
+	open    []*lazy[T]    // the open tick's value, or none
+}
+
+// values returns the sealed values, then the open tick's.
+func (h *holding[T]) values() (values []*lazy[T]) {
+	for _, p := range h.sealed {
+		values = append(values, p.value)
 	}
-	if h.Next < from || h.Next >= to {
-		return h, values
-	}
-	var open *parcel[T]
-	if open, h.IsOpen = t.window.Current(); h.IsOpen {
-		values = append(values, open)
-	}
-	return h, values
+	return append(values, h.open...)
 }
 
 // versionOf makes a version of this collector of a number.

@@ -38,7 +38,7 @@ func checkAnswers(t *testing.T, c *bucket.Collector[ids]) {
 	var workers sync.WaitGroup
 	workers.Go(func() {
 		for i := range 400 {
-			if err := c.Add("a", ids{i}); err != nil {
+			if err := c.Add(t.Context(), "a", ids{i}, nil); err != nil {
 				t.Error(err)
 				return
 			}

@@ -20,7 +20,7 @@ import (
 // that of all.
 func mustRefuse(t testing.TB, c *bucket.Collector[ids], tenant string, v ids, ofTenant bool) *bucket.FullError {
 	t.Helper()
-	full, ok := errors.AsType[*bucket.FullError](c.Add(tenant, v))
+	full, ok := errors.AsType[*bucket.FullError](c.Add(t.Context(), tenant, v, nil))
 	if !ok || full.OfTenant != ofTenant || full.Size != int64(len(v)) {
 		t.Fatalf("tenant %q: got %+v, want one with OfTenant %v", tenant, full, ofTenant)
 	}
@@ -64,14 +64,14 @@ func TestRule7OneTenantLeavesRoomForOthers(t *testing.T) {
 	mustAdd(t, c, "fourth", upTo(10)...)
 	mustRefuse(t, c, "fourth", ids{1}, false) // now all is full
 	mustRefuse(t, c, "new", ids{1}, false)
-	if got, want := c.Tenants(), []string{"fourth", "greedy", "modest", "third"}; !slices.Equal(got, want) {
+	if got, want := c.LiveTenants(), []string{"fourth", "greedy", "modest", "third"}; !slices.Equal(got, want) {
 		t.Errorf("tenants %q, want %q: what was refused makes none", got, want)
 	}
 	s.tier.Heal()
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, tenant := range c.Tenants() {
+	for _, tenant := range c.LiveTenants() {
 		wantPending(t, c, tenant, 0)
 	}
 	mustAdd(t, c, "greedy", upTo(30)...)
@@ -141,14 +141,12 @@ func TestRefusedMergesAreNotPending(t *testing.T) {
 	}
 	mustAdd(t, c, "a", 1)
 	before, _ := c.TenantPending("a")
-	if err := c.Add("a", ids{-1}); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), `tenant "a"`) {
+	if err := c.Add(t.Context(), "a", ids{-1}, nil); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), `tenant "a"`) {
 		t.Errorf("got %v", err)
 	}
-	func() {
-		defer func() { _ = recover() }()
-		_ = c.Add("a", ids{-2})
-		t.Error("the merge did not panic")
-	}()
+	if p, ok := errors.AsType[*bucket.PanicError](c.Add(t.Context(), "a", ids{-2}, nil)); !ok || p.Func != "merge" {
+		t.Errorf("a merge that panics: %v", p)
+	}
 	wantPending(t, c, "a", before)
 	if c.Pending() != before {
 		t.Errorf("%d bytes of all are pending, want %d", c.Pending(), before)
@@ -187,7 +185,7 @@ func TestPendingReturnsToNothing(t *testing.T) {
 		adders.Go(func() {
 			for i := range 200 {
 				tenant := (a + i) % len(taken)
-				if c.Add(fmt.Sprint("t", tenant), ids{a<<24 + i}) == nil {
+				if c.Add(t.Context(), fmt.Sprint("t", tenant), ids{a<<24 + i}, nil) == nil {
 					taken[tenant].Add(1)
 				}
 				if bytes, limit := c.TenantPending(fmt.Sprint("t", tenant)); bytes < 0 || limit != 150 {
@@ -229,7 +227,7 @@ func TestManyTenantsFillAtOnce(t *testing.T) {
 		for w := range 4 {
 			adding.Go(func() {
 				<-begin
-				_ = c.Add(fmt.Sprint("t", w), ids{w})
+				_ = c.Add(t.Context(), fmt.Sprint("t", w), ids{w}, nil)
 			})
 		}
 		close(begin)

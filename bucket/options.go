@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -14,16 +15,40 @@ import (
 
 // CollectorOptions tune a Collector; nil or a zero field means the default.
 type CollectorOptions[T any] struct {
-	// Window is how far back a question of At reaches. Default 15 s; at least
-	// one tick.
+	// Window is how far back a question of At reaches. Default five ticks; at
+	// least one tick.
 	Window time.Duration
-	// Tick is how often Run seals and flushes. Default 3 s, at least 1 ms.
+	// Tick is how often Run seals and flushes. Default 3 s, or the window if
+	// that is shorter; at least 1 ms.
 	Tick time.Duration
-	// Alone says that nobody but this collector, and those that ran before it
-	// on the same store, holds what the tenants sent lately. Until it has run
-	// for a window, it then answers live questions with what the store holds
-	// from before its start as well.
+	// Alone says that nobody but this collector, and collectors that ran
+	// before it on the same store, holds what the tenants sent lately. Until
+	// it has run for a window, it then answers live questions with what the
+	// store holds from before its start as well.
 	Alone bool
+
+	// Into merges src into dst and returns the result, usually dst. It
+	// replaces Merge for the open tick, so that a value that arrives costs no
+	// copy of the tick. dst belongs to the collector; src is shared, and Into
+	// must not change it or keep memory of it in dst. When Into returns an
+	// error dst must be as before. It needs Clone.
+	Into func(dst, src T) (T, error)
+	// Clone returns a copy that shares no memory that anybody writes. Set it
+	// for types whose encoding or reading writes to the value: values are then
+	// cloned before they are encoded. It must only read its argument.
+	Clone func(T) T
+	// Size is how many bytes of memory a value takes. It bounds what is
+	// pending and what is cached, and may be an estimate. Default the length
+	// of its blob, which costs an encoding for every value added.
+	Size func(T) int64
+	// Stored is called after each value that became discoverable, with the
+	// length of its blob in bytes, by many goroutines at a time.
+	Stored func(tenant string, e index.Entry, size int)
+	// Failed is called for each value that was taken and can never be stored,
+	// because it cannot be encoded or is too large for the store, with the
+	// error. The value is dropped then. Many goroutines call it at a time.
+	Failed func(tenant string, v T, err error)
+
 	// MaxPending bounds the bytes of values that are not in the index yet,
 	// all tenants together; past it Add refuses. Default 1 GiB.
 	MaxPending int64
@@ -34,20 +59,29 @@ type CollectorOptions[T any] struct {
 	// Default a quarter of MaxPending, and all of it for the empty id, which
 	// is a single tenant's.
 	MaxTenantPending int64
-	// MaxPendingOf returns a tenant's own MaxTenantPending, 0 for that of all.
-	// It is called in every Add, by many goroutines at a time.
+	// MaxPendingOf returns a tenant's own MaxTenantPending, 0 for the general
+	// one. It is called in every Add, by many goroutines at a time.
 	MaxPendingOf func(tenant string) int64
+	// MaxTenants bounds the tenants that have values in memory at a time.
+	// Past it Add refuses values of others, until some have been idle for a
+	// window. Default 100 000.
+	MaxTenants int
+	// MaxBlob is how many bytes a blob may have. A tick that would make a
+	// larger one is stored as several entries. Default 64 MiB. A store that
+	// takes less may say so by an error of Put with a method TooLarge() bool.
+	MaxBlob int64
 	// LiveCacheBytes bounds the values of live windows that were asked for
 	// lately, and are kept beside their blobs where Blobs is a Decoder.
 	// Default 64 MiB; negative: none are kept.
 	LiveCacheBytes int64
-	// Size is how many bytes of memory a value takes. It bounds what is
-	// pending and what is cached, and may be an estimate. Default the length
-	// of its blob, which costs an encoding for every value added.
-	Size func(T) int64
+
 	// Flushes is how many values are flushed at a time, and as many more of
-	// tenants whose last flush failed. Default 10.
+	// tenants whose last flush was slow to fail. Default 10.
 	Flushes int
+	// FlushesMax bounds the flushes at a time while values wait and the store
+	// takes them: there is one for every eight values that wait. Default 64,
+	// at least Flushes.
+	FlushesMax int
 	// Deadline bounds each attempt to store or index a value. Default 10 s.
 	Deadline time.Duration
 	// Backoff is the wait after a value's first failed attempt. It doubles
@@ -58,9 +92,6 @@ type CollectorOptions[T any] struct {
 	// in place of Blobs.Put and Index.Put. It must be of the same store as
 	// both of them.
 	Committer index.Committer
-	// Stored is called after each value that became discoverable, with the
-	// length of its blob in bytes, by many goroutines at a time.
-	Stored func(tenant string, e index.Entry, size int)
 
 	// Past tunes how stored values are read. Where its Size, Registerer,
 	// Namespace or Now are not set, those of the collector are used.
@@ -71,11 +102,12 @@ type CollectorOptions[T any] struct {
 	Registerer prometheus.Registerer
 	Namespace  string
 	// TracerProvider records the spans of flushes; default
-	// otel.GetTracerProvider. Those of questions are recorded where that is
-	// which the question's context holds.
+	// otel.GetTracerProvider. A question's spans are recorded where the span
+	// in its context is.
 	TracerProvider trace.TracerProvider
-	// Logger is told of failed attempts, and of successes after them. Default
-	// none.
+	// Logger is told of failed attempts and of successes after them, of values
+	// that can never be stored, and when values come and Run was not called.
+	// Default slog.Default.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
 	Now func() time.Time
@@ -89,17 +121,17 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 	}
 	o.setTimes()
 	orDefault(&o.MaxPending, 1<<30)
+	orDefault(&o.MaxTenants, 100_000)
+	orDefault(&o.MaxBlob, 64<<20)
 	orDefault(&o.LiveCacheBytes, 64<<20)
 	orDefault(&o.Flushes, 10)
+	orDefault(&o.FlushesMax, max(64, o.Flushes))
 	orDefault(&o.Namespace, "timeblob")
 	if o.Size == nil {
 		o.Size = blobSize(blobs)
 	}
-	if o.Stored == nil {
-		o.Stored = func(string, index.Entry, int) {}
-	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -112,12 +144,22 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 }
 
 func (o *CollectorOptions[T]) setTimes() {
-	orDefault(&o.Window, 15*time.Second)
-	orDefault(&o.Tick, 3*time.Second)
+	if o.Tick == 0 {
+		o.Tick = 3 * time.Second
+		if o.Window > 0 {
+			o.Tick = min(o.Tick, o.Window)
+		}
+	}
+	orDefault(&o.Window, 5*o.Tick)
 	orDefault(&o.Deadline, 10*time.Second)
 	orDefault(&o.Backoff, 100*time.Millisecond)
-	orDefault(&o.MaxBackoff, 10*time.Second)
+	orDefault(&o.MaxBackoff, max(10*time.Second, o.Backoff))
 }
+
+// tickLimit is how many bytes of memory a tick's value may take before the next
+// one begins. Half of MaxBlob, so that the blob fits unless encoding doubles a
+// value.
+func (o *CollectorOptions[T]) tickLimit() int64 { return o.MaxBlob / 2 }
 
 // sharePast gives the quantizer what it was not given of its own.
 func (o *CollectorOptions[T]) sharePast() {
@@ -139,9 +181,13 @@ func (o *CollectorOptions[T]) check() error {
 		return fmt.Errorf("a tick of %v: must be at least 1ms", o.Tick)
 	case o.Window < o.Tick:
 		return fmt.Errorf("a window of %v is shorter than a tick of %v", o.Window, o.Tick)
-	case o.MaxPending < 0 || o.MaxTenantPending < 0 || o.Flushes < 0:
-		return fmt.Errorf("limits MaxPending %d, MaxTenantPending %d and Flushes %d must not be negative",
-			o.MaxPending, o.MaxTenantPending, o.Flushes)
+	case o.Into != nil && o.Clone == nil:
+		return errors.New("Into needs Clone: readers of the open tick get a clone")
+	case o.MaxPending < 0 || o.MaxTenantPending < 0 || o.MaxTenants < 0 || o.MaxBlob < 0:
+		return fmt.Errorf("limits MaxPending %d, MaxTenantPending %d, MaxTenants %d and MaxBlob %d must not be negative",
+			o.MaxPending, o.MaxTenantPending, o.MaxTenants, o.MaxBlob)
+	case o.Flushes < 0 || o.FlushesMax < o.Flushes:
+		return fmt.Errorf("Flushes %d and FlushesMax %d must be positive and in order", o.Flushes, o.FlushesMax)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
 		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)

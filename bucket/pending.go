@@ -1,13 +1,13 @@
 package bucket
 
 import (
-	"container/heap"
 	"context"
+	"crypto/rand"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -21,25 +21,30 @@ const (
 	indexed              // it is discoverable
 )
 
-// pending is a sealed value until it is discoverable. One goroutine at a time
-// moves it on: the one that took it from the outbox and holds its turn.
+// pending is a sealed value until it is discoverable, or known never to be. One
+// goroutine at a time moves it on: the one that holds its turn.
 type pending[T any] struct {
 	owner *tenant[T]
-	value *parcel[T]
-	size  int64         // bytes of memory, as counted against the limit; changed by whoever has the turn, with mu held
-	done  chan struct{} // closed when it is indexed
-	turn  chan struct{} // full while it is being moved on
+	value *lazy[T]
+	parts []*lazy[T]    // values whose merge is value, if it can be split
+	fresh bool          // its keys are never given to another value
+	turn  chan struct{} // full while the value is being moved on
+	done  chan struct{} // closed when it needs no further attempt
 
-	due    time.Time // when to try next; of the outbox
-	tries  int       // attempts that failed in a row; of whoever has the turn
-	unsure bool      // a commit at the present instant may have landed; likewise
+	unsure bool          // an attempt under the present key may have landed; guarded by the turn
+	halves []*pending[T] // what it was split into; written before done is closed
 
-	mu    sync.Mutex // guards what follows, which readers look at
+	mu    sync.Mutex // guards what follows
 	stage stage
 	row   index.Row
 	entry index.Entry
 	blob  []byte
+	size  int64 // bytes of memory, as counted in the budget
 	err   error // of the last attempt
+}
+
+func newPending[T any](t *tenant[T], v *lazy[T], size int64) *pending[T] {
+	return &pending[T]{owner: t, value: v, size: size, done: make(chan struct{}), turn: make(chan struct{}, 1)}
 }
 
 // name gives the value the instant t, and the row and key that follow from it.
@@ -48,19 +53,21 @@ func (p *pending[T]) name(t int64) {
 	defer p.mu.Unlock()
 	p.row = index.RowAt(p.owner.id, t)
 	p.entry.Time, p.entry.Key = t, p.row.BlobKey(t)
+	if p.fresh {
+		p.entry.Key = p.row.FreshBlobKey(t, rand.Text())
+	}
 	p.stage = min(p.stage, encoded)
 	p.unsure = false
 }
 
-// move gives the value another instant, up to a microsecond later: random, so
-// that two writers do not meet again and again. Whoever asks what is held sees
-// the new instant together with a new version.
-func (p *pending[T]) move() {
-	t := p.owner
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.version = t.changes.Add(1)
-	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
+// encode notes the value's blob, which takes so many bytes more than what was
+// counted before.
+func (p *pending[T]) encode(bytes []byte, more int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.blob, p.stage = bytes, encoded
+	p.entry.Size, p.entry.Sum = int64(len(bytes)), blob.SumOf(bytes)
+	p.size += more
 }
 
 // reach notes that the value has come to a stage.
@@ -70,26 +77,27 @@ func (p *pending[T]) reach(s stage) {
 	p.stage = s
 }
 
-// own reports whether an entry that names this value's instant and key is its
-// own and not another writer's. The caller has the turn.
-func (p *pending[T]) own() bool { return p.stage >= stored || p.unsure }
+// own reports whether an entry that has this value's instant and key is its own
+// and not another writer's. The caller has the turn.
+func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.unsure }
 
-// state returns where the value has come to.
+// state returns how far the value has come, and its entry.
 func (p *pending[T]) state() (stage, index.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stage, p.entry
 }
 
-// weight returns the bytes of memory that the value takes.
+// weight returns the bytes of memory that the value counts.
 func (p *pending[T]) weight() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.size
 }
 
-// note keeps the error of an attempt. One that the store is to blame for is
-// not replaced by one that it is not; that somebody gave up is the least.
+// note keeps the error of an attempt. An error of the store is not replaced by
+// one that the caller's context made, and that somebody gave up is replaced by
+// any other.
 func (p *pending[T]) note(err error, blame bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +106,15 @@ func (p *pending[T]) note(err error, blame bool) {
 	}
 }
 
-func (p *pending[T]) delivered() bool {
+// undelivered says what is known of the value while it is not discoverable.
+func (p *pending[T]) undelivered() Undelivered {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Undelivered{Tenant: p.owner.id, Time: time.Unix(0, p.entry.Time), Err: p.err}
+}
+
+// finished reports whether the value needs no further attempt.
+func (p *pending[T]) finished() bool {
 	select {
 	case <-p.done:
 		return true
@@ -107,148 +123,28 @@ func (p *pending[T]) delivered() bool {
 	}
 }
 
-// lane is one of the two ways out of the outbox, each with its own limit. A
-// tenant whose last attempt was slow to fail sends one value at a time through
-// the doubtful one, so that those that hang, however many, soon leave the
-// other one free; its other values are parked until one gets through.
-type lane int
-
-const (
-	sound lane = iota
-	doubtful
-	lanes
-)
-
-// outbox holds the pending values and says which one to try next.
-type outbox[T any] struct {
-	mu      sync.Mutex
-	idle    [lanes]dueHeap[T]
-	all     map[*pending[T]]struct{} // those being tried too
-	changed chan struct{}            // closed, and made anew, when a value comes or goes or is due earlier
-}
-
-func newOutbox[T any]() *outbox[T] {
-	return &outbox[T]{all: make(map[*pending[T]]struct{}), changed: make(chan struct{})}
-}
-
-// put adds a value, or gives back one that was taken, due at its time.
-func (o *outbox[T]) put(p *pending[T]) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.all[p] = struct{}{}
-	o.route(p)
-	o.signal()
-}
-
-// route gives a value its place. The caller holds mu.
-func (o *outbox[T]) route(p *pending[T]) {
-	t := p.owner
-	switch {
-	case !t.failing.Load():
-		heap.Push(&o.idle[sound], p)
-		o.clear(p)
-	case t.probe == nil || t.probe == p:
-		t.probe = p
-		heap.Push(&o.idle[doubtful], p)
-	default:
-		t.parked = append(t.parked, p)
+// among reports whether the value is one of the entries. Where one of them has
+// its instant and key, the step of the flush that is under way decides whose
+// entry it is, and among waits for that step.
+func (p *pending[T]) among(ctx context.Context, entries []index.Entry) (bool, error) {
+	stage, e := p.state()
+	if !names(entries, e) {
+		return false, nil
+	}
+	if p.fresh || stage >= stored {
+		return true, nil
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+		return p.own() && names(entries, p.entry), nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 }
 
-// clear lets go the values that were parked behind p or behind none. The
-// caller holds mu.
-func (o *outbox[T]) clear(p *pending[T]) {
-	t := p.owner
-	if t.probe == p {
-		t.probe = nil
-	}
-	for _, parked := range t.parked {
-		heap.Push(&o.idle[sound], parked)
-	}
-	t.parked = nil
-}
-
-// take returns the value of a lane that has been due longest, which nobody
-// else gets until it is put back. When none is due it returns nil and how long
-// to wait for one, negative when none will be, and a channel that is closed
-// when that may have changed.
-func (o *outbox[T]) take(from lane, now time.Time) (p *pending[T], wait time.Duration, changed <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	idle := &o.idle[from]
-	for len(*idle) > 0 {
-		if wait := (*idle)[0].due.Sub(now); wait > 0 {
-			return nil, wait, o.changed
-		}
-		p := heap.Pop(idle).(*pending[T])
-		if from == doubtful || !p.owner.failing.Load() {
-			return p, 0, nil
-		}
-		o.route(p) // its tenant has failed since it was put
-		o.signal()
-	}
-	return nil, -1, o.changed
-}
-
-// remove forgets a value that was taken and delivered. Those that were parked
-// behind it are due at once: the store takes their tenant's values again.
-func (o *outbox[T]) remove(p *pending[T]) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.all, p)
-	for _, parked := range p.owner.parked {
-		parked.due = time.Time{}
-	}
-	o.clear(p)
-	if len(o.all) == 0 { // gives back the room that many took
-		o.all, o.idle = make(map[*pending[T]]struct{}), [lanes]dueHeap[T]{}
-	}
-	o.signal()
-}
-
-// hurry makes every value that waits for its next attempt due now.
-func (o *outbox[T]) hurry(now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for l := range o.idle {
-		for _, p := range o.idle[l] {
-			if p.due.After(now) {
-				p.due = now
-			}
-		}
-		heap.Init(&o.idle[l])
-	}
-	o.signal()
-}
-
-// values returns all pending values.
-func (o *outbox[T]) values() []*pending[T] {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	values := make([]*pending[T], 0, len(o.all))
-	for p := range o.all {
-		values = append(values, p)
-	}
-	return values
-}
-
-func (o *outbox[T]) signal() {
-	close(o.changed)
-	o.changed = make(chan struct{})
-}
-
-// dueHeap is a container/heap of values, the one due first on top.
-type dueHeap[T any] []*pending[T]
-
-func (h dueHeap[T]) Len() int           { return len(h) }
-func (h dueHeap[T]) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h dueHeap[T]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap[T]) Push(x any)        { *h = append(*h, x.(*pending[T])) }
-
-func (h *dueHeap[T]) Pop() any {
-	last := len(*h) - 1
-	p := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return p
+// names reports whether e is one of entries, which ascend by Time.
+func names(entries []index.Entry, e index.Entry) bool {
+	place, taken := index.Search(entries, e.Time)
+	return taken && entries[place].Same(e)
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -138,7 +139,7 @@ func (p *poll[T]) settle(ctx context.Context, read func() ([]index.Entry, error)
 		if agreed || err != nil {
 			return entries, err
 		}
-		pause(ctx, roundPause, nil)
+		outbox.Pause(ctx, roundPause, nil)
 	}
 	return nil, ErrUnsettled
 }

@@ -105,7 +105,7 @@ type poll struct {
 
 func (p *poll) add(t *testing.T, w int, c *bucket.Collector[ids]) {
 	for i := range eachAdds {
-		if err := c.Add("a", ids{w*eachAdds + i}); err != nil {
+		if err := c.Add(t.Context(), "a", ids{w*eachAdds + i}, nil); err != nil {
 			t.Error(err)
 			return
 		}
@@ -165,7 +165,7 @@ func TestQuerierSeesWhatChangesWhileItAsks(t *testing.T) {
 			return nil
 		},
 		"flushed, and more came": func(t *testing.T, c *bucket.Collector[ids], _ *stores) error {
-			return errors.Join(c.Flush(t.Context()), c.Add("b", ids{7}), c.Flush(t.Context()))
+			return errors.Join(c.Flush(t.Context()), c.Add(t.Context(), "b", ids{7}, nil), c.Flush(t.Context()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -354,7 +354,7 @@ func TestQuerierGivesUp(t *testing.T) {
 	c := s.collector(t, fast())
 	h := &hooked{Source: c}
 	h.after = func(int64) error {
-		return errors.Join(c.Flush(context.Background()), c.Add("a", ids{1}))
+		return errors.Join(c.Flush(context.Background()), c.Add(context.Background(), "a", ids{1}, nil))
 	}
 	mustAdd(t, c, "a", 1)
 	from, to := always()

@@ -56,9 +56,9 @@ func TestShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("stored", 2, 0, 0)
-	now = now.Add(15*time.Second + 2*time.Second) // the window, and less than a tick
+	now = now.Add(12 * time.Second) // the first is a window old
 	check("the first has left", 1, 0, 0)
-	now = now.Add(time.Second)
+	now = now.Add(3 * time.Second)
 	check("both have", 0, 0, 0)
 	if n := c.MaxPending(); n != 100 {
 		t.Errorf("at most %d pending, want 100", n)

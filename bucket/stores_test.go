@@ -131,7 +131,7 @@ func upTo(n int) (v ids) {
 func mustAdd(t testing.TB, c *bucket.Collector[ids], tenant string, values ...int) {
 	t.Helper()
 	for _, v := range values {
-		if err := c.Add(tenant, ids{v}); err != nil {
+		if err := c.Add(t.Context(), tenant, ids{v}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,7 +141,8 @@ func mustAdd(t testing.TB, c *bucket.Collector[ids], tenant string, values ...in
 // by which it is known.
 func mustAddBlob(t testing.TB, c *bucket.Collector[ids], tenant string, v int) {
 	t.Helper()
-	if err := c.AddBlob(tenant, ids{v}, fmt.Appendf(nil, "[ %d ]", v)); err != nil {
+	e := bucket.Encoded[ids]{Blob: fmt.Appendf(nil, "[ %d ]", v), Decode: func() (ids, error) { return ids{v}, nil }}
+	if err := c.AddBlob(t.Context(), tenant, e, nil); err != nil {
 		t.Fatal(err)
 	}
 }

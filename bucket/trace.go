@@ -38,13 +38,13 @@ func (q *Quantizer[T]) traceGet(ctx context.Context, refs []blob.Ref, segments i
 	return values, err
 }
 
-// traceFlush is deliver in a span.
-func (c *Collector[T]) traceFlush(ctx context.Context, p *pending[T]) error {
+// traceFlush is deliver in a span. attempt counts from 1.
+func (c *Collector[T]) traceFlush(ctx context.Context, p *pending[T], attempt int) error {
 	ctx, flushing := spans.Root(ctx, c.opts.TracerProvider, "flush")
 	err := c.deliver(ctx, p)
 	flushing.Text(tracing.Tenant, p.owner.id)
 	flushing.Text(spanKey, p.entry.Key)
-	flushing.Int(spanAttempt, p.tries+1)
+	flushing.Int(spanAttempt, attempt)
 	flushing.Int(tracing.Bytes, len(p.blob))
 	flushing.End(err)
 	return err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/bucket/internal/window"
 )
 
 // bag is a multiset of numbers: a value that is lost or merged twice shows.
@@ -74,7 +76,7 @@ type windowModel struct {
 	sealed      []bag
 	ends        []int64
 	current     bag
-	many        bool // more ticks than fewTicks, and not empty since
+	many        bool // more ticks than window.FewTicks, and not empty since
 }
 
 // price returns how many merges a question may cost.
@@ -101,12 +103,12 @@ func (m *windowModel) seal() (ended bag, price int) {
 	}
 	if ended != nil && m.length > 0 {
 		m.sealed, m.ends = append(m.sealed, ended), append(m.ends, m.now)
-		if wasMany || len(m.sealed) > fewTicks {
+		if wasMany || len(m.sealed) > window.FewTicks {
 			price += 3
 		}
 	}
-	if m.many = wasMany || len(m.sealed) > fewTicks; m.many && !wasMany {
-		price += fewTicks - 1
+	if m.many = wasMany || len(m.sealed) > window.FewTicks; m.many && !wasMany {
+		price += window.FewTicks - 1
 	}
 	return ended, price
 }
@@ -137,11 +139,11 @@ func TestWindowPrice(t *testing.T) {
 			for i := range 3*ticks + 7 {
 				checkPrice(t, &calls, 1, func() { _ = w.Add(1) })
 				question, seal := 2, 5
-				if sealed := min(i, ticks); sealed <= fewTicks {
+				if sealed := min(i, ticks); sealed <= window.FewTicks {
 					question, seal = sealed, 0
 				}
-				if i == fewTicks && ticks > fewTicks {
-					seal = fewTicks - 1 + 3 // goes over
+				if i == window.FewTicks && ticks > window.FewTicks {
+					seal = window.FewTicks - 1 + 3 // goes over
 				}
 				checkPrice(t, &calls, question, func() { checkCount(t, w, min(i, ticks)+1) })
 				checkPrice(t, &calls, 0, func() { checkCount(t, w, min(i, ticks)+1) })

@@ -75,6 +75,12 @@ func (r Row) BlobKey(t int64) string {
 	return string(strconv.AppendInt(key, t, 10))
 }
 
+// FreshBlobKey returns a key of the row's blob of instant t that no blob has ever
+// had, because nonce is random: BlobKey's, a hyphen, and the nonce. Readers take
+// keys as they are, so that Scope reads such blobs too. The nonce must be of
+// letters and digits, crypto/rand.Text's for example.
+func (r Row) FreshBlobKey(t int64, nonce string) string { return r.BlobKey(t) + "-" + nonce }
+
 // ParseRow returns the row of which key is the key and that holds the instant
 // t, in Unix nanoseconds. It needs t because tenants may hold hyphens: "a--5"
 // is the key of hour −5 of tenant "a", and of hour 5 of tenant "a-".
@@ -88,12 +94,22 @@ func ParseRow(key string, t int64) (Row, error) {
 	return row, nil
 }
 
+// nonceBytes are what the random end of a fresh key is made of.
+const nonceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
 // ParseBlobKey returns the instant in a blob's key, in Unix nanoseconds. The
 // row cannot be had back from its hash.
 func ParseBlobKey(key string) (t int64, err error) {
 	sum, instant, ok := strings.Cut(key, "/")
 	if !ok || len(sum) != 2*md5.Size || strings.Trim(sum, "0123456789abcdef") != "" {
 		return 0, fmt.Errorf("blob key %.80q: does not start with 32 hex digits and a slash", key)
+	}
+	if sign := strings.HasPrefix(instant, "-"); strings.Count(instant, "-") > 1 || !sign && strings.Contains(instant, "-") {
+		place := strings.LastIndexByte(instant, '-')
+		if nonce := instant[place+1:]; nonce == "" || strings.Trim(nonce, nonceBytes) != "" {
+			return 0, fmt.Errorf("blob key %.80q: does not end in letters and digits", key)
+		}
+		instant = instant[:place]
 	}
 	t, err = strconv.ParseInt(instant, 10, 64)
 	if err != nil || strconv.FormatInt(t, 10) != instant {

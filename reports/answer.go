@@ -32,7 +32,7 @@ func (c *Collector) ask(ctx context.Context, tenant string, q question) (Answer,
 }
 
 // Tenants returns the ids, sorted, of the tenants with reports in memory.
-func (c *Collector) Tenants() []string { return c.live.Tenants() }
+func (c *Collector) Tenants() []string { return c.live.LiveTenants() }
 
 // Report returns the merge of the window that ends at an instant; the empty
 // report when there is nothing. From the end of the last tick on, and for any

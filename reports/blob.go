@@ -3,7 +3,10 @@ package reports
 import (
 	"bytes"
 	"context"
+	"errors"
 
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
@@ -28,40 +31,56 @@ func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, lim
 		return err
 	}
 	codec := wire.Codec{MaxBytes: limit}
-	if c.live.Rests(tenant) && !c.hub.shortcuts.holds(tenant) {
-		if done, err := c.rest(ctx, tenant, codec, blob, from); done {
-			return err
+	var decoded *report.Report
+	var keep bool
+	decode := func() (*report.Report, error) {
+		_, decoding := spans.Child(ctx, "decode")
+		defer func() { decoding.End(err) }()
+		if decoded, keep, err = codec.DecodeToKeep(blob); err != nil {
+			return nil, &BodyError{err}
 		}
+		return nil, errTakeDecoded
 	}
-	_, decoding := spans.Child(ctx, "decode")
-	r, keep, err := codec.DecodeToKeep(blob)
-	decoding.End(err)
-	switch {
-	case err != nil:
-		return &BodyError{err}
-	case keep:
-		return c.take(tenant, r, fitted(blob), from)
+	if c.hub.shortcuts.holds(tenant) {
+		_, err = decode()
+	} else {
+		check := func() error { return c.checkBlob(ctx, codec, blob) }
+		err = c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: fitted(blob), Check: check, Decode: decode}, nil)
 	}
-	return c.take(tenant, r, nil, from)
+	if errors.Is(err, errTakeDecoded) && decoded == nil {
+		_, err = decode()
+	}
+	if !errors.Is(err, errTakeDecoded) {
+		if _, ok := errors.AsType[*BodyError](err); !ok {
+			c.metrics.countReceived(tenant, from.Size, false)
+		}
+		return err
+	}
+	if !keep {
+		blob = nil
+	}
+	return c.take(ctx, tenant, decoded, fitted(blob), from)
 }
 
-// rest takes a report as its blob; done is false when it must be decoded to be
-// taken.
-func (c *Collector) rest(ctx context.Context, tenant string, codec wire.Codec, blob []byte, from Origin) (done bool, err error) {
+// errTakeDecoded says that a report cannot be taken as its blob: it has to be
+// decoded, and taken by take.
+var errTakeDecoded = errors.New("the report has to be taken decoded")
+
+// checkBlob returns nil for a blob that may be stored as it is.
+func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte) error {
 	_, decoding := spans.Child(ctx, "decode")
 	facts, err := codec.Examine(blob)
 	decoding.End(err)
 	switch {
 	case err != nil:
-		return true, &BodyError{err}
+		return &BodyError{err}
 	case !facts.Keep || facts.Shortcut || facts.Over(c.maxNodes):
-		return false, nil
+		return errTakeDecoded
 	}
-	c.metrics.countReceived(tenant, from.Size, false)
 	if facts.Fault != nil {
-		return true, &InvalidError{facts.Fault}
+		return &InvalidError{facts.Fault}
 	}
-	return true, c.live.AddPacked(tenant, fitted(blob))
+	return nil
 }
 
 // fitted returns data in memory that is not much larger, since it stays there.

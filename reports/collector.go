@@ -113,7 +113,7 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 	if r == nil {
 		return &InvalidError{errors.New("it is nil")}
 	}
-	return c.take(tenant, r, nil, from)
+	return c.take(ctx, tenant, r, nil, from)
 }
 
 // begunAdd begins the span of a report that is taken.
@@ -136,7 +136,7 @@ func (c *Collector) mayAdd(ctx context.Context, tenant string) error {
 
 // take takes a report, and the blob that it was decoded from if that may be
 // stored.
-func (c *Collector) take(tenant string, r *report.Report, blob []byte, from Origin) error {
+func (c *Collector) take(ctx context.Context, tenant string, r *report.Report, blob []byte, from Origin) error {
 	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
 	r, dropped, err := admissible(r, c.maxNodes)
 	c.metrics.countDropped(tenant, dropped)
@@ -146,7 +146,7 @@ func (c *Collector) take(tenant string, r *report.Report, blob []byte, from Orig
 	if len(dropped) > 0 {
 		blob = nil // which still holds them
 	}
-	return c.admit(tenant, r, blob, from.Probe)
+	return c.admit(ctx, tenant, r, blob, from.Probe)
 }
 
 // admissible returns a report upgraded, without the topologies of more than so
@@ -163,12 +163,12 @@ func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, droppe
 
 // admit takes an upgraded report. What a regular one says is in the live
 // window before the shortcuts that it supersedes are gone.
-func (c *Collector) admit(tenant string, r *report.Report, blob []byte, probe string) error {
+func (c *Collector) admit(ctx context.Context, tenant string, r *report.Report, blob []byte, probe string) error {
 	if r.Shortcut {
 		c.hub.add(tenant, r, probe, c.now())
 		return nil
 	}
-	if err := c.keep(tenant, r, blob); err != nil {
+	if err := c.keep(ctx, tenant, r, blob); err != nil {
 		return err
 	}
 	c.hub.supersede(tenant, r, probe)
@@ -176,11 +176,11 @@ func (c *Collector) admit(tenant string, r *report.Report, blob []byte, probe st
 }
 
 // keep adds a report to the live window, with its blob if there is one.
-func (c *Collector) keep(tenant string, r *report.Report, blob []byte) error {
+func (c *Collector) keep(ctx context.Context, tenant string, r *report.Report, blob []byte) error {
 	if blob == nil {
-		return c.live.Add(tenant, r)
+		return c.live.Add(ctx, tenant, r, nil)
 	}
-	return c.live.AddBlob(tenant, r, blob)
+	return c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: blob, Decode: func() (*report.Report, error) { return r, nil }}, nil)
 }
 
 // WaitOn has a tenant's shortcuts signalled to a channel until UnWait; with

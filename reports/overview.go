@@ -47,7 +47,7 @@ func (c *Collector) overview(ctx context.Context, match func(tenant string) bool
 	o := overview{Pending: c.live.Pending(), MaxPending: c.live.MaxPending(), Closing: c.closed.Load()}
 	o.Full = o.Pending >= o.MaxPending
 	heard := c.metrics.lastHeard()
-	for _, tenant := range c.live.Tenants() {
+	for _, tenant := range c.live.LiveTenants() {
 		if _, ok := heard[tenant]; !ok {
 			heard[tenant] = time.Time{}
 		}

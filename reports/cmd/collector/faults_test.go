@@ -104,7 +104,7 @@ func besiege(t *testing.T, u *unreliable) *besieged {
 		b.clock.Store(int64(i))
 		b.want[fmt.Sprint(i)] = 1
 		for _, tenant := range b.tenants {
-			if err := b.Add(tenant, tally{fmt.Sprint(i): 1}); err != nil {
+			if err := b.Add(context.Background(), tenant, tally{fmt.Sprint(i): 1}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

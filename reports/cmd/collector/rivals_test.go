@@ -88,7 +88,7 @@ func TestRivals(t *testing.T) {
 		for i := first; i < first+batch; i++ {
 			clock.Store(begin.Add(time.Duration(i) * time.Millisecond).UnixNano())
 			for w, c := range rivals {
-				if err := c.Add("t", tally{fmt.Sprint(w, "-", i): 1}); err != nil {
+				if err := c.Add(context.Background(), "t", tally{fmt.Sprint(w, "-", i): 1}, nil); err != nil {
 					t.Fatal(err)
 				}
 				_ = c.Flush(sealOnly) // delivers nothing yet, so that both want the instant

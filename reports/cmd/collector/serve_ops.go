@@ -124,7 +124,7 @@ func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener
 	var lost *bucket.UndeliveredError
 	if errors.As(err, &lost) {
 		for _, v := range lost.Values {
-			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time, v.Err)
+			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time.UnixNano(), v.Err)
 		}
 		return fmt.Errorf("%s lost", human.Plural(len(lost.Values), "value"))
 	}

@@ -164,15 +164,15 @@ func TestRestIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newResting(t, func(o *bucket.CollectorOptions[ids]) { o.MaxPending, o.MaxTenantPending = 12, 12 })
 	large := []byte("[0,1,2,3,4]")
-	if err := r.AddBlob("a", upTo(5), large); err != nil {
+	if err := r.AddBlob(t.Context(), "a", bucket.Encoded[ids]{Blob: large}, nil); err != nil {
 		t.Fatal(err)
 	}
-	full, ok := errors.AsType[*bucket.FullError](r.Add("a", upTo(8)))
+	full, ok := errors.AsType[*bucket.FullError](r.Add(t.Context(), "a", upTo(8), nil))
 	if !ok || full.Size != 8 || r.Pending() != int64(len(large)) {
 		t.Errorf("%v, %d bytes pending", full, r.Pending())
 	}
 	r.asked(t, upTo(5))
-	if err := r.Add("a", ids{5}); err != nil || r.Pending() != 6 { // of each value, and no more of the blob
+	if err := r.Add(t.Context(), "a", ids{5}, nil); err != nil || r.Pending() != 6 { // of each value, and no more of the blob
 		t.Errorf("%v, %d bytes pending", err, r.Pending())
 	}
 	r.tick(t)
@@ -197,7 +197,7 @@ func TestBlobsThatDoNotDecode(t *testing.T) {
 		t.Errorf("range: %v", err)
 	}
 	pending := r.Pending()
-	if err := r.Add("a", ids{1}); !errors.Is(err, errBroken) || r.Pending() != pending {
+	if err := r.Add(t.Context(), "a", ids{1}, nil); !errors.Is(err, errBroken) || r.Pending() != pending {
 		t.Errorf("add: %v, %d bytes pending", err, r.Pending())
 	}
 	r.tick(t)
@@ -236,28 +236,28 @@ func TestNoDecoder(t *testing.T) {
 	if s.decodes.Load() != 0 || s.encodes.Load() != 0 || c.Pending() != 0 {
 		t.Errorf("%d decodings, %d encodings, %d bytes pending", s.decodes.Load(), s.encodes.Load(), c.Pending())
 	}
-	if err := c.AddPacked("a", []byte("[3]")); err == nil || c.Rests("a") || c.Rests("b") {
-		t.Errorf("packed: %v", err)
+	if err := c.AddBlob(t.Context(), "a", bucket.Encoded[ids]{Blob: []byte("[3]")}, nil); err == nil {
+		t.Error("a blob that nobody can decode was taken")
 	}
 	wantIDs(t, "stored", s.stored(t, "a"), nil, upTo(3))
 }
 
-// TestAddPacked holds: a value of which only the blob is given rests where it
-// can, and is opened where it cannot; Rests tells.
-func TestAddPacked(t *testing.T) {
+// TestAddBlobDecides holds: a blob that is the first of its tick is checked and
+// kept as it is, any other one is decoded and merged.
+func TestAddBlobDecides(t *testing.T) {
 	t.Parallel()
 	r := newResting(t, nil)
-	add := func(v int, rests bool) {
+	add := func(v int, kept bool) {
 		t.Helper()
-		if got := r.Rests("a"); got != rests {
-			t.Errorf("%d rests: %v", v, got)
-		}
-		before := r.decodes.Load()
-		if err := r.AddPacked("a", fmt.Appendf(nil, "[%d]", v)); err != nil {
+		checks, decodes := 0, 0
+		err := r.AddBlob(t.Context(), "a", bucket.Encoded[ids]{Blob: fmt.Appendf(nil, "[%d]", v),
+			Check:  func() error { checks++; return nil },
+			Decode: func() (ids, error) { decodes++; return ids{v}, nil }}, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if opened := r.decodes.Load() > before; opened == rests {
-			t.Errorf("%d is opened: %v", v, opened)
+		if (checks == 1) != kept || (decodes == 0) != kept {
+			t.Errorf("%d: %d checks, %d decodings; kept should be %v", v, checks, decodes, kept)
 		}
 	}
 	add(0, true)
@@ -270,8 +270,17 @@ func TestAddPacked(t *testing.T) {
 	add(4, true)
 	r.asked(t, upTo(5))
 	r.broken.Store(true)
-	if err := r.AddPacked("a", []byte("[5]")); !errors.Is(err, errBroken) {
+	if err := r.AddBlob(t.Context(), "a", bucket.Encoded[ids]{Blob: []byte("[5]")}, nil); !errors.Is(err, errBroken) {
 		t.Errorf("a second that does not decode: %v", err)
+	}
+	bad := func() error { return errBroken }
+	for _, tenant := range []string{"a", "new"} {
+		if err := r.AddBlob(t.Context(), tenant, bucket.Encoded[ids]{Blob: []byte("[5]"), Check: bad, Decode: func() (ids, error) { return nil, bad() }}, nil); !errors.Is(err, errBroken) {
+			t.Errorf("a blob that is refused, of tenant %s: %v", tenant, err)
+		}
+	}
+	if got := r.LiveTenants(); len(got) != 1 {
+		t.Errorf("a refused blob made a tenant: %q", got)
 	}
 	r.broken.Store(false)
 	r.tick(t)
@@ -300,7 +309,7 @@ func TestRestWhileAllHappens(t *testing.T) {
 				case 1:
 					mustAddBlob(t, c, "a", v)
 				case 2:
-					if err := c.AddPacked("a", fmt.Appendf(nil, "[%d]", v)); err != nil {
+					if err := c.AddBlob(t.Context(), "a", bucket.Encoded[ids]{Blob: fmt.Appendf(nil, "[%d]", v)}, nil); err != nil {
 						t.Error(err)
 					}
 				}

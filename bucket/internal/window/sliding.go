@@ -1,21 +1,20 @@
-package bucket
+package window
 
-// fewTicks is how many ticks are merged only when they are asked for: to merge
-// eight at once, once a tick at the most, costs less than to keep the merge
-// ready, which is five merges a tick whether it is asked for or not.
-const fewTicks = 8
+// FewTicks is how many ticks are kept apart. To merge eight at once, at most
+// once a tick, costs less than to keep the merge ready, which takes five merges
+// a tick whether somebody asks or not.
+const FewTicks = 8
 
-// sliding keeps a queue of ticks and their merge. While they are few, pushing a
-// tick or dropping the oldest costs nothing, and the merge of all of them, once
-// after each change, one merge of so many parts. When they become more, which
-// costs a merge for each, it goes over to a way in which both cost a constant
-// number of merges in the worst case, whatever the length and although a merge
-// has no inverse, and goes back when the queue is empty.
+// sliding is a queue of ticks with their merge. While the ticks are few, a push
+// and a pop cost nothing, and the caller merges the parts. When there are more,
+// the queue goes over to a method in which a push and a pop cost a constant
+// number of merges in the worst case, whatever the length and although a
+// merge has no inverse. The queue goes back when it is empty.
 //
-// That way is DABA Lite: Tangwongsan, Hirzel and Schneider, "In-order
+// The method is DABA Lite: Tangwongsan, Hirzel and Schneider, "In-order
 // sliding-window aggregation in worst-case constant time", The VLDB Journal
-// 30 (2021). The queue is cut by six positions, front ≤ left ≤ right ≤
-// accum ≤ back ≤ end, into parts that hold
+// 30 (2021). Six positions, front ≤ left ≤ right ≤ accum ≤ back ≤ end, cut the
+// queue into parts that hold
 //
 //	[front, left)   the merge of the tick up to back
 //	[left, right)   the merge of the tick up to right
@@ -23,8 +22,8 @@ const fewTicks = 8
 //	[accum, back)   the merge of the tick up to back
 //	[back, end)     the tick alone
 //
-// so that the tick at front always holds the merge up to back, and tail that
-// of the rest. Each push and pop moves left and accum one step on; when left
+// The tick at front thus holds the merge up to back, and tail holds the merge
+// of the rest. Each push and pop moves left and accum one step on. When left
 // has reached back, both halves are of equal length and the parts are cut
 // anew.
 type sliding[T any] struct {
@@ -33,32 +32,16 @@ type sliding[T any] struct {
 	ends                                 []int64   // likewise: when the ticks ended, ascending, Unix nanoseconds
 	front, left, right, accum, back, end int
 
-	few    bool    // each tick is alone in its cell, and front and end alone of the positions count
-	sum    cell[T] // while few: the merge of all, if it is known
+	few    bool    // each tick is alone in its cell; of the positions only front and end count
+	sum    cell[T] // while few: the merge of all ticks, when summed
 	summed bool
 
 	middle cell[T] // the merge of [right, back)
 	tail   cell[T] // the merge of [back, end)
 }
 
-// cell is the merge of some ticks, or why they cannot be merged. Empty, it is
-// the merge of none.
-type cell[T any] struct {
-	value T
-	full  bool
-	err   error
-}
-
-// parts returns the cell's value, or nothing when it is empty.
-func (c cell[T]) parts() []T {
-	if !c.full {
-		return nil
-	}
-	return []T{c.value}
-}
-
 func newSliding[T any](merge Merge[T]) *sliding[T] {
-	return &sliding[T]{merge: merge, few: true, cells: make([]cell[T], fewTicks), ends: make([]int64, fewTicks)}
+	return &sliding[T]{merge: merge, few: true, cells: make([]cell[T], FewTicks), ends: make([]int64, FewTicks)}
 }
 
 func (s *sliding[T]) len() int { return s.end - s.front }
@@ -74,7 +57,7 @@ func (s *sliding[T]) last() int64 { return s.ended(s.end - 1) }
 // push adds the newest tick, which ended at the instant end, and costs at most
 // three merges, and as many more as they were few when it makes them many.
 func (s *sliding[T]) push(c cell[T], end int64) {
-	if s.few && s.len() == fewTicks {
+	if s.few && s.len() == FewTicks {
 		s.goOver()
 	}
 	if s.len() == len(s.cells) {
@@ -124,29 +107,32 @@ func (s *sliding[T]) grow() {
 	s.cells, s.ends = cells, ends
 }
 
-// halves returns two parts whose merge is the merge of the queue.
-func (s *sliding[T]) halves() (front, tail cell[T]) {
-	if s.few {
-		return s.all(), cell[T]{}
+// parts returns values whose merge is the merge of the queue.
+func (s *sliding[T]) parts() (parts []T, err error) {
+	switch {
+	case s.few && s.summed:
+		return s.sum.appendTo(nil)
+	case !s.few:
+		if s.front != s.back {
+			if parts, err = s.at(s.front).appendTo(nil); err != nil {
+				return nil, err
+			}
+		}
+		return s.tail.appendTo(parts)
 	}
-	if s.front != s.back {
-		front = *s.at(s.front)
+	for p := s.front; p < s.end; p++ {
+		if parts, err = s.at(p).appendTo(parts); err != nil {
+			return nil, err
+		}
 	}
-	return front, s.tail
+	return parts, nil
 }
 
-// all returns the merge of few ticks.
-func (s *sliding[T]) all() cell[T] {
-	if s.summed {
-		return s.sum
+// keep notes the merge of all ticks while they are few.
+func (s *sliding[T]) keep(sum T) {
+	if s.few {
+		s.sum, s.summed = cell[T]{value: sum, full: s.len() > 0}, true
 	}
-	parts := make([]cell[T], 0, fewTicks)
-	for p := s.front; p < s.end; p++ {
-		parts = append(parts, *s.at(p))
-	}
-	s.sum = joinAll(s.merge, parts)
-	s.summed = s.sum.err == nil // which may pass
-	return s.sum
 }
 
 // step restores the invariant after one push or pop.
@@ -170,38 +156,4 @@ func (s *sliding[T]) step() {
 	if s.accum+1 != s.back {
 		*s.at(s.accum) = join(s.merge, *s.at(s.accum), *s.at(s.accum + 1))
 	}
-}
-
-// join merges two cells. A cell that cannot be merged spoils those that it is
-// part of until it leaves the queue.
-func join[T any](merge Merge[T], a, b cell[T]) cell[T] {
-	switch {
-	case a.err != nil || !b.full && b.err == nil:
-		return a
-	case b.err != nil || !a.full:
-		return b
-	}
-	v, err := merge([]T{a.value, b.value})
-	if err != nil {
-		return cell[T]{err: err}
-	}
-	return cell[T]{value: v, full: true}
-}
-
-// joinAll merges any number of cells at once.
-func joinAll[T any](merge Merge[T], cells []cell[T]) cell[T] {
-	parts := make([]T, 0, len(cells))
-	for _, c := range cells {
-		if c.err != nil {
-			return c
-		}
-		if c.full {
-			parts = append(parts, c.value)
-		}
-	}
-	v, err := mergeParts(merge, parts)
-	if err != nil {
-		return cell[T]{err: err}
-	}
-	return cell[T]{value: v, full: len(parts) > 0}
 }

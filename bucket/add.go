@@ -1,0 +1,218 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/guard"
+)
+
+// AddOptions say how a value is added; nil means now, without an id.
+type AddOptions struct {
+	// At is the value's instant, which must not be in the future. The value
+	// is stored as an entry of its own, under this instant or, if it is taken,
+	// under one up to a few microseconds later. The zero Time, the default,
+	// means now: the value is merged into the open tick.
+	At time.Time
+	// ID makes an Add repeatable: a value of the same tenant and ID, and for
+	// AddBlob with the same blob, is added once within a window. Add returns
+	// nil for the repetition. Of a tenant the last 65 536 ids are remembered,
+	// by this collector alone and until it ends. An empty ID is never a
+	// repetition.
+	ID string
+}
+
+// Encoded is a value that came as a blob.
+type Encoded[T any] struct {
+	// Blob is the encoded value. The collector may keep it: nobody may change
+	// it any more.
+	Blob []byte
+	// Check returns an error for a blob that the store must not hold as it
+	// is. The collector calls it, at most once, before it keeps the blob
+	// without decoding it. Nil means that the blob is good.
+	Check func() error
+	// Decode returns the blob's value. The collector calls it, at most once,
+	// when it must merge the value now. Nil means the blob store's Decode.
+	Decode func() (T, error)
+}
+
+// Add adds a value of a tenant. A value of now is merged into the tenant's open
+// tick, at the cost of one merge. From then on the value is in every answer
+// that covers it. The collector keeps v: nobody may change it any more.
+//
+// The error is an *index.TenantError, a *FullError when too much of this tenant
+// or of all is pending, a *TenantLimitError, an *InstantError, ErrClosed, the
+// context's, or an error of the merge, such as a *PanicError. The value is then
+// in no answer and is not stored.
+func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOptions) error {
+	size, err := c.user.weigh(v)
+	if err != nil {
+		return fmt.Errorf("weigh a value of tenant %q: %w", tenant, err)
+	}
+	return c.add(ctx, tenant, &input[T]{value: v, decoded: true, size: size}, opts)
+}
+
+// AddBlob adds a value together with its encoded form, which the store may keep
+// unchanged. The collector decides what it needs. When the value is the first
+// of its tick and more are not likely, it calls Check and keeps the blob alone,
+// which saves the decoding, the encoding and most of the memory. Otherwise it
+// calls Decode and merges the value. Both are called without any lock.
+//
+// The error is one of Add, a *TooLargeError, or the error of Check or Decode,
+// unchanged.
+func (c *Collector[T]) AddBlob(ctx context.Context, tenant string, e Encoded[T], opts *AddOptions) error {
+	if e.Blob == nil {
+		return errors.New("add a blob: it is nil")
+	}
+	if size := int64(len(e.Blob)); size > c.opts.MaxBlob {
+		return &TooLargeError{Tenant: tenant, Size: size, Limit: c.opts.MaxBlob}
+	}
+	return c.add(ctx, tenant, &input[T]{blob: e.Blob, check: e.Check, decode: e.Decode, checked: e.Check == nil}, opts)
+}
+
+// input is a value that is being added.
+type input[T any] struct {
+	value   T
+	decoded bool  // value is there
+	size    int64 // bytes of memory that value takes
+
+	blob    []byte // nil when the value came without one
+	checked bool   // the blob is known to be good
+	check   func() error
+	decode  func() (T, error)
+
+	past  bool // the value has an instant, at
+	at    int64
+	hasID bool
+	id    addID
+}
+
+// add takes a value in. What the tenant's state asks for, to check or to decode
+// a blob, is done without the tenant's mutex, and then the tenant is asked
+// again.
+func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opts *AddOptions) error {
+	if err := index.CheckTenant(tenant); err != nil {
+		return err
+	}
+	if err := c.apply(in, opts); err != nil {
+		return err
+	}
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
+	if err := c.admit(tenant, in); err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t, err := c.tenants.get(tenant)
+		if err != nil {
+			return c.refused(err)
+		}
+		need, first, err := t.add(in)
+		switch {
+		case err != nil:
+			return c.refused(err)
+		case need == needNothing:
+			c.remindOfRun()
+			return nil
+		case need == needCheck:
+			err = in.runCheck()
+		case need == needValue:
+			err = c.decodeInput(in)
+		case need == needTick:
+			err = c.lazies.decodeInPlace(first)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// apply takes over the options.
+func (c *Collector[T]) apply(in *input[T], opts *AddOptions) error {
+	if opts == nil {
+		return nil
+	}
+	if in.hasID = opts.ID != ""; in.hasID {
+		in.id = idOf(opts.ID, in.blob)
+	}
+	if opts.At.IsZero() {
+		return nil
+	}
+	if opts.At.After(c.opts.Now()) {
+		return &InstantError{opts.At, "is in the future"}
+	}
+	if opts.At.Before(firstInstant) || !opts.At.Before(lastInstant) {
+		return &InstantError{opts.At, "must lie between the years 1678 and 2262, as Unix nanoseconds do in 64 bits"}
+	}
+	in.past, in.at = true, opts.At.UnixNano()
+	return nil
+}
+
+// admit refuses what cannot be taken before a tenant is made for it.
+func (c *Collector[T]) admit(tenant string, in *input[T]) error {
+	size := max(in.size, int64(len(in.blob)), 1)
+	t := c.tenants.lookup(tenant)
+	if err := c.budget.check(t.accounts(), size, c.budget.limitOf(tenant)); err != nil {
+		return c.refused(err)
+	}
+	if t != nil {
+		return nil
+	}
+	if err := c.tenants.room(tenant); err != nil {
+		return c.refused(err)
+	}
+	if in.blob != nil && c.user.decoder != nil {
+		return in.runCheck() // a new tenant keeps the blob, so it has to be checked anyway
+	}
+	return nil
+}
+
+// refused counts an error that is a limit's.
+func (c *Collector[T]) refused(err error) error {
+	_, full := errors.AsType[*FullError](err)
+	_, many := errors.AsType[*TenantLimitError](err)
+	if full || many {
+		c.metrics.refused.Inc()
+	}
+	return err
+}
+
+// runCheck checks the blob, once.
+func (in *input[T]) runCheck() (err error) {
+	if in.checked {
+		return nil
+	}
+	defer guard.Recover("check", &err)
+	if err = in.check(); err == nil {
+		in.checked = true
+	}
+	return err
+}
+
+// decodeInput decodes the blob.
+func (c *Collector[T]) decodeInput(in *input[T]) (err error) {
+	if in.value, err = in.runDecode(c.user); err != nil {
+		return err
+	}
+	if in.size, err = c.user.weigh(in.value); err != nil {
+		return err
+	}
+	in.decoded = true
+	return nil
+}
+
+func (in *input[T]) runDecode(u *userFuncs[T]) (v T, err error) {
+	if in.decode == nil {
+		return u.decode(in.blob)
+	}
+	defer guard.Recover("decode", &err)
+	return in.decode()
+}

@@ -1,0 +1,263 @@
+// Package outbox holds values until they are delivered, and repeats attempts
+// that fail.
+//
+// Values come from senders. A sender whose last attempt was slow to fail is
+// slow: it sends one value at a time, through workers that only slow senders
+// use, and its other values wait until that one gets through. Senders whose
+// attempts hang, however many, thus soon leave the other workers free.
+package outbox
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Options say how values are tried. Every field must be set.
+type Options struct {
+	// Workers is how many values are tried at a time, and as many more of slow
+	// senders. While attempts succeed there is also a worker for every eight
+	// values that wait, up to MaxWorkers.
+	Workers, MaxWorkers int
+	// Backoff is the wait after a value's first failed attempt. It doubles
+	// with each further one up to MaxBackoff.
+	Backoff, MaxBackoff time.Duration
+	// Slow is how long an attempt takes to fail at least to make its sender
+	// slow.
+	Slow time.Duration
+}
+
+// backlogPerWorker is how many waiting values add a worker.
+const backlogPerWorker = 8
+
+// Outbox holds values of type V. It is safe for any number of goroutines.
+type Outbox[V any] struct {
+	opts Options
+
+	mu      sync.Mutex // guards what follows and the fields of senders and items
+	queues  [classes]queue[V]
+	all     map[*item[V]]struct{} // the items being tried as well
+	failing bool                  // the last attempt failed
+	changed chan struct{}         // closed, and made anew, when take may return something else
+}
+
+// class says which workers try a value.
+type class int
+
+const (
+	healthy class = iota
+	slow
+	classes
+)
+
+type queue[V any] struct {
+	waiting dueHeap[V]
+	running int // attempts under way
+}
+
+// Sender is where values come from. The zero value is ready. A Sender must not
+// be copied, and belongs to one Outbox.
+type Sender[V any] struct {
+	slow   bool
+	probe  *item[V]   // the one value that a slow sender sends
+	parked []*item[V] // the values that wait for the probe
+}
+
+// item is a value on its way.
+type item[V any] struct {
+	value  V
+	sender *Sender[V]
+	since  time.Time // when it was put
+	due    time.Time // when to try it next
+	tries  int       // attempts that failed in a row
+}
+
+// New returns an empty outbox.
+func New[V any](opts Options) *Outbox[V] {
+	return &Outbox[V]{opts: opts, all: make(map[*item[V]]struct{}), changed: make(chan struct{})}
+}
+
+// Put adds a value of a sender, to be tried at once. It does not wait for any
+// attempt.
+func (o *Outbox[V]) Put(s *Sender[V], v V) {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	it := &item[V]{value: v, sender: s, since: now, due: now}
+	o.all[it] = struct{}{}
+	o.route(it)
+	o.signal()
+}
+
+// Hurry makes every value that waits for its next attempt due now.
+func (o *Outbox[V]) Hurry() {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for c := range o.queues {
+		waiting := &o.queues[c].waiting
+		for _, it := range *waiting {
+			if it.due.After(now) {
+				it.due = now
+			}
+		}
+		heap.Init(waiting)
+	}
+	o.signal()
+}
+
+// Values returns all values that are not delivered, in no order.
+func (o *Outbox[V]) Values() []V {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	values := make([]V, 0, len(o.all))
+	for it := range o.all {
+		values = append(values, it.value)
+	}
+	return values
+}
+
+// Oldest returns how long the value that has waited longest has waited; 0 when
+// there is none.
+func (o *Outbox[V]) Oldest() (age time.Duration) {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for it := range o.all {
+		age = max(age, now.Sub(it.since))
+	}
+	return age
+}
+
+// route puts an item into the queue that it belongs to. The caller holds mu.
+func (o *Outbox[V]) route(it *item[V]) {
+	s := it.sender
+	switch {
+	case !s.slow:
+		heap.Push(&o.queues[healthy].waiting, it)
+		o.unpark(it)
+	case s.probe == nil || s.probe == it:
+		s.probe = it
+		heap.Push(&o.queues[slow].waiting, it)
+	default:
+		s.parked = append(s.parked, it)
+	}
+}
+
+// unpark queues the items that are parked behind it, or behind no probe. The
+// caller holds mu.
+func (o *Outbox[V]) unpark(it *item[V]) {
+	s := it.sender
+	if s.probe == it {
+		s.probe = nil
+	}
+	for _, parked := range s.parked {
+		heap.Push(&o.queues[healthy].waiting, parked)
+	}
+	s.parked = nil
+}
+
+// take returns the item of a class that has been due longest, which nobody else
+// gets until it is put back or removed. When there is none to be tried, or no
+// worker, it returns nil, how long to wait for one, negative for an unknown
+// time, and a channel that is closed when that may have changed.
+func (o *Outbox[V]) take(from class, now time.Time) (it *item[V], wait time.Duration, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := &o.queues[from]
+	for len(q.waiting) > 0 && q.running < o.workers(from) {
+		if wait := q.waiting[0].due.Sub(now); wait > 0 {
+			return nil, wait, o.changed
+		}
+		it := heap.Pop(&q.waiting).(*item[V])
+		if from == slow || !it.sender.slow {
+			q.running++
+			return it, 0, nil
+		}
+		o.route(it) // its sender has become slow since it was put
+		o.signal()
+	}
+	return nil, -1, o.changed
+}
+
+// workers returns how many items of a class may be tried at a time. The caller
+// holds mu.
+func (o *Outbox[V]) workers(from class) int {
+	if from == slow || o.failing {
+		return o.opts.Workers
+	}
+	return max(o.opts.Workers, min(o.opts.MaxWorkers, len(o.queues[from].waiting)/backlogPerWorker))
+}
+
+// delivered forgets an item that was taken and delivered. Items that were
+// parked behind it are due at once: their sender's values get through again.
+func (o *Outbox[V]) delivered(from class, it *item[V]) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queues[from].running--
+	o.failing = false
+	it.sender.slow = false
+	delete(o.all, it)
+	for _, parked := range it.sender.parked {
+		parked.due = time.Time{}
+	}
+	o.unpark(it)
+	if len(o.all) == 0 { // gives back the memory that many items took
+		o.all = make(map[*item[V]]struct{})
+		for c := range o.queues {
+			o.queues[c].waiting = nil
+		}
+	}
+	o.signal()
+}
+
+// putBack returns an item that was taken and not delivered. A failure of the
+// attempt, as opposed to its interruption, makes the item wait.
+func (o *Outbox[V]) putBack(from class, it *item[V], failed bool, took time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queues[from].running--
+	if failed {
+		it.due = time.Now().Add(o.backoff(it.tries))
+		it.tries++
+		it.sender.slow = took >= o.opts.Slow
+		o.failing = true
+	}
+	o.route(it)
+	o.signal()
+}
+
+// backoff returns how long to wait after the given number of earlier failures:
+// at least half of the full wait, the rest at random.
+func (o *Outbox[V]) backoff(tries int) time.Duration {
+	wait := o.opts.MaxBackoff
+	if tries < 32 {
+		if d := o.opts.Backoff << tries; d > 0 {
+			wait = min(d, wait)
+		}
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// signal wakes everyone who waits for a change. The caller holds mu.
+func (o *Outbox[V]) signal() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// dueHeap is a container/heap of items, the one due first on top.
+type dueHeap[V any] []*item[V]
+
+func (h dueHeap[V]) Len() int           { return len(h) }
+func (h dueHeap[V]) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap[V]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap[V]) Push(x any)        { *h = append(*h, x.(*item[V])) }
+
+func (h *dueHeap[V]) Pop() any {
+	last := len(*h) - 1
+	it := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return it
+}

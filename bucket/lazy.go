@@ -1,0 +1,155 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/timeblob/timeblob/internal/lru"
+)
+
+// Decoder is a blob store that can decode what it encodes. A collector on such
+// a store keeps values as their blobs, which take a fraction of the memory,
+// until somebody asks for them.
+type Decoder[T any] interface {
+	// Decode returns the value of a blob, which it does not keep. The value
+	// is shared: nobody may change it.
+	Decode(blob []byte) (T, error)
+}
+
+// lazy is a value in memory: as itself, as its blob, or as both. Its form may
+// change at any time; the value never does.
+type lazy[T any] struct{ form atomic.Pointer[form[T]] }
+
+// form is a lazy value at a moment.
+type form[T any] struct {
+	value   T
+	decoded bool   // value is there
+	blob    []byte // nil when there is none
+}
+
+// encodedOnly returns the lazy value of a blob.
+func encodedOnly[T any](blob []byte) *lazy[T] {
+	l := &lazy[T]{}
+	l.form.Store(&form[T]{blob: blob})
+	return l
+}
+
+// decodedWith returns the lazy form of a value, with its blob unless that is nil.
+func decodedWith[T any](v T, blob []byte) *lazy[T] {
+	l := &lazy[T]{}
+	l.form.Store(&form[T]{value: v, decoded: true, blob: blob})
+	return l
+}
+
+func (l *lazy[T]) blob() []byte { return l.form.Load().blob }
+
+func (l *lazy[T]) isDecoded() bool { return l.form.Load().decoded }
+
+// keepEncoded keeps the blob alone.
+func (l *lazy[T]) keepEncoded(blob []byte) { l.form.Store(&form[T]{blob: blob}) }
+
+// lazies turn lazy values into values and back.
+type lazies[T any] struct {
+	user *userFuncs[T]
+
+	// recent holds the values of blobs that were asked for lately, because a
+	// tenant that is asked about is mostly asked about again. It may be nil.
+	recent *lru.Cache[*lazy[T], T]
+}
+
+func newLazies[T any](user *userFuncs[T], opts *CollectorOptions[T]) (ls lazies[T], err error) {
+	ls = lazies[T]{user: user}
+	if user.decoder != nil && opts.LiveCacheBytes > 0 {
+		ls.recent, err = lru.New[*lazy[T], T](opts.LiveCacheBytes, &lru.Options{TTL: opts.Window, Now: opts.Now})
+	}
+	return ls, err
+}
+
+// value returns the value that l holds.
+func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
+	f := l.form.Load()
+	if f.decoded {
+		return f.value, nil
+	}
+	if v, ok := ls.recent.Get(l); ok {
+		return v, nil
+	}
+	v, err := ls.decode(f.blob)
+	if err != nil {
+		return v, err
+	}
+	if size, err := ls.user.weigh(v); err == nil {
+		ls.recent.Add(l, v, size+int64(len(f.blob)))
+	}
+	return v, nil
+}
+
+func (ls *lazies[T]) decode(blob []byte) (T, error) {
+	v, err := ls.user.decode(blob)
+	if err != nil {
+		return v, fmt.Errorf("decode a value that is held as its blob of %d bytes: %w", len(blob), err)
+	}
+	return v, nil
+}
+
+// decodeInPlace gives l its value beside its blob.
+func (ls *lazies[T]) decodeInPlace(l *lazy[T]) error {
+	f := l.form.Load()
+	if f.decoded {
+		return nil
+	}
+	v, err := ls.decode(f.blob)
+	if err == nil {
+		l.form.Store(&form[T]{value: v, decoded: true, blob: f.blob})
+	}
+	return err
+}
+
+// blobOf returns the blob of a value, and how many bytes it takes that the
+// lazy value did not take before. It does not change l.
+func (ls *lazies[T]) blobOf(l *lazy[T]) (blob []byte, more int64, err error) {
+	if blob := l.blob(); blob != nil {
+		return blob, 0, nil
+	}
+	v, err := ls.value(l)
+	if err != nil {
+		return nil, 0, err
+	}
+	blob, err = ls.user.encode(v)
+	return blob, int64(len(blob)), err
+}
+
+// values returns the values of lazy ones. The context ends the decoding.
+func (ls *lazies[T]) values(ctx context.Context, held []*lazy[T]) ([]T, error) {
+	values, errs := make([]T, len(held)), make([]error, len(held))
+	inParallel(len(held), func(i int) {
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			values[i], errs[i] = ls.value(held[i])
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// join is the merge of lazy values.
+func (ls *lazies[T]) join(parts []*lazy[T]) (*lazy[T], error) {
+	v, err := ls.merge(context.Background(), parts)
+	if err != nil {
+		return nil, err
+	}
+	return decodedWith(v, nil), nil
+}
+
+// merge returns the merge of any number of lazy values.
+func (ls *lazies[T]) merge(ctx context.Context, parts []*lazy[T]) (v T, err error) {
+	values, err := ls.values(ctx, parts)
+	if err != nil {
+		return v, err
+	}
+	return mergeParts(ls.user.merge, values)
+}

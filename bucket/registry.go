@@ -1,0 +1,103 @@
+package bucket
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// registry holds the tenants that a collector has in memory.
+type registry[T any] struct {
+	limit     int
+	newTenant func(id string) *tenant[T]
+	gauge     prometheus.Gauge
+
+	mu   sync.RWMutex // guards what follows
+	byID map[string]*tenant[T]
+	most int // tenants at a time since the map was made
+}
+
+// lookup returns the tenant of an id, nil when there is none in memory.
+func (r *registry[T]) lookup(id string) *tenant[T] {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[id]
+}
+
+// get returns the tenant of an id, a new one if need be, or a
+// *TenantLimitError.
+func (r *registry[T]) get(id string) (*tenant[T], error) {
+	if t := r.lookup(id); t != nil {
+		return t, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.byID[id]; t != nil {
+		return t, nil
+	}
+	if len(r.byID) >= r.limit {
+		return nil, &TenantLimitError{Tenant: id, Limit: r.limit}
+	}
+	t := r.newTenant(id)
+	if r.byID == nil {
+		r.byID = make(map[string]*tenant[T])
+	}
+	r.byID[id] = t
+	r.most = max(r.most, len(r.byID))
+	r.gauge.Inc()
+	return t, nil
+}
+
+// room returns a *TenantLimitError when get would return one.
+func (r *registry[T]) room(id string) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.byID) >= r.limit && r.byID[id] == nil {
+		return &TenantLimitError{Tenant: id, Limit: r.limit}
+	}
+	return nil
+}
+
+func (r *registry[T]) forget(t *tenant[T]) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[t.id] == t {
+		delete(r.byID, t.id)
+		r.gauge.Dec()
+	}
+}
+
+// all returns the tenants in memory, in no order.
+func (r *registry[T]) all() []*tenant[T] {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.byID))
+}
+
+// ids returns the ids of the tenants in memory, sorted.
+func (r *registry[T]) ids() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Sorted(maps.Keys(r.byID))
+}
+
+// count returns how many tenants are in memory.
+func (r *registry[T]) count() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byID)
+}
+
+// shrink gives back the memory of tenants that are gone: a map keeps what it
+// once needed.
+func (r *registry[T]) shrink() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if left := len(r.byID); left < r.most/4 {
+		roomy := r.byID
+		r.byID, r.most = make(map[string]*tenant[T], left), left
+		maps.Copy(r.byID, roomy)
+	}
+}

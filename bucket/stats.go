@@ -1,0 +1,90 @@
+package bucket
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+)
+
+// Stats are figures of a Collector at one moment.
+type Stats struct {
+	Tenants      int           // with values in memory
+	Values       int           // sealed and not known to be discoverable
+	Bytes        int64         // of memory: of those values and of the open ticks
+	MaxBytes     int64         // how many may be pending before Add refuses
+	OldestSealed time.Duration // how long the oldest of Values has waited
+}
+
+// Stats returns figures of the collector.
+func (c *Collector[T]) Stats() Stats {
+	return Stats{Tenants: c.tenants.count(), Values: len(c.outbox.Values()), Bytes: c.Pending(),
+		MaxBytes: c.opts.MaxPending, OldestSealed: c.outbox.Oldest()}
+}
+
+// Share is one tenant's part of what a Collector has in memory.
+type Share struct {
+	Ticks  int   // of the live window, the open one included, in which values came
+	Values int   // sealed and not known to be discoverable
+	Bytes  int64 // of memory: of those values and of the open tick
+}
+
+// Share returns a tenant's part of what the collector has in memory, which is
+// nothing for a tenant that it does not know. It merges nothing, but waits
+// while another goroutine merges a value of the tenant.
+func (c *Collector[T]) Share(tenant string) Share {
+	t := c.tenants.lookup(tenant)
+	if t == nil {
+		return Share{}
+	}
+	return t.share()
+}
+
+// Waiting returns the entries, ascending, that a tenant's sealed values will
+// have once they are discoverable, unless one finds its instant taken. An entry
+// that has just become discoverable may still be among them.
+func (c *Collector[T]) Waiting(tenant string) []index.Entry {
+	t := c.tenants.lookup(tenant)
+	if t == nil {
+		return nil
+	}
+	entries := t.waiting()
+	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Time, b.Time) })
+	return entries
+}
+
+// LiveTenants returns the ids, sorted, of the tenants that the collector holds
+// values of in memory: those that sent values within the window, and those
+// whose values are not yet discoverable.
+func (c *Collector[T]) LiveTenants() []string { return c.tenants.ids() }
+
+// Window returns how far back a question of At reaches.
+func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
+
+// Ticked reports whether a tick has ended: Run, or Flush, has sealed what came
+// before. Until then nothing shows that Run runs.
+func (c *Collector[T]) Ticked() bool { return c.ticked.Load() }
+
+// Pending returns the bytes of memory of the values that are not known to be
+// discoverable yet.
+func (c *Collector[T]) Pending() int64 { return c.budget.bytes.Load() }
+
+// MaxPending returns the limit of Pending, past which Add refuses.
+func (c *Collector[T]) MaxPending() int64 { return c.opts.MaxPending }
+
+// TenantPending returns the tenant's part of Pending, and its limit.
+func (c *Collector[T]) TenantPending(tenant string) (bytes, limit int64) {
+	return c.tenants.lookup(tenant).accounts().pending(), c.opts.tenantLimit(tenant)
+}
+
+// Full returns the error with which Add would refuse any value of the tenant, a
+// *FullError or a *TenantLimitError; nil when it might take one. It costs next
+// to nothing.
+func (c *Collector[T]) Full(tenant string) error {
+	t := c.tenants.lookup(tenant)
+	if err := c.budget.check(t.accounts(), 1, c.opts.tenantLimit(tenant)); err != nil || t != nil {
+		return err
+	}
+	return c.tenants.room(tenant)
+}
