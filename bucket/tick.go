@@ -20,7 +20,7 @@ type openTick[T any] struct {
 	size   int64      // bytes counted as pending
 
 	weight  int64 // at least the bytes of memory that value takes
-	weighAt int64 // the weight at which to weigh value anew
+	weighAt int64 // the weight at which to weigh value again
 }
 
 // start makes v, of a size, the first value of the tick.

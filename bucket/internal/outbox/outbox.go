@@ -39,7 +39,7 @@ type Outbox[V any] struct {
 	queues  [classes]queue[V]
 	all     map[*item[V]]struct{} // the items being tried as well
 	failing bool                  // the last attempt failed
-	changed chan struct{}         // closed, and made anew, when take may return something else
+	changed chan struct{}         // closed and replaced when take may return something else
 }
 
 // class says which workers try a value.

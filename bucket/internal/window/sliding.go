@@ -25,7 +25,7 @@ const FewTicks = 8
 // The tick at front thus holds the merge up to back, and tail holds the merge
 // of the rest. Each push and pop moves left and accum one step on. When left
 // has reached back, both halves are of equal length and the parts are cut
-// anew.
+// again.
 type sliding[T any] struct {
 	merge                                Merge[T]
 	cells                                []cell[T] // a ring: position p is at p modulo the length
