@@ -43,6 +43,7 @@ var house = []room{
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
 	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},
 	{"s3blob", retrying, nil},
+	{"journal", []string{"internal/metric"}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"memcache", watching, nil},
 	{"natsbus", watching, nil},
 	{"local", append([]string{"index", "blob"}, watching...), nil},

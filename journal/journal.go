@@ -1,0 +1,237 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+)
+
+const lockName = "LOCK"
+
+// Journal keeps records in a directory until they are done. It is safe for any
+// number of goroutines.
+type Journal struct {
+	dir      string
+	opts     Options
+	metrics  *metrics
+	ledger   *ledger
+	queue    *queue
+	writer   *writer
+	keeper   *keeper
+	state    *state
+	damage   *damages
+	lock     io.Closer
+	closing  sync.Once
+	closeErr error
+}
+
+// Open opens the journal in a directory, which it creates, and reads all of
+// it. It needs no room on the disk when the directory is a journal already.
+// What could not be read is told by Damage and is no error. The error is a
+// *LockedError when another process has the journal open, and a *VersionError
+// when a newer program wrote it.
+func Open(dir string, opts *Options) (*Journal, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{dir: dir, opts: o, queue: newQueue()}
+	if j.metrics, err = newMetrics(o.Registerer, o.Namespace); err != nil {
+		return nil, fmt.Errorf("journal: metrics: %w", err)
+	}
+	j.damage = &damages{metrics: j.metrics}
+	j.ledger = newLedger(j.metrics)
+	if err := j.open(); err != nil {
+		if j.lock != nil {
+			err = errors.Join(err, j.lock.Close())
+		}
+		return nil, fmt.Errorf("journal: open %s: %w", dir, err)
+	}
+	j.metrics.limit.Add(float64(j.limit()))
+	return j, nil
+}
+
+func (j *Journal) open() (err error) {
+	if !j.opts.ReadOnly {
+		if err := j.opts.files.MkdirAll(j.dir); err != nil {
+			return err
+		}
+	}
+	if j.lock, err = j.opts.files.Lock(filepath.Join(j.dir, lockName), j.opts.ReadOnly); err != nil {
+		return err
+	}
+	r := &recovery{dir: j.dir, opts: &j.opts, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
+	if err := r.run(); err != nil {
+		closeAll(j.ledger.close())
+		return err
+	}
+	if j.opts.ReadOnly {
+		return nil
+	}
+	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
+	j.writer = newWriter(j, r.seq, r.state.newest)
+	j.keeper = newKeeper(j)
+	go j.writer.run()
+	go j.keeper.run()
+	return nil
+}
+
+// limit returns the bytes from which on records are refused.
+func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
+
+// Append writes a record and returns its number when the record will survive
+// what Options.Sync promises. The kind is the caller's, from 1 to 255. meta
+// takes up to 16 MiB and a blob up to 1 GiB. Both may be empty, and both must
+// never be changed afterwards.
+//
+// The error is a *FullError when the journal has no room, ErrClosed,
+// ErrReadOnly, or what the disk said. The record is then not in the journal.
+// After a fault of the disk Append fails at once for a second, and then tries
+// the disk again. When ctx ends first, the record may be found by Replay after
+// a restart, and only then.
+func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error) {
+	switch {
+	case j.opts.ReadOnly:
+		return 0, ErrReadOnly
+	case kind == kindEnd:
+		return 0, errors.New("journal: append: kind 0 is the journal's own")
+	case len(meta) > maxMeta || len(blob) > maxBlob:
+		return 0, fmt.Errorf("journal: append: %d and %d bytes are more than %d of meta or %d of blob", len(meta), len(blob), maxMeta, maxBlob)
+	case ctx.Err() != nil:
+		return 0, fmt.Errorf("journal: append: %w", context.Cause(ctx))
+	}
+	e := newEntry(kind, 0, meta, blob)
+	if err := j.ledger.reserve(e.size, j.limit()); err != nil {
+		j.metrics.refused.Inc()
+		j.keeper.kick()
+		return 0, err
+	}
+	e.reserved = true
+	if err := j.queue.add(e); err != nil {
+		j.ledger.unreserve(e.size)
+		return 0, fmt.Errorf("journal: append: %w", err)
+	}
+	return j.wait(ctx, e)
+}
+
+// wait returns when an entry is written or ctx ends.
+func (j *Journal) wait(ctx context.Context, e *entry) (id uint64, err error) {
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		unwritten, written := j.queue.leave(e)
+		if unwritten {
+			j.ledger.unreserve(e.size)
+		}
+		if !written {
+			return 0, fmt.Errorf("journal: append: %w", context.Cause(ctx))
+		}
+	}
+	if e.err != nil {
+		return 0, fmt.Errorf("journal: append: %w", e.err)
+	}
+	return e.id, nil
+}
+
+// Read returns a record that is not done, its checksum verified. The bytes are
+// the caller's. It costs one read of the file. The error is a *NotFoundError,
+// a *CorruptError, or what the disk said.
+func (j *Journal) Read(id uint64) (kind byte, meta, blob []byte, err error) {
+	for {
+		p, ok := j.ledger.place(id)
+		if !ok {
+			return 0, nil, nil, &NotFoundError{ID: id}
+		}
+		kind, meta, blob, err = p.seg.read(p, id)
+		if now, _ := j.ledger.place(id); err == nil || now == p {
+			return kind, meta, blob, err
+		} // it has moved meanwhile
+	}
+}
+
+// End says that records are done: nobody needs them any more, and Replay calls
+// them done. It does not wait for the disk. A crash soon afterwards may make
+// them undone again, so whoever replays must recognise finished work. Numbers
+// that the journal does not hold mean nothing.
+func (j *Journal) End(ids ...uint64) {
+	if j.opts.ReadOnly {
+		return
+	}
+	j.ledger.end(ids)
+	j.queue.kick()
+	j.keeper.kick()
+}
+
+// Stats are a journal's figures.
+type Stats struct {
+	Bytes     int64 // of all segments
+	Limit     int64 // from which on Append refuses
+	LiveBytes int64 // of records that are not done
+	Live      int   // records that are not done
+}
+
+// Stats returns the journal's figures of now.
+func (j *Journal) Stats() Stats {
+	s := Stats{Limit: j.limit()}
+	s.Bytes, s.LiveBytes, s.Live = j.ledger.totals()
+	return s
+}
+
+// Damage returns what could not be read, by Open and since, the first 1000
+// stretches of it. Each Open tells it again until the segment is removed. A
+// torn end is told until a record was written after it.
+func (j *Journal) Damage() []Damage { return j.damage.all() }
+
+// Close writes what waits, forces it to the disk unless Sync is Off, and gives
+// the directory free. Records that are not done stay for the next Open. The
+// error is that of the last write. Further calls return the same.
+func (j *Journal) Close() error {
+	j.closing.Do(func() {
+		j.queue.close()
+		if !j.opts.ReadOnly {
+			j.keeper.close()
+			j.closeErr = j.writer.close()
+			j.state.close()
+		}
+		closeAll(j.ledger.close())
+		j.metrics.limit.Sub(float64(j.limit()))
+		j.closeErr = errors.Join(j.closeErr, j.lock.Close())
+	})
+	return j.closeErr
+}
+
+// closeAll closes segments. What was written to them is known to be on the
+// disk or not already, so an error says nothing new.
+func closeAll(segments []*segment) {
+	for _, s := range segments {
+		_ = s.file.Close()
+	}
+}
+
+// damages collects what could not be read.
+type damages struct {
+	metrics *metrics
+
+	mu   sync.Mutex // guards list
+	list []Damage
+}
+
+const maxDamages = 1000
+
+func (d *damages) add(damage Damage) {
+	d.metrics.damage.Inc()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.list) < maxDamages {
+		d.list = append(d.list, damage)
+	}
+}
+
+func (d *damages) all() []Damage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]Damage(nil), d.list...)
+}
