@@ -54,6 +54,7 @@ var house = []room{
 	{"reports/...", append([]string{"blob", "bucket", "index", "tiered", "reports/..."}, watching...), nil},
 	{"bench/...", anything, nil},
 	{"internal/readthrough", []string{"blob", "internal/guard"}, nil},
+	{"deploy", anything, nil},
 	{"internal/...", []string{}, nil},
 }
 

@@ -1,5 +1,5 @@
 // Package servertest starts the real servers that tests talk to: memcached, NATS, DynamoDB Local,
-// dynalite, versitygw and Prometheus. Each call starts a process of its own on a free port of 127.0.0.1, returns
+// dynalite, versitygw, Prometheus and nginx. Each call starts a process of its own on a free port of 127.0.0.1, returns
 // once that process answers its protocol, and ends it when the test ends. When the test fails, what
 // the server said is in the test's log.
 //
