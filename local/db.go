@@ -28,6 +28,7 @@ type DB struct {
 	dir    string
 	opts   Options
 	lock   *pebble.Lock
+	format int // the directory's version: at most formatVersion
 	claims claims
 	pause  time.Duration
 
@@ -71,7 +72,11 @@ func open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	db := &DB{dir: dir, opts: full, lock: lock, engine: engine, pause: pause, stop: func() {}, gone: make(chan struct{})}
+	format, err := raiseFormat(full.FS, dir, full.Logger)
+	if err != nil {
+		return nil, errors.Join(err, engine.close(), lock.Close())
+	}
+	db := &DB{dir: dir, opts: full, lock: lock, format: format, engine: engine, pause: pause, stop: func() {}, gone: make(chan struct{})}
 	db.idle.L = &db.mu
 	if err := db.retain(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -194,11 +199,17 @@ func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []b
 	if err != nil {
 		return err
 	}
-	return db.put(ctx, record{key, []byte(e.Key)}, record{blobKey(e.Key), blob})
+	return db.put(ctx, record{key, db.entryValue(e)}, record{blobKey(e.Key), blob})
 }
 
 // write adds the records, all or none; index.ErrExists when a key is taken.
 func (db *DB) write(ctx context.Context, records ...record) error {
+	return db.change(ctx, keys(records), func(e *engine) (*pebble.Batch, error) { return e.batch(records) })
+}
+
+// change writes the batch that prepare returns, while no other call changes
+// any of the keys. It writes nothing when the batch is nil or empty.
+func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (*pebble.Batch, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -206,14 +217,14 @@ func (db *DB) write(ctx context.Context, records ...record) error {
 	if err != nil {
 		return err
 	}
-	free, err := db.claims.take(ctx, keys(records)...)
+	free, err := db.claims.take(ctx, keys...)
 	if err != nil {
 		db.release()
 		return err
 	}
 	done := func() { free(); db.release() }
-	batch, err := e.batch(records)
-	if err = e.verdict(err); err != nil {
+	batch, err := prepare(e)
+	if err = e.verdict(err); err != nil || batch == nil || batch.Empty() {
 		done()
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,7 +21,7 @@ const (
 	formatName    = "FORMAT"
 	formatDraft   = "FORMAT.tmp"
 	formatPrefix  = "timeblob local "
-	formatVersion = 1
+	formatVersion = 2
 )
 
 // takeDirectory makes sure that dir is a directory of this store, an empty one
@@ -134,24 +135,47 @@ func lockDirectory(fsys vfs.FS, dir string) (*pebble.Lock, error) {
 	return lock, nil
 }
 
-// checkFormat reads the format version, or writes it where there is none.
+// checkFormat refuses a format version that this program does not know, and
+// writes the version where there is none.
 func checkFormat(fsys vfs.FS, dir string) error {
-	text, err := readFile(fsys, fsys.PathJoin(dir, formatName))
+	_, err := readFormat(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return writeFormat(fsys, dir)
 	}
+	return err
+}
+
+// raiseFormat raises an older format version and returns the one that the
+// directory has then. Where raising fails the directory stays at its version,
+// and entries are stored as that version stores them.
+func raiseFormat(fsys vfs.FS, dir string, log *slog.Logger) (int, error) {
+	version, err := readFormat(fsys, dir)
+	if err != nil || version == formatVersion {
+		return version, err
+	}
+	if err := writeFormat(fsys, dir); err != nil {
+		log.Warn("store keeps its older format version: entries have neither size nor sum",
+			"dir", dir, "version", version, "err", err)
+		return version, nil
+	}
+	return formatVersion, nil
+}
+
+// readFormat returns the format version that the directory says it has.
+func readFormat(fsys vfs.FS, dir string) (int, error) {
+	text, err := readFile(fsys, fsys.PathJoin(dir, formatName))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	number, ok := strings.CutPrefix(strings.TrimSuffix(text, "\n"), formatPrefix)
 	version, err := strconv.Atoi(number)
 	switch {
 	case !ok || err != nil || version < 1:
-		return fmt.Errorf("%s holds %.40q, which is no format version of this store", formatName, text)
+		return 0, fmt.Errorf("%s holds %.40q, which is no format version of this store", formatName, text)
 	case version > formatVersion:
-		return fmt.Errorf("has format version %d, this program knows %d: use a newer program", version, formatVersion)
+		return 0, fmt.Errorf("has format version %d, this program knows %d: use a newer program", version, formatVersion)
 	}
-	return nil
+	return version, nil
 }
 
 func readFile(fsys vfs.FS, name string) (string, error) {

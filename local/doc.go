@@ -6,15 +6,22 @@
 // # Layout
 //
 // The directory holds a Pebble store, its lock file LOCK, and FORMAT, which
-// says "timeblob local 1\n": 1 is the format version, and all of this section
+// says "timeblob local 2\n": 2 is the format version, and all of this section
 // is frozen with it. Other files than these are left alone. Keys are:
 //
 //	entry          01 | hour, 8 | length of tenant, 1 | tenant | instant, 8
-//	               value: the blob's key
+//	               value: the blob's key, or
+//	               ff | 01 | size, uvarint | sum, 16 | the blob's key
 //	blob           02 | hour, 8 | the blob's key
 //	               value: the blob
 //	age-less blob  03 | the blob's key
 //	               value: the blob
+//	place          04 | level, 8 | block, 8 | length of tenant, 1 | tenant | start, 8
+//	               value: length of ID, uvarint | ID | expires, varint | state
+//
+// Version 1 has entries of the first form only and no places. A directory of
+// version 1 is raised to version 2 when it is opened, and its entries stay as
+// they are.
 //
 // Hours (since the epoch, as in index.Row) and instants (Unix nanoseconds)
 // are big-endian with the sign bit flipped, so that keys order as they do,
@@ -26,7 +33,9 @@
 //
 // The hour comes first so that the oldest hours of all tenants are one range:
 // retention is two range deletions, whatever the number of tenants. A row is
-// one range as well. New keys sort near the end, so compactions mostly move
+// one range as well. The block of a place is floor(start / (64 · level)), so that
+// the oldest places of all tenants are one range too, and 64 neighbours of one
+// tenant are another; it is 0 when level is 0 or above 2⁶³/64. New keys sort near the end, so compactions mostly move
 // tables, and seldom rewrite them.
 //
 // # Retention

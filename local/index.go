@@ -12,8 +12,11 @@ import (
 type Index struct{ db *DB }
 
 var (
-	_ index.Index   = (*Index)(nil)
-	_ index.Scanner = (*Index)(nil)
+	_ index.Index        = (*Index)(nil)
+	_ index.Scanner      = (*Index)(nil)
+	_ index.Deleter      = (*Index)(nil)
+	_ index.TenantLister = (*Index)(nil)
+	_ index.Places       = (*Index)(nil)
 )
 
 // Index returns the store's entries.
@@ -26,7 +29,7 @@ func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err != nil {
 		return err
 	}
-	return x.db.put(ctx, record{key, []byte(e.Key)})
+	return x.db.put(ctx, record{key, x.db.entryValue(e)})
 }
 
 // Query returns the row's entries with from ≤ Time < to in ascending order.
@@ -80,6 +83,9 @@ func entryAt(it *pebble.Iterator) (index.Entry, error) {
 	if err != nil {
 		return index.Entry{}, err
 	}
-	key, err := it.ValueAndErr()
-	return index.Entry{Time: t, Key: string(key)}, err
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return index.Entry{}, err
+	}
+	return parseEntryValue(t, value)
 }

@@ -13,6 +13,7 @@ const (
 	entrySpace   = 0x01 // entries, by hour, tenant and instant
 	blobSpace    = 0x02 // blobs whose key holds an instant, by its hour
 	ageLessSpace = 0x03 // blobs under keys of another shape
+	placeSpace   = 0x04 // places, by level, block, tenant and start
 )
 
 // Frozen: lengths in entry keys.

@@ -50,7 +50,7 @@ func TestGoldenFormat(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()
 	openIn(t, "data", &Options{FS: mem})
-	if text, err := readFile(mem, "data/FORMAT"); text != "timeblob local 1\n" || err != nil {
+	if text, err := readFile(mem, "data/FORMAT"); text != "timeblob local 2\n" || err != nil {
 		t.Errorf("FORMAT is %q, %v", text, err)
 	}
 }

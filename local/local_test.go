@@ -112,6 +112,21 @@ func TestIndexConformance(t *testing.T) {
 	indextest.RunLarge(t, open)
 }
 
+func TestPlacesConformance(t *testing.T) {
+	t.Parallel()
+	indextest.RunPlaces(t, func(t *testing.T) index.Index { return openIn(t, t.TempDir(), nil).Index() })
+}
+
+func TestCommitterConformance(t *testing.T) {
+	t.Parallel()
+	indextest.RunCommitter(t, func(t *testing.T) indextest.Committed {
+		db := openIn(t, t.TempDir(), nil)
+		return indextest.Committed{Committer: db, Index: db.Index(), Blob: func(_ context.Context, key string) ([]byte, error) {
+			return blobOf(t, db, key), nil
+		}}
+	})
+}
+
 func TestTierConformance(t *testing.T) {
 	t.Parallel()
 	tiertest.Run(t, func(t *testing.T) tiered.Tier {

@@ -42,7 +42,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"SomethingElse":   {map[string]string{"a.txt": "x"}, `holds something else ("a.txt")`},
 		"ForeignPebble":   {map[string]string{"MANIFEST-000001": "x", "LOCK": ""}, `holds something else ("MANIFEST-000001")`},
-		"NewerFormat":     {map[string]string{"FORMAT": "timeblob local 2\n"}, "has format version 2, this program knows 1"},
+		"NewerFormat":     {map[string]string{"FORMAT": "timeblob local 3\n"}, "has format version 3, this program knows 2"},
 		"NoFormat":        {map[string]string{"FORMAT": "timeblob local x\n"}, "no format version"},
 		"EmptyFormat":     {map[string]string{"FORMAT": ""}, "no format version"},
 		"NegativeFormat":  {map[string]string{"FORMAT": "timeblob local -1\n"}, "no format version"},

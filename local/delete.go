@@ -1,0 +1,115 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/timeblob/timeblob/index"
+)
+
+// Delete implements index.Deleter: all of the entries go in one synced write.
+func (x *Index) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
+	keys := make([]string, len(entries))
+	for i, e := range entries {
+		key, err := entryKey(row, e.Time)
+		if err != nil {
+			return err
+		}
+		keys[i] = string(key)
+	}
+	return x.db.change(ctx, distinct(keys), func(e *engine) (*pebble.Batch, error) {
+		batch := e.pebble.NewBatch()
+		for i, entry := range entries {
+			if err := e.deleteEntry(batch, []byte(keys[i]), entry); err != nil {
+				return nil, errors.Join(err, batch.Close())
+			}
+		}
+		return batch, nil
+	})
+}
+
+// deleteEntry adds the removal of an entry to the batch, unless it is gone or
+// its instant holds another entry.
+func (e *engine) deleteEntry(batch *pebble.Batch, key []byte, entry index.Entry) error {
+	value, err := e.get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	is, err := parseEntryValue(entry.Time, value)
+	if err != nil || !is.Same(entry) {
+		return err
+	}
+	return batch.Delete(key, nil)
+}
+
+// Delete removes the blobs of keys, in one synced write. A key without a blob
+// is no error.
+func (b *Blobs) Delete(ctx context.Context, names []string) error {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = string(blobKey(name))
+	}
+	return b.db.change(ctx, distinct(keys), func(e *engine) (*pebble.Batch, error) {
+		batch := e.pebble.NewBatch()
+		for _, key := range keys {
+			if err := batch.Delete([]byte(key), nil); err != nil {
+				return nil, errors.Join(err, batch.Close())
+			}
+		}
+		return batch, nil
+	})
+}
+
+// distinct returns each key once.
+func distinct(keys []string) []string {
+	seen := make(map[string]struct{}, len(keys))
+	var once []string
+	for _, key := range keys {
+		if _, again := seen[key]; !again {
+			seen[key] = struct{}{}
+			once = append(once, key)
+		}
+	}
+	return once
+}
+
+// Tenants implements index.TenantLister. It costs a seek for each row.
+func (x *Index) Tenants(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		seen := make(map[string]struct{})
+		for from := hourKey(entrySpace, math.MinInt64); ; {
+			row, ok, err := x.db.rowAfter(ctx, from)
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if !ok {
+				return
+			}
+			if _, again := seen[row.Tenant]; !again && !yield(row.Tenant, nil) {
+				return
+			}
+			seen[row.Tenant] = struct{}{}
+			if from, err = afterRow(row); err != nil {
+				yield("", err)
+				return
+			}
+		}
+	}
+}
+
+// rowAfter returns the row of the first entry from a key on.
+func (db *DB) rowAfter(ctx context.Context, from []byte) (row index.Row, ok bool, err error) {
+	err = db.read(ctx, func(e *engine) error {
+		row, ok, err = e.nextRow(ctx, from)
+		return err
+	})
+	return row, ok, err
+}
