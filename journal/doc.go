@@ -90,7 +90,8 @@
 // damaged with the next record that has the segment's mark and a right
 // checksum. Sequence numbers, ids and STATE show what is missing: a record, a
 // segment, or the end. Damage tells each such stretch, and says whether it is
-// the torn end that a crash leaves or a hole. A damaged segment is renamed, and
+// the torn end that a crash leaves or a hole. After a power failure in mode
+// Interval or Off, the records that had not reached the disk are such a hole. A damaged segment is renamed, and
 // not removed, when its records are done.
 //
 // CRC32C is the checksum of iSCSI (RFC 3720) and ext4, chosen because it finds

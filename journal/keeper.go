@@ -2,7 +2,9 @@ package journal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +93,7 @@ func (k *keeper) release(s *segment) bool {
 	} else {
 		err = k.opts.files.Remove(s.path)
 	}
-	if k.metrics.fault(err) != nil {
+	if k.metrics.fault(err) != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
 	k.ledger.remove()

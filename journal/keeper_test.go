@@ -199,6 +199,31 @@ func all(t *testing.T, j *Journal) (records []string) {
 	return records
 }
 
+// TestSegmentRemovedByHand removes a file behind the journal's back. Its
+// records can be read as long as it is open, and the journal goes on.
+func TestSegmentRemovedByHand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := mustOpen(t, dir, &Options{SegmentBytes: 100, MaxBytes: 2000})
+	first := mustAppend(t, j, "m", strings.Repeat("x", 100))
+	if err := os.Remove(logs(t, dir)[0]); err != nil {
+		t.Fatal(err)
+	}
+	second := mustAppend(t, j, "m", "second")
+	if got := undone(t, j); len(got) != 2 {
+		t.Errorf("got %q", got)
+	}
+	j.End(first)
+	settle(t, j)
+	if got := undone(t, j); !slices.Equal(got, []string{record(second, "second")}) {
+		t.Errorf("got %q", got)
+	}
+	mustClose(t, j)
+	if again := mustOpen(t, dir, nil); len(again.Damage()) > 0 {
+		t.Errorf("damage: %v", again.Damage())
+	}
+}
+
 func TestReplayEndsAtAnError(t *testing.T) {
 	t.Parallel()
 	j := mustOpen(t, t.TempDir(), nil)
