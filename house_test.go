@@ -38,6 +38,7 @@ var (
 var house = []room{
 	{"blob", []string{}, []string{}},
 	{"index", []string{"blob"}, []string{}},
+	{"bucket/internal/levels", []string{"blob", "index"}, []string{"golang.org/x/sync"}},
 	{"bucket/internal/...", []string{}, []string{}},
 	{"bucket", append([]string{"blob", "index", "bucket/internal/..."}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},

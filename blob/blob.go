@@ -8,6 +8,7 @@ package blob
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 )
 
@@ -45,4 +46,15 @@ type Result[T any] struct {
 	Found bool  // false when there is no such blob, or when Err is set
 	Size  int64 // the length in bytes of the blob that Value was decoded from; 0 when it is unknown
 	Err   error // why the blob could not be read
+}
+
+// ParseSum undoes Sum.String.
+func ParseSum(text string) (s Sum, err error) {
+	if len(text) != hex.EncodedLen(len(s)) {
+		return s, fmt.Errorf("sum %.40q: must have %d hex digits", text, hex.EncodedLen(len(s)))
+	}
+	if _, err := hex.Decode(s[:], []byte(text)); err != nil {
+		return s, fmt.Errorf("sum %q: %w", text, err)
+	}
+	return s, nil
 }

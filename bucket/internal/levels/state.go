@@ -1,0 +1,119 @@
+package levels
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/index"
+)
+
+// Kind is what a place holds.
+type Kind string
+
+// The kinds of states. Frozen: they are stored.
+const (
+	Empty   Kind = ""
+	Hold    Kind = "hold"
+	Claimed Kind = "claim"
+	Sealed  Kind = "seal"
+	Void    Kind = "void"
+	Open    Kind = "open"
+)
+
+// State is what a place holds, as JSON. Frozen: fields are only ever added.
+type State struct {
+	Kind  Kind  `json:"kind"`
+	Until int64 `json:"until,omitempty"` // of a hold and a claim: when it expires, Unix nanoseconds of the store
+	*Seal `json:",omitempty"`
+}
+
+// Seal says which roll-up stands for a span.
+type Seal struct {
+	Key     string   `json:"key"`           // the roll-up's blob; empty when the span has no entries
+	Size    int64    `json:"size"`          // the blob's length in bytes
+	Sum     blob.Sum `json:"-"`             // the sum of its bytes
+	SumHex  string   `json:"sum,omitempty"` // Sum as it is stored
+	Entries int      `json:"entries"`       // merged into it
+	Print   string   `json:"print"`         // fingerprint of those entries
+	Codec   int      `json:"codec"`         // version of the codec that wrote the blob
+	Final   bool     `json:"final,omitempty"`
+}
+
+// Ref returns the roll-up's blob.
+func (s *Seal) Ref() blob.Ref { return blob.Ref{Key: s.Key, Size: s.Size, Sum: s.Sum} }
+
+// Span is one slice of time of a tenant at one level.
+type Span struct {
+	Tenant string
+	Level  time.Duration // its length
+	Start  int64         // Unix nanoseconds, a multiple of Level
+}
+
+// SpanAt returns the tenant's span of a level that holds the instant t.
+func SpanAt(tenant string, level time.Duration, t int64) Span {
+	return Span{tenant, level, index.Floor(t, int64(level)) * int64(level)}
+}
+
+// End returns the first instant after the span, Unix nanoseconds.
+func (s Span) End() int64 { return s.Start + int64(s.Level) }
+
+func (s Span) set() index.PlaceSet { return index.PlaceSet{Tenant: s.Tenant, Level: s.Level} }
+
+func (s Span) String() string {
+	return fmt.Sprintf("%v of tenant %q from %s", s.Level, s.Tenant, time.Unix(0, s.Start).UTC().Format(time.RFC3339))
+}
+
+// Place is a span with its state, as it was read.
+type Place struct {
+	Span
+	State
+	id string // of the state; empty for a place that was never written
+}
+
+// parsePlace reads a state. One that this version does not understand is an
+// error: whoever wrote it may have sealed the span.
+func parsePlace(span Span, p index.Place) (Place, error) {
+	place := Place{Span: span, id: p.ID}
+	place.Start = p.Start
+	if err := json.Unmarshal(p.State, &place.State); err != nil {
+		return place, fmt.Errorf("place of the %v: %w", place.Span, err)
+	}
+	switch place.Kind {
+	case Hold, Claimed, Void, Open:
+		return place, nil
+	case Sealed:
+		return place, place.unpack()
+	}
+	return place, fmt.Errorf("place of the %v: unknown state %.40q: it was written by a newer version", place.Span, place.Kind)
+}
+
+func (p *Place) unpack() error {
+	if p.Seal == nil {
+		return fmt.Errorf("place of the %v: a seal without its roll-up", p.Span)
+	}
+	if p.SumHex == "" {
+		return nil
+	}
+	sum, err := blob.ParseSum(p.SumHex)
+	if err != nil {
+		return fmt.Errorf("place of the %v: %w", p.Span, err)
+	}
+	p.Sum = sum
+	return nil
+}
+
+// write returns the place as it is stored, under a new ID.
+func write(span Span, s State) (index.Place, error) {
+	if s.Seal != nil {
+		seal := *s.Seal
+		if seal.Sum.Known() {
+			seal.SumHex = seal.Sum.String()
+		}
+		s.Seal = &seal
+	}
+	state, err := json.Marshal(s)
+	return index.Place{Start: span.Start, ID: rand.Text(), State: state}, err
+}
