@@ -13,7 +13,7 @@
 //
 // One goroutine writes. Everything that waits while it writes and syncs is its
 // next batch, so 64 writers share one fdatasync. Each record that is not done
-// takes some 60 bytes of memory. See BenchmarkAppend.
+// takes some 80 bytes of memory. See BenchmarkAppend.
 //
 // # Files
 //

@@ -15,7 +15,7 @@ import (
 // are appended meanwhile.
 //
 // It is meant for the time after Open. It costs two reads of the files and
-// some 40 bytes of memory for each record.
+// some 40 bytes more of memory for each record.
 func (j *Journal) Replay(visit func(id uint64, kind byte, meta, blob []byte, done bool) error) error {
 	for _, r := range j.list() {
 		kind, meta, blob, done, err := j.readAny(r)
