@@ -86,16 +86,22 @@ func (e *encoder) text(s string) {
 
 // time writes an instant. JSON has no form for one outside the years 0 to 9999.
 func (e *encoder) time(t time.Time) {
-	t = t.UTC()
-	if y := t.Year(); y < 0 || y > 9999 {
-		e.fail(fmt.Errorf("the year %d is outside of 0 to 9999", y))
-		return
+	switch {
+	case !e.inRange(t.Unix()):
+	case e.json:
+		e.dst = append(t.UTC().AppendFormat(append(e.dst, '"'), time.RFC3339Nano), '"')
+	default:
+		e.dst = appendBinaryTime(e.dst, t)
 	}
-	if e.json {
-		e.dst = append(t.AppendFormat(append(e.dst, '"'), time.RFC3339Nano), '"')
-		return
+}
+
+// inRange reports whether every format can write a time, and fails otherwise.
+func (e *encoder) inRange(seconds int64) bool {
+	if seconds < firstTime || seconds > lastTime {
+		e.fail(fmt.Errorf("the year %d is outside of 0 to 9999", time.Unix(seconds, 0).UTC().Year()))
+		return false
 	}
-	e.dst = appendBinaryTime(e.dst, t)
+	return true
 }
 
 // float writes a number. JSON has none for NaN and infinities: they become
