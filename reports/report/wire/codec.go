@@ -70,7 +70,7 @@ func (c Codec) DecodeToKeep(blob []byte) (r *report.Report, keep bool, err error
 	if err != nil {
 		return nil, false, fmt.Errorf("decode report: %w", err)
 	}
-	r, native, err := decodeMsgpack(plain)
+	r, native, err := decodeMsgpack(plain, len(plain))
 	return r, native && packedWell(len(blob), len(plain)), err
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -14,15 +15,13 @@ const (
 	// maxDepth is how deep maps and arrays may be nested. A node's metrics lie
 	// 8 deep, and each generation of children adds 2.
 	maxDepth = 64
-	// memoryFactor bounds what a decoded report may take: so many bytes of
-	// memory for a byte of msgpack, beyond memoryFree. Real reports take
-	// less than 2; only empty values under short keys come near. Beyond
-	// memoryEasy bytes of msgpack it is memoryTight: what this package writes
-	// never needs more, a node without content takes 5.
-	memoryFactor = 32
+	// memoryFactor is how many bytes of lists decoding may make for a byte of
+	// its input, beyond memoryFree. Real reports take less than 2. With texts,
+	// scratch memory and a second decoding, which [decoder.repack] needs, it is
+	// 16 at most. What this package writes never needs more: see
+	// [encoder.pad].
+	memoryFactor = 7
 	memoryFree   = 64 << 10
-	memoryEasy   = 4 << 20
-	memoryTight  = 8
 )
 
 // DecodeMsgpack reads a report from msgpack that is not compressed.
@@ -34,20 +33,21 @@ const (
 // controls and counters become latest values; what counters lack in time is the
 // report's.
 //
-// The memory it allocates is bounded by 32 times the length of data, beyond
-// 4 MiB of it by 8 times, plus a constant; what the result keeps of it, by about twice its [Size]. It does not
-// keep data. An error is a [*SyntaxError].
+// It allocates at most 16 times the length of data, plus a constant. The result
+// holds on to at most about twice its [report.Size], and not to data. An error is
+// a [*SyntaxError].
 func DecodeMsgpack(data []byte) (*report.Report, error) {
-	r, _, err := decodeMsgpack(data)
+	r, _, err := decodeMsgpack(data, len(data))
 	return r, err
 }
 
-// decodeMsgpack is DecodeMsgpack, and tells whether data holds nothing that
-// [AppendMsgpack] would not write, or not in this way.
-func decodeMsgpack(data []byte) (r *report.Report, native bool, err error) {
+// decodeMsgpack is DecodeMsgpack of data that was made from size bytes. It also
+// reports whether data holds nothing that [AppendMsgpack] would not write, or
+// would write in another way.
+func decodeMsgpack(data []byte, size int) (r *report.Report, native bool, err error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
-	r, by, err := d.decode(data)
+	r, by, err := d.decode(data, memoryLimit(size))
 	if err == nil && by.spent > memoryFree && by.spent > 2*report.SizeOfLists(r) {
 		r, err = d.repack(r)
 	}
@@ -112,8 +112,7 @@ type effort struct {
 }
 
 // decode returns the report in data.
-func (d *decoder) decode(data []byte) (r *report.Report, by effort, err error) {
-	limit := memoryLimit(len(data))
+func (d *decoder) decode(data []byte, limit int64) (r *report.Report, by effort, err error) {
 	*d = decoder{in: data, limit: limit, left: limit, scratch: d.scratch}
 	defer func() { *d = decoder{scratch: d.scratch.cleared()} }()
 	r = report.New()
@@ -141,11 +140,8 @@ func (s scratch) cleared() scratch {
 	return s
 }
 
-// memoryLimit returns how many bytes decoding n bytes of msgpack may allocate.
-func memoryLimit(n int) int64 {
-	easy := min(n, memoryEasy)
-	return memoryFree + memoryFactor*int64(easy) + memoryTight*int64(n-easy)
-}
+// memoryLimit returns how many bytes decoding n bytes may allocate for lists.
+func memoryLimit(n int) int64 { return memoryFree + memoryFactor*int64(n) }
 
 // repack returns a report that holds on to less than r, whose memory has room
 // for much that it does not hold: elements whose keys came again, old forms.
@@ -154,7 +150,7 @@ func (d *decoder) repack(r *report.Report) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, _, err = d.decode(plain)
+	r, _, err = d.decode(plain, math.MaxInt64)
 	return r, err
 }
 

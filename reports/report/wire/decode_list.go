@@ -142,7 +142,7 @@ func (a *arena[E]) cut(n int) []E {
 	switch {
 	case n == 0:
 		return nil
-	case a == nil || n >= slabMax/2:
+	case a == nil || n > len(a.free) && n > slabMin:
 		return make([]E, n)
 	case n > len(a.free):
 		a.free = make([]E, max(n, min(max(a.taken/4, slabMin), slabMax)))

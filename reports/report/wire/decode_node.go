@@ -14,7 +14,7 @@ import (
 // nodeMap reads the nodes of a topology.
 func (d *decoder) nodeMap() []*report.Node {
 	base, count := len(d.nodeStack), d.openMap()
-	for range d.spend(count, unsafe.Sizeof((*report.Node)(nil))) {
+	for range d.spend(count, placeSize) {
 		key := d.text()
 		if d.err != nil {
 			return nil
@@ -34,7 +34,7 @@ func (d *decoder) nodeMap() []*report.Node {
 // children reads the nodes within a node. They have no keys.
 func (d *decoder) children() []*report.Node {
 	base, count := len(d.nodeStack), d.openList()
-	for i := range d.spend(count, unsafe.Sizeof((*report.Node)(nil))) {
+	for i := range d.spend(count, placeSize) {
 		n := d.node("")
 		if d.err != nil {
 			d.within("[%d]", i)
@@ -213,11 +213,12 @@ func (o *oldForms) upgrade(d *decoder, n *report.Node) {
 	added := o.counters
 	if len(added) > 0 {
 		d.counted = append(d.counted, n)
+		d.spend(1, unsafe.Sizeof(n))
 	}
-	if len(o.controls) > 0 {
+	if d.spend(len(o.controls), 2*unsafe.Sizeof("")) > 0 {
 		added = append(added, liveControls(o.controls))
 	}
-	if len(added) > 0 {
+	if len(added) > 0 && d.spend(len(n.Latest)+len(added), unsafe.Sizeof(report.Latest{})) > 0 {
 		n.Latest = sorted.Unique(slices.Concat(n.Latest, added), (*report.Latest).Compare)
 	}
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
 )
@@ -28,15 +30,20 @@ func AppendMsgpack(dst []byte, r *report.Report) ([]byte, error) {
 type encoder struct {
 	dst   []byte
 	json  bool
-	depth int // of the map or array that is being written
+	bare  bool // without padding
+	depth int  // of the map or array that is being written
 	err   error
+
+	start    int // where the report begins in dst
+	elements int // that lists and maps have so far
+	nodes    int // so far
 }
 
 func appendReport(dst []byte, r *report.Report, json bool) ([]byte, error) {
 	if r == nil {
 		return dst, errors.New("encode report: it is nil")
 	}
-	e := encoder{dst: dst, json: json}
+	e := encoder{dst: dst, json: json, start: len(dst)}
 	e.report(r)
 	if e.err != nil {
 		return dst, fmt.Errorf("encode report: %w", e.err)
@@ -67,8 +74,42 @@ func (e *encoder) report(r *report.Report) {
 	o.field("Shortcut").bool(r.Shortcut)
 	o.field("Plugins").plugins(r.Plugins)
 	o.field("ID").text(r.ID)
+	o.pad(r)
 	o.close()
 }
+
+// pad writes a field that makes the report longer, if it is too short to be
+// decoded: a report may hold many empty values under short keys, which take more
+// memory than decoding allows for so few bytes. No captured report needs that.
+// Decoders skip the field.
+func (o object) pad(r *report.Report) {
+	length := len(o.dst) - o.start
+	if o.json {
+		length /= shrinks
+	}
+	if int64(o.elements)*mostElement+int64(o.nodes)*nodeCost <= memoryLimit(length) {
+		return // surely
+	}
+	needed := int((report.SizeOfLists(r) + int64(o.nodes)*int64(placeSize) - memoryFree) / memoryFactor)
+	if length < needed && o.json {
+		bare := encoder{bare: true}
+		bare.report(r)
+		length = len(bare.dst) / 2 // in JSON a number may be shorter than in msgpack
+	}
+	if length < needed && !o.bare {
+		o.field("Padding").text(strings.Repeat("x", needed-length))
+	}
+}
+
+// shrinks is how many times as long JSON may be as the msgpack that it becomes.
+const shrinks = 6
+
+// What an element of a list takes at most once it is decoded, in bytes, and a
+// node.
+const (
+	mostElement = int64(unsafe.Sizeof(report.TableTemplate{}))
+	nodeCost    = int64(placeSize + unsafe.Sizeof(report.Node{}))
+)
 
 func (e *encoder) sampling(s report.Sampling) {
 	o := e.object(false)

@@ -14,6 +14,7 @@ func (e *encoder) deeper() {
 }
 
 func (e *encoder) openMap(n int) {
+	e.elements += n
 	e.deeper()
 	if e.json {
 		e.dst = append(e.dst, '{')
@@ -25,6 +26,7 @@ func (e *encoder) openMap(n int) {
 func (e *encoder) closeMap() { e.close('}') }
 
 func (e *encoder) openList(n int) {
+	e.elements += n
 	e.deeper()
 	if e.json {
 		e.dst = append(e.dst, '[')

@@ -40,6 +40,7 @@ func (e *encoder) children(nodes []*report.Node) {
 }
 
 func (e *encoder) node(n *report.Node) {
+	e.nodes++
 	o := e.object(false)
 	if !n.Unnamed {
 		o.field("id").text(n.ID)

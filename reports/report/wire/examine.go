@@ -48,7 +48,7 @@ func examine(plain []byte, size int) (*Facts, error) {
 		f.Keep = packedWell(size, len(plain))
 		return f, nil
 	}
-	r, native, err := decodeMsgpack(plain)
+	r, native, err := decodeMsgpack(plain, len(plain))
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type fatal interface {
 // be scanned.
 func scansAsItDecodes(t fatal, plain []byte) (scanned bool) {
 	t.Helper()
-	r, native, decodeErr := decodeMsgpack(plain)
+	r, native, decodeErr := decodeMsgpack(plain, len(plain))
 	fault := decodeErr
 	if fault == nil {
 		fault = report.Validate(r)
@@ -175,7 +175,7 @@ func TestScanIsBounded(t *testing.T) {
 		ids += fmt.Sprintf("\xa4%04x", i)
 	}
 	many := "\x82" + "\xa3" + parents("Pod", "\xabreplica_set"+ids)[1:] + "\xaa" + parents("ReplicaSet", "\xaadeployment"+ids)[1:]
-	if _, _, err := decodeMsgpack([]byte(many)); err != nil {
+	if _, _, err := decodeMsgpack([]byte(many), len(many)); err != nil {
 		t.Fatal(err)
 	}
 	if scansAsItDecodes(t, []byte(many)) {

@@ -19,5 +19,6 @@ func DecodeJSON(text []byte) (*report.Report, error) {
 	if err != nil {
 		return nil, &SyntaxError{Err: err}
 	}
-	return DecodeMsgpack(plain)
+	r, _, err := decodeMsgpack(plain, min(len(plain), len(text)))
+	return r, err
 }

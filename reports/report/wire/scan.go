@@ -40,6 +40,9 @@ func scan(plain []byte) (facts *Facts, ok bool) {
 // spend counts n elements that decoding would allocate.
 func (s *scanner) spend(n int, size uintptr) { s.spent += int64(n) * int64(size) }
 
+// maxHosts is how many hosts a report may have to be scanned. A probe has one.
+const maxHosts = 256
+
 // hostsDiffer reports whether no host occurs twice: the number of hosts decides
 // how many nodes the report may hold. Of other nodes too many may be counted.
 func (s *scanner) hostsDiffer() bool {

@@ -104,13 +104,16 @@ func (s *scanner) nodes() bool {
 		return false
 	}
 	s.facts.nodes[s.kind] = n
-	s.spend(n, unsafe.Sizeof((*report.Node)(nil))+unsafe.Sizeof(report.Node{}))
+	s.spend(n, placeSize+unsafe.Sizeof(report.Node{}))
 	for range n {
 		key := s.raw()
 		if len(key) == 0 || !isName(key) || marked(key) || !s.node() {
 			return false
 		}
 		if s.kind == report.Host {
+			if len(s.hosts) == maxHosts {
+				return false
+			}
 			s.hosts = append(s.hosts, key)
 		}
 	}

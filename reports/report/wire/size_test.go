@@ -87,7 +87,7 @@ func TestSizeOfHostileReports(t *testing.T) {
 		"ID":            one("ID", long),
 	} {
 		before := held()
-		r, err := wire.DecodeMsgpack([]byte(data))
+		r, err := wire.DecodeMsgpack([]byte(padded(data, 8<<20)))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tinylib/msgp/msgp"
@@ -17,7 +19,7 @@ import (
 // and its limits serve both. Times stay text. What is not UTF-8 becomes U+FFFD,
 // as with encoding/json, halves of surrogate pairs included.
 func transcode(text []byte) ([]byte, error) {
-	t := transcoder{out: make([]byte, 0, len(text)-len(text)/4), in: jsontext.NewDecoder(bytes.NewBuffer(text),
+	t := transcoder{out: make([]byte, 0, len(text)-len(text)/4), most: 3*len(text) + roomForOne, in: jsontext.NewDecoder(bytes.NewBuffer(text),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 	for more := true; more; more = len(t.open) > 0 {
 		if err := t.step(); err != nil {
@@ -43,6 +45,7 @@ func jsonError(err error) error {
 type transcoder struct {
 	in   *jsontext.Decoder
 	out  []byte
+	most int          // how long out can get
 	open []collection // that are not closed yet, the innermost last
 }
 
@@ -52,8 +55,20 @@ type collection struct {
 	count  int // of values and keys so far
 }
 
+// roomForOne is how much a value or a header may take that is not a text.
+const roomForOne = 16
+
+// grow makes room for n bytes more and a value, in few steps.
+func (t *transcoder) grow(n int) {
+	if n += roomForOne; cap(t.out)-len(t.out) < n {
+		more := max(n, min(cap(t.out), t.most-len(t.out)))
+		t.out = slices.Grow(t.out, more)
+	}
+}
+
 // step transcodes a value, or the begin or the end of one that holds others.
 func (t *transcoder) step() error {
+	t.grow(0)
 	kind := t.in.PeekKind()
 	if kind == '}' || kind == ']' {
 		_, err := t.in.ReadToken()
@@ -128,6 +143,10 @@ func (t *transcoder) value(kind jsontext.Kind) error {
 // where the header that it needs ends.
 func (t *transcoder) text(quoted []byte) {
 	const widest = 5
+	if len(quoted) > smallCollection && !utf8.Valid(quoted) {
+		t.grow(3 * len(quoted)) // each byte may become U+FFFD
+	}
+	t.grow(len(quoted))
 	begin := len(t.out)
 	t.out = append(t.out, make([]byte, widest)...)
 	t.out, _ = jsontext.AppendUnquote(t.out, quoted) // fails for what is not UTF-8, and has replaced it
@@ -137,6 +156,9 @@ func (t *transcoder) text(quoted []byte) {
 }
 
 func (t *transcoder) number(text []byte) error {
+	if bytes.ContainsAny(text, ".eE") {
+		return t.float(text)
+	}
 	if i, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 		t.out = msgp.AppendInt64(t.out, i)
 		return nil
@@ -145,6 +167,10 @@ func (t *transcoder) number(text []byte) error {
 		t.out = msgp.AppendUint64(t.out, u)
 		return nil
 	}
+	return t.float(text)
+}
+
+func (t *transcoder) float(text []byte) error {
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
 		return fmt.Errorf("%w: %.40s is beyond what a number can be", ErrCorrupt, text)
