@@ -27,7 +27,7 @@ type room struct {
 
 var (
 	anything = []string{"..."}
-	plumbing = []string{"internal/guard", "internal/lru", "internal/metric", "internal/readthrough", "internal/tracing"}
+	plumbing = []string{"internal/guard", "internal/lru", "internal/metric", "internal/readthrough", "internal/tracing", "internal/weigh"}
 	watching = []string{"internal/metric", "internal/tracing"}
 	retrying = append([]string{"internal/pause", "internal/retrybudget"}, watching...)
 )
@@ -39,6 +39,7 @@ var house = []room{
 	{"blob", []string{}, []string{}},
 	{"index", []string{"blob"}, []string{}},
 	{"bucket/internal/levels", []string{"blob", "index"}, []string{"golang.org/x/sync"}},
+	{"bucket/internal/plan", append([]string{"blob", "index"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"bucket/internal/...", []string{}, []string{}},
 	{"bucket", append([]string{"blob", "index", "bucket/internal/..."}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
@@ -56,6 +57,7 @@ var house = []room{
 	{"bench/...", anything, nil},
 	{"internal/readthrough", []string{"blob", "internal/guard"}, nil},
 	{"deploy", anything, nil},
+	{"internal/weigh", []string{"internal/guard"}, nil},
 	{"internal/...", []string{}, nil},
 }
 

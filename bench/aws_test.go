@@ -69,7 +69,7 @@ func benchmarkAWSWindow(b *testing.B, where string) {
 	q, err := bucket.NewQuantizer(idx, store(b, tier, opts), report.Merge, past)
 	must(b, err)
 	ask := func() {
-		_, err := q.Range(b.Context(), "a", from, from.Add(ticks*tick))
+		_, err := q.Range(b.Context(), "a", from, from.Add(ticks*tick), nil)
 		must(b, err)
 	}
 	warm(b, all, from, tick, opts)

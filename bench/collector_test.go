@@ -139,7 +139,7 @@ func benchmarkRange(b *testing.B, quanta, memory int64) {
 		&bucket.QuantizerOptions[*report.Report]{CacheBytes: quanta, Size: report.Size})
 	must(b, err)
 	ask := func() {
-		_, err := q.Range(b.Context(), "a", from, to.Add(1))
+		_, err := q.Range(b.Context(), "a", from, to.Add(1), nil)
 		must(b, err)
 	}
 	ask() // what memory is to hold it holds from here on

@@ -110,8 +110,8 @@ func TestRule5SameNanosecond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := q.Range(t.Context(), "a", still, still.Add(time.Hour))
-	wantIDs(t, "stored", v, err, upTo(2*each))
+	v, err := q.Range(t.Context(), "a", still, still.Add(time.Hour), nil)
+	wantIDs(t, "stored", v.Value, err, upTo(2*each))
 }
 
 func TestRule4OtherTenantsGoOn(t *testing.T) {

@@ -100,18 +100,28 @@ func (h *Held[T]) collector() string {
 	return h.Version[:max(0, strings.LastIndexByte(h.Version, '-'))]
 }
 
-// extra returns the values that are not among the entries.
-func (h *Held[T]) extra(entries []index.Entry) (values []T) {
+// liveValue is a value that is not in the index. Open ticks have no key.
+type liveValue[T any] struct {
+	Time  int64 // Unix nanoseconds; an open tick's instant to come
+	Key   string
+	Value T
+}
+
+// live returns the values that are not among the entries.
+func (h *Held[T]) live(entries []index.Entry) (values []liveValue[T]) {
 	for _, v := range h.Sealed {
 		if !names(entries, v.Entry) {
-			values = append(values, v.Value)
+			values = append(values, liveValue[T]{v.Entry.Time, v.Entry.Key, v.Value})
 		}
 	}
 	if h.IsOpen {
-		values = append(values, h.Open)
+		values = append(values, liveValue[T]{Time: h.Next, Value: h.Open})
 	}
 	return values
 }
+
+// opened returns the instant from which on values may still come.
+func (h *Held[T]) opened() int64 { return h.Next }
 
 // maxMoved is how much later, in nanoseconds, a sealed value may be found in
 // the index than it was held for: instants that are taken move it on, by a

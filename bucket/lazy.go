@@ -3,7 +3,11 @@ package bucket
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/internal/lru"
 )
@@ -152,4 +156,29 @@ func (ls *lazies[T]) merge(ctx context.Context, parts []*lazy[T]) (v T, err erro
 		return v, err
 	}
 	return mergeParts(ls.user.merge, values)
+}
+
+// inParallel calls f with 0 to n-1, on as many goroutines as there are
+// processors, and returns when all calls have. A panic of f is the caller's.
+func inParallel(n int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() (err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("%v\n\n%s", r, debug.Stack())
+				}
+			}()
+			f(i)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		panic(err)
+	}
 }

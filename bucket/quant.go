@@ -4,44 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/lru"
-	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
 // QuantizerOptions tune a Quantizer; nil or a zero field means the default.
 type QuantizerOptions[T any] struct {
 	// Quantum is the length of the slices of time, aligned to the Unix epoch,
-	// of which merges are cached. Default 3 s, at least 1 ms. Ranges need not
-	// be aligned to it.
+	// whose merges are cached. Default 3 s, at least 1 ms. Ranges need not be
+	// aligned to it. A quantum with one entry takes no room in the cache.
 	Quantum time.Duration
 	// Grace is how long a quantum must have ended for its merge to be worth
 	// caching, since entries may still come in. It only saves work: a cached
 	// merge is used for exactly the entries it was made of, however late
 	// others come. Default 500 ms; negative for every quantum to be cached.
 	Grace time.Duration
-	// CacheBytes bounds the memory of the merged quanta that are kept.
-	// Default 64 MiB; negative for none.
+	// CacheBytes bounds the memory of the merges that are kept: of quanta, and
+	// of whole questions. Default 64 MiB; negative for none.
 	CacheBytes int64
-	// Size is how many bytes of memory a value takes; a value of which it is
-	// not positive is not cached. It may be called by several goroutines at a
-	// time. Default the length of its blob, which costs an Encode for every
-	// value that is cached.
+	// MaxDecodedBytes bounds the memory of the values that all questions
+	// together are reading and merging. A question beyond it waits, with its
+	// context, before it reads. Default a quarter of GOMEMLIMIT, or 1 GiB
+	// without one. Answers themselves do not count.
+	MaxDecodedBytes int64
+	// Size is how many bytes of memory a value takes; a value is not cached
+	// when it is not positive. Several goroutines may call it at a time. By
+	// default the quantizer measures some of the values that it reads, with
+	// reflection, and learns from them how much memory a byte of a blob takes.
+	// What the options bound is then kept within about a third.
 	Size func(T) int64
 	// Rows is how many rows of the index a question reads at a time.
 	// Default 16.
 	Rows int
 	// Batch is how many blobs a question fetches at a time, and so about how
-	// many values it holds in memory beside the merge of those before them; a
-	// quantum that has more entries is fetched at once all the same.
+	// many values it holds in memory beside the merge of the values before
+	// them. A quantum that has more entries is fetched at once all the same.
 	// Default 256.
 	Batch int
-	// MaxEntries bounds the entries of one range; one that has more is
-	// refused with a TooManyError. Default 1 000 000.
+	// MaxEntries bounds the entries of one range. A range that has more is
+	// refused with a *TooManyError. Default 1 000 000.
 	MaxEntries int
 
 	// Registerer takes the metrics; nil for none. Quantizers that share it
@@ -53,7 +62,7 @@ type QuantizerOptions[T any] struct {
 	Now func() time.Time
 }
 
-func (opts *QuantizerOptions[T]) withDefaults(blobs Blobs[T]) (QuantizerOptions[T], error) {
+func (opts *QuantizerOptions[T]) withDefaults() (QuantizerOptions[T], error) {
 	o := QuantizerOptions[T]{}
 	if opts != nil {
 		o = *opts
@@ -61,92 +70,222 @@ func (opts *QuantizerOptions[T]) withDefaults(blobs Blobs[T]) (QuantizerOptions[
 	orDefault(&o.Quantum, 3*time.Second)
 	orDefault(&o.Grace, 500*time.Millisecond)
 	orDefault(&o.CacheBytes, 64<<20)
+	orDefault(&o.MaxDecodedBytes, decodedBytes())
 	orDefault(&o.Rows, 16)
 	orDefault(&o.Batch, 256)
 	orDefault(&o.MaxEntries, 1_000_000)
 	orDefault(&o.Namespace, "timeblob")
-	if o.Size == nil {
-		o.Size = blobSize(blobs)
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	switch {
 	case o.Quantum < time.Millisecond:
 		return o, fmt.Errorf("quantizer: a quantum of %v: must be at least 1ms", o.Quantum)
-	case o.Rows < 0 || o.Batch < 0 || o.MaxEntries < 0:
-		return o, fmt.Errorf("quantizer: Rows %d, Batch %d and MaxEntries %d must not be negative", o.Rows, o.Batch, o.MaxEntries)
+	case o.Rows < 0 || o.Batch < 0 || o.MaxEntries < 0 || o.MaxDecodedBytes < 0:
+		return o, fmt.Errorf("quantizer: Rows %d, Batch %d, MaxEntries %d and MaxDecodedBytes %d must not be negative",
+			o.Rows, o.Batch, o.MaxEntries, o.MaxDecodedBytes)
 	}
 	return o, nil
 }
 
-// Quantizer answers what the merge of a tenant's values in a range of time is,
-// from the index and the blobs. It caches the merges of whole quanta, so that
-// a question like an earlier one costs little more than reading the index.
+// decodedBytes is the default of MaxDecodedBytes.
+func decodedBytes() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return max(limit/4, 1<<20)
+	}
+	return 1 << 30
+}
+
+// Quantizer answers questions about a tenant's stored values, from the index and
+// the blobs. It caches the merges of whole quanta and of whole questions, so
+// that a question like an earlier one costs little more than reading the index.
 // It is safe for any number of goroutines, starts none that outlives a call,
 // and needs no closing.
 //
 // Every answer is exact for the entries that the index returned, or it is an
-// error: of the index, of the store, of Merge, a MissingError for an entry
-// without a blob, a TooManyError, a RangeError, or the context's. Answers are
+// error: of the index or the store, a *MissingError for an entry without a
+// blob, a *MergeError for values that the merge function refuses, a
+// *TooManyError, a *RangeTooLargeError, a *RangeError, or the context's. A question
+// with RangeOptions.Partial leaves out the values that cannot be read or merged
+// and names them. A question ends within one decoding or one call of the merge
+// function, which gets at most 64 parts, when its context ends. Answers are
 // shared with the cache and with other callers: nobody may change them.
 type Quantizer[T any] struct {
-	index   index.Index
-	blobs   Blobs[T]
-	combine Merge[T]
-	opts    QuantizerOptions[T]
-	cache   *lru.Cache[quantumKey, T] // nil when nothing is to be kept
-	flights readthrough.Group[quantumKey, T]
-	metrics *quantMetrics
+	past  *plan.Past[T]
+	blobs Blobs[T]
 }
 
-// quantumKey names the merge of some entries, which are all of one quantum.
-// Equal keys mean equal entries, whatever ranges were asked for.
-type quantumKey struct {
-	tenant string
-	number int64
-	print  fingerprint
-}
-
-// NewQuantizer returns a Quantizer of the entries in index, of which blobs has
-// the values. Merge may be called by several goroutines at a time. It returns
-// an error when an option is out of its range or a metric cannot be
-// registered.
+// NewQuantizer returns a Quantizer of the entries in index, whose values are in
+// blobs. Several goroutines may call merge at a time. It returns an error when
+// an option is out of its range or a metric cannot be registered.
 func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *QuantizerOptions[T]) (*Quantizer[T], error) {
 	if idx == nil || blobs == nil || merge == nil {
 		return nil, errors.New("quantizer: needs an index, blobs and a merge")
 	}
-	o, err := opts.withDefaults(blobs)
+	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	q := &Quantizer[T]{index: idx, blobs: blobs, combine: merge, opts: o}
-	if o.CacheBytes > 0 {
-		if q.cache, err = lru.New[quantumKey, T](o.CacheBytes, &lru.Options{Now: o.Now}); err != nil {
-			return nil, fmt.Errorf("quantizer: %w", err)
-		}
-	}
-	if q.metrics, err = newQuantMetrics(o.Registerer, o.Namespace); err != nil {
+	metrics, err := plan.NewMetrics(o.Registerer, o.Namespace)
+	if err != nil {
 		return nil, fmt.Errorf("quantizer: metrics: %w", err)
 	}
-	return q, nil
+	past, err := plan.New(idx, blobs, merge, plan.Options[T]{Quantum: o.Quantum, Grace: o.Grace, CacheBytes: o.CacheBytes,
+		Size: o.Size, Rows: o.Rows, Batch: o.Batch, MaxEntries: o.MaxEntries, Budget: o.MaxDecodedBytes, Metrics: metrics, Now: o.Now})
+	if err != nil {
+		return nil, fmt.Errorf("quantizer: %w", err)
+	}
+	return &Quantizer[T]{past, blobs}, nil
 }
 
-// Range returns the merge of the tenant's values with from ≤ instant < to;
-// the zero value of T when there are none. It reads every row of the index
-// that the range touches, makes at most one call of Blobs.Get for each Batch of
-// entries unless another caller whose fetch it waits for gives up, and merges
-// what is not cached.
-func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.Time) (v T, err error) {
-	a, b, err := span(from, to)
-	if err != nil {
-		return v, err
+// Range returns the merge of the tenant's stored values with from ≤ instant
+// < to. It reads every row of the index that the range touches, makes at most
+// one call of Blobs.Get for each Batch of entries unless another caller whose
+// fetch it waits for gives up, and merges what is not cached: all values that
+// are in no quantum in one call.
+func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) (Answer[T], error) {
+	return q.RangeMany(ctx, []string{tenant}, from, to, opts)
+}
+
+// RangeMany returns the merge of the stored values of several tenants with
+// from ≤ instant < to, which are fetched together. A tenant that repeats counts
+// each time.
+func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
+	x, err := q.question(ctx, tenants, from, to, opts)
+	if err != nil || len(x.Series) == 0 {
+		return a, err
 	}
-	entries, err := q.entries(ctx, tenant, a, b)
+	return q.answer(ctx, x)
+}
+
+// question reads the entries of a range.
+func (q *Quantizer[T]) question(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (x plan.Question[T], err error) {
+	start, end, err := span(from, to)
 	if err != nil {
-		return v, err
+		return x, err
 	}
-	return q.merge(ctx, tenant, entries, a, b)
+	series, err := q.past.EntriesOf(ctx, tenants, start, end)
+	if err != nil {
+		return x, err
+	}
+	o := opts.orDefault()
+	return plan.Question[T]{Series: series, From: start, To: end, Partial: o.Partial, MaxBytes: o.MaxBytes}, nil
+}
+
+func (q *Quantizer[T]) answer(ctx context.Context, x plan.Question[T]) (Answer[T], error) {
+	a, err := q.past.Answer(ctx, x)
+	return answerOf(a), err
+}
+
+func answerOf[T any](a plan.Answer[T]) Answer[T] {
+	return Answer[T]{Value: a.Value, Entries: a.Count, Missing: a.Missing}
+}
+
+// Steps yields the answers for the consecutive slices of [from, to), in order,
+// each a step long but the last, which may be shorter. A slice without values
+// has Entries 0. Steps reads the index once and each blob once, and costs about
+// as much as Range. It holds the values of one batch at a time. An error ends
+// the sequence.
+func (q *Quantizer[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *RangeOptions) iter.Seq2[Step[T], error] {
+	return func(yield func(Step[T], error) bool) {
+		x, err := q.question(ctx, []string{tenant}, from, to, opts)
+		if err == nil && step <= 0 {
+			err = errStep(from, to)
+		}
+		if err != nil {
+			yield(Step[T]{}, err)
+			return
+		}
+		q.steps(ctx, x, step, nil, time.Time{}, yield)
+	}
+}
+
+func errStep(from, to time.Time) error {
+	return &RangeError{from, to, "cannot be cut into steps: the step must be positive"}
+}
+
+// steps yields the answers for the slices of a question and of values that are
+// not in the index.
+func (q *Quantizer[T]) steps(ctx context.Context, x plan.Question[T], step time.Duration, extra []plan.Timed[T], provisional time.Time, yield func(Step[T], error) bool) {
+	for s, err := range q.past.Steps(ctx, x, int64(step), extra) {
+		out := Step[T]{From: time.Unix(0, s.From), To: time.Unix(0, s.To), Answer: answerOf(s.Answer)}
+		if out.To.After(provisional) && !provisional.IsZero() {
+			out.Provisional = provisional
+		}
+		if !yield(out, err) {
+			return
+		}
+	}
+}
+
+// Values yields the tenant's stored values with from ≤ instant < to, in order
+// and unmerged. It holds the values of one batch at a time. An error ends the
+// sequence; with RangeOptions.Partial a value that cannot be read is yielded
+// with its Err.
+func (q *Quantizer[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
+	return func(yield func(Value[T], error) bool) {
+		x, err := q.question(ctx, []string{tenant}, from, to, opts)
+		if err != nil {
+			yield(Value[T]{}, err)
+			return
+		}
+		yieldAll(tenant, q.past.Values(ctx, x), yield)
+	}
+}
+
+// RawBlobs is a blob store that returns blobs as they are stored; tiered.Store
+// is one.
+type RawBlobs interface {
+	// GetRaw is Get without decoding. The blobs are the caller's.
+	GetRaw(ctx context.Context, refs []blob.Ref) ([]blob.Result[[]byte], error)
+}
+
+// Blobs is Values without decoding. The blob store must be a RawBlobs.
+func (q *Quantizer[T]) Blobs(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[[]byte], error] {
+	return func(yield func(Value[[]byte], error) bool) {
+		raw, ok := q.blobs.(RawBlobs)
+		x, err := q.question(ctx, []string{tenant}, from, to, opts)
+		if !ok {
+			err = errors.New("quantizer: the blob store does not return blobs as they are stored: give it a GetRaw")
+		}
+		if err != nil {
+			yield(Value[[]byte]{}, err)
+			return
+		}
+		yieldAll(tenant, q.past.Raw(ctx, x, raw.GetRaw), yield)
+	}
+}
+
+func yieldAll[V any](tenant string, items iter.Seq2[plan.Item[V], error], yield func(Value[V], error) bool) {
+	for item, err := range items {
+		v := Value[V]{Tenant: tenant, Time: time.Unix(0, item.Entry.Time), Key: item.Entry.Key, Value: item.Value, Err: item.Err}
+		if err != nil {
+			v = Value[V]{}
+		}
+		if !yield(v, err) {
+			return
+		}
+	}
+}
+
+// yieldInOrder yields stored values and live ones, both ascending, by instant.
+func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, live []liveValue[T], yield func(Value[T], error) bool) {
+	next := func() bool {
+		v := live[0]
+		live = live[1:]
+		return yield(Value[T]{Tenant: tenant, Time: time.Unix(0, v.Time), Key: v.Key, Value: v.Value}, nil)
+	}
+	goOn := true
+	yieldAll(tenant, items, func(v Value[T], err error) bool {
+		for goOn && err == nil && len(live) > 0 && live[0].Time < v.Time.UnixNano() {
+			goOn = next()
+		}
+		goOn = goOn && yield(v, err) && err == nil
+		return goOn
+	})
+	for goOn && len(live) > 0 {
+		goOn = next()
+	}
 }
 
 // Entries returns the tenant's entries with from ≤ Time < to in ascending
@@ -156,15 +295,30 @@ func (q *Quantizer[T]) Entries(ctx context.Context, tenant string, from, to time
 	if err != nil {
 		return nil, err
 	}
-	return q.entries(ctx, tenant, a, b)
+	return q.past.Entries(ctx, tenant, a, b)
 }
 
-// Has tells whether the tenant has entries with from ≤ Time < to. It starts
+// Has reports whether the tenant has entries with from ≤ Time < to. It starts
 // no further row of the index once it knows of one.
 func (q *Quantizer[T]) Has(ctx context.Context, tenant string, from, to time.Time) (bool, error) {
 	a, b, err := span(from, to)
 	if err != nil {
 		return false, err
 	}
-	return q.has(ctx, tenant, a, b)
+	return q.past.Has(ctx, tenant, a, b)
+}
+
+func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
+	return q.past.Entries(ctx, tenant, from, to)
+}
+
+func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
+	return q.past.Has(ctx, tenant, from, to)
+}
+
+// merge returns the merge of a tenant's entries of [from, to) and of extra
+// values that are not in the index.
+func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []index.Entry, from, to int64, extra ...T) (T, error) {
+	a, err := q.past.Answer(ctx, plan.Question[T]{Series: []plan.Series{{Tenant: tenant, Entries: entries}}, From: from, To: to, Extra: extra})
+	return a.Value, err
 }

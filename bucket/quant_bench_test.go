@@ -64,9 +64,9 @@ func benchmarkRange(b *testing.B, cache int64, from time.Time, window time.Durat
 		}
 	}
 	ask := func() {
-		total, err := q.Range(b.Context(), "a", from, from.Add(window))
-		if err != nil || total != int(window/time.Second) {
-			b.Fatalf("got %d, %v", total, err)
+		total, err := q.Range(b.Context(), "a", from, from.Add(window), nil)
+		if err != nil || total.Value != int(window/time.Second) {
+			b.Fatalf("got %d, %v", total.Value, err)
 		}
 	}
 	ask() // warms the cache if there is one

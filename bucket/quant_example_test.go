@@ -64,11 +64,13 @@ func ExampleNewQuantizer() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(q.Range(ctx, "acme", noon, noon.Add(15*time.Second)))
-	fmt.Println(q.Range(ctx, "acme", noon, noon.Add(4*time.Second)))
+	for _, length := range []time.Duration{15 * time.Second, 4 * time.Second} {
+		a, err := q.Range(ctx, "acme", noon, noon.Add(length), nil)
+		fmt.Println(a.Value, a.Entries, err)
+	}
 	fmt.Println(q.Has(ctx, "acme", noon.Add(time.Minute), noon.Add(time.Hour)))
 	// Output:
-	// map[errors:1 requests:12] <nil>
-	// map[errors:1 requests:7] <nil>
+	// map[errors:1 requests:12] 3 <nil>
+	// map[errors:1 requests:7] 2 <nil>
 	// false <nil>
 }

@@ -52,13 +52,13 @@ func TestOverlappingFlights(t *testing.T) {
 		p := newPast(t, nil, longAgo())
 		var keys []string
 		for i := range 6 {
-			keys = append(keys, p.add(t, "a", after(float64(3*i))))
+			keys = append(keys, p.add(t, "a", after(float64(3*i))), p.add(t, "a", after(float64(3*i+1))))
 		}
 		g := newGate(p)
 		var asking sync.WaitGroup
 		asking.Go(func() { p.check(t, "a", after(0), after(12)) })
 		synctest.Wait()
-		p.checkFetched(t, 1, keys[:4]...)
+		p.checkFetched(t, 1, keys[:8]...)
 		asking.Go(func() { p.check(t, "a", after(6), after(18)) })
 		synctest.Wait()
 		p.checkFetched(t, 2, keys...)
@@ -160,6 +160,7 @@ func TestOthersFault(t *testing.T) {
 		p := newPast(t, nil, longAgo())
 		bad := p.add(t, "a", after(0))
 		p.add(t, "a", after(3))
+		p.add(t, "a", after(4))
 		open := make(chan struct{})
 		p.blobs.inject(func(context.Context, []string) ([]string, error) {
 			<-open

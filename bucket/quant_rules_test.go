@@ -45,21 +45,18 @@ func TestRule1EdgesAreApart(t *testing.T) {
 func TestRule1EdgesAreNotCached(t *testing.T) {
 	t.Parallel()
 	p := newPast(t, nil, longAgo())
-	head, tail := p.add(t, "a", after(2)), p.add(t, "a", after(9))
-	whole := []string{p.add(t, "a", after(3)), p.add(t, "a", after(4)), p.add(t, "a", after(6))}
+	head, other, tail := p.add(t, "a", after(2)), p.add(t, "a", after(2.5)), p.add(t, "a", after(9))
+	whole := []string{p.add(t, "a", after(3)), p.add(t, "a", after(4)), p.add(t, "a", after(6)), p.add(t, "a", after(7))}
 	p.check(t, "a", after(1), after(11))
-	p.checkFetched(t, 1, append(whole, head, tail)...)
-	for range 2 {
-		p.blobs.forget()
-		p.check(t, "a", after(1), after(11))
-		p.checkFetched(t, 1, head, tail)
-	}
+	p.checkFetched(t, 1, append(whole, head, other, tail)...)
 	p.blobs.forget()
-	p.check(t, "a", after(0), after(12)) // the edges as quanta
-	p.checkFetched(t, 1, head, tail)
+	p.check(t, "a", after(0), after(10)) // the head as a quantum
+	p.checkFetched(t, 0)                 // the same entries
+	p.check(t, "a", after(2.5), after(11))
+	p.checkFetched(t, 1, other, tail)
 	p.blobs.forget()
-	p.check(t, "a", after(0), after(12))
-	p.checkFetched(t, 0)
+	p.check(t, "a", after(0), after(9)) // the head as a quantum, for the first time
+	p.checkFetched(t, 1, head, other)
 }
 
 // TestRule2NoSilentPartial takes away one blob after another.
@@ -181,6 +178,7 @@ func TestRule3LateEntry(t *testing.T) {
 	p := newPast(t, nil, longAgo())
 	first := []string{p.add(t, "a", after(3)), p.add(t, "a", after(4))}
 	p.add(t, "a", after(6))
+	p.add(t, "a", after(7))
 	p.check(t, "a", after(0), after(12))
 	for _, at := range []time.Time{after(3).Add(1), after(5), after(6).Add(-1)} { // between, after, and last
 		p.blobs.forget()
@@ -211,7 +209,7 @@ func TestRule3TenantsAndQuantaAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tenant := range []string{"a", "b"} {
-		if got, err := q.Range(t.Context(), tenant, after(0), after(3)); got[1] != 1 || err != nil {
+		if got, err := q.Range(t.Context(), tenant, after(0), after(3), nil); got.Value[1] != 1 || err != nil {
 			t.Errorf("tenant %s: %v, %v", tenant, got, err)
 		}
 	}
@@ -259,15 +257,14 @@ func TestRule3NothingBesideAnErrorIsCached(t *testing.T) {
 	}
 }
 
-// TestMergeFails gets an error that names the quantum, and nothing cached.
-func TestMergeFails(t *testing.T) {
-	t.Parallel()
-	broken := errors.New("does not merge")
-	fail := true
+// picky returns a quantizer whose merge refuses value 3 while refuse is set, by
+// an error or by a panic.
+func picky(t *testing.T, refuse *bool, how func() error) *past {
+	t.Helper()
 	x, blobs := index.NewMemIndex(), newShelf()
 	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
-		if v, _ := mergeCounts(parts); fail && v[3] > 0 {
-			return nil, broken
+		if v, _ := mergeCounts(parts); *refuse && v[3] > 0 {
+			return nil, how()
 		}
 		return mergeCounts(parts)
 	}, &bucket.QuantizerOptions[counts]{Grace: -1})
@@ -278,54 +275,90 @@ func TestMergeFails(t *testing.T) {
 	for _, s := range []float64{0, 1, 3, 4, 6} {
 		p.add(t, "a", after(s))
 	}
-	_, err = p.Range(t.Context(), "a", after(0), after(9))
-	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "quantum from 2024-05-17T12:00:03Z to 2024-05-17T12:00:06Z") {
-		t.Errorf("merge of a quantum: got %v, want the error and the quantum's name", err)
-	}
-	fail = false
-	blobs.forget()
-	p.check(t, "a", after(0), after(9))
-	if calls, fetched := blobs.asked(); calls != 1 || len(fetched) != 5 {
-		t.Errorf("%d calls fetched %v: something was cached beside an error", calls, fetched)
-	}
-	fail = true
-	_, err = p.Range(t.Context(), "a", after(0), after(9)) // the quanta are cached, their merge fails
-	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "from 2024-05-17T12:00:00Z to 2024-05-17T12:00:09Z") {
-		t.Errorf("merge of the range: got %v, want the error and the range", err)
+	return p
+}
+
+var errPicky = errors.New("does not merge")
+
+// TestPoison has a stored value that the merge refuses: the error names it,
+// nothing is cached beside it, and a partial answer leaves it out.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	for name, how := range map[string]func() error{
+		"an error": func() error { return errPicky },
+		"a panic":  func() error { panic(errPicky) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refuse := true
+			p := picky(t, &refuse, how)
+			poison := index.RowAt("a", after(3).UnixNano()).BlobKey(after(3).UnixNano())
+			for range 2 {
+				_, err := p.Range(t.Context(), "a", after(0), after(9))
+				e, ok := errors.AsType[*bucket.MergeError](err)
+				if !ok || !errors.Is(err, errPicky) || e.Tenant != "a" || len(e.Entries) != 1 || e.Entries[0].Key != poison {
+					t.Errorf("got %v, want a MergeError that names the value of %v", err, after(3))
+				}
+			}
+			a, err := p.Quantizer.Range(t.Context(), "a", after(0), after(9), &bucket.RangeOptions{Partial: true})
+			if err != nil || a.Entries != 4 || len(a.Value) != 4 || a.Value[3] != 0 {
+				t.Errorf("a partial answer: %+v, %v", a, err)
+			}
+			if len(a.Missing) != 1 || a.Missing[0].Key != poison || !a.Missing[0].Time.Equal(after(3)) || !errors.Is(a.Missing[0].Err, errPicky) {
+				t.Errorf("missing: %+v", a.Missing)
+			}
+			refuse = false
+			p.check(t, "a", after(0), after(9))
+		})
 	}
 }
 
-// TestMergePanics gives the panic to the caller and leaves no flight behind.
-func TestMergePanics(t *testing.T) {
+// TestPartial leaves out what the store cannot give, names it, and keeps nothing
+// of such an answer.
+func TestPartial(t *testing.T) {
 	t.Parallel()
-	bad := true
-	x, blobs := index.NewMemIndex(), newShelf()
-	q, err := bucket.NewQuantizer(x, blobs, func(parts []counts) (counts, error) {
-		if bad {
-			panic("merge is broken")
+	p := newPast(t, nil, longAgo())
+	var keys []string
+	for _, s := range []float64{0, 1, 3, 4, 7} {
+		keys = append(keys, p.add(t, "a", after(s)))
+	}
+	gone := p.blobs.remove(keys[1])
+	p.blobs.inject(func(context.Context, []string) ([]string, error) { return []string{keys[3]}, errPicky })
+	for range 2 {
+		a, err := p.Quantizer.Range(t.Context(), "a", after(0), after(9), &bucket.RangeOptions{Partial: true})
+		if err != nil || a.Entries != 3 || len(a.Value) != 3 || len(a.Missing) != 2 {
+			t.Fatalf("got %+v, %v", a, err)
 		}
-		return mergeCounts(parts)
-	}, nil)
-	if err != nil {
+		if a.Missing[0].Key != keys[1] || !errors.Is(a.Missing[0].Err, bucket.ErrNoBlob) ||
+			a.Missing[1].Key != keys[3] || !errors.Is(a.Missing[1].Err, errPicky) || a.Missing[1].Tenant != "a" {
+			t.Errorf("missing: %+v", a.Missing)
+		}
+		if _, err := p.Range(t.Context(), "a", after(0), after(9)); !errors.Is(err, errPicky) {
+			t.Errorf("an exact question: %v", err)
+		}
+	}
+	p.blobs.inject(nil)
+	if err := p.blobs.set(keys[1], gone); err != nil {
 		t.Fatal(err)
 	}
-	p := &past{Quantizer: q, index: x, blobs: blobs}
-	for _, s := range []float64{0, 1, 3, 4} {
-		p.add(t, "a", after(s))
-	}
-	for _, to := range []time.Time{after(3), after(6)} {
-		said := func() (said any) {
-			defer func() { said = recover() }()
-			_, err := p.Range(t.Context(), "a", after(0), to)
-			t.Errorf("Range up to %v returned %v", to, err)
-			return nil
-		}()
-		if !strings.Contains(fmt.Sprint(said), "merge is broken") {
-			t.Errorf("Range up to %v panicked with %v", to, said)
+	p.check(t, "a", after(0), after(9))
+}
+
+// TestTooLarge refuses a question before it reads a blob.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, nil, longAgo())
+	for i := range int64(10) {
+		e := index.Entry{Time: after(float64(i)).UnixNano(), Key: fmt.Sprint(i), Size: 1000}
+		if err := p.index.Put(t.Context(), index.RowAt("a", e.Time), e); err != nil {
+			t.Fatal(err)
 		}
 	}
-	bad = false
-	p.check(t, "a", after(0), after(6))
+	_, err := p.Quantizer.Range(t.Context(), "a", after(0), after(10), &bucket.RangeOptions{MaxBytes: 10_000})
+	if e, ok := errors.AsType[*bucket.RangeTooLargeError](err); !ok || e.Bytes <= 10_000 || e.Limit != 10_000 {
+		t.Errorf("got %v", err)
+	}
+	p.checkFetched(t, 0)
 }
 
 // TestOneGet counts the calls for a question with everything in it.
@@ -365,8 +398,8 @@ func TestRule7QuestionsAreBounded(t *testing.T) {
 	}
 	most = nil
 	p.check(t, "a", after(-70), after(70))
-	if len(most) != 0 {
-		t.Errorf("fetched batches of %v again, want all from the cache", most)
+	if n := len(most); n != 10 || slices.Max(most) > 4 {
+		t.Errorf("fetched batches of %v again, want none over 4 and the quantum of 7 from the cache", most)
 	}
 }
 
@@ -386,7 +419,9 @@ func TestSharedKey(t *testing.T) {
 	if got, err := p.Range(t.Context(), "a", after(0), after(6)); got[1] != 3 || err != nil {
 		t.Errorf("got %v, %v, want the value three times", got, err)
 	}
-	p.checkFetched(t, 1, "k")
+	if calls, _ := p.blobs.asked(); calls != 1 {
+		t.Errorf("%d calls, want one", calls)
+	}
 }
 
 func TestGrace(t *testing.T) {
@@ -405,7 +440,8 @@ func TestGrace(t *testing.T) {
 	} {
 		p := newPast(t, nil, &bucket.QuantizerOptions[counts]{Grace: c.grace, Now: func() time.Time { return c.now }})
 		p.add(t, "a", after(0))
-		p.add(t, "a", after(2))
+		p.add(t, "a", after(3).Add(-1))
+		p.add(t, "a", after(3))
 		p.check(t, "a", after(0), after(3))
 		p.blobs.forget()
 		p.check(t, "a", after(0), after(3))
@@ -422,11 +458,11 @@ func TestCacheIsBounded(t *testing.T) {
 		opts   bucket.QuantizerOptions[counts]
 		cached bool
 	}{
-		"room":           {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1200}, true},
-		"no room":        {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1199}, false},
-		"none":           {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: -1}, false},
-		"unknown size":   {bucket.QuantizerOptions[counts]{Size: func(counts) int64 { return 0 }}, false},
-		"size of a blob": {bucket.QuantizerOptions[counts]{}, true},
+		"room":         {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1200}, true},
+		"no room":      {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: 1199}, false},
+		"none":         {bucket.QuantizerOptions[counts]{Size: size, CacheBytes: -1}, false},
+		"unknown size": {bucket.QuantizerOptions[counts]{Size: func(counts) int64 { return 0 }}, false},
+		"learned size": {bucket.QuantizerOptions[counts]{}, true},
 	} {
 		c.opts.Now = longAgo().Now
 		x, blobs := index.NewMemIndex(), newShelf()
@@ -436,14 +472,15 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 		p := &past{Quantizer: q, index: x, blobs: blobs}
 		p.add(t, "a", after(0))
+		p.add(t, "a", after(1))
 		p.check(t, "a", after(0), after(3))
 		p.check(t, "a", after(0), after(3))
 		calls, _ := p.blobs.asked()
 		if cached := calls == 1; cached != c.cached {
 			t.Errorf("%s: cached %v, want %v", name, cached, c.cached)
 		}
-		if encoded := p.blobs.encoded.Load(); (encoded > 0) != (c.opts.Size == nil) {
-			t.Errorf("%s: %d values were encoded", name, encoded)
+		if encoded := p.blobs.encoded.Load(); encoded > 0 {
+			t.Errorf("%s: %d values were encoded to weigh them", name, encoded)
 		}
 	}
 }

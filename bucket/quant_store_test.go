@@ -60,14 +60,14 @@ func TestRule2RealStoreFails(t *testing.T) {
 				want[i] = 1
 			}
 			tier.Inject(fault)
-			got, err := q.Range(t.Context(), "a", after(1), after(11))
-			if err == nil || got != nil {
+			got, err := q.Range(t.Context(), "a", after(1), after(11), nil)
+			if err == nil || got.Value != nil {
 				t.Errorf("got %v, %v, want an error", got, err)
 			} else if fault.Match != nil && !strings.Contains(err.Error(), keys[2]) {
 				t.Errorf("%q does not name the key", err)
 			}
 			tier.Heal()
-			if got, err := q.Range(t.Context(), "a", after(1), after(11)); err != nil || !maps.Equal(got, want) {
+			if got, err := q.Range(t.Context(), "a", after(1), after(11), nil); err != nil || !maps.Equal(got.Value, want) {
 				t.Errorf("after healing: got %v, %v, want %v", got, err, want)
 			}
 		})

@@ -1,13 +1,19 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
+	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -38,14 +44,6 @@ func NewQuerier[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *Qu
 // Past returns what answers from index and blobs alone.
 func (q *Querier[T]) Past() *Quantizer[T] { return q.past }
 
-// Answer is the merge of a range, and what is not in it.
-type Answer[T any] struct {
-	Value T // shared: nobody may change it
-	// Failed holds, for each source in the order given, why what it holds is
-	// not in Value: the error of asking it, nil when it answered.
-	Failed []error
-}
-
 // maxAskers is how many sources are asked at a time.
 const maxAskers = 32
 
@@ -61,29 +59,76 @@ const (
 var ErrUnsettled = errors.New("collectors seal faster than they can be asked: ask again, or make ticks longer")
 
 // Range returns the merge of every value of the tenant with from ≤ instant
-// < to that is in the index or that a source holds, each once, and of none a
-// value sealed later without those sealed before: sources are asked before the
-// index is read, and again where it has what they may have sealed meanwhile. As
-// with [Collector.Range] the instant of an open tick is yet to come.
+// < to that is in the index or that a source holds, each once. It never has a
+// value that a source sealed later without the values that the source sealed
+// before: it asks the sources before it reads the index, and asks again where
+// the index has what they may have sealed meanwhile. As with [Collector.Range],
+// a range that reaches past a source's last seal includes its open tick.
 //
-// What sources that fail hold is not in the answer, which says so. Any other
-// failure is an error, as of [Quantizer.Range], a *TenantError, or
-// ErrUnsettled.
-func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Time, sources []Source[T]) (Answer[T], error) {
-	if err := index.CheckTenant(tenant); err != nil {
-		return Answer[T]{}, err
+// What a source that fails holds is not in the answer: Answer.Missing names the
+// source, by its String method where it has one. Any other failure is an error
+// as in [Quantizer.Range], a *TenantError, or ErrUnsettled.
+func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) (Answer[T], error) {
+	return q.RangeMany(ctx, []string{tenant}, from, to, sources, opts)
+}
+
+// RangeMany is Range of several tenants, whose values are merged together.
+func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (a Answer[T], err error) {
+	g, err := q.gather(ctx, tenants, from, to, sources, opts)
+	if err != nil || len(tenants) == 0 {
+		return a, err
 	}
-	start, end, err := span(from, to)
-	if err != nil {
-		return Answer[T]{}, err
+	for _, v := range g.live {
+		g.question.Extra = append(g.question.Extra, v.Value)
 	}
-	p := newPoll(tenant, from, to, sources)
-	entries, err := p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
-	if err != nil {
-		return Answer[T]{}, err
+	if a, err = q.past.answer(ctx, g.question); err != nil {
+		return a, err
 	}
-	value, err := q.past.merge(ctx, tenant, entries, start, end, p.extra(entries)...)
-	return Answer[T]{Value: value, Failed: p.failed}, err
+	a.Missing, a.Provisional = append(a.Missing, g.missing...), g.provisional
+	return a, nil
+}
+
+// Steps yields the answers for the consecutive slices of [from, to) as
+// [Quantizer.Steps] does, with what the sources hold. An open tick is in the
+// slice of its instant to come, and in the last one when that is later.
+func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, sources []Source[T], opts *RangeOptions) iter.Seq2[Step[T], error] {
+	return func(yield func(Step[T], error) bool) {
+		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts)
+		if err == nil && step <= 0 {
+			err = errStep(from, to)
+		}
+		if err != nil {
+			yield(Step[T]{}, err)
+			return
+		}
+		q.past.steps(ctx, g.question, step, g.timed(), g.provisional, func(s Step[T], err error) bool {
+			s.Missing = append(s.Missing, g.missing...)
+			return yield(s, err)
+		})
+	}
+}
+
+// Values yields the tenant's values with from ≤ instant < to, in order and
+// unmerged: stored ones and those that the sources hold. A source that does
+// not answer is an error, unless the question allows a partial answer: then the
+// sequence begins with a Value for each of them that has only an Err.
+func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) iter.Seq2[Value[T], error] {
+	return func(yield func(Value[T], error) bool) {
+		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts)
+		if err == nil && len(g.missing) > 0 && !opts.orDefault().Partial {
+			err = fmt.Errorf("%s does not answer: %w", g.missing[0].Source, g.missing[0].Err)
+		}
+		if err != nil {
+			yield(Value[T]{}, err)
+			return
+		}
+		for _, m := range g.missing {
+			if !yield(Value[T]{Tenant: tenant, Err: fmt.Errorf("%s does not answer: %w", m.Source, m.Err)}, nil) {
+				return
+			}
+		}
+		yieldInOrder(q.past.past.Values(ctx, g.question), tenant, g.live, yield)
+	}
 }
 
 // Has reports whether the tenant has any value with from ≤ instant < to, in
@@ -96,10 +141,62 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 	if err := p.ask(ctx, p.all(), p.held); err != nil {
 		return false, err
 	}
-	if len(p.extra(nil)) > 0 {
+	if len(p.live(nil)) > 0 {
 		return true, nil
 	}
 	return q.past.Has(ctx, tenant, from, to)
+}
+
+// gathered is what the index and the sources have of a range.
+type gathered[T any] struct {
+	question    plan.Question[T] // of the index's entries
+	live        []liveValue[T]   // what sources hold beside them, ascending
+	missing     []Missing        // sources
+	provisional time.Time
+}
+
+// gather asks the sources and reads the index, for one tenant after the other.
+func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (g gathered[T], err error) {
+	start, end, err := span(from, to)
+	if err != nil {
+		return g, err
+	}
+	o := opts.orDefault()
+	g.question = plan.Question[T]{From: start, To: end, Partial: o.Partial, MaxBytes: o.MaxBytes}
+	for _, tenant := range tenants {
+		if err := index.CheckTenant(tenant); err != nil {
+			return g, err
+		}
+		p := newPoll(tenant, from, to, sources)
+		entries, err := p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
+		if err != nil {
+			return g, err
+		}
+		g.question.Series = append(g.question.Series, plan.Series{Tenant: tenant, Entries: entries})
+		g.live = append(g.live, p.live(entries)...)
+		g.missing = append(g.missing, p.missing()...)
+		g.provisional = earlier(g.provisional, p.provisional(end))
+	}
+	slices.SortStableFunc(g.live, func(a, b liveValue[T]) int { return cmp.Compare(a.Time, b.Time) })
+	return g, nil
+}
+
+// earlier returns the earlier of two instants; the zero one counts as never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// timed returns the live values for steps: an open tick whose instant to come is
+// beyond the range belongs to the range's last slice.
+func (g *gathered[T]) timed() []plan.Timed[T] {
+	timed := make([]plan.Timed[T], len(g.live))
+	for i, v := range g.live {
+		timed[i] = plan.Timed[T]{Time: max(min(v.Time, g.question.To-1), g.question.From), Value: v.Value}
+	}
+	return timed
 }
 
 // poll is one question to several sources.
@@ -185,9 +282,9 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	return ctx.Err()
 }
 
-// extra returns the values held that are not among the entries. Of sources that
+// live returns the values held that are not among the entries. Of sources that
 // are one collector under several names the first counts.
-func (p *poll[T]) extra(entries []index.Entry) (values []T) {
+func (p *poll[T]) live(entries []index.Entry) (values []liveValue[T]) {
 	heard := make(map[string]bool)
 	for i := range p.held {
 		h := &p.held[i]
@@ -197,7 +294,33 @@ func (p *poll[T]) extra(entries []index.Entry) (values []T) {
 			}
 			heard[id] = true
 		}
-		values = append(values, h.extra(entries)...)
+		values = append(values, h.live(entries)...)
 	}
 	return values
+}
+
+// missing names the sources that did not answer.
+func (p *poll[T]) missing() (all []Missing) {
+	for i, err := range p.failed {
+		if err == nil {
+			continue
+		}
+		name := "source " + strconv.Itoa(i)
+		if named, ok := p.sources[i].(fmt.Stringer); ok {
+			name = named.String()
+		}
+		all = append(all, Missing{Tenant: p.tenant, Source: name, Err: err})
+	}
+	return all
+}
+
+// provisional returns the earliest instant that a source may still seal a value
+// for, when the range reaches past that.
+func (p *poll[T]) provisional(end int64) (t time.Time) {
+	for i := range p.held {
+		if h := &p.held[i]; p.failed[i] == nil && h.opened() < end {
+			t = earlier(t, time.Unix(0, h.opened()))
+		}
+	}
+	return t
 }

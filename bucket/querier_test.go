@@ -55,7 +55,7 @@ func always() (from, to time.Time) {
 func ask(t *testing.T, q *bucket.Querier[ids], sources ...bucket.Source[ids]) bucket.Answer[ids] {
 	t.Helper()
 	from, to := always()
-	a, err := q.Range(t.Context(), "a", from, to, sources)
+	a, err := q.Range(t.Context(), "a", from, to, sources, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,11 +121,14 @@ func (p *poll) ask(t *testing.T, q *bucket.Querier[ids]) {
 		for w := range least {
 			least[w] = int(p.added[w].Load())
 		}
-		a, err := q.Range(t.Context(), "a", from, to, p.sources)
+		a, err := q.Range(t.Context(), "a", from, to, p.sources, nil)
 		if errors.Is(err, bucket.ErrUnsettled) {
 			continue // on a machine too busy for ticks so short
 		}
-		if err := errors.Join(append(a.Failed, err)...); err != nil {
+		if len(a.Missing) > 0 {
+			err = errors.Join(a.Missing[0].Err, err)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 		for w := range least {
@@ -279,8 +282,8 @@ func TestQuerierNamesSourcesThatFail(t *testing.T) {
 	h := &hooked{Source: bad, before: func(int64) error { return errBroken }}
 	a := ask(t, s.querier(t), good, h)
 	wantIDs(t, "answer", a.Value, nil, ids{1, 2, 3})
-	if a.Failed[0] != nil || !errors.Is(a.Failed[1], errBroken) {
-		t.Errorf("failed: %v, want the second only", a.Failed)
+	if len(a.Missing) != 1 || a.Missing[0].Source != "source 1" || !errors.Is(a.Missing[0].Err, errBroken) {
+		t.Errorf("missing: %v, want the second source only", a.Missing)
 	}
 	h.before = func(n int64) error { // answers, and is gone when asked again
 		if n > 2 {
@@ -291,12 +294,12 @@ func TestQuerierNamesSourcesThatFail(t *testing.T) {
 	h.after = func(int64) error { return bad.Flush(t.Context()) }
 	a = ask(t, s.querier(t), good, h)
 	wantIDs(t, "answer", a.Value, nil, ids{1, 2, 3, 4})
-	if !errors.Is(a.Failed[1], errBroken) {
-		t.Errorf("failed: %v, want the second", a.Failed)
+	if len(a.Missing) != 1 || !errors.Is(a.Missing[0].Err, errBroken) {
+		t.Errorf("missing: %v, want the second source", a.Missing)
 	}
 	h.before, h.after = nil, nil
-	if a = ask(t, s.querier(t), good, h); errors.Join(a.Failed...) != nil {
-		t.Errorf("failed after it healed: %v", a.Failed)
+	if a = ask(t, s.querier(t), good, h); len(a.Missing) > 0 {
+		t.Errorf("missing after it healed: %v", a.Missing)
 	}
 }
 
@@ -338,7 +341,7 @@ func TestQuerierErrors(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(s)
 			}
-			_, err := s.querier(t).Range(t.Context(), c.tenant, from, to, []bucket.Source[ids]{collector})
+			_, err := s.querier(t).Range(t.Context(), c.tenant, from, to, []bucket.Source[ids]{collector}, nil)
 			if e := new(index.TenantError); !errors.Is(err, c.want) && !(errors.As(err, &e) && errors.As(c.want, &e)) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -358,13 +361,13 @@ func TestQuerierGivesUp(t *testing.T) {
 	}
 	mustAdd(t, c, "a", 1)
 	from, to := always()
-	_, err := s.querier(t).Range(t.Context(), "a", from, to, []bucket.Source[ids]{h})
+	_, err := s.querier(t).Range(t.Context(), "a", from, to, []bucket.Source[ids]{h}, nil)
 	if !errors.Is(err, bucket.ErrUnsettled) {
 		t.Errorf("got %v, want ErrUnsettled", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	h.after = func(int64) error { cancel(); return nil }
-	if _, err = s.querier(t).Range(ctx, "a", from, to, []bucket.Source[ids]{h}); !errors.Is(err, context.Canceled) {
+	if _, err = s.querier(t).Range(ctx, "a", from, to, []bucket.Source[ids]{h}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that the caller left", err)
 	}
 }

@@ -56,8 +56,8 @@ func TestRangeOverDecades(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := q.Range(t.Context(), "a", time.Unix(0, 0), time.Now())
-	wantIDs(t, "since 1970", v, err, ids{0, 1})
+	v, err := q.Range(t.Context(), "a", time.Unix(0, 0), time.Now(), nil)
+	wantIDs(t, "since 1970", v.Value, err, ids{0, 1})
 	found, err := q.Has(t.Context(), "a", time.Unix(0, 0), old)
 	if found || err != nil {
 		t.Errorf("before the first: %v %v", found, err)

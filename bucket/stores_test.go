@@ -101,11 +101,11 @@ func (s *stores) stored(t testing.TB, tenant string) ids {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	v, err := q.Range(t.Context(), tenant, now.Add(-1000*time.Hour), now.Add(time.Hour))
+	v, err := q.Range(t.Context(), tenant, now.Add(-1000*time.Hour), now.Add(time.Hour), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return v.Value
 }
 
 // flaky makes some puts fail, some of them in spite of having landed.

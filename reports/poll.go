@@ -69,9 +69,9 @@ func (p *poll) ask(ctx context.Context) (*report.Report, error) {
 	for i, c := range p.calls {
 		sources[i] = c
 	}
-	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources)
-	if a.Failed != nil {
-		p.failed = a.Failed
+	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, nil)
+	for i, c := range p.calls {
+		p.failed[i] = c.err
 	}
 	if err != nil {
 		return nil, err

@@ -93,6 +93,34 @@ func (s *Store[T]) Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], 
 	return results, failed.join()
 }
 
+// GetRaw is Get without decoding: it returns the blobs, which are the caller's.
+// It looks at no memory and keeps nothing, and does not wait for other callers
+// who read the same blobs. It checks sums as Get does.
+func (s *Store[T]) GetRaw(ctx context.Context, refs []blob.Ref) ([]blob.Result[[]byte], error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	r := &reader[[]byte]{refs: refs, store: &Store[[]byte]{decoder: newDecoder(asIs{}, cap(s.decoder.slots)), levels: s.levels}}
+	results, open := make([]blob.Result[[]byte], len(refs)), make([]int, len(refs))
+	for i := range open {
+		open[i] = i
+	}
+	r.read(ctx, open, results)
+	var failed failures
+	for i := range results {
+		if err := results[i].Err; err != nil {
+			failed.add(refs[i].Key, err)
+		}
+	}
+	return results, failed.join()
+}
+
+// asIs is the codec of blobs that stay blobs.
+type asIs struct{}
+
+func (asIs) Encode(v []byte) ([]byte, error) { return v, nil }
+func (asIs) Decode(b []byte) ([]byte, error) { return b, nil }
+
 // One returns the value of one blob and whether it exists, with Get's errors.
 // It allocates nothing when the value is in memory.
 func (s *Store[T]) One(ctx context.Context, ref blob.Ref) (v T, found bool, err error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // sumOf is the ref of what hold stores under a key.
@@ -69,4 +70,27 @@ func TestSumInMemory(t *testing.T) {
 		t.Errorf("from memory: %q, %v, %v", v, found, err)
 	}
 	h.count(t, before, "timeblob_tier_requests_total")
+}
+
+// TestGetRaw returns blobs as they are stored, checked, and read past a cache
+// that is corrupt.
+func TestGetRaw(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
+	hold(t, h.blobs, "a", "b")
+	if err := h.nearBlobs.Put(t.Context(), "a", seal("another value")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.GetRaw(t.Context(), []blob.Ref{sumOf("a"), {Key: "absent"}, sumOf("b"), sumOf("a")})
+	if err != nil || string(got[0].Value) != string(seal("value of a")) || got[1].Found || string(got[2].Value) != string(seal("value of b")) || !got[3].Found {
+		t.Errorf("got %v, %v", got, err)
+	}
+	h.authority.Inject(tiertest.Fault{Op: tiertest.Get})
+	if got, err = h.GetRaw(t.Context(), []blob.Ref{{Key: "c"}}); got[0].Err == nil || !errors.Is(err, tiertest.ErrInjected) {
+		t.Errorf("of a tier that fails: %v, %v", got, err)
+	}
+	h.settle(t)
+	if _, err = h.GetRaw(t.Context(), nil); !errors.Is(err, tiered.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }

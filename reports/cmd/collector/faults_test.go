@@ -163,9 +163,9 @@ func checkReads(t *testing.T, u *unreliable, b *besieged) {
 	past := must1(bucket.NewQuantizer(u.index, u.values, addUp,
 		&bucket.QuantizerOptions[tally]{CacheBytes: -1, Size: func(tally) int64 { return 64 }}))
 	read := func(tenant string) error {
-		got, err := past.Range(t.Context(), tenant, siegeBegin, siegeBegin.Add(time.Minute))
-		if err == nil && !maps.Equal(got, b.want) {
-			t.Errorf("tenant %s is answered %v without an error", tenant, got)
+		got, err := past.Range(t.Context(), tenant, siegeBegin, siegeBegin.Add(time.Minute), nil)
+		if err == nil && !maps.Equal(got.Value, b.want) {
+			t.Errorf("tenant %s is answered %v without an error", tenant, got.Value)
 		}
 		return err
 	}

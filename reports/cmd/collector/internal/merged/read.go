@@ -86,11 +86,11 @@ func (r *reader) merge(ctx context.Context) error {
 		return nil
 	}
 	r.run = 0
-	part, err := r.past.Range(ctx, r.tenant, time.Unix(0, r.first), time.Unix(0, r.last+1))
+	part, err := r.past.Range(ctx, r.tenant, time.Unix(0, r.first), time.Unix(0, r.last+1), nil)
 	if err != nil {
 		return err
 	}
-	return r.sum.Add(part)
+	return r.sum.Add(part.Value)
 }
 
 // pastOf returns what answers questions about the store, and the values beneath

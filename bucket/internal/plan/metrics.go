@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
-// quantMetrics count what a Quantizer does.
-type quantMetrics struct {
+// Metrics count what a Past does.
+type Metrics struct {
 	requests prometheus.Counter
 	hits     prometheus.Counter
 	merges   prometheus.Counter
@@ -18,18 +18,18 @@ type quantMetrics struct {
 	entries  prometheus.Histogram
 }
 
-// newQuantMetrics registers the metrics; Quantizers that share a registry add
+// NewMetrics registers the metrics; Quantizers that share a registry add
 // up.
-func newQuantMetrics(reg prometheus.Registerer, namespace string) (*quantMetrics, error) {
-	m := &quantMetrics{}
+func NewMetrics(reg prometheus.Registerer, namespace string) (*Metrics, error) {
+	m := &Metrics{}
 	var errs [5]error
 	counter := func(name, help string) (prometheus.Counter, error) {
 		return metric.Register(reg, prometheus.NewCounter(
 			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
 	}
-	m.requests, errs[0] = counter("quantum_cache_requests_total", "Whole quanta looked up in the cache of merged quanta.")
-	m.hits, errs[1] = counter("quantum_cache_hits_total", "Whole quanta found in the cache of merged quanta.")
-	m.merges, errs[2] = counter("quantum_merges_total", "Merges of one quantum's values, or of those at an edge of a range.")
+	m.requests, errs[0] = counter("quantum_cache_requests_total", "Merges looked up in the cache of merges: whole quanta, and whole questions that were found.")
+	m.hits, errs[1] = counter("quantum_cache_hits_total", "Merges found in the cache of merges.")
+	m.merges, errs[2] = counter("quantum_merges_total", "Calls of the merge function for questions about stored values.")
 	m.duration, errs[3] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "range_duration_seconds",
 		Help:    "Time of each step of answering a range: reading the index, then fetching and merging.",
@@ -40,7 +40,15 @@ func newQuantMetrics(reg prometheus.Registerer, namespace string) (*quantMetrics
 	return m, errors.Join(errs[:]...)
 }
 
+// looked counts a look into the cache of merges.
+func (m *Metrics) looked(hit bool) {
+	m.requests.Inc()
+	if hit {
+		m.hits.Inc()
+	}
+}
+
 // took notes how long a step took that began at since.
-func (m *quantMetrics) took(step string, since time.Time) {
+func (m *Metrics) took(step string, since time.Time) {
 	m.duration.WithLabelValues(step).Observe(time.Since(since).Seconds())
 }

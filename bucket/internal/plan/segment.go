@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"time"
@@ -13,6 +13,7 @@ type segment struct {
 	from, to int64 // Unix nanoseconds; the whole quantum unless the range cuts it
 	whole    bool
 	entries  []index.Entry // ascending
+	tenant   string
 }
 
 // split cuts the ascending entries of [from, to) at the quanta's edges. It
@@ -50,12 +51,14 @@ func segmentAt(t, from, to, quantum int64) segment {
 	return s
 }
 
-// batch returns how many of the first segments have at most that many entries
-// together; 1 where the first alone has more, 0 when there are none.
-func batch(segments []segment, most int) int {
+// batchOf returns how many of the first segments have at most that many entries
+// and bytes together; 1 where the first alone has more, 0 when there are none.
+// Weigh estimates the bytes of a segment's values.
+func batchOf(segments []segment, most int, bytes int64, weigh func([]index.Entry) int64) int {
 	n := 0
 	for _, s := range segments {
-		if most -= len(s.entries); most < 0 && n > 0 {
+		most, bytes = most-len(s.entries), bytes-weigh(s.entries)
+		if (most < 0 || bytes < 0) && n > 0 {
 			break
 		}
 		n++

@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"cmp"
@@ -15,19 +15,19 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// visit is told of a row's entries that are in the range, by several
-// goroutines at a time. Its error ends the reading.
-type visit func(row index.Row, entries []index.Entry) error
+// rowFunc gets a row's entries in the range. Several goroutines call it at a
+// time. Its error ends the reading.
+type rowFunc func(row index.Row, entries []index.Entry) error
 
-// entries returns the tenant's entries of [from, to), in Unix nanoseconds and
+// Entries returns the tenant's entries of [from, to), in Unix nanoseconds and
 // ascending order; none when to ≤ from. The slice is the caller's.
-func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
-	defer q.metrics.took("index", time.Now())
+func (p *Past[T]) Entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
+	defer p.metrics.took("index", time.Now())
 	ctx, planning := spans.Child(ctx, "plan")
 	var found gathered
-	err := q.readRows(ctx, tenant, from, to, func(row index.Row, entries []index.Entry) error {
-		if found.add(row, entries) > q.opts.MaxEntries {
-			return &TooManyError{Tenant: tenant, Limit: q.opts.MaxEntries}
+	err := p.readRows(ctx, tenant, from, to, func(row index.Row, entries []index.Entry) error {
+		if found.add(row, entries) > p.opts.MaxEntries {
+			return &TooManyError{Tenant: tenant, Limit: p.opts.MaxEntries}
 		}
 		return nil
 	})
@@ -37,20 +37,20 @@ func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int6
 		return nil, err
 	}
 	entries := found.inOrder()
-	q.metrics.entries.Observe(float64(len(entries)))
+	p.metrics.entries.Observe(float64(len(entries)))
 	return entries, nil
 }
 
-// errFound ends the reading of rows for has.
+// errFound ends the reading of rows for Has.
 var errFound = errors.New("found")
 
-// has tells whether the tenant has entries in [from, to). One that was found
+// Has reports whether the tenant has entries in [from, to). One that was found
 // is an answer even when another row cannot be read.
-func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
-	defer q.metrics.took("index", time.Now())
+func (p *Past[T]) Has(ctx context.Context, tenant string, from, to int64) (bool, error) {
+	defer p.metrics.took("index", time.Now())
 	ctx, looking := spans.Child(ctx, "has")
 	var found atomic.Bool
-	err := q.readRows(ctx, tenant, from, to, func(_ index.Row, entries []index.Entry) error {
+	err := p.readRows(ctx, tenant, from, to, func(_ index.Row, entries []index.Entry) error {
 		if len(entries) == 0 {
 			return nil
 		}
@@ -68,26 +68,26 @@ func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (
 // asked: below, a query of each, side by side, costs less.
 const manyRows = 64
 
-// readRows shows visit every row that [from, to) touches, some at a time, or
+// readRows calls show for every row that [from, to) touches, some at a time, or
 // returns the first error.
-func (q *Quantizer[T]) readRows(ctx context.Context, tenant string, from, to int64, show visit) error {
+func (p *Past[T]) readRows(ctx context.Context, tenant string, from, to int64, show rowFunc) error {
 	if to <= from {
 		return nil
 	}
 	first, last := index.RowAt(tenant, from), index.RowAt(tenant, to-1)
 	if first == last {
-		return q.readRow(ctx, first, from, to, show)
+		return p.readRow(ctx, first, from, to, show)
 	}
-	if scanner, ok := q.index.(index.Scanner); ok && last.Hour-first.Hour >= manyRows {
+	if scanner, ok := p.index.(index.Scanner); ok && last.Hour-first.Hour >= manyRows {
 		return scanRows(ctx, scanner, tenant, from, to, show)
 	}
 	group, running := errgroup.WithContext(ctx)
-	group.SetLimit(q.opts.Rows)
+	group.SetLimit(p.opts.Rows)
 	for row := range index.Rows(tenant, from, to) {
 		if running.Err() != nil {
 			break
 		}
-		group.Go(func() error { return q.readRow(running, row, from, to, show) })
+		group.Go(func() error { return p.readRow(running, row, from, to, show) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -95,8 +95,8 @@ func (q *Quantizer[T]) readRows(ctx context.Context, tenant string, from, to int
 	return ctx.Err() // rows may have been left out
 }
 
-func (q *Quantizer[T]) readRow(ctx context.Context, row index.Row, from, to int64, show visit) error {
-	entries, err := q.index.Query(ctx, row, max(from, row.Start()), min(to, row.End()))
+func (p *Past[T]) readRow(ctx context.Context, row index.Row, from, to int64, show rowFunc) error {
+	entries, err := p.index.Query(ctx, row, max(from, row.Start()), min(to, row.End()))
 	if err != nil {
 		return fmt.Errorf("index of tenant %q, hour from %s: %w", row.Tenant, instant(row.Start()), err)
 	}
@@ -104,7 +104,7 @@ func (q *Quantizer[T]) readRow(ctx context.Context, row index.Row, from, to int6
 }
 
 // scanRows is readRows on an index that can walk over rows.
-func scanRows(ctx context.Context, idx index.Scanner, tenant string, from, to int64, show visit) error {
+func scanRows(ctx context.Context, idx index.Scanner, tenant string, from, to int64, show rowFunc) error {
 	var row index.Row
 	var entries []index.Entry
 	for e, err := range idx.Scan(ctx, tenant, from, to) {
@@ -156,4 +156,27 @@ func (g *gathered) inOrder() []index.Entry {
 		all = append(all, r.entries...)
 	}
 	return all
+}
+
+// maxSeries is how many tenants' entries a question reads at a time.
+const maxSeries = 16
+
+// EntriesOf returns the entries of several tenants, in their order. Together
+// they are at most MaxEntries.
+func (p *Past[T]) EntriesOf(ctx context.Context, tenants []string, from, to int64) ([]Series, error) {
+	all := make([]Series, len(tenants))
+	var count atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxSeries)
+	for i, tenant := range tenants {
+		group.Go(func() error {
+			entries, err := p.Entries(ctx, tenant, from, to)
+			all[i] = Series{tenant, entries}
+			if err == nil && count.Add(int64(len(entries))) > int64(p.opts.MaxEntries) {
+				return &TooManyError{Tenant: tenant, Limit: p.opts.MaxEntries}
+			}
+			return err
+		})
+	}
+	return all, group.Wait()
 }

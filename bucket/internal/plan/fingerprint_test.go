@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"encoding/hex"

@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"context"
@@ -24,11 +24,42 @@ func (s texts) Get(_ context.Context, refs []blob.Ref) ([]blob.Result[string], e
 	return results, nil
 }
 
-func (s texts) Encode(v string) ([]byte, error) { return []byte(v), nil }
+// newPast returns a Past of letters that keeps every merge; change may alter its
+// options.
+func newPast(t testing.TB, idx index.Index, blobs Blobs[string], change func(*Options[string])) *Past[string] {
+	t.Helper()
+	metrics, err := NewMetrics(nil, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options[string]{Quantum: 3 * time.Second, Grace: -1, CacheBytes: 1 << 20, Rows: 16, Batch: 256,
+		MaxEntries: 1000, Budget: 1 << 20, Metrics: metrics, Now: time.Now}
+	if change != nil {
+		change(&o)
+	}
+	p, err := New(idx, blobs, mergeLetters, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
-func (s texts) Put(_ context.Context, key string, blob []byte) error {
-	s[key] = string(blob)
-	return nil
+// ask asks a Past about a tenant's range.
+func (p *Past[T]) ask(t testing.TB, tenant string, from, to time.Duration, extra ...T) (Answer[T], error) {
+	t.Helper()
+	series, err := p.EntriesOf(t.Context(), []string{tenant}, int64(from), int64(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Answer(t.Context(), Question[T]{Series: series, From: int64(from), To: int64(to), Extra: extra})
+}
+
+// put adds an entry whose key is a letter.
+func put(t testing.TB, idx index.Index, at time.Duration, letter string) {
+	t.Helper()
+	if err := idx.Put(t.Context(), index.RowAt("t", int64(at)), index.Entry{Time: int64(at), Key: letter}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // mergeLetters returns the letters of all parts in order.
@@ -49,16 +80,9 @@ func mergeLetters(parts []string) (string, error) {
 func TestMergeWithExtra(t *testing.T) {
 	t.Parallel()
 	idx, blobs := index.NewMemIndex(), texts{}
-	q, err := NewQuantizer(idx, blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i, letter := range []string{"a", "b", "c", "d"} {
-		instant := int64(i) * int64(2*time.Second)
 		blobs[letter] = letter
-		if err := idx.Put(t.Context(), index.RowAt("t", instant), index.Entry{Time: instant, Key: letter}); err != nil {
-			t.Fatal(err)
-		}
+		put(t, idx, time.Duration(i)*2*time.Second, letter)
 	}
 	for _, c := range []struct {
 		to    time.Duration
@@ -74,14 +98,13 @@ func TestMergeWithExtra(t *testing.T) {
 		{7 * time.Second, []string{"x", "x"}, "abcdxx"},
 		{7 * time.Second, nil, "abcd"},
 	} {
-		entries, err := q.entries(t.Context(), "t", 0, int64(c.to))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, q.opts.Batch = range []int{1, 2, 256} {
-			got, err := q.merge(t.Context(), "t", entries, 0, int64(c.to), c.extra...)
-			if got != c.want || err != nil {
-				t.Errorf("up to %v with %v, by %d: got %q, %v, want %q", c.to, c.extra, q.opts.Batch, got, err, c.want)
+		for _, batch := range []int{1, 2, 256} {
+			p := newPast(t, idx, blobs, func(o *Options[string]) { o.Batch = batch })
+			for range 2 { // the second time with what was kept
+				got, err := p.ask(t, "t", 0, c.to, c.extra...)
+				if got.Value != c.want || got.Count != len(c.want) || err != nil {
+					t.Errorf("up to %v with %v, by %d: got %+v, %v, want %q", c.to, c.extra, batch, got, err, c.want)
+				}
 			}
 		}
 	}
@@ -89,39 +112,11 @@ func TestMergeWithExtra(t *testing.T) {
 
 func TestEntriesOfNoRange(t *testing.T) {
 	t.Parallel()
-	q, err := NewQuantizer(index.NewMemIndex(), texts{}, mergeLetters, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := newPast(t, index.NewMemIndex(), texts{}, nil)
 	for _, c := range [][2]int64{{5, 5}, {6, 5}} {
-		if got, err := q.entries(t.Context(), "t", c[0], c[1]); len(got) != 0 || err != nil {
+		if got, err := q.Entries(t.Context(), "t", c[0], c[1]); len(got) != 0 || err != nil {
 			t.Errorf("entries of [%d, %d): %v, %v", c[0], c[1], got, err)
 		}
-	}
-}
-
-// TestLandedIsNotFetchedAgain is a caller who looked for a quantum just before
-// another one cached it, and claims it just after.
-func TestLandedIsNotFetchedAgain(t *testing.T) {
-	t.Parallel()
-	blobs := texts{"k": "a"}
-	q, err := NewQuantizer(index.NewMemIndex(), blobs, mergeLetters, &QuantizerOptions[string]{Grace: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := split([]index.Entry{{Time: 1, Key: "k"}}, 0, int64(3*time.Second), int64(3*time.Second))[0]
-	key := quantumKey{tenant: "t", number: s.number}
-	ask := func() (values []string, err error) {
-		cold := coldSegments{segments: make(map[quantumKey]coldSegment)}
-		cold.add(0, key, coldSegment{s, true})
-		values = make([]string, 1)
-		return values, q.warm(t.Context(), "t", &cold, values)
-	}
-	for range 2 {
-		if got, err := ask(); err != nil || got[0] != "a" {
-			t.Fatalf("got %v, %v", got, err)
-		}
-		delete(blobs, "k") // whoever fetches it again misses it
 	}
 }
 
@@ -143,14 +138,11 @@ func TestRowsLeftOut(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	x := heedless{index.NewMemIndex(), func(index.Row) error { cancel(); return nil }}
-	q, err := NewQuantizer(x, texts{}, mergeLetters, &QuantizerOptions[string]{Rows: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := q.entries(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) {
+	q := newPast(t, x, texts{}, func(o *Options[string]) { o.Rows = 1 })
+	if got, err := q.Entries(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled after a row: %v, %v", got, err)
 	}
-	if got, err := q.has(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) || got {
+	if got, err := q.Has(ctx, "t", 0, 5*int64(time.Hour)); !errors.Is(err, context.Canceled) || got {
 		t.Errorf("cancelled before the first row: %v, %v", got, err)
 	}
 }
@@ -167,17 +159,14 @@ func TestHasAfterAFault(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}}
-		q, err := NewQuantizer(x, texts{}, mergeLetters, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := q.has(t.Context(), "t", 0, 2*int64(time.Hour)); !errors.Is(err, broken) || got {
+		q := newPast(t, x, texts{}, nil)
+		if got, err := q.Has(t.Context(), "t", 0, 2*int64(time.Hour)); !errors.Is(err, broken) || got {
 			t.Errorf("no entry in the other row: %v, %v", got, err)
 		}
 		if err := x.Put(t.Context(), index.Row{Tenant: "t", Hour: 0}, index.Entry{Time: 5, Key: "k"}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := q.has(t.Context(), "t", 0, 2*int64(time.Hour)); err != nil || !got {
+		if got, err := q.Has(t.Context(), "t", 0, 2*int64(time.Hour)); err != nil || !got {
 			t.Errorf("an entry in the other row: %v, %v", got, err)
 		}
 	})

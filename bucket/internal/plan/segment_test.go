@@ -1,4 +1,4 @@
-package bucket
+package plan
 
 import (
 	"fmt"
@@ -62,13 +62,13 @@ func TestSplit(t *testing.T) {
 		want     []segment
 	}{
 		"no entries":         {nil, 0, 100, nil},
-		"exactly a quantum":  {[]int64{10, 19}, 10, 20, []segment{{1, 10, 20, true, at(10, 19)}}},
-		"a nanosecond short": {[]int64{10, 18}, 10, 19, []segment{{1, 10, 19, false, at(10, 18)}}},
-		"a nanosecond late":  {[]int64{11, 19}, 11, 20, []segment{{1, 11, 20, false, at(11, 19)}}},
-		"inside a quantum":   {[]int64{13}, 12, 15, []segment{{1, 12, 15, false, at(13)}}},
-		"head, whole, tail":  {[]int64{9, 10, 19, 20}, 5, 25, []segment{{0, 5, 10, false, at(9)}, {1, 10, 20, true, at(10, 19)}, {2, 20, 25, false, at(20)}}},
-		"gaps":               {[]int64{15, 95}, 0, 100, []segment{{1, 10, 20, true, at(15)}, {9, 90, 100, true, at(95)}}},
-		"before 1970":        {[]int64{-10, -1, 0}, -10, 10, []segment{{-1, -10, 0, true, at(-10, -1)}, {0, 0, 10, true, at(0)}}},
+		"exactly a quantum":  {[]int64{10, 19}, 10, 20, []segment{{1, 10, 20, true, at(10, 19), ""}}},
+		"a nanosecond short": {[]int64{10, 18}, 10, 19, []segment{{1, 10, 19, false, at(10, 18), ""}}},
+		"a nanosecond late":  {[]int64{11, 19}, 11, 20, []segment{{1, 11, 20, false, at(11, 19), ""}}},
+		"inside a quantum":   {[]int64{13}, 12, 15, []segment{{1, 12, 15, false, at(13), ""}}},
+		"head, whole, tail":  {[]int64{9, 10, 19, 20}, 5, 25, []segment{{0, 5, 10, false, at(9), ""}, {1, 10, 20, true, at(10, 19), ""}, {2, 20, 25, false, at(20), ""}}},
+		"gaps":               {[]int64{15, 95}, 0, 100, []segment{{1, 10, 20, true, at(15), ""}, {9, 90, 100, true, at(95), ""}}},
+		"before 1970":        {[]int64{-10, -1, 0}, -10, 10, []segment{{-1, -10, 0, true, at(-10, -1), ""}, {0, 0, 10, true, at(0), ""}}},
 	} {
 		got := split(at(c.times...), c.from, c.to, 10)
 		if fmt.Sprint(got) != fmt.Sprint(c.want) || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", c.want) {

@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+)
+
+// TooManyError says that a range of a tenant has more entries than one
+// question may have.
+type TooManyError struct {
+	Tenant string
+	Limit  int // QuantizerOptions.MaxEntries
+}
+
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("tenant %q: more than %d entries in the range: ask for a shorter one, or raise MaxEntries", e.Tenant, e.Limit)
+}
+
+// RangeTooLargeError says that the values of a range take more bytes of memory than
+// the question allows. It is returned before a blob is read.
+type RangeTooLargeError struct {
+	Tenant string
+	Bytes  int64 // the estimate: the blobs' lengths times the memory that a byte of a blob takes
+	Limit  int64 // RangeOptions.MaxBytes
+}
+
+func (e *RangeTooLargeError) Error() string {
+	return fmt.Sprintf("tenant %q: the values of the range take about %d bytes of memory, and the question allows %d: ask for a shorter range, or raise MaxBytes",
+		e.Tenant, e.Bytes, e.Limit)
+}
+
+// ErrNoBlob is the reason for a missing value when the index has its entry and
+// the store has no blob of that key.
+var ErrNoBlob = errors.New("the store has no such blob")
+
+// MissingError says that the index has entries and the store does not have
+// their blobs.
+type MissingError struct {
+	Tenant  string
+	Entries []index.Entry // at least one, ascending
+}
+
+func (e *MissingError) Error() string {
+	first := e.Entries[0]
+	s := fmt.Sprintf("tenant %q: the store has no blob %s, of %s", e.Tenant, first.Key, instant(first.Time))
+	if more := len(e.Entries) - 1; more > 0 {
+		s += fmt.Sprintf(", nor %d others of the range", more)
+	}
+	return s
+}
+
+// Keys returns the keys that the store does not have.
+func (e *MissingError) Keys() []string {
+	keys := make([]string, len(e.Entries))
+	for i, entry := range e.Entries {
+		keys[i] = entry.Key
+	}
+	return keys
+}
+
+// MergeError says that the merge function refused stored values, or panicked
+// on them. It is permanent: the same values are refused again. A partial answer
+// leaves them out.
+type MergeError struct {
+	Tenant  string
+	Entries []index.Entry // the values that the others do not merge with; a span's when its merge was refused
+	Err     error         // of the merge function; a *PanicError when it panicked
+}
+
+func (e *MergeError) Error() string {
+	s := fmt.Sprintf("tenant %q: merge", e.Tenant)
+	if len(e.Entries) > 0 {
+		s += fmt.Sprintf(" of %s, blob %s", instant(e.Entries[0].Time), e.Entries[0].Key)
+	}
+	if more := len(e.Entries) - 1; more > 0 {
+		s += fmt.Sprintf(" and %d others", more)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *MergeError) Unwrap() error { return e.Err }
+
+// Missing is one value that is not in a partial answer.
+type Missing struct {
+	Tenant string
+	Time   time.Time // the value's instant; zero when a source is missing as a whole
+	Key    string    // its blob's; empty when a source is missing as a whole
+	Source string    // the collector that did not answer; empty for a stored value
+	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
+}
+
+// lost is an entry whose value is not in a merge.
+type lost struct {
+	tenant string
+	entry  index.Entry // the zero entry for a value that is not in the index
+	err    error
+}
+
+// failure makes one error of what a question lost. Failed, when it is not nil,
+// is the store's own account of the reads that failed.
+func failure(all []lost, failed error) error {
+	var missing []*MissingError // one for each tenant
+	var other error
+	for _, l := range all {
+		var merge *MergeError
+		switch {
+		case errors.Is(l.err, ErrNoBlob):
+			if n := len(missing); n == 0 || missing[n-1].Tenant != l.tenant {
+				missing = append(missing, &MissingError{Tenant: l.tenant})
+			}
+			last := missing[len(missing)-1]
+			last.Entries = append(last.Entries, l.entry)
+		case other != nil:
+		case errors.As(l.err, &merge):
+			other = l.err
+		default:
+			other = fmt.Errorf("blobs of tenant %q: %w", l.tenant, cmp.Or(failed, l.err))
+		}
+	}
+	errs := []error{other}
+	for _, m := range missing {
+		slices.SortFunc(m.Entries, func(a, b index.Entry) int { return cmp.Compare(a.Time, b.Time) })
+		errs = append(errs, m)
+	}
+	return errors.Join(errs...)
+}
+
+// missing describes what a partial answer lost.
+func missing(all []lost) (list []Missing) {
+	for _, l := range all {
+		m := Missing{Tenant: l.tenant, Key: l.entry.Key, Err: l.err}
+		if l.entry.Key != "" {
+			m.Time = time.Unix(0, l.entry.Time)
+		}
+		list = append(list, m)
+	}
+	return list
+}

@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/guard"
+	"github.com/timeblob/timeblob/internal/lru"
+	"github.com/timeblob/timeblob/internal/readthrough"
+	"github.com/timeblob/timeblob/internal/tracing"
+	"github.com/timeblob/timeblob/internal/weigh"
+)
+
+// spans are, of a question, plan or has, which read the index, and merge; fetch
+// is a read of blobs.
+const spans = tracing.Scope("bucket")
+
+// Attributes of our own.
+const (
+	spanEntries  = "timeblob.entries"
+	spanSegments = "timeblob.segments" // spans that are merged, and loose entries as one
+)
+
+// Blobs is the part of bucket.Blobs that questions need.
+type Blobs[T any] interface {
+	Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], error)
+}
+
+// Options are those of bucket.QuantizerOptions, checked and with their defaults
+// filled in.
+type Options[T any] struct {
+	Quantum, Grace time.Duration
+	CacheBytes     int64         // not positive: no merge is kept
+	Size           func(T) int64 // nil: learned
+	Rows           int
+	Batch          int
+	MaxEntries     int
+	Budget         int64
+	Metrics        *Metrics
+	Now            func() time.Time
+}
+
+// Past answers questions about stored values. It is safe for any number of
+// goroutines.
+type Past[T any] struct {
+	index   index.Index
+	blobs   Blobs[T]
+	user    func(parts []T) (T, error)
+	opts    Options[T]
+	cache   *lru.Cache[spanKey, merged[T]] // nil when no merge is kept
+	quanta  readthrough.Group[spanKey, merged[T]]
+	runs    readthrough.Group[spanKey, merged[T]]
+	budget  *budget
+	values  *weigh.Scale[T] // of single values, by their blobs
+	merges  *weigh.Scale[T] // of merges, by the blobs of their parts
+	metrics *Metrics
+}
+
+// New returns a Past.
+func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error), o Options[T]) (*Past[T], error) {
+	p := &Past[T]{index: idx, blobs: blobs, user: merge, opts: o, budget: newBudget(o.Budget),
+		values: weigh.New(o.Size), merges: weigh.New(o.Size), metrics: o.Metrics}
+	if o.CacheBytes > 0 {
+		var err error
+		if p.cache, err = lru.New[spanKey, merged[T]](o.CacheBytes, &lru.Options{Now: o.Now}); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// call calls the user's function.
+func (p *Past[T]) call(parts []T) (v T, err error) {
+	defer guard.Recover("merge", &err)
+	p.metrics.merges.Inc()
+	return p.user(parts)
+}
+
+// expect estimates how many bytes of memory the values of entries take.
+func (p *Past[T]) expect(entries []index.Entry) (bytes int64) {
+	for _, e := range entries {
+		bytes += p.values.Expect(e.Size)
+	}
+	return bytes
+}
+
+// get reads blobs in a span. It returns a result for each ref in any case.
+func (p *Past[T]) get(ctx context.Context, refs []blob.Ref, segments int) ([]blob.Result[T], error) {
+	ctx, fetching := spans.Child(ctx, "fetch")
+	results, err := p.blobs.Get(ctx, refs)
+	if len(results) != len(refs) {
+		if err == nil {
+			err = fmt.Errorf("the blob store answered %d refs with %d results", len(refs), len(results))
+		}
+		results = make([]blob.Result[T], len(refs))
+		for i := range results {
+			results[i].Err = err
+		}
+	}
+	found := 0
+	for i := range results {
+		if r := &results[i]; r.Found {
+			found++
+			p.values.Observe(r.Value, r.Size)
+		}
+	}
+	fetching.Int(tracing.Keys, len(refs))
+	fetching.Int(spanSegments, segments)
+	fetching.Int(tracing.Found, found)
+	fetching.End(err)
+	return results, err
+}

@@ -1,0 +1,62 @@
+package plan
+
+import (
+	"math"
+
+	"github.com/timeblob/timeblob/index"
+)
+
+// keyWeight is what a kept merge weighs beside its value: its key and its place
+// in the cache.
+const keyWeight = 200
+
+// spanKey names the merge of a tenant's entries.
+type spanKey struct {
+	tenant string
+	print  fingerprint
+}
+
+// span is a list of entries whose merge is made once, and kept when it is worth
+// that.
+type span struct {
+	key     spanKey
+	entries []index.Entry // ascending
+	keep    bool
+}
+
+// merged is the merge of some entries.
+type merged[T any] struct {
+	value  T
+	count  int    // values in it
+	blobs  int64  // bytes of their blobs, as far as these are known
+	lost   []lost // entries that are not in it
+	failed error  // the store's account of reads that failed
+	poison bool   // the merge function refused some
+}
+
+// recall returns the kept merge of a span.
+func (p *Past[T]) recall(s *span) (m merged[T], ok bool) {
+	if !s.keep || p.cache == nil {
+		return m, false
+	}
+	return p.cache.Get(s.key)
+}
+
+// keep keeps the merge of a span that is worth it and can be weighed.
+func (p *Past[T]) keep(s *span, m merged[T]) {
+	if !s.keep || p.cache == nil || len(m.lost) > 0 {
+		return
+	}
+	if weight := p.merges.Weigh(m.value, m.blobs); weight > 0 {
+		p.cache.Add(s.key, m, weight+keyWeight)
+	}
+}
+
+// settled returns the instant before which an entry, or the end of a quantum,
+// must lie for a merge to be worth keeping.
+func (p *Past[T]) settled() int64 {
+	if p.opts.Grace < 0 {
+		return math.MaxInt64
+	}
+	return p.opts.Now().Add(-p.opts.Grace).UnixNano()
+}

@@ -1,0 +1,105 @@
+package bucket
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket/internal/plan"
+)
+
+// RangeOptions tune a question; nil means the defaults.
+type RangeOptions struct {
+	// Partial asks for an answer without the values that cannot be read or
+	// merged, in place of an error. Answer.Missing names them.
+	Partial bool
+	// MaxBytes bounds the bytes of memory that the range's stored values may
+	// take, as estimated from the lengths of their blobs. A range with more is
+	// refused with a *RangeTooLargeError before a blob is read. 0: no bound.
+	MaxBytes int64
+}
+
+func (o *RangeOptions) orDefault() RangeOptions {
+	if o == nil {
+		return RangeOptions{}
+	}
+	return *o
+}
+
+// Answer is the merge of a range.
+type Answer[T any] struct {
+	// Value is the merge, the zero value of T when Entries is 0. It is shared:
+	// nobody may change it.
+	Value T
+	// Entries is how many values are merged in Value: those of stored entries
+	// and those that are not in the index yet.
+	Entries int
+	// Missing names what is not in Value. It is empty unless the question
+	// allowed a partial answer, or a source of a Querier did not answer.
+	Missing []Missing
+	// Provisional is the instant from which on more values may still come
+	// into the range: the open tick's. It is zero when the range ends before
+	// that, and in answers from the index alone.
+	Provisional time.Time
+}
+
+// Step is the answer for one slice of a range.
+type Step[T any] struct {
+	From, To time.Time // the slice is [From, To)
+	Answer[T]
+}
+
+// Value is one stored value, and one entry of the index.
+type Value[T any] struct {
+	Tenant string
+	Time   time.Time
+	Key    string // its blob's; empty for the value of an open tick
+	Value  T      // shared: nobody may change it
+	Err    error  // why Value was not read; only when the question allowed a partial answer
+}
+
+// Errors and reasons of questions.
+type (
+	// Missing is one value that is not in a partial answer.
+	Missing = plan.Missing
+	// TooManyError says that a range has more entries than one question may
+	// have.
+	TooManyError = plan.TooManyError
+	// RangeTooLargeError says that the values of a range take more bytes of memory
+	// than the question allows.
+	RangeTooLargeError = plan.RangeTooLargeError
+	// MissingError says that the index has entries and the store does not
+	// have their blobs.
+	MissingError = plan.MissingError
+	// MergeError says that the merge function refused stored values, or
+	// panicked on them.
+	MergeError = plan.MergeError
+)
+
+// ErrNoBlob is the reason for a missing value when the index has its entry and
+// the store has no blob of that key.
+var ErrNoBlob = plan.ErrNoBlob
+
+// RangeError says that a range is none: it ends before it begins, or one of
+// its ends is too far away.
+type RangeError struct {
+	From, To time.Time
+	Reason   string
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("range from %s to %s: %s", e.From.Format(time.RFC3339Nano), e.To.Format(time.RFC3339Nano), e.Reason)
+}
+
+var firstInstant, lastInstant = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+
+// span returns the ends of a range as Unix nanoseconds.
+func span(from, to time.Time) (a, b int64, err error) {
+	if to.Before(from) {
+		return 0, 0, &RangeError{from, to, "ends before it begins"}
+	}
+	if from.Before(firstInstant) || to.After(lastInstant) {
+		return 0, 0, &RangeError{from, to, "must lie between the years 1678 and 2262, as Unix nanoseconds do in 64 bits"}
+	}
+	return from.UnixNano(), to.UnixNano(), nil
+}
