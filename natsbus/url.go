@@ -3,6 +3,7 @@ package natsbus
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -48,6 +49,8 @@ func parseServer(text string, first *url.URL) (*url.URL, error) {
 		return nil, errors.New("natsbus: servers must begin with nats:// or with tls:// all alike")
 	case u.Hostname() == "":
 		return nil, errors.New("natsbus: a server has no host")
+	case u.Port() != "" && !isPort(u.Port()):
+		return nil, errors.New("natsbus: the port of a server must be a number from 1 to 65535")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("natsbus: nothing may follow the host and port of a server: " +
 			"escape what is special in the credentials, as %2F for /")
@@ -56,4 +59,10 @@ func parseServer(text string, first *url.URL) (*url.URL, error) {
 		u.User = first.User
 	}
 	return u, nil
+}
+
+// isPort tells whether a text is the number of a port that can be connected to.
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n >= 1 && n <= 65535
 }

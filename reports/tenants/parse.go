@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -128,9 +129,12 @@ func (p *parser) fields(c Caller, words []string) error {
 	for i, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		var err error
-		if key == "token" {
+		switch lower := strings.ToLower(key); {
+		case key == "token":
 			err = p.token(c, value)
-		} else {
+		case lower != key && strings.Contains(fieldNames, lower+"="):
+			err = fmt.Errorf("write %s in lower case", lower)
+		default:
 			err = limits.set(key, value)
 		}
 		if err != nil {
@@ -170,11 +174,18 @@ func sumOf(text string) (s sum, err error) {
 		}
 		return sum(given), nil
 	}
+	if otherHash.MatchString(text) {
+		return s, fmt.Errorf("write the sum of a token as %sHEX: in lower case, and of no other hash", hashed)
+	}
 	if len(text) == 0 || len(text) > maxToken || strings.ContainsFunc(text, notInToken) {
 		return s, fmt.Errorf("a token is 1 to %d visible ASCII characters other than quotes and commas", maxToken)
 	}
 	return sha256.Sum256([]byte(text)), nil
 }
+
+// otherHash is how a sum is written by someone who does not know the format, as
+// SHA256:, sha-256: or sha512=.
+var otherHash = regexp.MustCompile(`(?i)^sha[-_]?(1|224|256|384|512)[:=]`)
 
 func notInToken(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == ',' }
 

@@ -37,7 +37,7 @@ func newBucket(t *testing.T) string {
 // create makes a table and a bucket, and returns the flags that name them.
 func create(t *testing.T, index, blobs string) []string {
 	t.Helper()
-	pl := must1(stores.Parse(index + "," + blobs))
+	pl := must1(stores.Parse("--to", index+","+blobs))
 	pl.Create = true
 	s, err := pl.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(&buffer{})})
 	if err != nil {

@@ -60,11 +60,11 @@ func (c *copying) check() (err error) {
 	if c.fromText == "" || c.toText == "" {
 		return errors.New("give --from and --to")
 	}
-	if c.from, err = stores.Parse(c.fromText); err != nil {
-		return stores.Named("--from", err)
+	if c.from, err = stores.Parse("--from", c.fromText); err != nil {
+		return err
 	}
-	if c.to, err = stores.Parse(c.toText); err != nil {
-		return stores.Named("--to", err)
+	if c.to, err = stores.Parse("--to", c.toText); err != nil {
+		return err
 	}
 	if c.create && c.to.Embedded() {
 		return errors.New("--create is for tables and buckets: a directory is made when it is not there")

@@ -113,8 +113,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// address reads the line in which a collector says where it is.
-func address(t *testing.T, stdout io.Reader, stderr *buffer) string {
+// announced reads the line in which a collector says where it is.
+func announced(t *testing.T, stdout io.Reader, stderr *buffer) string {
 	t.Helper()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
@@ -138,7 +138,7 @@ func serveWithin(t *testing.T, args ...string) *served {
 	}()
 	stop := sync.OnceValue(func() int { cancel(); return <-code })
 	t.Cleanup(func() { stop() })
-	return &served{url: address(t, stdout, stderr), stop: stop, said: stderr.String}
+	return &served{url: announced(t, stdout, stderr), stop: stop, said: stderr.String}
 }
 
 // child prepares the command as a process of its own.
@@ -173,7 +173,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *served {
 	})
 	t.Cleanup(func() { stop() })
 	kill := func() { cmd.Process.Kill(); stop() }
-	return &served{url: address(t, stdout, stderr), pid: cmd.Process.Pid, stop: stop, kill: kill, said: stderr.String}
+	return &served{url: announced(t, stdout, stderr), pid: cmd.Process.Pid, stop: stop, kill: kill, said: stderr.String}
 }
 
 func TestServeFailsPlainly(t *testing.T) {

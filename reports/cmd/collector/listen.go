@@ -12,9 +12,6 @@ import (
 // flag and say what to give it.
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if _, malformed := errors.AsType[*net.AddrError](err); malformed {
-		return nil, fmt.Errorf("%w (give --%s host:port, as 127.0.0.1:4040)", err, flag)
-	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w (give --%s another port, or stop what listens there)", err, flag)
 	}

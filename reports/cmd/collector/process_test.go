@@ -29,7 +29,7 @@ func runServe(t *testing.T, env []string, args ...string) *running {
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.url = address(t, stdout, r.stderr)
+	r.url = announced(t, stdout, r.stderr)
 	go func() {
 		defer close(r.ended)
 		_ = r.cmd.Wait() // its state says what came of it

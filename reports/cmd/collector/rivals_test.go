@@ -39,7 +39,7 @@ func (tallies) Decode(blob []byte) (v tally, err error) { return v, json.Unmarsh
 // rival is a collector on a store of its own connections.
 func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Collector[tally] {
 	t.Helper()
-	pl := must1(stores.Parse(index + "," + blobs))
+	pl := must1(stores.Parse("--to", index+","+blobs))
 	s, err := pl.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(&buffer{})})
 	if err != nil {
 		t.Fatal(err)

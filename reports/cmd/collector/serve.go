@@ -18,6 +18,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
@@ -118,6 +119,9 @@ func (s *server) defineHTTP(f *cli.Flags) {
 }
 
 func (s *server) check() error {
+	if err := address.CheckListen(s.listen); err != nil {
+		return stores.Named("--listen", err)
+	}
 	switch {
 	case s.maxTopologyNodes == 0:
 		return errors.New("--max-topology-nodes must not be 0: a negative number is for no limit")

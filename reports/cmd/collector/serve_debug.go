@@ -8,7 +8,9 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 )
 
 // debugListener is where profiles can be had.
@@ -21,6 +23,12 @@ func defineDebug(f *cli.Flags) *debugListener {
 	d := &debugListener{stop: func() {}}
 	f.StringVar(&d.address, "debug-listen", "", "serve profiles under /debug/pprof/ at an `ADDRESS`, as 127.0.0.1:6060, for whoever reaches it; "+
 		"off without")
+	f.Must(func() error {
+		if d.address == "" {
+			return nil
+		}
+		return stores.Named("--debug-listen", address.CheckListen(d.address))
+	})
 	return d
 }
 

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
@@ -54,7 +53,7 @@ func defineRole(f *cli.Flags) *roleFlags {
 		return err
 	})
 	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
-	f.StringVar(&r.token, "collector-token", "", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
+	f.TokenVar(&r.token, "collector-token", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
 		cli.Variable("collector-token")+", since others see a process's arguments")
 	r.tls = tlsfiles.DefineClient(f, "collector-")
 	f.Func("resolver", "look up names of collectors with the DNS server at an `ADDRESS`, host:port; else as the system does",
@@ -82,15 +81,18 @@ func (r *roleFlags) check() error {
 }
 
 // resolverAt returns a resolver that asks one server; nil for no address.
-func resolverAt(address string) (*net.Resolver, error) {
-	if address == "" {
+func resolverAt(server string) (*net.Resolver, error) {
+	if server == "" {
 		return nil, nil
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return nil, fmt.Errorf("must be host:port: %w", err)
+	if _, _, given := address.Cut(server); !given {
+		return nil, errors.New("must be host:port, as 127.0.0.1:53")
+	}
+	if err := address.CheckServer(server); err != nil {
+		return nil, err
 	}
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
+		return new(net.Dialer).DialContext(ctx, network, server)
 	}}, nil
 }
 
@@ -116,7 +118,7 @@ func (s *server) checkRole() error {
 // wireQuerier makes the querier on the store, and its HTTP surface.
 func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
-		Window: s.window, TenantHeader: s.tenantHeader, Token: strings.TrimSpace(s.role.token), Timeout: s.role.timeout,
+		Window: s.window, TenantHeader: s.tenantHeader, Token: s.role.token, Timeout: s.role.timeout,
 		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated: stores.Blobs.MaxBytes,

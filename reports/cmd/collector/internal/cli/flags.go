@@ -19,6 +19,7 @@ type Flags struct {
 	now     func() time.Time // the same for all flags: the clock is read once
 	fromEnv map[string]bool  // the flags that the environment set
 	checks  []func() error
+	spaced  string // a flag whose value in the arguments begins or ends with white space
 }
 
 func NewFlags(name string) *Flags {
@@ -39,10 +40,14 @@ func (f *Flags) ParseArgs(args []string, env lookup) ([]string, error) {
 	if err := f.parseEnv(env); err != nil {
 		return nil, err
 	}
+	f.VisitAll(func(fl *flag.Flag) { fl.Value = &untrimmed{Value: fl.Value, name: fl.Name, flags: f} })
 	var rest []string
 	for len(args) > 0 {
 		if err := f.Parse(args); err != nil {
 			return nil, AsUsage(err)
+		}
+		if f.spaced != "" {
+			return nil, Usagef("%s begins or ends with white space: remove it", dashes(f.spaced))
 		}
 		if n := len(args) - f.NArg(); n > 0 && args[n-1] == "--" {
 			rest, args = append(rest, f.Args()...), nil
@@ -61,6 +66,10 @@ func (f *Flags) parseEnv(env lookup) (err error) {
 	f.VisitAll(func(fl *flag.Flag) {
 		value, ok := env(Variable(fl.Name))
 		if !ok || value == "" || err != nil {
+			return
+		}
+		if spaced(fl.Value, value) {
+			err = Usagef("%s begins or ends with white space: remove it", Variable(fl.Name))
 			return
 		}
 		if e := fl.Value.Set(value); e != nil {

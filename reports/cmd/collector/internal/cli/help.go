@@ -83,10 +83,7 @@ func flagHead(fl *flag.Flag) string {
 	if value != "" {
 		value = " " + value
 	}
-	if len(fl.Name) == 1 {
-		return "  -" + fl.Name + value
-	}
-	return "  --" + fl.Name + value
+	return "  " + dashes(fl.Name) + value
 }
 
 // flagText is what a flag does, and its default.

@@ -43,6 +43,17 @@ func (f *Flags) DurationVar(to *time.Duration, name string, value time.Duration,
 	worded[time.Duration]{to, "a duration, as 90s or 1h30m", time.ParseDuration}.define(f, name, value, usage)
 }
 
+// BoolVar defines a flag that needs no value.
+func (f *Flags) BoolVar(to *bool, name string, value bool, usage string) {
+	*to = value
+	f.Var(truth{worded[bool]{to, "true or false", strconv.ParseBool}}, name, usage)
+}
+
+// truth is the value of a flag that needs none.
+type truth struct{ worded[bool] }
+
+func (truth) IsBoolFlag() bool { return true }
+
 func (f *Flags) IntVar(to *int, name string, value int, usage string) {
 	worded[int]{to, "a whole number", strconv.Atoi}.define(f, name, value, usage)
 }

@@ -79,7 +79,7 @@ func decodeFrom(src io.Reader, ending string, limit cli.Size) (*Loaded, error) {
 func decode(plain []byte, ending string) (*report.Report, error) {
 	isJSON := strings.HasPrefix(ending, ".json")
 	if ending == "" {
-		isJSON = bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{"))
+		isJSON = bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(plain, []byte("\ufeff")), " \t\r\n"), []byte("{"))
 	}
 	if isJSON {
 		return wire.DecodeJSON(plain)

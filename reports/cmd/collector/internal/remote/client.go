@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
@@ -49,7 +50,7 @@ type Flags struct {
 func DefineFlags(f *cli.Flags, tenant *string) *Flags {
 	r := &Flags{tenant: tenant, tls: tlsfiles.DefineClient(f, "")}
 	f.StringVar(&r.header, "tenant-header", TenantHeader, "the `NAME` of the request header that says the tenant")
-	f.StringVar(&r.token, "token", "", "the `TOKEN` that a collector with tokens wants; better in "+cli.Variable("token")+
+	f.TokenVar(&r.token, "token", "the `TOKEN` that a collector with tokens wants; better in "+cli.Variable("token")+
 		", since others see a process's arguments")
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "wait at most a `DURATION` for each answer")
 	f.Must(func() error { return cli.Positive("timeout", r.timeout) })
@@ -70,7 +71,7 @@ func (f *Flags) At(address string, connections int) (*Client, error) {
 		return nil, err
 	}
 	transport.TLSClientConfig = secure.Clone()
-	return &Client{base: base, header: f.header, tenant: *f.tenant, token: strings.TrimSpace(f.token), tls: secure,
+	return &Client{base: base, header: f.header, tenant: *f.tenant, token: f.token, tls: secure,
 		HTTP: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: sameMethod}}, nil
 }
 
@@ -88,19 +89,24 @@ func sameMethod(req *http.Request, via []*http.Request) error {
 
 // parseURL reads a collector's URL, such as http://127.0.0.1:4040. The scheme
 // may be missing, and the path of the API may be there.
-func parseURL(address string) (*url.URL, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
+func parseURL(text string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
 	}
-	base, err := url.Parse(address)
+	base, err := url.Parse(text)
 	if err != nil {
 		return nil, err
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("give a URL as http://127.0.0.1:4040")
 	}
+	if base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("leave out what follows the path: flags say what to ask for")
+	}
+	if err := address.CheckServer(base.Host); err != nil {
+		return nil, err
+	}
 	base.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/"), "/api/report")
-	base.RawQuery, base.Fragment = "", ""
 	return base, nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/s3blob"
 )
@@ -30,12 +31,13 @@ const Namespace = "scope"
 // speaks its protocol.
 type service struct {
 	*location
+	flag    string // what errors call it
 	signFor string // the region, where the host is none; empty for the default
 	tls     bool   // https, where the host is no region
 }
 
 // parseService reads a URL and what its parameters say to all services.
-func parseService(text, scheme string) (*service, *parameters, error) {
+func parseService(flag, text, scheme string) (*service, *parameters, error) {
 	l, err := parseLocation(text, scheme)
 	if err != nil {
 		return nil, nil, err
@@ -43,11 +45,11 @@ func parseService(text, scheme string) (*service, *parameters, error) {
 	if l.name == "" {
 		return nil, nil, fmt.Errorf("must be %s://[key:secret@]region-or-host[:port]/name", scheme)
 	}
-	s, p := &service{location: l}, l.read()
+	s, p := &service{location: l, flag: flag}, l.read()
 	if !l.region() {
 		p.text("region", &s.signFor)
 		p.truth("tls", &s.tls)
-		err = checkHost(l.host)
+		err = address.CheckServer(l.host)
 	}
 	return s, p, err
 }
@@ -103,8 +105,8 @@ type dynamoTable struct {
 }
 
 // parseTable reads a URL of a table.
-func parseTable(text string) (*dynamoTable, error) {
-	s, p, err := parseService(text, dynamoScheme)
+func parseTable(flag, text string) (*dynamoTable, error) {
+	s, p, err := parseService(flag, text, dynamoScheme)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func (t *dynamoTable) open(ctx context.Context, how *Options) (*dynamoindex.Inde
 		return nil, err
 	}
 	x, err := dynamoindex.New(cfg, t.name, &opts)
-	return x, cli.AsUsage(err)
+	return x, cli.AsUsage(Named(t.flag, err))
 }
 
 // s3Bucket is an S3 bucket and how to use it.
@@ -146,8 +148,8 @@ type s3Bucket struct {
 }
 
 // parseBucket reads a URL of a bucket.
-func parseBucket(text string) (*s3Bucket, error) {
-	s, p, err := parseService(text, s3Scheme)
+func parseBucket(flag, text string) (*s3Bucket, error) {
+	s, p, err := parseService(flag, text, s3Scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +178,7 @@ func (b *s3Bucket) open(ctx context.Context, how *Options) (*s3blob.Tier, error)
 		return nil, err
 	}
 	t, err := s3blob.Open(cfg, b.name, &opts)
-	return t, cli.AsUsage(err)
+	return t, cli.AsUsage(Named(b.flag, err))
 }
 
 // awsStore is a table and a bucket that are one store.

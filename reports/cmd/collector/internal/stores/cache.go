@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/timeblob/timeblob/memcache"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -53,32 +56,50 @@ func parseCache(text string) (*cache, error) {
 // setServers reads which servers the location means.
 func (c *cache) setServers() error {
 	if c.scheme == srvScheme {
-		if c.host == "" || c.name == "" {
-			return errors.New("must be memcached+srv://service/host")
-		}
-		c.servers = memcache.SRV(c.host, c.name)
-		return nil
+		return c.setRecord()
 	}
 	if c.name != "" {
 		return errors.New("must be memcached://host[:port], without a path; several hosts are separated by commas")
 	}
 	hosts := strings.Split(c.host, ",")
 	for i, host := range hosts {
-		if err := checkHost(host); err != nil {
+		if err := address.CheckServer(host); err != nil {
 			return err
 		}
-		hosts[i] = withPort(host, memcachedPort)
+		if _, _, given := address.Cut(host); !given {
+			hosts[i] += ":" + memcachedPort
+		}
+		if slices.Contains(hosts[:i], hosts[i]) {
+			return fmt.Errorf("the server %s is given twice", hosts[i])
+		}
 	}
 	c.servers = memcache.List(hosts...)
 	return nil
 }
 
-// withPort adds a port to a host that has none.
-func withPort(host, port string) string {
-	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
-		return host
+// serviceName is how services are named in SRV records, without the underscore.
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+
+// setRecord reads which SRV records the location means: those of
+// _service._tcp.host.
+func (c *cache) setRecord() error {
+	_, _, port := address.Cut(c.host + c.name)
+	switch {
+	case c.host == "" || c.name == "" || strings.Contains(c.name, "/"):
+		return errors.New("must be memcached+srv://service/host")
+	case port:
+		return errors.New("leave the port out: the SRV records say it")
+	case strings.HasPrefix(c.host, "_") || strings.HasPrefix(c.name, "_"):
+		return errors.New("write the service without _ and the protocol, as memcached+srv://memcached/host " +
+			"for the records of _memcached._tcp.host")
+	case !serviceName.MatchString(c.host):
+		return errors.New("the service must be a name of letters, digits and hyphens, as memcached+srv://memcached/host")
 	}
-	return host + ":" + port
+	if err := address.CheckName(c.name); err != nil {
+		return err
+	}
+	c.servers = memcache.SRV(c.host, c.name)
+	return nil
 }
 
 // open puts the cache before the authority of a store, which closes it.

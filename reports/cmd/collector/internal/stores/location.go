@@ -40,8 +40,11 @@ func (l *location) String() string { return l.scheme + "://" + l.host + "/" + l.
 // Amazon makes them, and then says it.
 func parseLocation(text string, schemes ...string) (*location, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok || !slices.Contains(schemes, scheme) {
+	switch lower := strings.ToLower(scheme); {
+	case !ok || !slices.Contains(schemes, lower):
 		return nil, fmt.Errorf("must begin with %s://", strings.Join(schemes, ":// or "))
+	case lower != scheme:
+		return nil, fmt.Errorf("write the beginning in lower case, as %s://", lower)
 	}
 	l := &location{scheme: scheme}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -92,20 +95,8 @@ var regionName = regexp.MustCompile(`^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]+$`)
 // region tells whether the host is a region of Amazon's, and no server.
 func (l *location) region() bool { return regionName.MatchString(l.host) }
 
-// hostName is what may stand for a server: a name or an address of letters,
-// digits, hyphens and dots, or an IPv6 address in brackets, and perhaps a port.
-var hostName = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\])(:[0-9]{1,5})?$`)
-
-// checkHost does not say the host: where the @ was forgotten it is a secret.
-func checkHost(host string) error {
-	if !hostName.MatchString(host) {
-		return errors.New("the host must be a name or an address, with a port or without")
-	}
-	return nil
-}
-
 // secrets are the credentials in what looks like a location.
-var secrets = regexp.MustCompile(`\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
+var secrets = regexp.MustCompile(`(?i)\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
 
 // HideSecrets takes the credentials out of locations within a text.
 func HideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }

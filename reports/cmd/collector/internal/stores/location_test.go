@@ -29,7 +29,7 @@ func TestTableURLs(t *testing.T) {
 	} {
 		t.Run(HideSecrets(url), func(t *testing.T) {
 			t.Parallel()
-			got, err := parseTable(url)
+			got, err := parseTable("--index", url)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestEndpoints(t *testing.T) {
 	} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()
-			b, err := parseBucket(url)
+			b, err := parseBucket("--blobs", url)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestCacheURLs(t *testing.T) {
 // TestPlacesInOneText: a comma between two URLs is not one in a secret.
 func TestPlacesInOneText(t *testing.T) {
 	t.Parallel()
-	pl, err := Parse("dynamodb://k:a,b@h/t?attempts=2,s3://k:c,d@h/b")
+	pl, err := Parse("--to", "dynamodb://k:a,b@h/t?attempts=2,s3://k:c,d@h/b")
 	if err != nil {
 		t.Fatal(err)
 	}

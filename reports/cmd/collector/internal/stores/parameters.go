@@ -39,7 +39,10 @@ func read[T any](p *parameters, name, kind string, to *T, parse func(string) (T,
 }
 
 func (p *parameters) integer(name string, to *int) {
-	read(p, name, "a whole number", to, strconv.Atoi)
+	read(p, name, "a whole number, and not negative", to, func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		return n, notNegative(n, err)
+	})
 }
 
 func (p *parameters) units(name string, to *int64) {
@@ -61,7 +64,18 @@ func (p *parameters) bytes(name string, to *int64) {
 }
 
 func (p *parameters) duration(name string, to *time.Duration) {
-	read(p, name, "a duration, as 1m30s", to, time.ParseDuration)
+	read(p, name, "a duration, as 1m30s, and not negative", to, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		return d, notNegative(d, err)
+	})
+}
+
+// notNegative returns err, or an error for a number below 0.
+func notNegative[N int | time.Duration](n N, err error) error {
+	if err == nil && n < 0 {
+		return strconv.ErrRange
+	}
+	return err
 }
 
 func (p *parameters) truth(name string, to *bool) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -92,10 +94,10 @@ func (pl *Place) Check() error {
 
 // parse reads the URLs of table and bucket, which errors call by those names.
 func (pl *Place) parse(index, blobs string) (err error) {
-	if pl.table, err = parseTable(pl.indexURL); err != nil {
+	if pl.table, err = parseTable(index, pl.indexURL); err != nil {
 		return Named(index, err)
 	}
-	pl.bucket, err = parseBucket(pl.blobsURL)
+	pl.bucket, err = parseBucket(blobs, pl.blobsURL)
 	return Named(blobs, err)
 }
 
@@ -106,9 +108,9 @@ func Named(name string, err error) error {
 	return nil
 }
 
-// Parse reads where a store is in one text: a directory, or the URLs of a
-// table and a bucket with a comma between them.
-func Parse(text string) (*Place, error) {
+// Parse reads where a store is in the text of a flag: a directory, or the URLs
+// of a table and a bucket with a comma between them.
+func Parse(flag, text string) (*Place, error) {
 	if dir, ok := strings.CutPrefix(text, "dir:"); ok {
 		return &Place{Data: dir}, nil
 	}
@@ -117,10 +119,10 @@ func Parse(text string) (*Place, error) {
 	}
 	comma := strings.LastIndex(text, ","+s3Scheme+"://") // commas may be in secrets, too
 	if comma < 0 {
-		return nil, errors.New("must be a directory, or the URLs of a table and a bucket: dynamodb://…,s3://…")
+		return nil, fmt.Errorf("%s: must be a directory, or the URLs of a table and a bucket: dynamodb://…,s3://…", flag)
 	}
 	pl := &Place{indexURL: text[:comma], blobsURL: text[comma+1:]}
-	return pl, pl.parse("the first URL", "the second URL")
+	return pl, pl.parse(flag+": the first URL", flag+": the second URL")
 }
 
 // Embedded tells whether the place is a directory.
@@ -140,11 +142,27 @@ func (pl *Place) Open(ctx context.Context, how Options) (*Store, error) {
 	if !pl.Embedded() {
 		return pl.openAWS(ctx, &how)
 	}
+	if err := checkLink(pl.Data); err != nil {
+		return nil, err
+	}
 	s, err := pl.openDirectory(&how)
 	if errors.Is(err, syscall.EAGAIN) { // what a lock of another process's answers
 		err = &heldError{pl.Data, how.Instead, err}
 	}
 	return s, err
+}
+
+// checkLink refuses a link that leads to nothing, which no directory can be made
+// under.
+func checkLink(dir string) error {
+	link, err := os.Readlink(dir)
+	if err != nil {
+		return nil // it is no link
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("open store %q: the link leads to %q, which does not exist: make that directory, or remove the link", dir, link)
+	}
+	return nil
 }
 
 func (pl *Place) openDirectory(how *Options) (*Store, error) {
