@@ -37,7 +37,7 @@ func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error)
 	if err != nil {
 		return v, err
 	}
-	from, started := now-int64(c.opts.Window), c.shared.started.Load()
+	from, started := now-int64(c.opts.Window)+1, c.shared.started.Load()
 	if !c.opts.Alone || from >= started {
 		return mergeParts(c.user.merge, window)
 	}

@@ -127,6 +127,7 @@ func (c *Collector[T]) Run(ctx context.Context) error {
 		return err
 	}
 	defer close(ended)
+	defer c.shared.running.Store(false)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var g errgroup.Group
@@ -159,6 +160,7 @@ func (c *Collector[T]) begin() (ended chan struct{}, err error) {
 		return nil, errors.New("collector: Run was called before")
 	}
 	c.ended = make(chan struct{})
+	c.shared.running.Store(true)
 	c.firstAdd.Store(-1)
 	return c.ended, nil
 }

@@ -51,6 +51,7 @@ type shared[T any] struct {
 	outbox  *outbox.Outbox[*pending[T]]
 	sealed  func()        // is told of each value that is sealed
 	changes atomic.Uint64 // how many versions tenants have had
+	running atomic.Bool   // Run runs
 	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
 }
 
@@ -106,6 +107,9 @@ func (t *tenant[T]) seen(id addID, now int64) bool {
 // is kept as it is, unless more values are likely to follow, as they did in the
 // last tick. The caller holds mu.
 func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {
+	if t.overdue(now) {
+		t.seal(now)
+	}
 	k := &t.open
 	switch {
 	case k.value == nil && in.blob != nil && !t.busy && t.maySleep():
@@ -154,7 +158,7 @@ func (t *tenant[T]) merge(in *input[T], now int64) error {
 		return err
 	}
 	v := decodedWith(in.value, nil)
-	err = t.open.merge(t.shared.user, v, in.size)
+	err = t.open.merge(t.shared.user, v, in.size, now)
 	if err != nil && !t.firstIsBad() {
 		t.shared.budget.add(&t.account, -in.size-more)
 		return fmt.Errorf("merge a value of tenant %q: %w", t.id, err)
@@ -279,14 +283,23 @@ func (t *tenant[T]) seal(now int64) {
 	t.hold(p)
 }
 
+// overdue reports whether Run should have ended the open tick by now: its first
+// value is a tick old. The value that comes now then begins another, so that
+// none is in the live window for longer than the window and a tick. The caller
+// holds mu.
+func (t *tenant[T]) overdue(now int64) bool {
+	return t.open.value != nil && t.shared.running.Load() && now-t.open.begun >= int64(t.shared.opts.Tick)
+}
+
 // leaves returns the instant from which on a tick's age counts in the live
-// window: its end, but no later than a tick after its first value came, so that
-// a late seal does not make a value live longer. The caller holds mu.
+// window. It is no later than a tick after its first value came, so that a late
+// seal does not make that value live longer, and not before its last value came.
+// The caller holds mu.
 func (t *tenant[T]) leaves(k *openTick[T], at int64, back bool) int64 {
 	if back {
 		return at
 	}
-	ended := min(at, k.begun+int64(t.shared.opts.Tick))
+	ended := max(k.latest, min(at, k.begun+int64(t.shared.opts.Tick)))
 	if before, ok := t.ticks.Last(); ok {
 		ended = max(ended, before)
 	}

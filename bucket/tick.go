@@ -2,10 +2,10 @@ package bucket
 
 import "fmt"
 
-// largeTick is how many bytes of memory the value of a tick takes before the
-// values that it is merged of are kept too. They make it possible to store a
+// largeTick returns how many bytes of memory the value of a tick takes before
+// the values that it is merged of are kept too. They make it possible to store a
 // tick whose blob the store finds too large as several entries.
-const largeTick = 256 << 10
+func largeTick(maxBlob int64) int64 { return min(256<<10, maxBlob/8) }
 
 // openTick is a tenant's open tick. The tenant's mutex guards it.
 type openTick[T any] struct {
@@ -16,6 +16,7 @@ type openTick[T any] struct {
 	parts  []*lazy[T] // values whose merge is value, once the tick is large
 	asBlob bool       // value is the only one, and size counts its blob alone
 	begun  int64      // when its first value arrived, Unix nanoseconds
+	latest int64      // when its last value arrived
 	adds   int        // values that arrived
 	size   int64      // bytes counted as pending
 
@@ -25,7 +26,7 @@ type openTick[T any] struct {
 
 // start makes v, of a size, the first value of the tick.
 func (k *openTick[T]) start(v *lazy[T], size, now int64) {
-	*k = openTick[T]{value: v, asBlob: !v.isDecoded(), begun: now, adds: 1, size: size, weight: size, weighAt: largeTick}
+	*k = openTick[T]{value: v, asBlob: !v.isDecoded(), begun: now, latest: now, adds: 1, size: size, weight: size}
 }
 
 // recount adds what the first value takes more than the blob it was counted
@@ -37,7 +38,8 @@ func (k *openTick[T]) recount(more int64) {
 // merge merges v, of a size, into the tick. Both must be decoded. The tick is
 // as before when merge fails, except that an Into that panics may leave its
 // half-done work behind.
-func (k *openTick[T]) merge(u *userFuncs[T], v *lazy[T], size int64) error {
+func (k *openTick[T]) merge(u *userFuncs[T], v *lazy[T], size, now int64) error {
+	k.keepParts(u, size)
 	if u.opts.Into == nil {
 		merged, err := u.merge([]T{k.value.form.Load().value, v.form.Load().value})
 		if err != nil {
@@ -47,8 +49,10 @@ func (k *openTick[T]) merge(u *userFuncs[T], v *lazy[T], size int64) error {
 	} else if err := k.mergeInto(u, v.form.Load().value); err != nil {
 		return err
 	}
-	k.adds, k.size, k.weight, k.shown = k.adds+1, k.size+size, k.weight+size, nil
-	k.keepParts(u, v)
+	k.latest, k.adds, k.size, k.weight, k.shown = max(k.latest, now), k.adds+1, k.size+size, k.weight+size, nil
+	if k.parts != nil {
+		k.parts = append(k.parts, v)
+	}
 	return nil
 }
 
@@ -70,21 +74,20 @@ func (k *openTick[T]) mergeInto(u *userFuncs[T], v T) error {
 	return nil
 }
 
-// keepParts keeps what the value is merged of, once that is large.
-func (k *openTick[T]) keepParts(u *userFuncs[T], v *lazy[T]) {
-	if k.weight >= k.weighAt {
+// keepParts begins to keep what the value is merged of, once it and another
+// value of a size are large together.
+func (k *openTick[T]) keepParts(u *userFuncs[T], size int64) {
+	large := largeTick(u.opts.MaxBlob)
+	if k.parts != nil || k.weight+size < max(large, k.weighAt) {
+		return
+	}
+	if k.adds > 1 {
 		k.weigh(u)
 	}
-	switch {
-	case k.weight < largeTick:
-		k.parts = nil
-	case k.parts != nil:
-		k.parts = append(k.parts, v)
-	default:
-		whole, err := k.show(u)
-		if err != nil {
-			return // the tick is whole, but what it holds so far cannot be split
-		}
+	if k.weight+size < large {
+		return
+	}
+	if whole, err := k.show(u); err == nil { // else the tick is whole, but cannot be split
 		k.parts = []*lazy[T]{whole}
 	}
 }
@@ -94,7 +97,7 @@ func (k *openTick[T]) weigh(u *userFuncs[T]) {
 	if size, err := u.weigh(k.value.form.Load().value); err == nil {
 		k.weight = min(k.weight, size)
 	}
-	k.weighAt = max(largeTick, 2*k.weight)
+	k.weighAt = 2 * k.weight
 }
 
 // outgrows reports whether the tick and another value of a size are more than
