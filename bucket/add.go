@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/once"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
 )
@@ -87,7 +88,7 @@ type input[T any] struct {
 	past  bool // the value has an instant, at
 	at    int64
 	hasID bool
-	id    addID
+	id    once.ID
 }
 
 // add takes a value in. What the tenant's state asks for, to check or to decode
@@ -141,7 +142,7 @@ func (c *Collector[T]) apply(in *input[T], opts *AddOptions) error {
 		return nil
 	}
 	if in.hasID = opts.ID != ""; in.hasID {
-		in.id = idOf(opts.ID, in.blob)
+		in.id = once.IDOf(opts.ID, in.blob)
 	}
 	if opts.At.IsZero() {
 		return nil

@@ -261,8 +261,8 @@ func (c *Collector[T]) drain(ctx context.Context) error {
 	return e
 }
 
-// unfinished returns the values that need another attempt, and those that finished
-// ones were split into.
+// unfinished returns the values that need another attempt. In the place of a value
+// that was split it returns the halves.
 func unfinished[T any](values []*pending[T]) (left []*pending[T]) {
 	for _, p := range values {
 		if p.finished() {

@@ -35,8 +35,8 @@ type Held[T any] struct {
 // HeldValue is a sealed value on its way into the index.
 type HeldValue[T any] struct {
 	Entry index.Entry
-	// Own says that Entry's key is this value's for good: an entry of that
-	// key in the index is its own and not another writer's.
+	// Own says that Entry's key is this value's for good: an entry with this
+	// key in the index is the value's own and not another writer's.
 	Own   bool
 	Value T
 }

@@ -52,10 +52,11 @@ type CollectorOptions[T any] struct {
 	// MaxPending bounds the bytes of values that are not in the index yet,
 	// all tenants together; past it Add refuses. Default 1 GiB.
 	MaxPending int64
-	// MaxTenantPending bounds one tenant's part of that, so that a few that
-	// send too much leave room for others while the store is away. What was
-	// added to the open tick counts in full, though it takes less once merged,
-	// and so do sealed values and their blobs until they are in the index.
+	// MaxTenantPending bounds one tenant's part of MaxPending, so that a few
+	// tenants that send too much leave room for others while the store is
+	// away. What was added to the open tick counts in full, though it takes
+	// less once merged, and so do sealed values and their blobs until they are
+	// in the index.
 	// Default a quarter of MaxPending, and all of it for the empty id, which
 	// is a single tenant's.
 	MaxTenantPending int64

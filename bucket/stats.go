@@ -54,9 +54,9 @@ func (c *Collector[T]) Waiting(tenant string) []index.Entry {
 	return entries
 }
 
-// LiveTenants returns the ids, sorted, of the tenants that the collector holds
-// values of in memory: those that sent values within the window, and those
-// whose values are not yet discoverable.
+// LiveTenants returns the ids, sorted, of the tenants whose values the collector
+// holds in memory: values that came within the window, or that are not yet
+// discoverable.
 func (c *Collector[T]) LiveTenants() []string { return c.tenants.ids() }
 
 // Window returns how far back a question of At reaches.

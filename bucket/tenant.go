@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/once"
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/window"
 	"github.com/timeblob/timeblob/index"
@@ -33,7 +34,7 @@ type tenant[T any] struct {
 	version uint64 // differs after each change of what is held
 	held    []*pending[T]
 	watches map[*watch[T]]struct{}
-	ids     recentIDs
+	ids     once.IDs
 	gone    bool // forgotten by the collector: look the tenant up again
 
 	edits     uint64 // changes of the live window
@@ -92,15 +93,15 @@ func (t *tenant[T]) add(in *input[T]) (need need, first *lazy[T], err error) {
 		need, first, err = t.addNow(in, now)
 	}
 	if need == needNothing && err == nil && in.hasID {
-		t.ids.add(in.id, now)
+		t.ids.Add(in.id, now)
 	}
 	return need, first, err
 }
 
 // seen reports whether an id was added within the window. The caller holds mu.
-func (t *tenant[T]) seen(id addID, now int64) bool {
-	t.ids.expire(now - int64(t.shared.opts.Window))
-	return t.ids.has(id)
+func (t *tenant[T]) seen(id once.ID, now int64) bool {
+	t.ids.Expire(now - int64(t.shared.opts.Window))
+	return t.ids.Has(id)
 }
 
 // addNow merges a value into the open tick. A blob that is the first of its tick
@@ -262,8 +263,8 @@ func (t *tenant[T]) endTick() (idle bool) {
 		t.ticksChanged()
 	}
 	t.expire(now)
-	t.ids.expire(now - int64(t.shared.opts.Window))
-	t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && len(t.ids.queue) == 0
+	t.ids.Expire(now - int64(t.shared.opts.Window))
+	t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty()
 	return t.gone
 }
 
