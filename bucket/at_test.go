@@ -51,7 +51,7 @@ func TestAddAtIsExactAtOnce(t *testing.T) {
 		if has, err := r.Has(t.Context(), "a", noon.Add(-time.Hour), noon); !has || err != nil {
 			t.Errorf("%s: has %v, %v", when, has, err)
 		}
-		a, err := q.Range(t.Context(), "a", noon, noon.Add(time.Hour), []bucket.Source[ids]{r.Collector})
+		a, err := q.Range(t.Context(), "a", noon, noon.Add(time.Hour), []bucket.Source[ids]{r.Collector}, nil)
 		wantIDs(t, when+": a querier", a.Value, err, ids{1, 2, 3})
 	}
 	check("before a flush")
@@ -198,7 +198,7 @@ func TestPastAndPresentAgainstAModel(t *testing.T) {
 			from := now.Add(-time.Duration(rapid.IntRange(0, 40_000).Draw(rt, "from")) * time.Millisecond)
 			v, err := c.Range(t.Context(), "a", from, now.Add(time.Second))
 			wantIDs(t, "range", v, err, m.since(from))
-			a, err := q.Range(t.Context(), "a", from, now.Add(time.Second), []bucket.Source[ids]{c})
+			a, err := q.Range(t.Context(), "a", from, now.Add(time.Second), []bucket.Source[ids]{c}, nil)
 			wantIDs(t, "querier", a.Value, err, m.since(from))
 			v, err = c.At(t.Context(), "a", now)
 			wantIDs(t, "live", v, err, m.live(now.Add(-15*time.Second+1)))

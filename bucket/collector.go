@@ -62,7 +62,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	if idx == nil || blobs == nil || merge == nil {
 		return nil, errors.New("collector: needs an index, a blob store and a merge function")
 	}
-	o, err := opts.withDefaults(blobs)
+	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/index/indextest"
+	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
@@ -237,3 +238,38 @@ func TestManyTenantsFillAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLimitsHoldWithoutASize adds values of 10 kB that cannot be encoded: they
+// are weighed all the same.
+func TestLimitsHoldWithoutASize(t *testing.T) {
+	t.Parallel()
+	blobs, err := tiered.New(textCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := bucket.NewCollector(index.NewMemIndex(), noEncoding{blobs}, mergeTexts,
+		&bucket.CollectorOptions[string]{MaxPending: 100_000, MaxTenantPending: 25_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for range 100 {
+		err := c.Add(t.Context(), "a", strings.Repeat("x", 10_000), nil)
+		if _, full := errors.AsType[*bucket.FullError](err); err == nil {
+			taken++
+		} else if !full {
+			t.Fatal(err)
+		}
+	}
+	if taken != 2 {
+		t.Errorf("%d values of 10 kB were taken, want 2 of a limit of 25 kB", taken)
+	}
+	if err := c.Close(t.Context()); err != nil || c.Pending() != 0 {
+		t.Errorf("close: %v, %d bytes pending", err, c.Pending())
+	}
+}
+
+// noEncoding is a blob store whose codec fails.
+type noEncoding struct{ bucket.Blobs[string] }
+
+func (noEncoding) Encode(string) ([]byte, error) { return nil, errBroken }

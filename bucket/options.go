@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/weigh"
 )
 
 // CollectorOptions tune a Collector; nil or a zero field means the default.
@@ -38,8 +39,9 @@ type CollectorOptions[T any] struct {
 	// cloned before they are encoded. It must only read its argument.
 	Clone func(T) T
 	// Size is how many bytes of memory a value takes. It bounds what is
-	// pending and what is cached, and may be an estimate. Default the length
-	// of its blob, which costs an encoding for every value added.
+	// pending and what is cached, and may be an estimate. Default a
+	// measurement by reflection of each value that is added, which costs about
+	// what decoding it costs.
 	Size func(T) int64
 	// Stored is called after each value that became discoverable, with the
 	// length of its blob in bytes, by many goroutines at a time.
@@ -115,7 +117,7 @@ type CollectorOptions[T any] struct {
 }
 
 // withDefaults returns a checked copy with every field set.
-func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[T], error) {
+func (opts *CollectorOptions[T]) withDefaults() (CollectorOptions[T], error) {
 	o := CollectorOptions[T]{}
 	if opts != nil {
 		o = *opts
@@ -128,9 +130,6 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 	orDefault(&o.Flushes, 10)
 	orDefault(&o.FlushesMax, max(64, o.Flushes))
 	orDefault(&o.Namespace, "timeblob")
-	if o.Size == nil {
-		o.Size = blobSize(blobs)
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -141,6 +140,9 @@ func (opts *CollectorOptions[T]) withDefaults(blobs Blobs[T]) (CollectorOptions[
 		o.TracerProvider = otel.GetTracerProvider()
 	}
 	o.sharePast()
+	if o.Size == nil {
+		o.Size = weigh.Deep[T]
+	}
 	return o, o.check()
 }
 
@@ -200,16 +202,5 @@ func orDefault[V comparable](field *V, value V) {
 	var zero V
 	if *field == zero {
 		*field = value
-	}
-}
-
-// blobSize weighs a value by its blob.
-func blobSize[T any](blobs Blobs[T]) func(T) int64 {
-	return func(v T) int64 {
-		blob, err := blobs.Encode(v)
-		if err != nil {
-			return 0
-		}
-		return int64(len(blob))
 	}
 }

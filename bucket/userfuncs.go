@@ -63,9 +63,6 @@ func (u *userFuncs[T]) decode(blob []byte) (v T, err error) {
 
 // weigh returns how many bytes of memory a value takes, 1 at the least.
 func (u *userFuncs[T]) weigh(v T) (size int64, err error) {
-	if u.opts.Size == nil {
-		return 1, nil
-	}
 	defer guard.Recover("size", &err)
 	return max(u.opts.Size(v), 1), nil
 }
