@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,29 +13,44 @@ import (
 )
 
 // beside runs work and, as often in the same loop, base, and reports how much
-// longer work takes: the median, since on a busy machine either may be held up.
+// more processor time work takes. Both are summed, so that collecting the garbage
+// that one leaves counts as its work.
 func beside(b *testing.B, unit string, bytes int, base, work func()) {
 	b.Helper()
-	var ratios []float64
+	var worked, based time.Duration
 	b.ReportAllocs()
 	b.SetBytes(int64(bytes))
 	for b.Loop() {
-		worked := timed(work)
+		worked += timed(work)
 		b.StopTimer()
-		ratios = append(ratios, float64(worked)/float64(timed(base)))
+		based += timed(base)
 		b.StartTimer()
 	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[len(ratios)/2], unit)
+	b.ReportMetric(float64(worked)/float64(based), unit)
 }
 
 func timed(f func()) time.Duration {
-	begun := time.Now()
+	begun := processorTime()
 	f()
-	return time.Since(begun)
+	return processorTime() - begun
 }
 
+// BenchmarkDecode decodes blobs, besides gunzip of the same.
 func BenchmarkDecode(b *testing.B) {
+	besideGunzip(b, func(b *testing.B, blob []byte) { decode(b, blob) })
+}
+
+// BenchmarkExamine checks and counts what blobs hold, as a collector does with
+// what probes post, besides gunzip of the same.
+func BenchmarkExamine(b *testing.B) {
+	besideGunzip(b, func(b *testing.B, blob []byte) {
+		if facts, err := (wire.Codec{}).Examine(blob); err != nil || facts.Fault != nil {
+			b.Fatal(facts, err)
+		}
+	})
+}
+
+func besideGunzip(b *testing.B, work func(b *testing.B, blob []byte)) {
 	for _, from := range []string{node, hosts} {
 		b.Run(from, func(b *testing.B) {
 			all := blobs(b, from)
@@ -46,7 +60,25 @@ func BenchmarkDecode(b *testing.B) {
 			}
 			beside(b, "x-gunzip", inflated,
 				func() { each(b, all, func(blob []byte) { gunzip(b, blob) }) },
-				func() { each(b, all, func(blob []byte) { decode(b, blob) }) })
+				func() { each(b, all, func(blob []byte) { work(b, blob) }) })
+		})
+	}
+}
+
+// BenchmarkMerge merges decoded reports, besides gunzip of the blobs that they
+// came in.
+func BenchmarkMerge(b *testing.B) {
+	for _, from := range []string{node, hosts} {
+		b.Run(from, func(b *testing.B) {
+			all, parts := blobs(b, from), decoded(b, from)
+			beside(b, "x-gunzip", 0,
+				func() { each(b, all, func(blob []byte) { gunzip(b, blob) }) },
+				func() {
+					if _, err := report.Merge(parts); err != nil {
+						b.Fatal(err)
+					}
+				})
+			b.ReportMetric(float64(len(parts)), "merges/op")
 		})
 	}
 }

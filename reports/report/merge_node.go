@@ -27,9 +27,11 @@ type merger struct {
 	metrics    zipper[Metric]
 	samples    zipper[Sample]
 
-	in    [][]*Node
-	nodes []*Node
-	made  slab[Node]
+	in     [][]*Node
+	heads  []head
+	copies []*Node
+	nodes  []*Node
+	made   slab[Node]
 }
 
 func newMerger() *merger {
@@ -104,17 +106,24 @@ func nameNode(n *Node, copies []*Node) origins {
 
 // mergeValues merges all that copies hold but their children.
 func (m *merger) mergeValues(n *Node, copies []*Node, home string) origins {
-	latest := &m.latest
-	if n.EffectiveTopology(home) == Host.Name() {
-		latest = &m.hostLatest
-	}
 	var same [5]origins
-	n.Latest, same[0] = mergeField(latest, copies, func(n *Node) []Latest { return n.Latest })
+	n.Latest, same[0] = m.mergeLatest(copies, n.EffectiveTopology(home) == Host.Name())
 	n.Sets, same[1] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Sets })
 	n.Adjacency, same[2] = mergeField(&m.strings, copies, func(n *Node) []string { return n.Adjacency })
 	n.Metrics, same[3] = mergeField(&m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
 	n.Parents, same[4] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Parents })
 	return same[0] & same[1] & same[2] & same[3] & same[4]
+}
+
+// mergeLatest merges the latest values of copies.
+func (m *merger) mergeLatest(copies []*Node, host bool) ([]Latest, origins) {
+	latest := &m.latest
+	if host {
+		latest = &m.hostLatest
+	} else if newest, same, ok := mergeAligned(copies); ok {
+		return newest, same
+	}
+	return mergeField(latest, copies, func(n *Node) []Latest { return n.Latest })
 }
 
 // mergeChildren merges the children of copies.

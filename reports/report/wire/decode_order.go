@@ -43,7 +43,7 @@ func (d *decoder) placeNodes(nodes, read []*report.Node) bool {
 	common := commonPrefix(read)
 	d.places = slices.Grow(d.places[:0], len(read))[:len(read)]
 	for i, n := range read {
-		d.places[i] = place{textPrefix(n.ID[common:]), i}
+		d.places[i] = place{sorted.Prefix(n.ID[common:]), i}
 	}
 	slices.SortFunc(d.places, func(a, b place) int {
 		if a.prefix != b.prefix {
@@ -65,24 +65,7 @@ func commonPrefix(nodes []*report.Node) int {
 	first := nodes[0].ID
 	common := len(first)
 	for _, n := range nodes[1:] {
-		same := 0
-		for same < min(common, len(n.ID)) && n.ID[same] == first[same] {
-			same++
-		}
-		common = same
+		common = sorted.Common(first[:common], n.ID)
 	}
 	return common
-}
-
-// textPrefix returns the first 8 bytes of a text, padded by zeros, as a number:
-// texts with different prefixes are in the order of these.
-func textPrefix(text string) (prefix uint64) {
-	if len(text) >= 8 {
-		return uint64(text[7]) | uint64(text[6])<<8 | uint64(text[5])<<16 | uint64(text[4])<<24 |
-			uint64(text[3])<<32 | uint64(text[2])<<40 | uint64(text[1])<<48 | uint64(text[0])<<56
-	}
-	for i := range len(text) {
-		prefix |= uint64(text[i]) << (56 - 8*i)
-	}
-	return prefix
 }
