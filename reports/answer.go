@@ -5,94 +5,120 @@ import (
 	"slices"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/tracing"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/shortcuts"
 )
 
-// Answer is the report that answers a question, and what is not in it.
+// Answer is the report that answers a question, and what the report lacks.
 type Answer struct {
-	Report *report.Report // shared: nobody may change it; empty when there is nothing
-	// Missing names, in order, what could not be asked: collectors by their
-	// addresses, and "store" where an answer about now had to do without what
-	// is stored. A Collector's answers miss nothing.
+	Report *report.Report // shared: nobody may change it; empty when there are no reports
+	// Missing names, in order, the sources that are missing in the answer:
+	// collectors by their addresses, and "store" when an answer about now was
+	// made without the store. A Collector's answers lack nothing.
 	Missing []string
-
-	found bool // there is a report, shortcuts aside
+	// Found says that there is a report, not counting shortcuts.
+	Found bool
 }
 
-// ask answers a question of a request.
-func (c *Collector) ask(ctx context.Context, tenant string, q question) (Answer, error) {
-	var r *report.Report
-	var err error
-	if q.ranged {
-		r, err = c.Range(ctx, tenant, q.from, q.to)
-	} else {
-		r, err = c.Report(ctx, tenant, q.to)
+// Ask answers a question.
+func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
+	switch {
+	case q.OnlyFound:
+		a.Found, err = c.HasReports(ctx, tenant, q.To)
+	case q.Ranged:
+		a.Report, err = c.Range(ctx, tenant, q.From, q.To)
+		a.Found = true
+	default:
+		a.Report, err = c.Report(ctx, tenant, q.To)
+		a.Found = true
 	}
-	return Answer{Report: r, found: true}, err
+	return a, err
 }
 
 // Tenants returns the ids, sorted, of the tenants with reports in memory.
 func (c *Collector) Tenants() []string { return c.live.LiveTenants() }
 
-// Report returns the merge of the window that ends at an instant; the empty
+// Share returns what a tenant has in memory.
+func (c *Collector) Share(tenant string) bucket.Share { return c.live.Share(tenant) }
+
+// Report returns the merge of the window that ends at an instant, or the empty
 // report when there is nothing. From the end of the last tick on, and for any
-// instant still to come, that is the live window, shortcuts included; any
-// earlier one is Range(at − window, at).
+// later instant, that is the live window with shortcuts. For an earlier instant
+// it is Range(at − window, at).
 func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r *report.Report, err error) {
-	ctx, asked := asking(ctx, "Report", tenant, at.Add(-c.live.Window()), at)
+	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-c.window), at)
 	defer func() { asked.End(err) }()
-	var said []*report.Report
+	var current []*report.Report
 	if c.live.Live(at) {
-		said = reportsOf(c.hub.held(tenant, c.now())) // first: what supersedes one is in the window before it leaves
+		// Shortcuts first: the window holds a report before it drops the shortcuts
+		// that the report supersedes.
+		current = shortcuts.Reports(c.hub.Held(tenant))
 	}
 	if r, err = c.live.At(ctx, tenant, at); err != nil {
 		return nil, err
 	}
-	return join(r, said)
+	return withShortcuts(r, current)
 }
 
-// Range returns the merge of every report with from ≤ instant < to, where a
-// report's instant is the end of the tick it came in; the empty report when
-// there is nothing. It is exact, or an error. Shortcuts are in no range.
+// Range returns the merge of every report with from ≤ instant < to, or the empty
+// report when there is none. The instant of a report is the end of its tick. The
+// answer is exact, or an error. Ranges hold no shortcuts.
 func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (r *report.Report, err error) {
-	ctx, asked := asking(ctx, "Range", tenant, from, to)
+	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
 	defer func() { asked.End(err) }()
 	if r, err = c.live.Range(ctx, tenant, from, to); err != nil {
 		return nil, err
 	}
-	return join(r, nil)
+	return withShortcuts(r, nil)
 }
 
-// join adds shortcuts to an answer, which is nil when there is none.
-func join(r *report.Report, said []*report.Report) (*report.Report, error) {
-	if r != nil && len(said) == 0 {
+// withShortcuts merges shortcuts into a report, which is nil when there is none.
+// It never returns nil without an error.
+func withShortcuts(r *report.Report, held []*report.Report) (*report.Report, error) {
+	if r != nil && len(held) == 0 {
 		return r, nil
 	}
 	if r != nil {
-		said = slices.Insert(said, 0, r)
+		held = slices.Insert(held, 0, r)
 	}
-	return report.Merge(said)
+	return report.Merge(held)
 }
 
-// HasReports reports whether Report would find any, shortcuts aside.
+// HasReports reports whether Report would find any, not counting shortcuts.
 func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
 	if c.live.Live(at) {
 		r, err := c.live.At(ctx, tenant, at)
 		return r != nil, err
 	}
-	return c.live.Has(ctx, tenant, at.Add(-c.live.Window()), at)
+	return c.live.Has(ctx, tenant, at.Add(-c.window), at)
 }
 
-// has answers, without a report, whether there is any.
-func (c *Collector) has(ctx context.Context, tenant string, at time.Time) (Answer, error) {
-	found, err := c.HasReports(ctx, tenant, at)
-	return Answer{found: found}, err
+// Holdings is what a collector holds of a tenant that the store may lack, and
+// its shortcuts.
+type Holdings struct {
+	bucket.Held[*report.Report]
+	Shortcuts []shortcuts.Shortcut
 }
 
-// held returns what the collector holds of a tenant in a range, and its
-// shortcuts. Shortcuts come first: what supersedes one is held before it leaves.
-func (c *Collector) held(ctx context.Context, tenant string, q question) (h holdings, err error) {
-	h.shortcuts = c.hub.held(tenant, c.now())
-	h.Held, err = c.live.Held(ctx, tenant, q.from, q.to)
+// Held returns what the collector holds of a tenant with from ≤ instant < to.
+func (c *Collector) Held(ctx context.Context, tenant string, from, to time.Time) (h Holdings, err error) {
+	// Shortcuts first: the window holds a report before it drops the shortcuts
+	// that the report supersedes.
+	h.Shortcuts = c.hub.Held(tenant)
+	h.Held, err = c.live.Held(ctx, tenant, from, to)
 	return h, err
+}
+
+// startQuestion starts the span of a question about [from, to).
+func startQuestion(ctx context.Context, name, tenant string, from, to time.Time) (context.Context, tracing.Span) {
+	ctx, asked := spans.Child(ctx, name)
+	if asked.Recording() {
+		asked.Text(tracing.Tenant, tenant)
+		asked.Text("timeblob.from", human.Stamp(from))
+		asked.Text("timeblob.to", human.Stamp(to))
+	}
+	return ctx, asked
 }

@@ -5,32 +5,34 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// archive is what a Collector and a Querier have in common: the stored
-// reports, the length of a window, the clock, and the checks of the stores.
-type archive struct {
+// Archive is the stored reports, as a Collector and a Querier read them, with
+// the length of a window and the clock. New and NewQuerier make it.
+type Archive struct {
 	store   *tiered.Store[*report.Report]
 	entries func(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error)
 	window  time.Duration
 	now     func() time.Time
-	stores  []Check
+	stores  []health.Check
 }
 
-// Window returns how far back a question of Report reaches.
-func (a *archive) Window() time.Duration { return a.window }
+// Stored returns the archive itself.
+func (a *Archive) Stored() *Archive { return a }
 
-// HasHistoricReports reports whether questions may reach further back than the
+// Window returns the length of the window that Report covers.
+func (a *Archive) Window() time.Duration { return a.window }
+
+// Now returns the time of the clock.
+func (a *Archive) Now() time.Time { return a.now() }
+
+// AfterNow returns an instant at which to ask for the live window: a tick that
+// ends while the question is answered ends before it.
+func (a *Archive) AfterNow() time.Time { return a.now().Add(a.window) }
+
+// HasHistoricReports reports whether questions may be about instants before the
 // live window. They may.
-func (a *archive) HasHistoricReports() bool { return true }
-
-func (a *archive) stored() *archive { return a }
-
-// soon returns an instant to ask for the live window with: no tick that ends
-// while the question is on its way ends after it.
-func (a *archive) soon() time.Time { return a.now().Add(a.window) }
-
-// stamp writes a time to the nanosecond, always as long.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+func (a *Archive) HasHistoricReports() bool { return true }

@@ -3,7 +3,6 @@ package reports
 import (
 	"errors"
 	"math"
-	"net/http"
 	"sync"
 	"time"
 
@@ -13,58 +12,38 @@ import (
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
-// Why reports are refused, in metrics.
+// RateError is returned for a report of a tenant that posts more often than its
+// limit allows.
+type RateError struct {
+	Wait time.Duration // until the tenant may post again
+}
+
+func (e *RateError) Error() string {
+	return "this tenant posts too many reports a second: send fewer, or try again later"
+}
+
+// Reasons for refusing a posted report, as CountRefused counts them.
 const (
-	refusedRate    = "rate"    // the tenant posts too often
-	refusedPending = "pending" // too much of the tenant's waits to be stored
-	refusedSize    = "size"    // the report is too large
-	refusedFull    = "full"    // of all tenants, too much waits or is under way
-	refusedInvalid = "invalid" // it is no report
+	RefusedRate    = "rate"    // the tenant posts too often
+	RefusedPending = "pending" // too many bytes of the tenant wait to be stored
+	RefusedSize    = "size"    // the report is too large
+	RefusedFull    = "full"    // too many bytes of all tenants wait or are being received
+	RefusedInvalid = "invalid" // the body is not a report
 )
 
-// reason returns why a report was refused, empty when its refusal is no limit's
-// and no fault of the report.
-func (f *refusal) reason() string {
-	switch f.status {
-	case http.StatusTooManyRequests:
-		if f.after > 0 {
-			return refusedRate
-		}
-		return refusedPending
-	case http.StatusRequestEntityTooLarge:
-		return refusedSize
-	case http.StatusServiceUnavailable:
-		return refusedFull
-	case http.StatusBadRequest, http.StatusUnsupportedMediaType:
-		return refusedInvalid
-	}
-	return ""
-}
+// Limits returns the limits of a tenant that differ from the defaults.
+func (c *Collector) Limits(tenant string) tenants.Limits { return c.tenants().Limits(tenant) }
 
-// tenantTable returns what tenants have in place of all others' limits; a nil
-// Collector has none.
-func (c *Collector) tenantTable() *tenants.Table {
-	if c == nil {
-		return nil
-	}
-	return c.tenants()
-}
+// Table returns the tenants file's table; nil when there is none.
+func (c *Collector) Table() *tenants.Table { return c.tenants() }
 
-// limits returns how large a tenant's report may be.
-func (h *Handler) limits(tenant string) tenants.Limits {
-	own := h.opts.Tenants().Limits(tenant)
-	orDefault(&own.Size, h.opts.MaxBody)
-	orDefault(&own.Inflated, h.opts.MaxInflated)
-	return own
-}
-
-// mayPost notes that a tenant posts a report, and refuses it when the tenant
-// posts too many, or when so much of it waits that no report would be taken; a
-// shortcut goes with those, since it is not known for one before it is read.
-func (c *Collector) mayPost(tenant string) error {
+// Admit must be called before a posted report is read. It counts the report
+// against the tenant's rate. The error is a *RateError, or a *bucket.FullError
+// when so many bytes of the tenant wait that no report would be accepted. A
+// shortcut is refused as well, since the collector has not read it yet.
+func (c *Collector) Admit(tenant string) error {
 	if wait := c.rates.take(tenant); wait > 0 {
-		return &refusal{status: http.StatusTooManyRequests, retry: true, after: wait,
-			text: "this tenant posts too many reports a second: send fewer, or this one a little later"}
+		return &RateError{Wait: wait}
 	}
 	full, _ := errors.AsType[*bucket.FullError](c.live.Full(tenant))
 	if full != nil && full.OfTenant {
@@ -73,26 +52,29 @@ func (c *Collector) mayPost(tenant string) error {
 	return nil
 }
 
-// fewRates is how many tenants' rates are held before idle ones are looked for.
+// CountRefused counts a posted report that was refused; an empty reason is not
+// counted.
+func (c *Collector) CountRefused(tenant, reason string) { c.metrics.countRefused(tenant, reason) }
+
+// fewRates is the number of limiters up to which idle ones are not looked for.
 const fewRates = 1024
 
-// rates bounds how often each tenant posts: so many times a second, and twice
-// that at once.
+// rates limits how often each tenant posts. The burst is two seconds' worth.
 type rates struct {
-	limit func(tenant string) float64 // reports a second; no limit below 0
+	limit func(tenant string) float64 // reports a second; negative for no limit
 	now   func() time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	limiters map[string]*rate.Limiter
-	most     int // limiters to hold before idle ones are looked for
+	most     int // number of limiters at which idle ones are removed
 }
 
 func newRates(limit func(tenant string) float64, now func() time.Time) *rates {
 	return &rates{limit: limit, now: now, limiters: make(map[string]*rate.Limiter), most: fewRates}
 }
 
-// take counts a report of a tenant. When that would be too many it does not,
-// and returns after what time there will be room for one.
+// take counts a report of a tenant. When the report is one too many, it is not
+// counted, and take returns how long to wait until one is allowed.
 func (r *rates) take(tenant string) (wait time.Duration) {
 	limit := r.limit(tenant)
 	if limit < 0 {
@@ -126,16 +108,15 @@ func (r *rates) of(tenant string, limit float64, now time.Time) *rate.Limiter {
 	return l
 }
 
-// forgetIdle lets go of the tenants that posted nothing lately.
+// forgetIdle removes the limiters of tenants that posted nothing lately.
 func (r *rates) forgetIdle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweep(r.now())
 }
 
-// sweep lets go of the tenants that may post as much at once as new ones. The
-// others move to a map of their own, since a map keeps the room it once needed.
-// The mutex is held.
+// sweep removes the limiters that equal new ones: their whole burst is free. The
+// others move to a new map, since a map never shrinks. The mutex is held.
 func (r *rates) sweep(now time.Time) {
 	left := make(map[string]*rate.Limiter)
 	for tenant, l := range r.limiters {

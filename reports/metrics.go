@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -12,15 +11,15 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// maxTenantSeries bounds the tenants with metrics of their own. The others
-// count under crowd, which is no tenant's id.
+// maxTenantSeries bounds the tenants with their own metrics. The others are
+// counted together as otherTenants, which is not a valid tenant id.
 const (
 	maxTenantSeries = 10_000
-	crowd           = "*"
+	otherTenants    = "*"
 )
 
-// metrics count what a Collector takes and stores. Names, labels and buckets
-// are Scope's where it has the same. The user label is the tenant's id.
+// metrics counts what a Collector receives and stores. Names, labels and buckets
+// are Scope's where Scope has the same metric. The label user is the tenant's id.
 type metrics struct {
 	idle time.Duration
 	now  func() time.Time
@@ -37,60 +36,34 @@ type metrics struct {
 	tenants map[string]*series
 }
 
-// series is what a tenant has in the vectors.
+// series is the counters of a tenant.
 type series struct {
 	received, receivedBytes, shortcuts, stored, storedBytes prometheus.Counter
 
 	dropped, refused map[string]bool // topologies, reasons
 	heard            time.Time       // when anything was counted last
-	sent             time.Time       // when a report came last; zero when none did
+	sent             time.Time       // when the last report arrived; zero when none did
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string, idle time.Duration, now func() time.Time) (*metrics, error) {
 	m := &metrics{idle: idle, now: now, tenants: make(map[string]*series)}
-	f := factory{reg: reg, namespace: namespace}
-	m.receivedSize = f.sizes("report_received_size_bytes", "Sizes of the reports received, as they came, compressed.")
-	m.storedSize = f.sizes("report_size_bytes", "Sizes of the merged reports stored, compressed.")
-	m.conflicts = f.counter("node_conflicts_total",
-		"Nodes that copies disagree about the topology of, counted in each merge that meets them.")
-	m.received = f.counters("reports_received_total", "Reports received.", "user")
-	m.receivedBytes = f.counters("reports_received_bytes_total", "Bytes of the reports received, compressed.", "user")
-	m.shortcuts = f.counters("shortcut_reports_received_total", "Shortcut reports received.", "user")
-	m.stored = f.counters("reports_stored_total", "Merged reports stored.", "user")
-	m.storedBytes = f.counters("reports_bytes_total", "Bytes of the merged reports stored, compressed.", "user")
-	m.dropped = f.counters("topologies_dropped_total", "Topologies dropped for having too many nodes.", "user", "topology")
-	m.refused = f.counters("reports_refused_total", "Posted reports refused, by reason: rate and pending are the tenant's own limits.", "user", "reason")
-	return m, f.err
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	sizes := prometheus.ExponentialBuckets(4096, 2, 10)
+	m.receivedSize = f.Histogram("report_received_size_bytes", "Sizes of the reports received, as they were received, compressed.", sizes)
+	m.storedSize = f.Histogram("report_size_bytes", "Sizes of the merged reports stored, compressed.", sizes)
+	m.conflicts = f.Counter("node_conflicts_total",
+		"Nodes whose copies name different topologies, counted in each merge.")
+	m.received = f.Counters("reports_received_total", "Reports received.", "user")
+	m.receivedBytes = f.Counters("reports_received_bytes_total", "Bytes of the reports received, compressed.", "user")
+	m.shortcuts = f.Counters("shortcut_reports_received_total", "Shortcut reports received.", "user")
+	m.stored = f.Counters("reports_stored_total", "Merged reports stored.", "user")
+	m.storedBytes = f.Counters("reports_bytes_total", "Bytes of the merged reports stored, compressed.", "user")
+	m.dropped = f.Counters("topologies_dropped_total", "Topologies dropped for having too many nodes.", "user", "topology")
+	m.refused = f.Counters("reports_refused_total", "Posted reports refused, by reason; rate and pending are the tenant's own limits.", "user", "reason")
+	return m, f.Err
 }
 
-// factory makes metrics and registers them; err is what went wrong.
-type factory struct {
-	reg       prometheus.Registerer
-	namespace string
-	err       error
-}
-
-func registered[C prometheus.Collector](f *factory, c C) C {
-	c, err := metric.Register(f.reg, c)
-	f.err = errors.Join(f.err, err)
-	return c
-}
-
-func (f *factory) counter(name, help string) prometheus.Counter {
-	return registered(f, prometheus.NewCounter(prometheus.CounterOpts{Namespace: f.namespace, Name: name, Help: help}))
-}
-
-func (f *factory) counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return registered(f, prometheus.NewCounterVec(
-		prometheus.CounterOpts{Namespace: f.namespace, Name: name, Help: help}, labels))
-}
-
-func (f *factory) sizes(name, help string) prometheus.Histogram {
-	return registered(f, prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: f.namespace, Name: name, Help: help,
-		Buckets: prometheus.ExponentialBuckets(4096, 2, 10)}))
-}
-
-// countReceived counts a report that came in.
+// countReceived counts a report that was received.
 func (m *metrics) countReceived(tenant string, size int, shortcut bool) {
 	m.receivedSize.Observe(float64(size))
 	m.mu.Lock()
@@ -118,8 +91,8 @@ func (m *metrics) countDropped(tenant string, topologies []string) {
 	}
 }
 
-// countRefused counts a report that was posted and refused for a reason; none
-// for an empty one.
+// countRefused counts a posted report that was refused. It ignores an empty
+// reason.
 func (m *metrics) countRefused(tenant, reason string) {
 	if reason == "" {
 		return
@@ -131,8 +104,8 @@ func (m *metrics) countRefused(tenant, reason string) {
 	m.refused.WithLabelValues(user, reason).Inc()
 }
 
-// countStored returns the function to call with what became discoverable. It
-// counts, and calls next unless that is nil.
+// countStored returns the function to call with each entry that was stored. It
+// counts the entry, and calls next unless next is nil.
 func (m *metrics) countStored(next func(string, index.Entry, int)) func(string, index.Entry, int) {
 	return func(tenant string, e index.Entry, size int) {
 		m.storedSize.Observe(float64(size))
@@ -147,20 +120,20 @@ func (m *metrics) countStored(next func(string, index.Entry, int)) func(string, 
 	}
 }
 
-// merge is report.Merge, and counts conflicts.
+// merge is report.Merge. It counts conflicts.
 func (m *metrics) merge(parts []*report.Report) (*report.Report, error) {
 	r, stats, err := report.MergeWithStats(parts)
 	m.conflicts.Add(float64(stats.Conflicts))
 	return r, err
 }
 
-// of returns a tenant's series, heard of now, and its user label. The mutex is
-// held.
+// of returns a tenant's series and its user label, and notes that the tenant was
+// heard of. The mutex is held.
 func (m *metrics) of(tenant string) (s *series, user string) {
 	user = tenant
 	s = m.tenants[user]
 	if s == nil && len(m.tenants) >= maxTenantSeries {
-		user = crowd
+		user = otherTenants
 		s = m.tenants[user]
 	}
 	if s == nil {
@@ -174,7 +147,7 @@ func (m *metrics) of(tenant string) (s *series, user string) {
 	return s, user
 }
 
-// forgetIdle removes the series of tenants that were not heard of lately.
+// forgetIdle removes the series of tenants that sent nothing lately.
 func (m *metrics) forgetIdle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,10 +157,11 @@ func (m *metrics) forgetIdle() {
 		}
 	}
 	if len(m.tenants) == 0 {
-		m.tenants = make(map[string]*series) // gives back the room that many took
+		m.tenants = make(map[string]*series) // releases the memory of a map that was large
 	}
 }
 
+// forget removes the series of a tenant. The mutex is held.
 func (m *metrics) forget(user string, s *series) {
 	delete(m.tenants, user)
 	for _, v := range []*prometheus.CounterVec{m.received, m.receivedBytes, m.shortcuts, m.stored, m.storedBytes} {

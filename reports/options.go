@@ -11,48 +11,50 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// Options tune a Collector; nil or a zero field means the default.
+// Options tune a Collector. Nil or a zero field means the default.
 type Options struct {
-	// Live tunes ticks, window and flushing. Its Size and Past.Size are the
-	// package's own. Where its Registerer, Namespace, Now, Logger or
-	// TracerProvider are not set, those below are used.
+	// Live tunes ticks, window and flushing. The package sets its Size and
+	// Past.Size. Its Registerer, Namespace, Now, Logger and TracerProvider default
+	// to the fields below.
 	Live bucket.CollectorOptions[*report.Report]
-	// Store holds the caches between memory and authority, and tunes them.
-	// Its Size is the package's own. Where its Registerer, Namespace or Now
-	// are not set, those below are used.
+	// Store holds the caches between memory and authority, and tunes them. The
+	// package sets its Size. Its Registerer, Namespace and Now default to the
+	// fields below.
 	Store tiered.Options[*report.Report]
 
-	// Bus tells other services of shortcuts, and this one of theirs; nil: they
-	// stay where they came. With it the ids of tenants must be subjects of
-	// NATS: ids that begin or end with a dot, or hold two in a row, are refused.
-	Bus Bus
-	// ShortcutCache carries the reports whose keys the bus tells: a cache that
-	// all services on the bus share, as memcached. Nil: others are signalled,
-	// but do not show what the shortcut says.
+	// Bus announces shortcuts to other services, and theirs to this one; see
+	// package shortcuts. With a bus, tenant ids must be NATS subjects: CheckTenant
+	// refuses ids that begin or end with a dot, or hold two dots in a row. Default
+	// none.
+	Bus shortcuts.Bus
+	// ShortcutCache carries the reports that the bus announces: a cache that all
+	// services on the bus share, such as memcached. Without it other services are
+	// signalled, but do not show what the shortcut says.
 	ShortcutCache tiered.Tier
 
-	// MaxTopologyNodes is how many nodes, for each host in a report, one of
-	// its topologies may hold; topologies with more are dropped from it and
-	// counted. Default 10 000, negative for no limit.
+	// MaxTopologyNodes bounds the nodes that a topology of a report may hold, for
+	// each host in the report. Larger topologies are dropped from the report and
+	// counted. Default 10 000; negative for no limit.
 	MaxTopologyNodes int
-	// MaxInflated bounds a stored blob when it is inflated, in bytes. A merged
-	// report that is larger cannot be stored, nor one be read. Default 1 GiB.
+	// MaxInflated bounds a stored blob when it is inflated, in bytes. A larger
+	// merged report can neither be stored nor read. Default 1 GiB.
 	MaxInflated int64
-	// TenantIdle is how long the metrics of a tenant that sends nothing stay.
+	// TenantIdle is how long the metrics of a tenant that sends nothing are kept.
 	// Default 10 min.
 	TenantIdle time.Duration
 
-	// TenantRate is how many reports a second a tenant may post to a Handler,
-	// and twice as many at once. Default 1000, which are 3000 probes; negative
-	// for no limit.
+	// TenantRate bounds the reports a second that a tenant may post, as Admit
+	// counts them; the burst is two seconds' worth. Default 1000, which is 3000
+	// probes; negative for no limit.
 	TenantRate float64
-	// Tenants returns what tenants have in place of TenantRate and of
-	// Live.MaxTenantPending. It is called for each report, by many goroutines
-	// at a time. Default none.
+	// Tenants returns the tenants' own limits, in place of TenantRate and of
+	// Live.MaxTenantPending. It is called concurrently, for each report. Default
+	// none.
 	Tenants func() *tenants.Table
 
 	// Registerer takes the metrics; nil for none. Namespace leads their
@@ -60,17 +62,16 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Namespace  string
 	// TracerProvider records the spans of flushes; default
-	// otel.GetTracerProvider. Those of questions and reports are recorded where
-	// that is which their context holds.
+	// otel.GetTracerProvider. Spans of questions and reports are recorded by the
+	// provider of the span in their context.
 	TracerProvider trace.TracerProvider
-	// Logger is told of failed flushes, and of shortcuts that do not get
-	// through. Default none.
+	// Logger reports failed flushes and failures of bus and cache. Default none.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
 
-// withDefaults returns a checked copy with every field of our own set.
+// withDefaults returns a checked copy with all defaults set.
 func (opts *Options) withDefaults() (Options, error) {
 	o := Options{}
 	if opts != nil {
@@ -99,13 +100,21 @@ func (opts *Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// hub returns what a hub needs of options that are complete.
-func (o *Options) hub(window time.Duration) hubConfig {
-	return hubConfig{bus: o.Bus, cache: o.ShortcutCache, window: window, maxNodes: o.MaxTopologyNodes, now: o.Now,
-		registerer: o.Registerer, namespace: o.Namespace, logger: o.Logger}
+// hub returns the configuration of the collector's hub.
+func (o *Options) hub(window time.Duration) shortcuts.Config {
+	return shortcuts.Config{Bus: o.Bus, Cache: o.ShortcutCache, Window: window, Check: checkShortcut(o.MaxTopologyNodes),
+		Now: o.Now, Registerer: o.Registerer, Namespace: o.Namespace, Logger: o.Logger}
 }
 
-// shareLive gives the live collector what it was not given of its own.
+// checkShortcut returns the check of shortcuts from other services.
+func checkShortcut(maxNodes int) func(*report.Report) (*report.Report, error) {
+	return func(r *report.Report) (*report.Report, error) {
+		r, _, err := admissible(r, maxNodes)
+		return r, err
+	}
+}
+
+// shareLive passes shared options on to the live collector.
 func (o *Options) shareLive() {
 	o.Live.Size, o.Live.Past.Size = report.Size, report.Size
 	orDefault(&o.Live.Namespace, o.Namespace)
@@ -132,7 +141,7 @@ func (o *Options) rate(tenant string) float64 {
 	return o.TenantRate
 }
 
-// shareStore gives a store what it was not given of its own.
+// shareStore passes shared options on to a store.
 func shareStore(o *tiered.Options[*report.Report], namespace string, reg prometheus.Registerer, now func() time.Time) {
 	o.Size = report.Size
 	orDefault(&o.Namespace, namespace)

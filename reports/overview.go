@@ -5,46 +5,46 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
-// overview is what a collector knows without asking a store.
-type overview struct {
+// Overview is what a collector knows without reading a store.
+type Overview struct {
 	Pending, MaxPending int64 // bytes
 	Full, Closing       bool
-	Known               int64 // tenants held in memory or heard of lately
-	Tenants             []tenantRow
-	More                int64 // tenants that match and are not among those
+	Known               int64 // tenants with reports in memory or metrics
+	Tenants             []TenantRow
+	More                int64 // tenants that match and are not listed
 
-	Collectors []string // that a querier asks
+	Collectors []string // addresses, of a querier only
 }
 
-// tenantRow is one tenant of an overview.
-type tenantRow struct {
+// TenantRow is one tenant of an Overview.
+type TenantRow struct {
 	ID    string
-	Heard time.Time // when it last sent a report; zero when that is not known
-	tally
+	Heard time.Time // when its last report arrived; zero if unknown
+	Counts
 	bucket.Share
 }
 
-// tally is what was counted of a tenant since it was heard of first, or since
-// it was silent for as long as Options.TenantIdle.
-type tally struct {
+// Counts are totals of a tenant. They begin with its first report, and begin
+// again after it was silent for Options.TenantIdle.
+type Counts struct {
 	Received, ReceivedBytes, Stored, StoredBytes int64
 }
 
-// overview returns what is known of the tenants of whom match is true, of as
-// many as limit says: first those of whom several ticks wait to be stored, the
-// most first, then those whose live window is empty, then the others, by their
-// ids. When ctx ends it makes do with those it has looked at.
-func (c *Collector) overview(ctx context.Context, match func(tenant string) bool, limit int) overview {
-	o := overview{Pending: c.live.Pending(), MaxPending: c.live.MaxPending(), Closing: c.closed.Load()}
+// Overview lists up to limit of the tenants for which match returns true: first
+// the tenants with several ticks that wait to be stored, the most first, then
+// those with an empty live window, then the others, by id. When ctx ends it
+// counts the remaining ones only.
+func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool, limit int) Overview {
+	o := Overview{Pending: c.live.Pending(), MaxPending: c.live.MaxPending(), Closing: c.closed.Load()}
 	o.Full = o.Pending >= o.MaxPending
 	heard := c.metrics.lastHeard()
 	for _, tenant := range c.live.LiveTenants() {
@@ -59,28 +59,29 @@ func (c *Collector) overview(ctx context.Context, match func(tenant string) bool
 		case ctx.Err() != nil:
 			o.More++
 		default:
-			o.Tenants = append(o.Tenants, tenantRow{ID: tenant, Heard: heard[tenant], Share: c.live.Share(tenant)})
+			o.Tenants = append(o.Tenants, TenantRow{ID: tenant, Heard: heard[tenant], Share: c.live.Share(tenant)})
 		}
 	}
-	slices.SortStableFunc(o.Tenants, func(a, b tenantRow) int { return cmp.Compare(b.concern(), a.concern()) })
+	slices.SortStableFunc(o.Tenants, func(a, b TenantRow) int { return cmp.Compare(b.urgency(), a.urgency()) })
 	if n := len(o.Tenants) - limit; n > 0 {
 		o.More += int64(n)
 		o.Tenants = o.Tenants[:limit]
 	}
 	for i := range o.Tenants {
-		o.Tenants[i].tally = c.metrics.tally(o.Tenants[i].ID)
+		o.Tenants[i].Counts = c.metrics.counts(o.Tenants[i].ID)
 	}
 	return o
 }
 
-// overview returns the collectors that the querier asks: they know the tenants.
-func (q *Querier) overview(context.Context, func(string) bool, int) overview {
-	return overview{Collectors: q.Collectors()}
+// Overview lists the collectors that the querier asks; a querier does not know
+// the tenants.
+func (q *Querier) Overview(context.Context, func(string) bool, int) Overview {
+	return Overview{Collectors: q.Collectors()}
 }
 
-// concern is how early a tenant is to be looked at. That one value waits to be
-// stored is so at the end of every tick.
-func (t *tenantRow) concern() int {
+// urgency orders tenants by how soon an operator should look at them. One
+// waiting value is normal at the end of every tick.
+func (t *TenantRow) urgency() int {
 	switch {
 	case t.Values > 1:
 		return t.Values
@@ -90,42 +91,72 @@ func (t *tenantRow) concern() int {
 	return 0
 }
 
-// containing returns the match of ids that contain a text.
-func containing(text string) func(string) bool {
-	return func(id string) bool { return strings.Contains(id, text) }
-}
-
-// lastHeard returns when each tenant with metrics of its own last sent a
-// report. The map is the caller's.
+// lastHeard returns when the last report of each tenant with its own metrics
+// arrived. The caller may change the map.
 func (m *metrics) lastHeard() map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	heard := make(map[string]time.Time, len(m.tenants))
 	for user, s := range m.tenants {
-		if user != crowd {
+		if user != otherTenants {
 			heard[user] = s.sent
 		}
 	}
 	return heard
 }
 
-// tally reads a tenant's counters.
-func (m *metrics) tally(tenant string) (t tally) {
+// counts reads a tenant's counters.
+func (m *metrics) counts(tenant string) Counts {
 	m.mu.Lock()
 	s := m.tenants[tenant]
 	m.mu.Unlock()
 	if s == nil {
-		return t
+		return Counts{}
 	}
-	return tally{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
+	return Counts{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
 		Stored: countOf(s.stored), StoredBytes: countOf(s.storedBytes)}
 }
 
-// countOf reads a counter; 0 from one that cannot be read.
+// countOf reads a counter. It returns 0 if the counter cannot be read.
 func countOf(c prometheus.Counter) int64 {
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
 		return 0
 	}
-	return valueOf(&m)
+	return int64(m.GetCounter().GetValue())
+}
+
+// Activity is when reports of a tenant were stored, or wait to be stored.
+type Activity struct {
+	Stored  []index.Entry // in the index, ascending
+	Waiting []index.Entry // in memory only, ascending
+}
+
+// Activity returns the entries of a tenant since an instant. It asks the index
+// once and reads no blob.
+func (c *Collector) Activity(ctx context.Context, tenant string, from time.Time) (a Activity, err error) {
+	waiting := c.live.Waiting(tenant) // first: an entry that is stored meanwhile is then in both lists
+	if a.Stored, err = c.entries(ctx, tenant, from, c.AfterNow()); err != nil {
+		return a, err
+	}
+	a.Waiting = without(waiting, a.Stored, from)
+	return a, nil
+}
+
+// Activity returns the stored entries of a tenant since an instant.
+func (q *Querier) Activity(ctx context.Context, tenant string, from time.Time) (a Activity, err error) {
+	a.Stored, err = q.entries(ctx, tenant, from, q.AfterNow())
+	return a, err
+}
+
+// without returns the entries of waiting since an instant that are not in
+// stored.
+func without(waiting, stored []index.Entry, from time.Time) (left []index.Entry) {
+	for _, e := range waiting {
+		i, found := slices.BinarySearchFunc(stored, e.Time, func(s index.Entry, at int64) int { return cmp.Compare(s.Time, at) })
+		if (!found || stored[i].Key != e.Key) && e.Time >= from.UnixNano() {
+			left = append(left, e)
+		}
+	}
+	return left
 }

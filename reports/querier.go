@@ -5,52 +5,82 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/metric"
+	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
+	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// Querier answers questions about what several collectors take in, Scope's own
-// among them, and store in one index and one authority. It takes no reports.
+// Peers are the collectors that a Querier asks. *peers.Set is one.
+type Peers interface {
+	// Known returns the collectors known at the moment, ordered by address. The
+	// slice is shared: nobody may change it.
+	Known() []Peer
+	// Unknown returns the configured names for which no collector was found yet.
+	Unknown() []string
+	// Run keeps Known up to date until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// Peer is one collector that a Querier asks.
+type Peer interface {
+	Name() string // its address
+	// Held returns what the collector holds of a tenant with from ≤ instant < to.
+	// The error is ErrNoHoldings for a collector that cannot tell.
+	Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error)
+	// Live returns the collector's live window.
+	Live(ctx context.Context, tenant string) (*report.Report, error)
+}
+
+// ErrNoHoldings is returned by a collector that does not tell what it holds, as
+// Scope's collectors do not.
+var ErrNoHoldings = errors.New("the collector does not tell what it holds: it is one of Scope's")
+
+// Querier answers questions from the reports of several collectors, ours or
+// Scope's, that share an index and an authority. It accepts no reports.
 //
-// Our own collectors tell it what they hold and the store has not yet, so that
-// every answer about any instant holds every report once, live ones included.
-// Where one of Scope's is among them, answers about now are the merge of all
-// collectors' live windows, as in Scope's query services, and others hold of
-// Scope's what is stored. It is safe for any number of goroutines.
+// Our collectors tell the querier what they hold and the store may lack, so that
+// every answer holds every report once. If one of Scope's collectors is among
+// them, an answer about now is the merge of all collectors' live windows, as
+// Scope's query services answer, and other answers hold of Scope's reports only
+// the stored ones. It is safe for concurrent use.
 type Querier struct {
-	archive
+	Archive
 	past    *bucket.Querier[*report.Report]
-	peers   *peers
-	client  *http.Client
-	refresh time.Duration
-	metrics *peerMetrics
+	peers   Peers
+	missing prometheus.Counter
 	log     *slog.Logger
-	hub     *shortcutHub
+	hub     *shortcuts.Hub
 	stop    chan struct{} // closed by Close
 	once    sync.Once
 }
 
-// NewQuerier returns a querier of the collectors that store in an index and
-// the tier that holds every blob. It knows no collectors of which names have
-// to be looked up before Run has done so.
-func NewQuerier(idx index.Index, authority tiered.Tier, collectors Collectors, opts *QuerierOptions) (*Querier, error) {
-	if idx == nil || authority == nil || len(collectors.places) == 0 {
+// NewQuerier returns a querier of collectors that store in an index and the tier
+// that holds every blob. Call Run to keep the collectors up to date, and Close
+// at the end.
+func NewQuerier(idx index.Index, authority tiered.Tier, peers Peers, opts *QuerierOptions) (*Querier, error) {
+	if idx == nil || authority == nil || peers == nil {
 		return nil, errors.New("reports: a querier needs an index, an authority tier and collectors")
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	m, err := newPeerMetrics(o.Registerer, o.Namespace)
-	if err != nil {
-		return nil, err
+	f := metric.Factory{Registerer: o.Registerer, Namespace: o.Namespace}
+	missing := f.Counter("collectors_missing_total", "Collectors that an answer lacks, and names without a collector, counted for each answer.")
+	if f.Err != nil {
+		return nil, f.Err
 	}
 	store, err := tiered.New(upgrading{wire.Codec{MaxBytes: o.MaxInflated}}, authority, &o.Store)
 	if err != nil {
@@ -60,27 +90,44 @@ func NewQuerier(idx index.Index, authority tiered.Tier, collectors Collectors, o
 	if err != nil {
 		return nil, err
 	}
-	client := o.client()
-	a := &asker{client: client, timeout: o.Timeout, limit: o.MaxAnswer, tenantHeader: o.TenantHeader,
-		token: o.Token, propagator: o.Propagator, metrics: m, now: time.Now}
-	hub, err := newShortcutHub(o.hub())
+	hub, err := shortcuts.New(o.hub())
 	if err != nil {
 		return nil, err
 	}
-	return &Querier{archive: archive{store, past.Past().Entries, o.Window, o.Now, StoreChecks(idx, authority, o.Store.Caches)}, past: past,
-		peers:  newPeers(collectors, o.Resolver, a, o.Logger),
-		client: client, refresh: o.Refresh, metrics: m, log: o.Logger, hub: hub, stop: make(chan struct{})}, nil
+	archive := Archive{store: store, entries: past.Past().Entries, window: o.Window, now: o.Now,
+		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
+	return &Querier{Archive: archive, past: past, peers: peers, missing: missing, log: o.Logger, hub: hub,
+		stop: make(chan struct{})}, nil
 }
 
-// Run looks the collectors up, and again and again until ctx ends or the
-// querier is closed. Call it once.
+// Shortcuts returns the hub of the querier's shortcuts, where clients wait. Only
+// a bus brings shortcuts to it.
+func (q *Querier) Shortcuts() *shortcuts.Hub { return q.hub }
+
+// CheckTenant returns an *index.TenantError for a tenant id that the querier
+// does not accept; see [shortcuts.Hub.CheckTenant].
+func (q *Querier) CheckTenant(tenant string) error { return q.hub.CheckTenant(tenant) }
+
+// Checks returns the conditions of being ready: the stores are reachable, and a
+// collector is known.
+func (q *Querier) Checks() []health.Check {
+	known := health.Check{Name: "collectors", Run: func(context.Context) error {
+		if len(q.peers.Known()) == 0 {
+			return health.Unready("none is known yet")
+		}
+		return nil
+	}}
+	return append(slices.Clone(q.stores), known)
+}
+
+// Run runs the collectors' Run until ctx ends or the querier is closed. Call it
+// once.
 func (q *Querier) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var working sync.WaitGroup
-	working.Go(func() {
-		q.peers.refresh(ctx)
-		q.peers.run(ctx, q.refresh)
-	})
+	var err error
+	working.Go(func() { err = q.peers.Run(ctx) })
 	working.Go(func() { q.sweep(ctx) })
 	select {
 	case <-q.stop:
@@ -88,62 +135,52 @@ func (q *Querier) Run(ctx context.Context) error {
 	}
 	cancel()
 	working.Wait()
-	return nil
+	return err
 }
 
-// sweep lets go of shortcuts that have expired.
+// sweep drops expired shortcuts every few seconds until ctx ends.
 func (q *Querier) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			q.hub.sweep(q.now())
+			q.hub.Sweep()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// WaitOn has a tenant's shortcuts, of which a bus tells, signalled to a channel
-// until UnWait; see [Collector.WaitOn].
-func (q *Querier) WaitOn(tenant string, waiter chan<- struct{}) error {
-	return q.hub.wait(tenant, waiter)
-}
-
-// UnWait ends what WaitOn began. When it returns no further signal is sent.
-func (q *Querier) UnWait(tenant string, waiter chan<- struct{}) { q.hub.unwait(tenant, waiter) }
-
 // Collectors returns the addresses of the collectors known at the moment.
 func (q *Querier) Collectors() []string {
 	var names []string
-	for _, p := range q.peers.known() {
-		names = append(names, p.name)
+	for _, p := range q.peers.Known() {
+		names = append(names, p.Name())
 	}
 	return names
 }
 
-// Close ends Run, and what the querier keeps open. The authority and the index
-// are the caller's.
+// Close ends Run and releases what the querier holds. The caller owns the
+// authority and the index.
 func (q *Querier) Close(ctx context.Context) error {
 	q.once.Do(func() { close(q.stop) })
-	q.hub.close(ctx)
-	q.client.CloseIdleConnections()
+	q.hub.Close(ctx)
 	return q.store.Close(ctx)
 }
 
-// NoCollectorError says that no collector could be asked about what is not
-// stored yet.
+// NoCollectorError says that no collector answered a question about instants
+// that the store may lack.
 type NoCollectorError struct {
-	Collectors string  // where they were looked for
-	Errs       []error // of each one that is known
+	Unknown []string // configured names without a collector
+	Errs    []error  // one for each known collector
 }
 
 func (e *NoCollectorError) Error() string {
-	if len(e.Errs) == 0 {
-		return fmt.Sprintf("no collector is known at %s: try again later", e.Collectors)
-	}
-	if len(e.Errs) == 1 {
+	switch len(e.Errs) {
+	case 0:
+		return fmt.Sprintf("no collector is known at %s: try again later", strings.Join(e.Unknown, ","))
+	case 1:
 		return fmt.Sprintf("the only collector does not answer: try again later: %v", e.Errs[0])
 	}
 	return fmt.Sprintf("none of %d collectors answers: try again later: %v", len(e.Errs), e.Errs[0])
@@ -152,59 +189,62 @@ func (e *NoCollectorError) Error() string {
 // Unwrap returns the errors of the collectors.
 func (e *NoCollectorError) Unwrap() []error { return e.Errs }
 
-// ask answers a question of a request.
-func (q *Querier) ask(ctx context.Context, tenant string, about question) (Answer, error) {
-	if about.ranged {
-		return q.Range(ctx, tenant, about.from, about.to)
+// Ask answers a question.
+func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answer, error) {
+	if about.Ranged {
+		return q.Range(ctx, tenant, about.From, about.To)
 	}
-	return q.Report(ctx, tenant, about.to)
+	return q.Report(ctx, tenant, about.To)
 }
 
-// Report returns the merge of the window that ends at an instant. For one that
-// has not passed yet that is the live window, what all collectors hold and
-// their shortcuts included; any earlier one is Range(at − window, at). It
-// fails with a *NoCollectorError where no collector answers. A collector whose
-// clock is a window or more from the querier's is missing.
+// Report returns the merge of the window that ends at an instant. For an instant
+// that is not over yet, that is the live window: what all collectors hold, with
+// their shortcuts. For an earlier instant it is Range(at − window, at). The error
+// is a *NoCollectorError when no collector answers. A collector whose clock is a
+// window or more from the querier's is missing.
 //
-// While the store fails, the live window is what collectors have in memory,
-// and the answer's Missing says "store".
+// While the store fails, the live window is the merge of what the collectors
+// have in memory, and the answer's Missing names "store".
 func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
-	ctx, asked := asking(ctx, "Report", tenant, at.Add(-q.window), at)
+	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-q.window), at)
 	defer func() { asked.End(err) }()
 	now := q.now()
 	if at.Before(now) {
 		return q.Range(ctx, tenant, at.Add(-q.window), at)
 	}
-	p := q.poll(tenant, now.Add(-q.window), q.soon())
+	p := q.newQuery(tenant, now.Add(-q.window), q.AfterNow())
 	p.aboutNow()
 	r, err := p.ask(ctx)
 	switch {
-	case p.plain():
+	case p.fromScope():
 		return p.live(ctx, nil)
 	case err != nil && storeFailed(ctx, err):
 		q.log.Warn("answer about now without the store", "tenant", tenant, "err", err)
-		return p.live(ctx, []string{"store"})
+		return p.live(ctx, []string{MissingStore})
 	case err != nil:
 		return Answer{}, err
 	}
 	return p.answer(r, p.shortcuts(), p.missing())
 }
 
-// storeFailed reports whether an error is not the caller's and not for want of
-// collectors.
+// MissingStore is the name of the store in Answer.Missing.
+const MissingStore = "store"
+
+// storeFailed reports whether an error is due to the store: not to the caller,
+// and not to missing collectors.
 func storeFailed(ctx context.Context, err error) bool {
-	var none *NoCollectorError
-	return ctx.Err() == nil && !errors.As(err, &none) && clientFault(err) == nil
+	_, none := errors.AsType[*NoCollectorError](err)
+	return ctx.Err() == nil && !none && ClientFault(err) == nil
 }
 
 // Range returns the merge of every report with from ≤ instant < to, stored or
-// held by a collector. A range that reaches into the last window fails with a
-// *NoCollectorError where no collector answers; others are then answered from
-// the store, and say so.
+// held by a collector. When no collector answers, a range that reaches into the
+// last window fails with a *NoCollectorError, and an earlier one is answered
+// from the store, with the collectors named in Missing.
 func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (a Answer, err error) {
-	ctx, asked := asking(ctx, "Range", tenant, from, to)
+	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
 	defer func() { asked.End(err) }()
-	p := q.poll(tenant, from, to)
+	p := q.newQuery(tenant, from, to)
 	r, err := p.ask(ctx)
 	if err != nil {
 		return Answer{}, err
@@ -212,12 +252,8 @@ func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) 
 	return p.answer(r, nil, p.missing())
 }
 
-// HasReports reports whether Report would find any, shortcuts aside.
+// HasReports reports whether Report would find any, not counting shortcuts.
 func (q *Querier) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
-	a, err := q.has(ctx, tenant, at)
-	return a.found, err
-}
-
-func (q *Querier) has(ctx context.Context, tenant string, at time.Time) (Answer, error) {
-	return q.Report(ctx, tenant, at)
+	a, err := q.Report(ctx, tenant, at)
+	return a.Found, err
 }

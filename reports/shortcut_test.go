@@ -1,52 +1,29 @@
 package reports
 
 import (
-	"fmt"
-	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports/internal/reportstest"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
 )
-
-// cut returns a shortcut of one container on host h1.
-func cut(id string) *report.Report {
-	r := container(id, "h1")
-	r.Shortcut, r.ID = true, id
-	return r
-}
-
-func (f *fixture) add(t testing.TB, tenant string, r *report.Report, probe string) {
-	t.Helper()
-	if err := f.Add(t.Context(), tenant, r, Origin{Probe: probe, Size: 1}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (f *fixture) live(t testing.TB, tenant string) *report.Report {
-	t.Helper()
-	r, err := f.Report(t.Context(), tenant, f.clock.now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // TestShortcut holds: what a shortcut says is in live answers and nowhere else.
 func TestShortcut(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
 	f.add(t, "a", cut("c1"), "")
-	got := f.live(t, "a")
+	got := f.answer(t, "a")
 	if got.Shortcut || containers(got) != 1 {
 		t.Errorf("a shortcut alone: shortcut %v, %s", got.Shortcut, report.Summary(got))
 	}
 	f.add(t, "a", hosts("h2"), "")
-	equal(t, f.live(t, "a"), merged(t, cut("c1"), hosts("h2")))
-	if n := containers(f.live(t, "b")); n != 0 {
+	equal(t, f.answer(t, "a"), merged(t, cut("c1"), hosts("h2")))
+	if n := containers(f.answer(t, "b")); n != 0 {
 		t.Error("another tenant sees it")
 	}
 	if err := f.Flush(t.Context()); err != nil {
@@ -79,130 +56,32 @@ func (f *fixture) refs(t testing.TB, tenant string) (refs []blob.Ref) {
 	return refs
 }
 
-// TestShortcutSuperseded says which report ends a shortcut of host h1.
-func TestShortcutSuperseded(t *testing.T) {
+// TestUpgradedShortcut holds: what an old collector put into the cache is
+// upgraded, and cut to what this one would take.
+func TestUpgradedShortcut(t *testing.T) {
 	t.Parallel()
-	stamped := func(r *report.Report, ts time.Time) *report.Report { r.TS = ts; return r }
-	pod := report.New()
-	pod.Topologies[report.Pod].Nodes = []*report.Node{{ID: "p", Latest: []report.Latest{{Key: "control_probe_id", Value: "probe-h1"}}}}
-	child := report.New()
-	child.Topologies[report.Process].Nodes = []*report.Node{{ID: "p", Parents: []report.StringSet{{Key: "host", Values: []string{"h0;<host>", "h1;<host>"}}}}}
-	for name, c := range map[string]struct {
-		shortcut      *report.Report
-		shortcutProbe string
-		r             *report.Report
-		probe         string
-		after         time.Duration
-		gone          bool
-	}{
-		"same host":                      {cut("c"), "", hosts("h1"), "", 0, true},
-		"same host by a node":            {cut("c"), "", container("x", "h1"), "", 0, true},
-		"same host by a parent":          {cut("c"), "", child, "", 0, true},
-		"same probe by header":           {cut("c"), "p9", report.New(), "p9", 0, true},
-		"same probe by a pod":            {cut("c"), "probe-h1", pod, "", 0, true},
-		"other host":                     {cut("c"), "", hosts("h2"), "", 0, false},
-		"other host, its window is over": {cut("c"), "", hosts("h2"), "", 15 * time.Second, true},
-		"other probe":                    {cut("c"), "p9", hosts("h2"), "p8", 0, false},
-		"nobody known":                   {cut("c"), "", report.New(), "", 0, false},
-		"made before":                    {stamped(cut("c"), noon), "", stamped(hosts("h1"), noon.Add(-1)), "", 0, false},
-		"made at the same time":          {stamped(cut("c"), noon), "", stamped(hosts("h1"), noon), "", 0, true},
-		"made some time":                 {stamped(cut("c"), noon), "", stamped(hosts("h1"), time.Time{}), "", 0, true},
-		"another shortcut":               {cut("c"), "", cut("c"), "", 0, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := setup(t, nil)
-			f.add(t, "a", c.shortcut, c.shortcutProbe)
-			f.add(t, "b", c.r, c.probe) // of another tenant: ends nothing
-			if len(f.hub.shortcuts.held("a", noon)) != 1 {
-				t.Fatal("gone at once")
-			}
-			f.clock.advance(c.after)
-			f.add(t, "a", c.r, c.probe)
-			if got := len(f.hub.shortcuts.held("a", f.clock.now())) == 0; got != c.gone {
-				t.Errorf("gone: %v, want %v", got, c.gone)
-			}
-		})
-	}
-}
-
-// TestShortcutBounds holds: whatever comes, shortcuts take no more memory than
-// they may, and those that are let go are counted back.
-func TestShortcutBounds(t *testing.T) {
-	t.Parallel()
-	f := setup(t, nil)
-	for i := range 3 * maxShortcuts {
-		f.add(t, "a", cut(fmt.Sprint(i)), "")
-	}
-	held := f.hub.shortcuts.held("a", noon)
-	if len(held) != maxShortcuts || held[0].report.ID != fmt.Sprint(2*maxShortcuts) {
-		t.Errorf("%d held, the oldest is %s", len(held), held[0].report.ID)
-	}
-	fat := func(id string, size int) *report.Report {
-		r := cut(id)
-		r.Topologies[report.Container].Nodes[0].Adjacency = []string{strings.Repeat("x", size)}
-		return r
-	}
-	f.add(t, "a", fat("too fat", maxTenantShortcutBytes+1), "")
-	if n := testutil.ToFloat64(f.hub.metrics.lost); n != 1 || len(f.hub.shortcuts.held("a", noon)) != maxShortcuts {
-		t.Errorf("one that is too large: %v lost, %d held", n, len(f.hub.shortcuts.held("a", noon)))
-	}
-	f.add(t, "a", fat("fat", maxTenantShortcutBytes/2), "")
-	f.add(t, "a", fat("fat too", maxTenantShortcutBytes*2/3), "")
-	if held := f.hub.shortcuts.held("a", noon); len(held) != 1 || held[0].report.ID != "fat too" {
-		t.Errorf("%d held beside one of two thirds", len(held))
-	}
-	for i := range 40 {
-		f.add(t, fmt.Sprint("t", i), fat("fat", maxTenantShortcutBytes*2/3), "")
-	}
-	if f.hub.shortcuts.bytes > maxShortcutBytes || f.hub.shortcuts.bytes < maxShortcutBytes/2 {
-		t.Errorf("%d bytes held", f.hub.shortcuts.bytes)
-	}
-	f.hub.shortcuts.expire(noon.Add(time.Minute))
-	if f.hub.shortcuts.bytes != 0 || len(f.hub.shortcuts.tenants) != 0 {
-		t.Errorf("%d bytes of %d tenants are left", f.hub.shortcuts.bytes, len(f.hub.shortcuts.tenants))
-	}
-}
-
-// TestWaitOn holds: a tenant's shortcuts, and nothing else, signal its waiters,
-// who need not listen.
-func TestWaitOn(t *testing.T) {
-	t.Parallel()
-	f := setup(t, nil)
-	first, second, other, deaf := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
-	signalled := func(want ...bool) {
-		t.Helper()
-		for i, c := range []chan struct{}{first, second, other} {
-			select {
-			case <-c:
-				if !want[i] {
-					t.Errorf("waiter %d was signalled", i)
-				}
-			default:
-				if want[i] {
-					t.Errorf("waiter %d was not signalled", i)
-				}
-			}
+	synctest.Test(t, func(t *testing.T) {
+		bus, cache := new(reportstest.Bus), &tiered.MemTier{Overwrite: true}
+		f := setup(t, func(o *Options) { o.Bus, o.ShortcutCache, o.MaxTopologyNodes = bus, cache, 1 })
+		if err := f.Shortcuts().WaitOn("a", make(chan struct{}, 1)); err != nil {
+			t.Fatal(err)
 		}
-	}
-	f.UnWait("a", first) // who does not wait
-	f.WaitOn("a", first)
-	f.WaitOn("a", first)
-	f.WaitOn("a", second)
-	f.WaitOn("b", other)
-	f.WaitOn("a", deaf)
-	f.add(t, "a", hosts("h1"), "")
-	signalled(false, false, false)
-	f.add(t, "a", cut("c1"), "")
-	f.add(t, "a", cut("c2"), "") // finds the buffers full
-	signalled(true, true, false)
-	f.UnWait("a", first)
-	f.add(t, "a", cut("c3"), "")
-	signalled(false, true, false)
-	f.UnWait("a", second)
-	f.UnWait("a", deaf)
-	f.UnWait("b", other)
-	if n := len(f.hub.waiters.byTenant); n != 0 {
-		t.Errorf("%d tenants are kept for nobody", n)
-	}
+		r := cut("c")
+		r.Topologies[report.Pod].Nodes = []*report.Node{{ID: "p", Topology: "pod",
+			Latest: []report.Latest{{Key: "kubernetes_namespace", Timestamp: noon, Value: "default"}}}}
+		r.Topologies[report.Process].Nodes = []*report.Node{{ID: "1", Topology: "process"}, {ID: "2", Topology: "process"}}
+		if err := cache.Put(t.Context(), index.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano()), encode(t, r)); err != nil {
+			t.Fatal(err)
+		}
+		bus.Say(t, "a", index.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano()))
+		defer func() {
+			if err := f.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		got := f.answer(t, "a")
+		if len(got.Topologies[report.Namespace].Nodes) != 1 || len(got.Topologies[report.Process].Nodes) != 0 {
+			t.Errorf("live: %s", report.Summary(got))
+		}
+	})
 }

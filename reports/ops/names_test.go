@@ -19,6 +19,8 @@ import (
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/httpapi"
+	"github.com/timeblob/timeblob/reports/peers"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/s3blob"
@@ -89,7 +91,7 @@ func everything(t *testing.T) known {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reports.NewHandler(c, &reports.HandlerOptions{Registerer: k, Namespace: namespace}); err != nil {
+	if _, err := httpapi.New(c, &httpapi.Options{Registerer: k, Namespace: namespace}); err != nil {
 		t.Fatal(err)
 	}
 	k.services(t, blobs)
@@ -99,11 +101,15 @@ func everything(t *testing.T) known {
 // services adds the metrics of a query service, of NATS and of tenants' tokens.
 func (k known) services(t *testing.T, blobs tiered.Tier) {
 	t.Helper()
-	places, err := reports.ParseCollectors("127.0.0.1:1")
+	list, err := peers.Parse("127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reports.NewQuerier(index.NewMemIndex(), blobs, places, &reports.QuerierOptions{Registerer: k}); err != nil {
+	set, err := peers.New(list, &peers.Options{Registerer: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reports.NewQuerier(index.NewMemIndex(), blobs, set, &reports.QuerierOptions{Registerer: k}); err != nil {
 		t.Fatal(err)
 	}
 	bus, err := natsbus.Open("nats://127.0.0.1:1", &natsbus.Options{Registerer: k, Namespace: "scope"})

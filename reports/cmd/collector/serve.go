@@ -23,6 +23,8 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/connlimit"
+	"github.com/timeblob/timeblob/reports/httpapi"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -84,7 +86,7 @@ type server struct {
 	store   *stores.Store
 	stored  atomic.Int64 // values
 	runner  runner
-	handler *reports.Handler
+	handler *httpapi.Handler
 	web     *http.Server
 }
 
@@ -162,7 +164,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 		return err
 	}
 	fmt.Fprintf(p.Stdout, "listening on %s://%s\n", s.ops.tls.Scheme(), listener.Addr())
-	return s.serve(ctx, p, reports.LimitConnections(listener, s.maxConnections))
+	return s.serve(ctx, p, connlimit.Listen(listener, s.maxConnections))
 }
 
 // wire makes what the role says on the store, and its HTTP surface.
@@ -204,11 +206,11 @@ func (s *server) wireCollector() error {
 		return err
 	}
 	s.runner = c
-	h, err := reports.NewHandler(c, s.handlerOptions())
+	h, err := httpapi.New(c, s.handlerOptions())
 	if err != nil {
 		return err
 	}
-	s.handler, s.web = h, reports.NewServer(h)
+	s.handler, s.web = h, httpapi.NewServer(h)
 	return nil
 }
 
@@ -221,8 +223,8 @@ func (s *server) flushes() int {
 	return 0
 }
 
-func (s *server) handlerOptions() *reports.HandlerOptions {
-	return &reports.HandlerOptions{
+func (s *server) handlerOptions() *httpapi.Options {
+	return &httpapi.Options{
 		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
 		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
 		MaxBuffered: max(256<<20, int64(*s.maxBody)), ClientTimeout: s.client,

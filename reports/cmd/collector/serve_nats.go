@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"github.com/timeblob/timeblob/natsbus"
-	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -33,7 +33,7 @@ func (n *natsServers) check() error {
 
 // open opens the bus, which the server's store closes, and says what carries
 // shortcuts: nil where there is none.
-func (n *natsServers) open(s *server) (reports.Bus, tiered.Tier, error) {
+func (n *natsServers) open(s *server) (shortcuts.Bus, tiered.Tier, error) {
 	if n.url == "" {
 		return nil, nil, nil
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
+	"github.com/timeblob/timeblob/reports/httpapi"
+	"github.com/timeblob/timeblob/reports/peers"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -34,7 +36,7 @@ A collector that does not answer is named in the answer's header Timeblob-Missin
 // roleFlags are what a server's role is made of.
 type roleFlags struct {
 	role       role
-	collectors reports.Collectors
+	collectors peers.List
 	given      bool // collectors are
 	timeout    time.Duration
 	token      string
@@ -48,7 +50,7 @@ func defineRole(f *cli.Flags) *roleFlags {
 		func(text string) error { r.role = role(text); return r.role.check() })
 	f.Func("collectors", "with --role query: ask the collectors in a `LIST` of host:port, http(s)://host:port, and srv:NAME "+
 		"or srv+https:NAME for SRV records, looked up every 5s", func(text string) (err error) {
-		r.collectors, err = reports.ParseCollectors(text)
+		r.collectors, err = peers.Parse(text)
 		r.given = text != ""
 		return err
 	})
@@ -118,12 +120,37 @@ func (s *server) checkRole() error {
 // wireQuerier makes the querier on the store, and its HTTP surface.
 func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
-		Window: s.window, TenantHeader: s.tenantHeader, Token: s.role.token, Timeout: s.role.timeout,
+		Window:      s.window,
 		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated: stores.Blobs.MaxBytes,
-		Propagator:  s.ops.tracing.Propagator,
 		Registerer:  s.metrics, Namespace: stores.Namespace, Logger: s.log,
+	}
+	found, err := s.peers()
+	if err != nil {
+		return err
+	}
+	if o.Bus, o.ShortcutCache, err = s.nats.open(s); err != nil {
+		return err
+	}
+	q, err := reports.NewQuerier(s.store.Index, s.store.Authority, found, o)
+	if err != nil {
+		return err
+	}
+	s.runner = q
+	h, err := httpapi.NewQuery(q, s.handlerOptions())
+	if err != nil {
+		return err
+	}
+	s.handler, s.web = h, httpapi.NewServer(h)
+	return nil
+}
+
+// peers returns the collectors that a querier asks.
+func (s *server) peers() (*peers.Set, error) {
+	o := &peers.Options{
+		TenantHeader: s.tenantHeader, Token: s.role.token, Timeout: s.role.timeout,
+		Propagator: s.ops.tracing.Propagator, Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log,
 	}
 	if s.role.resolver != nil {
 		o.Resolver = s.role.resolver
@@ -131,20 +158,7 @@ func (s *server) wireQuerier() error {
 	}
 	var err error
 	if o.TLS, err = s.role.tls.Config(); err != nil {
-		return err
+		return nil, err
 	}
-	if o.Bus, o.ShortcutCache, err = s.nats.open(s); err != nil {
-		return err
-	}
-	q, err := reports.NewQuerier(s.store.Index, s.store.Authority, s.role.collectors, o)
-	if err != nil {
-		return err
-	}
-	s.runner = q
-	h, err := reports.NewQueryHandler(q, s.handlerOptions())
-	if err != nil {
-		return err
-	}
-	s.handler, s.web = h, reports.NewServer(h)
-	return nil
+	return peers.New(s.role.collectors, o)
 }

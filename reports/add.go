@@ -1,0 +1,179 @@
+package reports
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/tracing"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
+)
+
+// Origin is what is known about a report apart from its content.
+type Origin struct {
+	Probe string // the ID of the probe that sent it; empty if unknown
+	Size  int    // bytes as they were received
+}
+
+// InvalidError says that a report was refused because of its content.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return "report refused: " + e.Err.Error() }
+
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// BodyError says that a blob is not a report. It wraps the error of
+// [wire.Codec.Decode].
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return e.Err.Error() }
+
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// Add accepts a report. A shortcut appears in live answers for a while and
+// signals waiting clients; it is not stored. A regular report is upgraded and
+// merged into the tenant's current tick, without the topologies over the limit
+// of nodes.
+//
+// The error is an *InvalidError for a report that no collector should hold, or
+// one of [bucket.Collector.Add]: an *index.TenantError, a *bucket.FullError when
+// too many bytes wait to be stored, of this tenant or of all, or
+// bucket.ErrClosed. No answer holds a report that was refused.
+func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, from Origin) (err error) {
+	ctx, adding := startAdd(ctx, tenant, from)
+	defer func() { adding.End(err) }()
+	if err := c.canAdd(ctx); err != nil {
+		return err
+	}
+	if r == nil {
+		return &InvalidError{errors.New("it is nil")}
+	}
+	return c.addReport(ctx, tenant, r, nil, from)
+}
+
+// AddBlob is Add for the encoded report in a blob: gzip'd msgpack that inflates
+// to at most limit bytes. If the blob has the form that probes send, and is the
+// only report of its tick, the collector keeps and stores the blob unchanged.
+// That costs half the time of Decode and Add, and a tenth of the memory. The
+// caller must not change the blob afterwards. The error is a *BodyError, or one
+// of Add.
+func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, limit int64, from Origin) (err error) {
+	ctx, adding := startAdd(ctx, tenant, from)
+	defer func() { adding.End(err) }()
+	if err := c.canAdd(ctx); err != nil {
+		return err
+	}
+	codec, blob := wire.Codec{MaxBytes: limit}, fitted(blob)
+	if !c.hub.Holds(tenant) { // with shortcuts, the decoded report says which ones it supersedes
+		if done, err := c.addEncoded(ctx, tenant, codec, blob, from); done {
+			return err
+		}
+	}
+	_, decoding := spans.Child(ctx, "decode")
+	r, keep, err := codec.DecodeToKeep(blob)
+	decoding.End(err)
+	switch {
+	case err != nil:
+		return &BodyError{err}
+	case !keep:
+		blob = nil
+	}
+	return c.addReport(ctx, tenant, r, blob, from)
+}
+
+// startAdd starts the span of Add or AddBlob.
+func startAdd(ctx context.Context, tenant string, from Origin) (context.Context, tracing.Span) {
+	ctx, adding := spans.Child(ctx, "Add")
+	adding.Text(tracing.Tenant, tenant)
+	adding.Int(tracing.Bytes, from.Size)
+	return ctx, adding
+}
+
+func (c *Collector) canAdd(ctx context.Context) error {
+	if c.closed.Load() {
+		return bucket.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// errDecode says that a report must be decoded to be added.
+var errDecode = errors.New("the report must be decoded")
+
+// addEncoded adds a report without decoding it. It returns false when the report
+// must be decoded to be added.
+func (c *Collector) addEncoded(ctx context.Context, tenant string, codec wire.Codec, blob []byte, from Origin) (done bool, err error) {
+	e := bucket.Encoded[*report.Report]{Blob: blob,
+		Check:  func() error { return c.checkBlob(ctx, codec, blob) },
+		Decode: func() (*report.Report, error) { return nil, errDecode }}
+	err = c.live.AddBlob(ctx, tenant, e, nil)
+	if errors.Is(err, errDecode) {
+		return false, nil
+	}
+	if asError[*BodyError](err) == nil {
+		c.metrics.countReceived(tenant, from.Size, false)
+	}
+	return true, err
+}
+
+// checkBlob returns nil for a blob that may be stored unchanged.
+func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte) error {
+	_, decoding := spans.Child(ctx, "decode")
+	facts, err := codec.Examine(blob)
+	decoding.End(err)
+	switch {
+	case err != nil:
+		return &BodyError{err}
+	case !facts.Keep || facts.Shortcut || facts.Over(c.maxNodes):
+		return errDecode
+	case facts.Fault != nil:
+		return &InvalidError{facts.Fault}
+	}
+	return nil
+}
+
+// addReport adds a decoded report. The blob is its encoded form if that may be
+// stored, or nil. The live window holds a regular report before the shortcuts
+// that it supersedes are dropped.
+func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Report, blob []byte, from Origin) error {
+	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
+	r, dropped, err := admissible(r, c.maxNodes)
+	c.metrics.countDropped(tenant, dropped)
+	switch {
+	case err != nil:
+		return &InvalidError{err}
+	case r.Shortcut:
+		c.hub.Add(tenant, r, from.Probe)
+		return nil
+	case blob == nil || len(dropped) > 0: // a blob would still hold what was dropped
+		err = c.live.Add(ctx, tenant, r, nil)
+	default:
+		err = c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: blob,
+			Decode: func() (*report.Report, error) { return r, nil }}, nil)
+	}
+	if err == nil {
+		c.hub.Supersede(tenant, r, from.Probe)
+	}
+	return err
+}
+
+// admissible returns the report upgraded, without the topologies that have more
+// than maxNodes nodes for each host, and the names of those topologies. The
+// error says why no collector should hold the report.
+func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, dropped []string, err error) {
+	if err := report.Validate(r); err != nil {
+		return nil, nil, err
+	}
+	r, dropped = report.DropTopologiesOver(r, maxNodes)
+	upgraded, err = report.Upgrade(r)
+	return upgraded, dropped, err
+}
+
+// fitted returns data in a slice that wastes little memory, since it is kept.
+func fitted(data []byte) []byte {
+	if cap(data)-len(data) > len(data)/8 {
+		return bytes.Clone(data)
+	}
+	return data
+}

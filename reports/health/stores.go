@@ -1,0 +1,34 @@
+package health
+
+import (
+	"context"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// StoreChecks returns checks that an index, an authority and the caches are
+// reachable. Each check reads one thing that does not exist. The checks of the
+// caches are optional.
+func StoreChecks(idx index.Index, authority tiered.Tier, caches []tiered.Cache) []Check {
+	checks := []Check{
+		{Name: "index", Run: func(ctx context.Context) error {
+			_, err := idx.Query(ctx, index.Row{}, 0, 1) // of the first nanosecond of 1970
+			return err
+		}},
+		{Name: "blobs", Run: reading(authority)},
+	}
+	for _, c := range caches {
+		checks = append(checks, Check{Name: "cache " + c.Name, Run: reading(c.Tier), Optional: true})
+	}
+	return checks
+}
+
+// reading returns a check that gets a key under which nobody stores a blob.
+func reading(tier tiered.Tier) func(context.Context) error {
+	keys := []string{index.Row{}.BlobKey(0)}
+	return func(ctx context.Context) error {
+		_, err := tier.Get(ctx, keys)
+		return err
+	}
+}

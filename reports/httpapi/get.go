@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/internal/tracing"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
+)
+
+// getReport answers with the merge of a window.
+func (h *Handler) getReport(w http.ResponseWriter, r *request) error {
+	tenant, err := r.Tenant()
+	if err != nil {
+		return err
+	}
+	p, err := parseParams(r.URL.RawQuery, append(censorParams, rangeParams...)...)
+	if err != nil {
+		return err
+	}
+	censor, err := p.censor()
+	if err != nil {
+		return err
+	}
+	q, err := h.question(p)
+	if err != nil {
+		return err
+	}
+	a, err := h.reader.Ask(r.Context(), tenant, q)
+	if err != nil {
+		return err
+	}
+	setMissing(w, a)
+	return h.sendReport(w, r, censor.of(a.Report))
+}
+
+// headerMissing names what an answer lacks, as [reports.Answer.Missing] does, with
+// commas between. Complete answers do not have it. Scope does not know it.
+const headerMissing = "Timeblob-Missing"
+
+func setMissing(w http.ResponseWriter, a reports.Answer) {
+	if len(a.Missing) > 0 {
+		w.Header().Set(headerMissing, strings.Join(a.Missing, ", "))
+	}
+}
+
+// now returns the answer about now.
+func (h *Handler) now(ctx context.Context, tenant string) (reports.Answer, error) {
+	return h.reader.Ask(ctx, tenant, reports.Question{To: h.reader.Stored().AfterNow()})
+}
+
+// sendReport sends a report in the form that the client prefers.
+func (h *Handler) sendReport(w http.ResponseWriter, r *request, rpt *report.Report) error {
+	media, encode := mediaJSON, wire.AppendJSON
+	if wantsMsgpack(r.Header) {
+		media, encode = mediaMsgpack, wire.AppendMsgpack
+	}
+	data, err := h.encode(r.Context(), rpt, encode)
+	if err != nil {
+		return err
+	}
+	w.Header().Add("Vary", "Accept")
+	return h.send(w, r, media, data)
+}
+
+// encode encodes a report when a slot is free.
+func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) (data []byte, err error) {
+	ctx, encoding := spans.Child(ctx, "encode")
+	defer func() {
+		encoding.Int(tracing.Bytes, len(data))
+		encoding.End(err)
+	}()
+	if err := h.codings.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer h.codings.leave()
+	return f(make([]byte, 0, report.Size(rpt)*5/4), rpt) // enough for either form, so that it need not grow
+}
+
+// sendJSON sends a small value.
+func (h *Handler) sendJSON(w http.ResponseWriter, r *request, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return h.send(w, r, mediaJSON, data)
+}
+
+// probe is one probe in the answer of GET /api/probes.
+type probe struct {
+	ID       string    `json:"id"`
+	Hostname string    `json:"hostname"`
+	Version  string    `json:"version"`
+	LastSeen time.Time `json:"lastSeen"` // when it last reported its version
+}
+
+// getProbes answers with the probes of the live window or, if sparse, with whether
+// there are any.
+func (h *Handler) getProbes(w http.ResponseWriter, r *request) error {
+	tenant, err := r.Tenant()
+	if err != nil {
+		return err
+	}
+	p, err := parseParams(r.URL.RawQuery, "sparse")
+	if err != nil {
+		return err
+	}
+	sparse, err := p.flag("sparse")
+	if err != nil {
+		return err
+	}
+	if sparse {
+		a, err := h.reader.Ask(r.Context(), tenant, reports.Question{To: h.reader.Stored().AfterNow(), OnlyFound: true})
+		if err != nil {
+			return err
+		}
+		setMissing(w, a)
+		return h.sendJSON(w, r, a.Found)
+	}
+	a, err := h.now(r.Context(), tenant)
+	if err != nil {
+		return err
+	}
+	setMissing(w, a)
+	return h.sendJSON(w, r, probesOf(a.Report))
+}
+
+// probesOf returns the probes of a report's hosts, in the order of the hosts.
+func probesOf(r *report.Report) []probe {
+	hosts := r.Topologies[report.Host].Nodes
+	found := make([]probe, 0, len(hosts))
+	for _, n := range hosts {
+		version := n.LatestOf("host_scope_version")
+		found = append(found, probe{ID: n.LatestOf("control_probe_id").Value,
+			Hostname: n.LatestOf("host_name").Value, Version: version.Value, LastSeen: version.Timestamp})
+	}
+	return found
+}
+
+// details is the answer of GET /api.
+type details struct {
+	ID           string          `json:"id"`
+	Version      string          `json:"version"`
+	Hostname     string          `json:"hostname"`
+	Plugins      []plugin        `json:"plugins,omitempty"`
+	Capabilities map[string]bool `json:"capabilities"`
+}
+
+type plugin struct {
+	ID          string   `json:"id"`
+	Label       string   `json:"label"`
+	Description string   `json:"description,omitempty"`
+	Interfaces  []string `json:"interfaces"`
+	APIVersion  string   `json:"api_version,omitempty"`
+	Status      string   `json:"status,omitempty"`
+}
+
+// getDetails answers with the ID and the version of this collector. A probe does
+// not post before it has the answer, so a failing store must not prevent it: the
+// answer then lacks the plugins.
+func (h *Handler) getDetails(w http.ResponseWriter, r *request) error {
+	tenant, err := r.Tenant()
+	if err != nil {
+		return err
+	}
+	d := details{ID: h.opts.ID, Version: h.opts.Version, Hostname: h.opts.Hostname,
+		Capabilities: map[string]bool{"historic_reports": h.reader.Stored().HasHistoricReports()}}
+	a, err := h.now(r.Context(), tenant)
+	if err != nil {
+		h.opts.Logger.WarnContext(r.Context(), "answered /api without plugins", "err", err)
+		return h.sendJSON(w, r, d)
+	}
+	setMissing(w, a)
+	for _, p := range a.Report.Plugins {
+		d.Plugins = append(d.Plugins, plugin(p))
+	}
+	return h.sendJSON(w, r, d)
+}
+
+// indexPage lists the paths.
+const indexPage = `<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>timeblob collector</title>
+<h1>timeblob collector</h1>
+<ul>
+<li><a href="/api/report">/api/report</a>: the merge of the live window; probes POST here
+<li><a href="/api/probes">/api/probes</a>: the probes in the live window
+<li><a href="/api">/api</a>: the ID and version of this collector
+<li><a href="/admin/">/admin/</a>: the operators' page, with tenants and what is stored
+<li><a href="/admin/summary">/admin/summary</a>: a line for each report that was stored in the window
+<li><a href="/api/wait">/api/wait</a>: answers as soon as a probe sends a shortcut report
+<li><a href="/metrics">/metrics</a>: metrics for Prometheus
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether the process serves, and whether it is ready
+</ul>
+<p>Add <code>?window=1m</code> to /api/report and /admin/summary for another length, <code>timestamp=…</code> for the window
+that ended at a time (RFC 3339 or Unix time), or <code>start=…&amp;end=…</code> for any range of up to 31 days.
+</html>
+`
+
+func (h *Handler) getIndex(w http.ResponseWriter, r *request) error {
+	return h.send(w, r, mediaHTML, []byte(indexPage))
+}

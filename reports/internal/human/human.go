@@ -1,0 +1,87 @@
+// Package human writes sizes, counts, times and messages for people to read.
+package human
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bytes writes a number of bytes with about three digits, such as 1.5 MiB.
+func Bytes(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, units := float64(n)/(1<<10), "KMGTPE"
+	for v >= 1023.95 && len(units) > 1 {
+		v, units = v/(1<<10), units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[0])
+}
+
+// Count writes a whole number with a thin space between its thousands.
+func Count(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	var b strings.Builder
+	for i, c := range digits {
+		if left := len(digits) - i; i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			b.WriteRune('\u202f')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// Percent writes a share of 1 as a percentage.
+func Percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+// Duration writes a duration in its two largest units, such as 2 h 5 min.
+func Duration(d time.Duration) string {
+	units := []struct {
+		name string
+		of   time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute}, {"s", time.Second}}
+	for i, u := range units {
+		if d < u.of {
+			continue
+		}
+		text := fmt.Sprintf("%d %s", d/u.of, u.name)
+		if i+1 < len(units) && d%u.of >= units[i+1].of {
+			text += fmt.Sprintf(" %d %s", d%u.of/units[i+1].of, units[i+1].name)
+		}
+		return text
+	}
+	return "0 s"
+}
+
+// Stamp writes an instant in UTC to the nanosecond, always at the same length.
+func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
+// Plural writes a number and a noun, such as "1 report" or "2 reports".
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Line makes one line of a text that may hold what a client sent. The line has
+// at most 500 bytes with its newline, which Line does not add.
+func Line(text string) string {
+	const most = 500 - len("…\n")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return Flat(text)
+}
+
+// Flat replaces the control characters of a text by spaces.
+func Flat(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' {
+			return ' '
+		}
+		return c
+	}, text)
+}

@@ -1,0 +1,45 @@
+package reports
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
+)
+
+// TestActivity holds: what becomes discoverable while the index is asked
+// counts once.
+func TestActivity(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	faulty := indextest.NewFaulty(f.index)
+	c, err := New(faulty, f.authority, &Options{Now: f.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Add(t.Context(), "a", hosts("h1"), Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.Activity(t.Context(), "a", noon.Add(-time.Hour))
+	if err != nil || len(found.Stored) != 1 || len(found.Waiting) != 0 {
+		t.Errorf("stored: %+v, %v", found, err)
+	}
+	both := without(found.Stored, found.Stored, noon.Add(-time.Hour))
+	if len(both) != 0 {
+		t.Errorf("waiting although it is stored: %v", both)
+	}
+	other := []index.Entry{{Time: found.Stored[0].Time, Key: "another writer's"}, {Time: noon.Add(-2 * time.Hour).UnixNano()}}
+	if left := without(other, found.Stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
+		t.Errorf("waiting: %v", left)
+	}
+	faulty.FailNext(indextest.Query, 1, indextest.Fault{Err: errors.New("away")})
+	if _, err := c.Activity(t.Context(), "a", noon.Add(-time.Hour)); err == nil {
+		t.Error("an index that fails is no error")
+	}
+}

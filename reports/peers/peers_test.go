@@ -1,0 +1,227 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/internal/reportstest"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/shortcuts"
+)
+
+var hosts, equal = reportstest.Hosts, reportstest.Equal
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"10.0.0.1:4040":                         "10.0.0.1:4040",
+		" a:80 , http://b:81/,https://[::1]:82": "a:80,b:81,[::1]:82",
+		"srv:_api._tcp.collector.scope":         "srv:_api._tcp.collector.scope",
+		"srv+https:x,a:1":                       "srv:x,a:1",
+		"":                                      "must have a host and a port",
+		"a":                                     "must have a host and a port",
+		"a:1,,b:2":                              "must have a host and a port",
+		":4040":                                 "must have a host and a port",
+		"ftp://a:1":                             "must begin with http",
+		"http://a:1/api":                        "must not have a path",
+		"http://u:p@a:1":                        "must not have",
+		"srv:":                                  "must be srv:NAME",
+		"srv:a b":                               "must be srv:NAME",
+		"srv://a":                               "must be srv:NAME",
+		"http://a:1?x":                          "must not have a path",
+		"a:\x00":                                "must be host:port",
+	} {
+		c, err := Parse(text)
+		got := c.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) || (err == nil) != (got == want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// records is a DNS of one name.
+type records struct {
+	mu      sync.Mutex // guards what follows
+	targets []string
+	err     error
+}
+
+func (r *records) set(targets []string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.targets, r.err = targets, err
+}
+
+func (r *records) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
+	if service != "" || proto != "" || name != "_api._tcp.collector.test" {
+		return "", nil, errors.New("looked up " + service + proto + name)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []*net.SRV
+	for _, target := range r.targets {
+		found = append(found, &net.SRV{Target: target, Port: 4040})
+	}
+	return "", found, r.err
+}
+
+// watch returns the collectors of the name and of a fixed address.
+func watch(t *testing.T, dns Resolver, log *slog.Logger) *Set {
+	t.Helper()
+	list, err := Parse("srv:_api._tcp.collector.test,fixed:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := New(list, &Options{Resolver: dns, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// names returns the addresses of the known collectors.
+func names(s *Set) (names []string) {
+	for _, p := range s.Known() {
+		names = append(names, p.Name())
+	}
+	return names
+}
+
+// TestCollectorsAreLookedUpAgain holds: what DNS says is followed within the
+// refresh, and while it fails or knows nobody the last good list stays.
+func TestCollectorsAreLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dns := &records{targets: []string{"b.", "a."}}
+		var log bytes.Buffer
+		q := watch(t, dns, slog.New(slog.NewTextHandler(&log, nil)))
+		if known := names(q); !slices.Equal(known, []string{"fixed:1"}) {
+			t.Errorf("before Run: %v", known)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { _ = q.Run(ctx); close(ended) }()
+		synctest.Wait()
+		for _, step := range []struct {
+			targets []string
+			err     error
+			want    string
+		}{
+			{[]string{"b.", "a."}, nil, "a:4040 b:4040 fixed:1"},
+			{[]string{"c."}, nil, "c:4040 fixed:1"},
+			{nil, nil, "c:4040 fixed:1"},
+			{[]string{"z."}, errors.New("server is away"), "c:4040 fixed:1"},
+			{[]string{"d.", "c.", "d."}, nil, "c:4040 d:4040 fixed:1"},
+		} {
+			dns.set(step.targets, step.err)
+			time.Sleep(5*time.Second + time.Millisecond)
+			synctest.Wait()
+			if got := strings.Join(names(q), " "); got != step.want {
+				t.Errorf("%v, %v: got %q, want %q", step.targets, step.err, got, step.want)
+			}
+		}
+		stop()
+		<-ended
+		if n := testutil.ToFloat64(q.metrics.failures); n != 2 {
+			t.Errorf("%v failures, want 2", n)
+		}
+		if n := strings.Count(log.String(), "cannot be looked up"); n != 1 {
+			t.Errorf("said %d times that look-ups fail, want once:\n%s", n, &log)
+		}
+	})
+}
+
+// TestPeersStay holds: a collector that stays keeps what is known of it.
+func TestPeersStay(t *testing.T) {
+	t.Parallel()
+	dns := &records{targets: []string{"a.", "b."}}
+	q := watch(t, dns, nil)
+	q.Refresh(t.Context())
+	before := q.Known()
+	dns.set([]string{"c.", "b."}, nil)
+	q.Refresh(t.Context())
+	after := q.Known()
+	if len(after) != 3 || after[0] != before[1] || after[2] != before[2] {
+		t.Errorf("of %v came %v", before, after)
+	}
+}
+
+// TestHoldingsOnTheWire holds: what is encoded is decoded as it was.
+func TestHoldingsOnTheWire(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]reports.Holdings{
+		"nothing": {Held: bucket.Held[*report.Report]{Version: "x-0", Next: -5}},
+		"all": {Held: bucket.Held[*report.Report]{Version: "x-1", Next: 1 << 60, Open: hosts("open"), IsOpen: true,
+			Sealed: []bucket.HeldValue[*report.Report]{
+				{Entry: index.Entry{Time: -7, Key: "k/-7"}, Value: hosts("h1")},
+				{Entry: index.Entry{Time: 8, Key: "k/8"}, Own: true, Value: hosts("h2")},
+			}}, Shortcuts: []shortcuts.Shortcut{{Key: "k/1", Report: hosts("s1")}, {Key: "k/2", Report: hosts("s2")}}},
+	} {
+		head := http.Header{}
+		body, err := EncodeHoldings(head, &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeHoldings(head, bytes.NewReader(body), 1<<20)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		same := got.Version == h.Version && got.Next == h.Next && got.IsOpen == h.IsOpen &&
+			slices.EqualFunc(got.Sealed, h.Sealed, func(a, b bucket.HeldValue[*report.Report]) bool {
+				equal(t, a.Value, b.Value)
+				return a.Entry == b.Entry && a.Own == b.Own
+			}) && slices.EqualFunc(got.Shortcuts, h.Shortcuts, func(a, b shortcuts.Shortcut) bool {
+			equal(t, a.Report, b.Report)
+			return a.Key == b.Key
+		})
+		if !same {
+			t.Errorf("%s: got %+v, want %+v", name, got, h)
+		}
+		if h.IsOpen {
+			equal(t, got.Open, h.Open)
+		}
+	}
+}
+
+// FuzzHoldings reads what a collector might answer that is none.
+func FuzzHoldings(f *testing.F) {
+	h := reports.Holdings{Held: bucket.Held[*report.Report]{Version: "x", Open: hosts("a"), IsOpen: true,
+		Sealed: []bucket.HeldValue[*report.Report]{{Entry: index.Entry{Time: 8, Key: "k/8"}, Value: hosts("h2")}}}}
+	head := http.Header{}
+	body, err := EncodeHoldings(head, &h)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body, head.Get("Content-Type"))
+	f.Add([]byte("--b\r\nTimeblob-Role: open\r\n\r\n\x80\r\n--b--"), "multipart/mixed; boundary=b")
+	f.Add([]byte("--b\r\nTimeblob-Role: own\r\nTimeblob-Instant: x\r\n\r\n\x80\r\n--b--"), "multipart/mixed; boundary=b")
+	f.Add([]byte(""), "text/html")
+	f.Fuzz(func(t *testing.T, body []byte, media string) {
+		head := http.Header{"Content-Type": {media}, headerVersion: {"v"}, headerNext: {"1"}}
+		got, err := DecodeHoldings(head, bytes.NewReader(body), 1<<16)
+		if err == nil && got.IsOpen && got.Open == nil {
+			t.Error("an open tick without a value")
+		}
+	})
+}

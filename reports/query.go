@@ -1,0 +1,215 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/shortcuts"
+)
+
+// maxAsked bounds the collectors that are asked for their live windows at a
+// time.
+const maxAsked = 32
+
+// query is one question to all collectors.
+type query struct {
+	q        *Querier
+	tenant   string
+	from, to time.Time
+	recent   bool     // the range reaches into the last window
+	unknown  []string // names without a collector
+	calls    []*call
+	failed   []error // by call; nil for a collector that answered
+}
+
+func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
+	p := &query{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window)), unknown: q.peers.Unknown()}
+	for _, known := range q.peers.Known() {
+		p.calls = append(p.calls, &call{peer: known, hub: q.hub})
+	}
+	p.failed = make([]error, len(p.calls))
+	return p
+}
+
+// call is the question to one collector, and its answer.
+type call struct {
+	peer      Peer
+	hub       *shortcuts.Hub
+	present   bool  // the question is about now, so that the open tick belongs to it
+	told      bool  // the collector told what it holds
+	err       error // why it did not
+	shortcuts []shortcuts.Shortcut
+	window    *report.Report // the live window with shortcuts; nil if the call did not ask for it
+}
+
+// Held implements bucket.Source.
+func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
+	h, err := c.peer.Held(ctx, tenant, from, to)
+	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
+		h, err = Holdings{}, skewed(c.peer.Name(), time.Unix(0, h.Next))
+	}
+	c.told, c.err, c.shortcuts = err == nil, err, h.Shortcuts
+	for _, v := range h.Sealed {
+		c.hub.Supersede(tenant, v.Value, "")
+	}
+	if h.IsOpen {
+		c.hub.Supersede(tenant, h.Open, "")
+	}
+	return h.Held, err
+}
+
+// ask returns the merge of what is stored and what collectors hold, or nil when
+// there is nothing.
+func (p *query) ask(ctx context.Context) (*report.Report, error) {
+	sources := make([]bucket.Source[*report.Report], len(p.calls))
+	for i, c := range p.calls {
+		sources[i] = c
+	}
+	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, nil)
+	for i, c := range p.calls {
+		p.failed[i] = c.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.recent && !p.fromScope() && p.silent() == len(p.calls) {
+		return nil, p.none()
+	}
+	return a.Value, nil
+}
+
+// aboutNow makes the question one about now.
+func (p *query) aboutNow() {
+	for _, c := range p.calls {
+		c.present = true
+	}
+}
+
+// fromScope reports whether one of Scope's collectors was asked.
+func (p *query) fromScope() bool {
+	return slices.ContainsFunc(p.failed, func(err error) bool { return errors.Is(err, ErrNoHoldings) })
+}
+
+// silent counts the collectors that did not answer.
+func (p *query) silent() (n int) {
+	for _, err := range p.failed {
+		if err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// none returns the error of a question that no collector answered. It counts and
+// logs each of them, as missing does.
+func (p *query) none() error {
+	p.missing()
+	return &NoCollectorError{p.unknown, slices.DeleteFunc(slices.Clone(p.failed), func(err error) bool { return err == nil })}
+}
+
+// missing names the collectors whose holdings the answer lacks. It counts and
+// logs them. Scope's collectors have stored what is older than a window.
+func (p *query) missing() (names []string) {
+	for i, err := range p.failed {
+		if err == nil || errors.Is(err, ErrNoHoldings) && !p.recent {
+			continue
+		}
+		names = append(names, p.calls[i].peer.Name())
+		p.q.missing.Inc()
+		p.q.log.Warn("a collector does not answer", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "err", err)
+	}
+	p.q.missing.Add(float64(len(p.unknown)))
+	return append(names, p.unknown...)
+}
+
+// shortcuts returns the shortcuts that belong to the answer, each once: the ones
+// that the collectors hold and, if a collector did not tell, the ones that this
+// service holds. Shortcuts that are part of a live window are left out.
+func (p *query) shortcuts() (all []*report.Report) {
+	var held []shortcuts.Shortcut
+	seen := make(map[string]bool)
+	silent := false
+	for _, c := range p.calls {
+		silent = silent || !c.told
+		if c.window == nil {
+			held = append(held, c.shortcuts...)
+			continue
+		}
+		for _, s := range c.shortcuts {
+			seen[s.Key] = true
+		}
+	}
+	if silent {
+		held = append(held, p.q.hub.Held(p.tenant)...)
+	}
+	for _, c := range held {
+		if !seen[c.Key] {
+			all = append(all, c.Report)
+		}
+		seen[c.Key] = true
+	}
+	return all
+}
+
+// live returns the merge of the live windows of the collectors that told what
+// they hold, or cannot tell. The answer's Missing begins with missing.
+func (p *query) live(ctx context.Context, missing []string) (Answer, error) {
+	var asked errgroup.Group // its goroutines return no errors
+	asked.SetLimit(maxAsked)
+	for i, c := range p.calls {
+		if p.failed[i] = c.err; c.err != nil && !errors.Is(c.err, ErrNoHoldings) {
+			continue
+		}
+		asked.Go(func() error {
+			c.window, p.failed[i] = c.peer.Live(ctx, p.tenant)
+			return nil
+		})
+	}
+	_ = asked.Wait()
+	if err := ctx.Err(); err != nil {
+		return Answer{}, err
+	}
+	if p.silent() == len(p.calls) {
+		return Answer{}, p.none()
+	}
+	var windows []*report.Report
+	for _, c := range p.calls {
+		if !isEmpty(c.window) {
+			windows = append(windows, c.window)
+		}
+	}
+	if len(windows) == 0 {
+		return p.answer(nil, p.shortcuts(), append(missing, p.missing()...))
+	}
+	r, err := report.Merge(windows)
+	if err != nil {
+		return Answer{}, err
+	}
+	p.q.hub.Supersede(p.tenant, r, "")
+	return p.answer(r, p.shortcuts(), append(missing, p.missing()...))
+}
+
+// isEmpty reports whether no report went into an answer.
+func isEmpty(r *report.Report) bool {
+	return r == nil || r.TS.IsZero() && report.Summary(r) == ""
+}
+
+// answer merges shortcuts into a report, which is nil when there is none.
+func (p *query) answer(r *report.Report, held []*report.Report, missing []string) (Answer, error) {
+	whole, err := withShortcuts(r, held)
+	return Answer{whole, missing, r != nil}, err
+}
+
+// skewed returns the error of a collector whose clock is a window or more from
+// this process's, so that its open tick is not within the question.
+func skewed(name string, clock time.Time) error {
+	return fmt.Errorf("collector %s: its clock is at %s, further than a window from the clock here: set the clocks", name, human.Stamp(clock))
+}
