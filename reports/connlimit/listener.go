@@ -91,7 +91,7 @@ func (cs *connections) admit(c net.Conn) *conn {
 	}
 	cs.held++
 	admitted := &conn{Conn: c, of: cs}
-	admitted.list()
+	admitted.wait()
 	return admitted
 }
 

@@ -34,7 +34,7 @@ func TestAdminOfQuerier(t *testing.T) {
 		t.Errorf("%d bars, want 2", n)
 	}
 	for _, text := range []string{"2 stored in 2 of 180 minutes", "host:2", "collectors " + strings.Join(c.Querier.Collectors(), " "),
-		"The collectors' own pages list them.", "role query"} {
+		"The collectors' own pages list their tenants.", "role query"} {
 		if !strings.Contains(p.text(), text) {
 			t.Errorf("no %q in %s", text, p.text())
 		}

@@ -182,7 +182,7 @@ func TestAdmin(t *testing.T) {
 		bars     int
 		contains []string
 	}{
-		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3 · 13.9 KiB | 3 · 3 B | 0 · 0 B", "absent", "… and 8 more: name a part of the id.", 0, nil},
+		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3 · 13.9 KiB | 3 · 3 B | 0 · 0 B", "absent", "… and 8 more: enter a part of the id.", 0, nil},
 		"/admin/?tenant=acme": {nil, 1, "acme | ", "Tenant acme", "absent", 135,
 			[]string{"2690 stored in 135 of 180 minutes, at most 20 in one; longest gap 19 min from 10:12 to 10:31 UTC.", "container:1, host:2",
 				"curl -H 'X-Scope-OrgID: acme' …/api/report"}},
@@ -191,11 +191,11 @@ func TestAdmin(t *testing.T) {
 			[]string{"0 stored in 0 of 180 minutes, at most 3 in one; 3 waiting to be stored.", "h2;<host>: host:1"}},
 		"/admin/?tenant=silent": {nil, 1, "silent | 4 min ago | 0 | – | 1 · 1 B | 1 · ", "Tenant silent", "absent", 1,
 			[]string{"1 stored in 1 of 180 minutes, at most 1 in one; longest gap 3 min from 12:00 to 12:03 UTC.", "live window empty"}},
-		"/admin/?tenant=other":   {nil, 100, "other-000 | 3 s ago | 1", "absent", "… and 5 more: name a part of the id.", 0, []string{"all 108"}},
+		"/admin/?tenant=other":   {nil, 100, "other-000 | 3 s ago | 1", "absent", "… and 5 more: enter a part of the id.", 0, []string{"all 108"}},
 		"/admin/?tenant=er-10":   {nil, 5, "other-100 | ", "absent", "absent", 0, nil},
 		"/admin/?tenant=silen":   {nil, 1, "silent | ", "Tenant silent", "absent", 1, nil},
 		"/admin/?tenant=nobody":  {nil, 0, "", "Tenant nobody", "absent", 0, []string{"is the id right?", "Nothing was stored in the last 3 h"}},
-		"/admin/?tenant=%3Cb%3E": {nil, 0, "", "absent", "absent", 0, []string{"No tenant of such an id is in memory"}},
+		"/admin/?tenant=%3Cb%3E": {nil, 0, "", "absent", "absent", 0, []string{"No tenant with this id is in memory"}},
 		"/admin/?hours=24":       {[]string{orgHeader + ": acme"}, 1, "acme | ", "Tenant acme", "absent", 135, []string{"the live report"}},
 		"/admin/?hours=2&tenant=silent": {[]string{orgHeader + ": silent"}, 1, "silent | ", "Tenant silent", "absent", 1,
 			[]string{"in 1 of 120 minutes"}},
@@ -232,7 +232,7 @@ func TestAdminOwn(t *testing.T) {
 	single := setup(t, nil)
 	single.tick(t, "", hosts("h1"))
 	p := single.page(t, "/admin/")
-	if rows := p.rows("tenant-table"); len(rows) != 1 || !strings.HasPrefix(rows[0], "the single one | 0 s ago | 1 | ") || len(p.all("form", "")) != 0 {
+	if rows := p.rows("tenant-table"); len(rows) != 1 || !strings.HasPrefix(rows[0], "default tenant | 0 s ago | 1 | ") || len(p.all("form", "")) != 0 {
 		t.Errorf("the single tenant: %q", rows)
 	}
 	if n := len(p.all("g", "bar")); n != 1 {
@@ -285,8 +285,8 @@ func TestAdminRefuses(t *testing.T) {
 		{"/admin/?hours=x", "acme", 400, "parameter hours"},
 		{"/admin/?refresh=-1", "acme", 400, "parameter refresh"},
 		{"/admin/?tenant=a&tenant=b", "acme", 400, "came 2 times"},
-		{"/admin/?tenant=silent", "acme", 400, "another tenant than the request is of"},
-		{"/admin/summary?tenant=silent", "acme", 400, "another tenant than the request is of"},
+		{"/admin/?tenant=silent", "acme", 400, "another tenant than the request"},
+		{"/admin/summary?tenant=silent", "acme", 400, "another tenant than the request"},
 		{"/admin/", "a b", 400, "tenant"},
 		{"/admin/summary?tenant=a%20b", "", 400, "tenant"},
 		{"/admin/summary", "", 401, "send header"},
@@ -360,7 +360,7 @@ func TestAdminWithoutStore(t *testing.T) {
 				if f.Collector, err = reports.New(faulty, f.authority, opts); err != nil {
 					t.Fatal(err)
 				}
-				f.handler.reader, f.handler.collector = f.Collector, f.Collector
+				f.handler.reader, f.handler.collector, f.handler.admin = f.Collector, f.Collector, f.handler.newAdmin(f.Collector)
 				f.add(t, "", hosts("h1"), "")
 				faulty.Inject(func(indextest.Call) indextest.Fault { return c.fault })
 				begin := time.Now()
@@ -396,7 +396,7 @@ func TestAdminStates(t *testing.T) {
 	if err := f.Add(t.Context(), "", hosts("h1"), reports.Origin{}); err == nil {
 		t.Error("more than the limit was taken")
 	}
-	if text := f.page(t, "/admin/").text(); !strings.Contains(text, "refused, being full 1") {
+	if text := f.page(t, "/admin/").text(); !strings.Contains(text, "reports refused (memory full) 1") {
 		t.Errorf("after a refusal: %s", text)
 	}
 	if err := f.Close(t.Context()); err != nil {

@@ -147,7 +147,7 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	w := f.serve("GET", fmt.Sprintf("/admin/summary?timestamp=%d&window=10s", second+9), nil)
-	const table = "tenant (the single one), stored from 2026-11-22T11:59:59.000000000Z until 2026-11-22T12:00:09.000000000Z\n\n" +
+	const table = "tenant (the default tenant), stored from 2026-11-22T11:59:59.000000000Z until 2026-11-22T12:00:09.000000000Z\n\n" +
 		"TIME                                NODES   IN MEMORY  SUMMARY\n" +
 		"2026-11-22T12:00:03.000000000Z          1     4.6 KiB  0;<host>: host:1\n" +
 		"2026-11-22T12:00:06.000000000Z          1     4.6 KiB  1;<host>: host:1\n" +
@@ -170,7 +170,7 @@ func TestOpenTick(t *testing.T) {
 			t.Errorf("%s: %d, found: %v", target, w.Code, got)
 		}
 	}
-	if text := f.serve("GET", "/admin/summary", nil).Body.String(); text != "tenant (the single one), stored from 2026-11-22T11:59:45.000000000Z until now\n\n0 reports\n" {
+	if text := f.serve("GET", "/admin/summary", nil).Body.String(); text != "tenant (the default tenant), stored from 2026-11-22T11:59:45.000000000Z until now\n\n0 reports\n" {
 		t.Errorf("summary: %s", text)
 	}
 }
