@@ -53,7 +53,15 @@ var house = []room{
 	{"reports/report/internal/...", []string{}, nil},
 	{"reports/report", []string{"reports/report/internal/..."}, nil},
 	{"reports/cmd/collector/...", anything, nil},
-	{"reports/...", append([]string{"blob", "bucket", "index", "tiered", "reports/..."}, watching...), nil},
+	{"reports/connlimit", []string{}, []string{}},
+	{"reports/health", []string{"index", "tiered", "reports/internal/human"}, nil},
+	{"reports/shortcuts", append([]string{"bucket", "index", "tiered", "internal/worker", "reports/report", "reports/report/wire"}, watching...), nil},
+	{"reports", append([]string{"blob", "bucket", "index", "tiered", "reports/health", "reports/shortcuts", "reports/tenants",
+		"reports/internal/human", "reports/report", "reports/report/wire"}, watching...), nil},
+	{"reports/peers", append([]string{"bucket", "index", "reports", "reports/shortcuts", "reports/internal/human", "reports/report",
+		"reports/report/wire"}, watching...), nil},
+	{"reports/admin", []string{"bucket", "index", "reports", "reports/health", "reports/internal/human", "reports/report"}, nil},
+	{"reports/...", append([]string{"internal/gate", "blob", "bucket", "index", "tiered", "reports/..."}, watching...), nil},
 	{"bench/...", anything, nil},
 	{"internal/readthrough", []string{"blob", "internal/guard"}, nil},
 	{"deploy", anything, nil},
@@ -78,6 +86,20 @@ func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, breach := range importBreaches(p) {
 			t.Errorf("%s; change the import, or DESIGN.md's table and this test's with it", breach)
+		}
+	}
+}
+
+// withoutHTTP are the packages that know nothing of HTTP: their errors are typed,
+// and reports/httpapi turns them into statuses.
+var withoutHTTP = []string{"blob", "index", "bucket", "tiered", "reports", "reports/health", "reports/shortcuts", "reports/admin", "reports/tenants"}
+
+func TestTheCoreKnowsNoHTTP(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if slices.Contains(withoutHTTP, name) && slices.Contains(p.Imports, "net/http") {
+			t.Errorf("%s imports net/http; return a typed error or an interface, and let reports/httpapi or reports/peers speak HTTP", name)
 		}
 	}
 }

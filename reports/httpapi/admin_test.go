@@ -347,7 +347,7 @@ func TestAdminWithoutStore(t *testing.T) {
 		fault indextest.Fault
 		says  string
 	}{
-		"fails": {indextest.Fault{Err: errors.New("secret-host:8000 refused")}, "store: error: something failed here"},
+		"fails": {indextest.Fault{Err: errors.New("secret-host:8000 refused")}, "store: error: the request failed here"},
 		"hangs": {indextest.Fault{Hang: true}, "store: error: no answer within 1.5s"},
 	} {
 		t.Run(name, func(t *testing.T) {
