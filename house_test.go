@@ -48,6 +48,7 @@ var house = []room{
 	{"journal", []string{"internal/metric"}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"memcache", watching, nil},
 	{"natsbus", watching, nil},
+	{"embedded", []string{"bucket", "local", "tiered"}, []string{}},
 	{"local", append([]string{"index", "blob"}, watching...), nil},
 	{"reports/report/wire", []string{"reports/report", "reports/report/internal/..."}, nil},
 	{"reports/report/internal/...", []string{}, nil},

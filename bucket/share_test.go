@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -62,5 +63,37 @@ func TestShare(t *testing.T) {
 	check("both have", 0, 0, 0)
 	if n := c.MaxPending(); n != 100 {
 		t.Errorf("at most %d pending, want 100", n)
+	}
+}
+
+// TestTenants lists tenants of memory and of the index, each once.
+func TestTenants(t *testing.T) {
+	t.Parallel()
+	idx := index.NewMemIndex()
+	now := time.Unix(1_700_000_000, 0)
+	c, err := bucket.NewCollector(idx, newStores(t).blobs, mergeIDs, &bucket.CollectorOptions[ids]{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, c, "stored", 1)
+	mustAdd(t, c, "both", 1)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, c, "both", 2)
+	mustAdd(t, c, "live", 3)
+	got, err := c.Tenants(t.Context())
+	if want := []string{"both", "live", "stored"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("tenants %q, %v; want %q", got, err, want)
+	}
+	if got, want := c.LiveTenants(), []string{"both", "live"}; !slices.Equal(got, want) {
+		t.Errorf("live tenants %q, want %q", got, want)
+	}
+	if _, err := newStores(t).collector(t, nil).Tenants(t.Context()); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("an index that does not list tenants: %v", err)
 	}
 }

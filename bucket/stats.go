@@ -2,6 +2,9 @@ package bucket
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -87,4 +90,24 @@ func (c *Collector[T]) Full(tenant string) error {
 		return err
 	}
 	return c.tenants.room(tenant)
+}
+
+// Tenants returns the ids, sorted, of the tenants that have values in memory or
+// in the index, if the index is an index.TenantLister; listing costs what its
+// documentation says. For another index the error is errors.ErrUnsupported; use
+// LiveTenants there.
+func (c *Collector[T]) Tenants(ctx context.Context) ([]string, error) {
+	lister, ok := c.entries.(index.TenantLister)
+	if !ok {
+		return nil, fmt.Errorf("list the tenants of an index of type %T: %w", c.entries, errors.ErrUnsupported)
+	}
+	ids := c.LiveTenants()
+	for id, err := range lister.Tenants(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("list the tenants of the index: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }

@@ -1,0 +1,122 @@
+package embedded_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/embedded"
+)
+
+// counts are how often things happened.
+type counts map[string]int
+
+type jsonCodec struct{}
+
+func (jsonCodec) Encode(c counts) ([]byte, error)          { return json.Marshal(c) }
+func (jsonCodec) Decode(blob []byte) (c counts, err error) { return c, json.Unmarshal(blob, &c) }
+
+func addUp(parts []counts) (counts, error) {
+	sum := counts{}
+	for _, part := range parts {
+		for k, n := range part {
+			sum[k] += n
+		}
+	}
+	return sum, nil
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAcrossARestart(t *testing.T) {
+	t.Parallel()
+	dir, begun := t.TempDir(), time.Now()
+	for i := range 3 {
+		s, err := embedded.Open(dir, jsonCodec{}, addUp, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), "acme", counts{"GET": 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+		live, err := s.Range(t.Context(), "acme", begun.Add(-time.Hour), time.Now().Add(time.Hour))
+		if err != nil || live["GET"] != i+1 {
+			t.Errorf("run %d: %v, %v", i, live, err)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), "acme", counts{"GET": 1}, nil); !errors.Is(err, bucket.ErrClosed) {
+			t.Errorf("add after close: %v", err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := embedded.Open[counts](dir, nil, addUp, nil); err == nil {
+		t.Error("no codec: no error")
+	}
+	if _, err := embedded.Open(dir, jsonCodec{}, nil, nil); err == nil {
+		t.Error("no merge: no error")
+	}
+	opts := &embedded.Options[counts]{Collector: bucket.CollectorOptions[counts]{Tick: 1}}
+	if _, err := embedded.Open(dir, jsonCodec{}, addUp, opts); err == nil {
+		t.Error("a tick of 1 ns: no error")
+	}
+	s, err := embedded.Open(dir, jsonCodec{}, addUp, nil) // what failed has let go of the directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseTwiceWhenItWasInterrupted(t *testing.T) {
+	t.Parallel()
+	s, err := embedded.Open(t.TempDir(), jsonCodec{}, addUp, &embedded.Options[counts]{Collector: bucket.CollectorOptions[counts]{Tick: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(t.Context(), "acme", counts{"GET": 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok := errors.AsType[*bucket.UndeliveredError](s.Close(gone)); !ok {
+		t.Error("an interrupted close: no UndeliveredError")
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func ExampleOpen() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "counts")
+	defer os.RemoveAll(dir)
+	store, err := embedded.Open(dir, jsonCodec{}, addUp, nil)
+	if err != nil {
+		panic(err)
+	}
+	_ = store.Add(ctx, "acme", counts{"GET": 2}, nil)
+	_ = store.Add(ctx, "acme", counts{"GET": 1, "POST": 1}, nil)
+
+	now := time.Now()
+	hour, err := store.Range(ctx, "acme", now.Add(-time.Hour), now.Add(time.Second))
+	fmt.Println(maps.Equal(hour, counts{"GET": 3, "POST": 1}), err)
+	fmt.Println(store.Close(ctx))
+	// Output:
+	// true <nil>
+	// <nil>
+}
