@@ -2,10 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
-	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/timeblob/timeblob/internal/tracing"
 )
@@ -22,36 +18,14 @@ func (db *DB) Blobs() *Blobs { return &Blobs{db} }
 func (b *Blobs) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	ctx, getting := spans.Child(ctx, "Get")
 	found, blobs := 0, make([][]byte, len(keys))
-	err := b.db.read(ctx, func(e *engine) error {
-		var faults []error
-		for i, key := range keys {
-			if err := ctx.Err(); err != nil {
-				return errors.Join(append(faults, err)...)
-			}
-			blob, err := e.blob(key)
-			if blob != nil {
-				found++
-			}
-			blobs[i], faults = blob, append(faults, err)
-		}
-		return errors.Join(faults...)
+	err := b.db.read(ctx, func(e *engine) (err error) {
+		found, err = e.blobsOf(ctx, keys, blobs)
+		return err
 	})
 	getting.Int(tracing.Keys, len(keys))
 	getting.Int(tracing.Found, found)
 	getting.End(err)
 	return blobs, err
-}
-
-// blob returns the blob of a key, nil when it is not stored.
-func (e *engine) blob(key string) ([]byte, error) {
-	blob, err := e.get(blobKey(key))
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("blob %q: %w", key, err)
-	}
-	return blob, nil
 }
 
 // Put stores a blob, durably, or returns index.ErrExists when the key is

@@ -187,7 +187,7 @@ func (db *DB) read(ctx context.Context, do func(*engine) error) error {
 		return err
 	}
 	defer db.release()
-	return e.verdict(do(e))
+	return e.verdict(e.guard(do))
 }
 
 // Commit stores blob under e.Key and adds e to row's entries in one synced
@@ -223,7 +223,8 @@ func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (
 		return err
 	}
 	done := func() { free(); db.release() }
-	batch, err := prepare(e)
+	var batch *pebble.Batch
+	err = e.guard(func(e *engine) (err error) { batch, err = prepare(e); return err })
 	if err = e.verdict(err); err != nil || batch == nil || batch.Empty() {
 		done()
 		return err

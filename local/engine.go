@@ -16,6 +16,10 @@ import (
 // record is a key and its value as stored.
 type record struct{ key, value []byte }
 
+// memtables is how many memtables Pebble holds at most: the one that is written,
+// one that is flushed, and one to be used again.
+const memtables = 3
+
 // engine is one opening of Pebble, good until its fuse blows.
 type engine struct {
 	pebble *pebble.DB
@@ -38,17 +42,18 @@ func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) 
 	return &engine{db, fuse, &pebble.WriteOptions{Sync: !opts.NoSync}}, nil
 }
 
-// pebbleOptions returns Pebble's settings: no compression, as blobs arrive
-// compressed; filters on every level, as keys are absent before every put; and
-// values of a blob's size in files of their own, where compactions need not
-// move them (see the package comment for what that saves).
+// pebbleOptions returns Pebble's settings. Nothing is compressed, because blobs
+// arrive compressed. Filters stand on every level, because a key is absent
+// before every put. Values stay in the tables of their keys (see the package
+// comment). Pebble takes memtables out of its cache, so that the cache gets
+// their share on top.
 func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options {
 	logger := pebbleLogger{opts.Logger, fuse}
 	o := &pebble.Options{
 		FS:                    fuse,
 		Lock:                  lock,
 		FormatMajorVersion:    pebble.FormatValueSeparation,
-		CacheSize:             opts.CacheBytes,
+		CacheSize:             opts.CacheBytes + memtables*opts.MemtableBytes,
 		MemTableSize:          uint64(opts.MemtableBytes),
 		FlushDelayDeleteRange: 10 * time.Second,
 		Logger:                logger,
@@ -58,18 +63,7 @@ func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
-	o.Experimental.ValueSeparationPolicy = separation
 	return o
-}
-
-func separation() pebble.ValueSeparationPolicy {
-	return pebble.ValueSeparationPolicy{
-		Enabled:               true,
-		MinimumSize:           1 << 10,
-		MaxBlobReferenceDepth: 10,
-		RewriteMinimumAge:     15 * time.Minute,
-		TargetGarbageRatio:    0.3,
-	}
 }
 
 // verdict returns err, or what blew the fuse: then err, even nil, is worth
@@ -81,15 +75,38 @@ func (e *engine) verdict(err error) error {
 	return err
 }
 
-func (e *engine) close() error { return e.verdict(e.pebble.Close()) }
+// close closes the store. It returns what Pebble panics with as an error: Pebble
+// does so when an earlier panic left one of its files in use.
+func (e *engine) close() (err error) {
+	defer raised(&err)
+	return e.verdict(e.pebble.Close())
+}
+
+// ErrPanic is in the error of a call during which Pebble panicked. Pebble 2.1 does
+// so when one of its files is missing or cut.
+var ErrPanic = errors.New("the store met damage that it has no error for")
+
+// raised turns a panic into the error of the call that defers it.
+func raised(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: %v", ErrPanic, p)
+	}
+}
+
+// guard calls do and turns a panic of Pebble into its error.
+func (e *engine) guard(do func(*engine) error) (err error) {
+	defer raised(&err)
+	return do(e)
+}
 
 // get returns the value of a key, yours, or pebble.ErrNotFound.
-func (e *engine) get(key []byte) ([]byte, error) {
+func (e *engine) get(key []byte) (mine []byte, err error) {
+	defer raised(&err)
 	value, closer, err := e.pebble.Get(key)
 	if err != nil {
 		return nil, err
 	}
-	mine := append(make([]byte, 0, len(value)), value...)
+	mine = append(make([]byte, 0, len(value)), value...)
 	return mine, closer.Close()
 }
 
@@ -137,10 +154,15 @@ func (e *engine) apply(batch *pebble.Batch) error {
 	return batch.Close()
 }
 
+// iterator returns an iterator over [from, to).
+func (e *engine) iterator(ctx context.Context, from, to []byte) (*pebble.Iterator, error) {
+	return e.pebble.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
+}
+
 // each calls visit with an iterator over [from, to), before the first key. It
 // returns the iterator's error when visit returns none.
 func (e *engine) each(ctx context.Context, from, to []byte, visit func(*pebble.Iterator) error) error {
-	it, err := e.pebble.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := e.iterator(ctx, from, to)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package local
 import (
 	"encoding/hex"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/timeblob/timeblob/blob"
@@ -21,14 +23,18 @@ import (
 // format1 returns a copy of a directory that the first format version wrote:
 // three tenants with four values each, and one entry under a key of another
 // form.
-func format1(t *testing.T) string {
+func format1(t *testing.T) string { return golden(t, "format1") }
+
+// golden returns a copy of a directory in testdata.
+func golden(t *testing.T, name string) string {
+	t.Helper()
 	dir := t.TempDir()
-	files, err := os.ReadDir("testdata/format1")
+	files, err := os.ReadDir(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		bytes, err := os.ReadFile(filepath.Join("testdata/format1", f.Name()))
+		bytes, err := os.ReadFile(filepath.Join("testdata", name, f.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,6 +96,105 @@ func TestFormat1(t *testing.T) {
 		t.Error(err)
 	}
 	expectFormat1(t, again)
+}
+
+// expectTables fails unless the store holds what testdata/format1tables holds:
+// values of 1200 and 3000 bytes in a value file, small ones in a table, and three
+// more of acme in the log.
+func expectTables(t *testing.T, db *DB) {
+	t.Helper()
+	check := func(tenant string, at int64, size int) {
+		key := index.RowAt(tenant, at).BlobKey(at)
+		if got := blobOf(t, db, key); string(got) != strings.Repeat(key, size/len(key))+"end" {
+			t.Errorf("blob of %q at %d has %d bytes: %.60q", tenant, at, len(got), got)
+		}
+	}
+	for i := range int64(4) {
+		check("acme", 17e17+i*3e9, 1200)
+		check("", 17e17+i*1800e9, 40)
+		check("a-", 17e17+i*3e9, 3000)
+	}
+	for i := range int64(3) {
+		check("acme", 17e17+3600e9+i*3e9, 1200)
+	}
+	for tenant, want := range map[string]int{"": 4, "a-": 4, "acme": 7} {
+		if got := entriesOf(t, db, tenant); len(got) != want {
+			t.Errorf("tenant %q: %d entries, want %d", tenant, len(got), want)
+		}
+	}
+}
+
+// TestFormat1Tables opens a directory with a value file, which this version does
+// not write any more, takes new values, and brings the old ones into tables.
+func TestFormat1Tables(t *testing.T) {
+	t.Parallel()
+	dir := golden(t, "format1tables")
+	db := openIn(t, dir, nil)
+	expectTables(t, db)
+	commit(t, db, "new", 5, 2000)
+	if err := db.engine.pebble.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*.blob")); len(left) > 0 || err != nil {
+		t.Errorf("value files are left: %v, %v", left, err)
+	}
+	again := openIn(t, dir, nil)
+	expectTables(t, again)
+	if got := len(entriesOf(t, again, "new")); got != 1 {
+		t.Errorf("%d new entries", got)
+	}
+}
+
+// TestLostValueFile: a value file that goes, or is cut, while the store is open
+// fails the reads of its values and nothing else.
+func TestLostValueFile(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(file string) error{
+		"Missing": os.Remove,
+		"Cut":     func(file string) error { return os.Truncate(file, 8000) },
+		"Empty":   func(file string) error { return os.Truncate(file, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := golden(t, "format1tables")
+			e := idleEngine(t, dir)
+			if err := harm(filepath.Join(dir, "000006.blob")); err != nil {
+				t.Fatal(err)
+			}
+			lost, kept := index.RowAt("acme", 17e17).BlobKey(17e17), index.RowAt("", 17e17).BlobKey(17e17)
+			for _, keys := range [][]string{{lost}, {lost, kept}} {
+				blobs := make([][]byte, len(keys))
+				_, err := e.blobsOf(t.Context(), keys, blobs)
+				if err == nil || !strings.Contains(err.Error(), lost) || blobs[0] != nil {
+					t.Errorf("got %q and error %v", blobs[0], err)
+				}
+				if len(blobs) > 1 && blobs[1] == nil {
+					t.Error("the value beside it was not answered")
+				}
+			}
+			_ = e.close() // Pebble may say that a file is in use: it must not panic
+		})
+	}
+}
+
+// idleEngine opens a directory and lets Pebble do nothing by itself.
+func idleEngine(t *testing.T, dir string) *engine {
+	t.Helper()
+	opts, err := (&Options{Logger: slog.New(slog.DiscardHandler)}).filled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fuse := &fuse{FS: opts.FS}
+	o := pebbleOptions(nil, &opts, fuse)
+	o.DisableAutomaticCompactions = true
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &engine{pebble: db, fuse: fuse, write: pebble.Sync}
 }
 
 // noRename is a file system on which the format version cannot be raised.

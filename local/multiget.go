@@ -1,0 +1,93 @@
+package local
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// wanted is a blob that a batch asks for.
+type wanted struct {
+	at  int    // its index in the batch
+	key []byte // its key in the store
+}
+
+// blobsOf reads the blobs of names into blobs, by index. It returns how many it
+// found, and an error that names each blob that it could not read.
+func (e *engine) blobsOf(ctx context.Context, names []string, blobs [][]byte) (found int, err error) {
+	var faults []error
+	read := func(w wanted, value []byte, err error) {
+		switch {
+		case err != nil:
+			faults = append(faults, fmt.Errorf("blob %q: %w", names[w.at], err))
+		case value != nil:
+			blobs[w.at] = value
+			found++
+		}
+	}
+	if err := e.getMany(ctx, sorted(names), read); err != nil {
+		faults = append(faults, err)
+	}
+	return found, errors.Join(faults...)
+}
+
+// sorted returns the keys of names in the store's order.
+func sorted(names []string) []wanted {
+	all := make([]wanted, len(names))
+	for i, name := range names {
+		all[i] = wanted{i, blobKey(name)}
+	}
+	slices.SortFunc(all, func(a, b wanted) int {
+		return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.at, b.at))
+	})
+	return all
+}
+
+// getMany calls read with the value of each key, nil for an absent one, or with
+// the error of this one key. The keys must be sorted. Values are yours. One
+// iterator serves them all: neighbours in time are neighbours in the tables.
+func (e *engine) getMany(ctx context.Context, all []wanted, read func(w wanted, value []byte, err error)) error {
+	if len(all) == 0 {
+		return nil
+	}
+	if len(all) == 1 {
+		value, err := e.get(all[0].key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = nil
+		}
+		read(all[0], value, err)
+		return nil
+	}
+	it, err := e.iterator(ctx, all[0].key, append(all[len(all)-1].key, 0))
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(all) && err == nil; i++ {
+		if err = ctx.Err(); err == nil {
+			value, err := seek(it, all[i].key)
+			read(all[i], value, err)
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+// seek returns the value of a key, nil when it is absent.
+func seek(it *pebble.Iterator, key []byte) (mine []byte, err error) {
+	defer raised(&err)
+	if !it.SeekPrefixGE(key) {
+		return nil, it.Error()
+	}
+	if !bytes.Equal(it.Key(), key) {
+		return nil, nil
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(value)), value...), nil
+}
