@@ -113,7 +113,7 @@ func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 	if err != nil {
 		return err
 	}
-	l, err := files.Load(p.Stdin, path, *i.maxInflated)
+	l, err := files.Load(ctx, p.Stdin, path, *i.maxInflated)
 	if err != nil {
 		return err
 	}

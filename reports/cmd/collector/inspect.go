@@ -44,10 +44,10 @@ func (i *inspector) run(ctx context.Context, p *cli.Process, args []string) erro
 		return err
 	}
 	for _, path := range b.Files {
-		if err := ctx.Err(); err != nil {
+		l, err := i.load(ctx, p, path)
+		if ctx.Err() != nil {
 			return cli.ErrInterrupted
 		}
-		l, err := i.load(p, path)
 		if err != nil {
 			b.Fail(path, err)
 			continue
@@ -59,8 +59,8 @@ func (i *inspector) run(ctx context.Context, p *cli.Process, args []string) erro
 	return b.Err("")
 }
 
-func (i *inspector) load(p *cli.Process, path string) (*files.Loaded, error) {
-	l, err := files.Load(p.Stdin, path, *i.maxInflated)
+func (i *inspector) load(ctx context.Context, p *cli.Process, path string) (*files.Loaded, error) {
+	l, err := files.Load(ctx, p.Stdin, path, *i.maxInflated)
 	if err != nil || !i.upgrade {
 		return l, err
 	}

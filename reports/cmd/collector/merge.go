@@ -56,10 +56,11 @@ func (m *mergeJob) run(ctx context.Context, p *cli.Process, args []string) error
 	}
 	s := &merged.Sum{}
 	for _, path := range b.Files {
+		err := addFile(ctx, s, p.Stdin, path, *m.maxInflated)
 		if ctx.Err() != nil {
 			return cli.ErrInterrupted
 		}
-		if err := addFile(s, p.Stdin, path, *m.maxInflated); err != nil {
+		if err != nil {
 			b.Fail(path, err)
 		}
 	}
@@ -90,8 +91,8 @@ func (m *mergeJob) write(p *cli.Process, s *merged.Sum) error {
 }
 
 // addFile upgrades the report in a file and adds it to the sum.
-func addFile(s *merged.Sum, stdin io.Reader, path string, limit cli.Size) error {
-	l, err := files.Load(stdin, path, limit)
+func addFile(ctx context.Context, s *merged.Sum, stdin io.Reader, path string, limit cli.Size) error {
+	l, err := files.Load(ctx, stdin, path, limit)
 	if err != nil {
 		return err
 	}

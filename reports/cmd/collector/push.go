@@ -165,7 +165,7 @@ func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) 
 
 // one posts a file. An error is returned only when it is not the file's.
 func (u *pusher) one(ctx context.Context, b *files.Batch, path string) error {
-	post, err := files.ReadPost(path)
+	post, err := files.ReadPost(ctx, path)
 	if err == nil {
 		err = u.deliver(ctx, post)
 	}

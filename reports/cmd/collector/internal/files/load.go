@@ -3,6 +3,7 @@ package files
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,8 +43,30 @@ type Loaded struct {
 
 // Load reads a report file that holds at most limit bytes, inflated. The ending
 // of its name tells its form or, where it has none of a report, its first bytes
-// do.
-func Load(stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
+// do. It returns when ctx ends, also when standard input or a named pipe has
+// nothing to read: the read is then left behind, for the process to end with.
+func Load(ctx context.Context, stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
+	return await(ctx, func() (*Loaded, error) { return load(stdin, path, limit) })
+}
+
+// await returns what read does, or the error of ctx when that ends before.
+func await[T any](ctx context.Context, read func() (T, error)) (result T, err error) {
+	done := make(chan struct{})
+	var late T
+	var failed error
+	go func() {
+		defer close(done)
+		late, failed = read()
+	}()
+	select {
+	case <-done:
+		return late, failed
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+}
+
+func load(stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
 	if path == stdinPath {
 		return decodeFrom(stdin, "", limit)
 	}
@@ -160,7 +183,11 @@ type Post struct {
 
 // ReadPost reads a report file as a probe would post it: msgpack is gzip'd if
 // the file is not, JSON is left as it is.
-func ReadPost(path string) (*Post, error) {
+func ReadPost(ctx context.Context, path string) (*Post, error) {
+	return await(ctx, func() (*Post, error) { return readPost(path) })
+}
+
+func readPost(path string) (*Post, error) {
 	form := Ending(path)
 	if form == "" {
 		return nil, errors.New("the name must end in " + strings.Join(Endings, ", "))

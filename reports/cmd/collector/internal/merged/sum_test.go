@@ -20,7 +20,7 @@ func TestMergeInSteps(t *testing.T) {
 	s := &Sum{}
 	for range 3 { // more than are folded at a time
 		for _, path := range paths {
-			l, err := files.Load(nil, path, wire.DefaultMaxBytes)
+			l, err := files.Load(t.Context(), nil, path, wire.DefaultMaxBytes)
 			if err != nil {
 				t.Fatal(err)
 			}
