@@ -55,16 +55,19 @@ var badConfigurations = map[string]struct {
 	"negative fetches":        {[]string{"--blobs", "s3://h/buck?parallel=-1"}, "parallel"},
 	"a parameter in capitals": {[]string{"--blobs", "s3://h/buck?Parallel=1"}, `no parameter "Parallel"`},
 
-	"listen at port 99999":    {[]string{"--listen", "127.0.0.1:99999"}, "--listen: the port must be a number from 0 to 65535"},
-	"listen at a port alone":  {[]string{"--listen", "4040"}, "--listen: must be host:port, as 127.0.0.1:4040"},
-	"listen at a URL":         {[]string{"--listen", "http://127.0.0.1:4040"}, "--listen: must be host:port"},
-	"debug at a port alone":   {[]string{"--debug-listen", "6060"}, "--debug-listen: must be host:port"},
-	"debug at port -1":        {[]string{"--debug-listen", "127.0.0.1:-1"}, "--debug-listen: the port must be"},
-	"resolver without a port": {[]string{"--resolver", "127.0.0.1"}, "--resolver: must be host:port"},
-	"resolver at port 0":      {[]string{"--resolver", "127.0.0.1:0"}, "--resolver: the port must be"},
-	"nats at port 0":          {[]string{"--nats", "nats://u:" + strings.ReplaceAll(secret, "/", "%2F") + "@h:0"}, "--nats: "},
-	"nats at port 99999":      {[]string{"--nats", "nats://a,h:99999"}, "--nats: "},
-	"upper-case nats":         {[]string{"--nats", "NATS://h"}, "--nats: "},
+	"listen at port 99999":         {[]string{"--listen", "127.0.0.1:99999"}, "--listen: the port must be a number from 0 to 65535"},
+	"listen at a port alone":       {[]string{"--listen", "4040"}, "--listen: must be host:port, as 127.0.0.1:4040"},
+	"listen at a URL":              {[]string{"--listen", "http://127.0.0.1:4040"}, "--listen: must be host:port"},
+	"debug at a port alone":        {[]string{"--debug-listen", "6060"}, "--debug-listen: must be host:port"},
+	"debug at port -1":             {[]string{"--debug-listen", "127.0.0.1:-1"}, "--debug-listen: the port must be"},
+	"resolver without a port":      {[]string{"--resolver", "127.0.0.1"}, "--resolver: must be host:port"},
+	"resolver at port 0":           {[]string{"--resolver", "127.0.0.1:0"}, "--resolver: the port must be"},
+	"collector at port 0":          {[]string{"--collectors", "a:1,h:0"}, "--collectors: the port must be a number from 1 to 65535"},
+	"collector at port 99999":      {[]string{"--collectors", "https://h:99999"}, "--collectors: the port must be a number from 1 to 65535"},
+	"port in a collector's record": {[]string{"--collectors", "srv:_api._tcp.h:80"}, "--collectors: "},
+	"nats at port 0":               {[]string{"--nats", "nats://u:" + strings.ReplaceAll(secret, "/", "%2F") + "@h:0"}, "--nats: "},
+	"nats at port 99999":           {[]string{"--nats", "nats://a,h:99999"}, "--nats: "},
+	"upper-case nats":              {[]string{"--nats", "NATS://h"}, "--nats: "},
 
 	"space before a directory":  {[]string{"--data", " ./x"}, "--data begins or ends with white space: remove it"},
 	"new line after a URL":      {[]string{"--cache", "memcached://a\n"}, "--cache begins or ends with white space"},
@@ -114,7 +117,7 @@ func TestBadConfigurations(t *testing.T) {
 			}
 			env[cli.Variable(strings.TrimPrefix(flag, "--"))] = value
 			want := strings.Replace(c.want, flag+" begins", cli.Variable(strings.TrimPrefix(flag, "--"))+" begins", 1)
-			if before, said, ok := strings.Cut(want, ": "); ok && flag == "--resolver" && before == flag {
+			if before, said, ok := strings.Cut(want, ": "); ok && (flag == "--resolver" || flag == "--collectors") && before == flag {
 				want = said
 			}
 			checkUsage(t, call{args: args, env: env}.run(ended), want)

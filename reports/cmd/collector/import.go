@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,7 @@ func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 // place stores a report at the first instant from t on that is free, unless
 // one before that holds the same report.
 func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []byte) error {
-	for shift := range int64(maxShift) {
+	for shift := range min(int64(maxShift), math.MaxInt64-t) { // the last instant is in no range
 		row := index.RowAt(*i.tenant, t+shift)
 		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
 		err := i.store.Commit(ctx, row, e, blob)
@@ -150,7 +151,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 			return err
 		}
 	}
-	return fmt.Errorf("its instant and the %d nanoseconds after it are taken by other reports", maxShift-1)
+	return fmt.Errorf("its instant and the nanoseconds after it are taken by other reports")
 }
 
 // holds tells whether the store has the same report at an instant, and counts

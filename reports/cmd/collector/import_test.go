@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,5 +125,29 @@ func TestAHeldDirectoryIsExplained(t *testing.T) {
 			strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 			t.Errorf("%s: exit %d, said %q, %q, want %q", args[0], r.code, r.stdout, r.stderr, want)
 		}
+	}
+}
+
+// TestImportAtTheEnd: the last instants that a range reaches are taken, and the
+// one after them, which could never be found, is not.
+func TestImportAtTheEnd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := []string{"--data", filepath.Join(dir, "data")}
+	late := write(t, filepath.Join(dir, fmt.Sprintf("a/%d.json", int64(math.MaxInt64-1))), sample("one", 1))
+	other := write(t, filepath.Join(dir, fmt.Sprintf("b/%d.json", int64(math.MaxInt64-1))), sample("two", 1))
+	last := write(t, filepath.Join(dir, fmt.Sprintf("c/%d.json", int64(math.MaxInt64))), sample("three", 1))
+	for range 2 {
+		must(t, append([]string{"import", late}, store...)...)
+	}
+	if r := collect(t, append([]string{"import", other}, store...)...); r.code != 1 || !strings.Contains(r.stderr, "taken by other reports") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	if r := collect(t, append([]string{"import", last}, store...)...); r.code != 1 || !strings.Contains(r.stderr, "which no range reaches") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	said := must(t, append([]string{"query", "--start", "0", "--end", "2262-04-11T23:47:16.854775807Z"}, store...)...)
+	if !strings.Contains(said, "1 stored value\n") {
+		t.Errorf("found %s", said)
 	}
 }

@@ -247,8 +247,8 @@ func (u *pusher) post(ctx context.Context, post *files.Post) error {
 	}
 	defer resp.Body.Close()
 	switch {
-	case resp.StatusCode < 300:
-		return nil
+	case resp.StatusCode == http.StatusOK:
+		return u.collector.Stored(resp)
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
 		return &retryError{after: retryAfter(resp), err: u.collector.Refusal(resp)}
 	}

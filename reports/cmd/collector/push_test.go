@@ -183,19 +183,43 @@ func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 	}
 }
 
-// A client turns a post that is moved by 301 into a GET: what that answers says
-// nothing about the post.
-func TestPushFollowsPostsOnly(t *testing.T) {
+// TestPushBelievesCollectorsOnly: what is not a collector's answer is named, and
+// nothing counts as pushed.
+func TestPushBelievesCollectorsOnly(t *testing.T) {
 	t.Parallel()
-	for status, code := range map[int]int{http.StatusMovedPermanently: 1, http.StatusPermanentRedirect: 0} {
-		s := newStub(t, func(http.ResponseWriter, int) {})
-		moved := httptest.NewServer(http.RedirectHandler(s.URL+"/api/report", status))
-		defer moved.Close()
-		file := write(t, filepath.Join(t.TempDir(), "1.json"), sample("one", 1))
-		if r := collect(t, "push", "--to", moved.URL, file); r.code != code || len(s.posts) != 1-code {
-			t.Errorf("%d: exit %d after %d posts, want %d and %d: %s", status, r.code, len(s.posts), code, 1-code, r.stderr)
-		}
+	s := newStub(t, func(http.ResponseWriter, int) {})
+	login := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<html>Log in</html>")
 	}
+	for want, answer := range map[string]http.HandlerFunc{
+		"the answer is text/html; charset=utf-8, where a collector's is empty": login,
+		"301 Moved Permanently to " + s.URL + "/api/report":                    http.RedirectHandler(s.URL+"/api/report", 301).ServeHTTP,
+		"302 Found to http://sso.example.com/login?to=x":                       http.RedirectHandler("http://sso.example.com/login?to=x", 302).ServeHTTP,
+		"308 Permanent Redirect to " + s.URL + "/api/report":                   http.RedirectHandler(s.URL+"/api/report", 308).ServeHTTP,
+		"202 Accepted":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) },
+		"204 No Content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			other := httptest.NewServer(answer)
+			defer other.Close()
+			file := write(t, filepath.Join(t.TempDir(), "1.json"), sample("one", 1))
+			r := collect(t, "push", "--to", other.URL, file)
+			if r.code != 1 || !strings.HasPrefix(r.stdout, "pushed 0 reports") || !strings.Contains(r.stderr, want) {
+				t.Errorf("exit %d, %s%s, want %q", r.code, r.stdout, r.stderr, want)
+			}
+		})
+	}
+	t.Run("query", func(t *testing.T) {
+		t.Parallel()
+		other := httptest.NewServer(http.HandlerFunc(login))
+		defer other.Close()
+		r := collect(t, "query", "--from", other.URL, "--at", "now")
+		if want := "the answer is no report but text/html; charset=utf-8: check the URL"; r.code != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("exit %d, %s, want %q", r.code, r.stderr, want)
+		}
+	})
 }
 
 func TestPushGoesOnAfterABadReport(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // inMemory is what views say about memory, which the runtime decides.
-var inMemory = regexp.MustCompile(`, [0-9.]+ [kM]?B in memory`)
+var inMemory = regexp.MustCompile(`, [0-9.]+ ([KM]i)?B in memory`)
 
 // sample returns a small report of one host with that many processes.
 func sample(host string, processes int) *report.Report {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -47,6 +48,8 @@ A second signal ends it at once.
 ` + stores.Help + `
 
 ` + opsForms + `
+
+` + memoryHelp + `
 
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
 of the bucket, which should keep them for a day longer.
@@ -163,6 +166,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if err != nil {
 		return err
 	}
+	limitMemory(s.log, memlimit.FromCgroup)
 	fmt.Fprintf(p.Stdout, "listening on %s://%s\n", s.ops.tls.Scheme(), listener.Addr())
 	return s.serve(ctx, p, connlimit.Listen(listener, s.maxConnections))
 }

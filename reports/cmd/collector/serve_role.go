@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -50,9 +51,11 @@ func defineRole(f *cli.Flags) *roleFlags {
 		func(text string) error { r.role = role(text); return r.role.check() })
 	f.Func("collectors", "with --role query: ask the collectors in a `LIST` of host:port, http(s)://host:port, and srv:NAME "+
 		"or srv+https:NAME for SRV records, looked up every 5s", func(text string) (err error) {
-		r.collectors, err = peers.Parse(text)
 		r.given = text != ""
-		return err
+		if r.collectors, err = peers.Parse(text); err != nil {
+			return err
+		}
+		return checkCollectors(text)
 	})
 	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
 	f.TokenVar(&r.token, "collector-token", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
@@ -62,6 +65,24 @@ func defineRole(f *cli.Flags) *roleFlags {
 		func(text string) (err error) { r.resolver, err = resolverAt(text); return err })
 	f.Must(r.check)
 	return r
+}
+
+// checkCollectors checks the hosts and ports in a list of collectors.
+func checkCollectors(list string) error {
+	for item := range strings.SplitSeq(list, ",") {
+		scheme, server, ok := strings.Cut(strings.TrimSpace(item), "://")
+		if !ok {
+			server = scheme
+		}
+		check := address.CheckServer
+		if kind, name, ok := strings.Cut(server, ":"); ok && (kind == "srv" || kind == "srv+https") {
+			server, check = name, address.CheckName
+		}
+		if err := check(strings.TrimSuffix(server, "/")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r role) check() error {

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Bytes writes a number of bytes for people, in powers of 1 000.
+// Bytes writes a number of bytes in powers of 1024, to one decimal, as the page
+// for operators does.
 func Bytes(n int64) string {
-	if n < 1000 {
+	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)
 	}
-	size, unit := float64(n), -1
-	for size >= 999.95 {
-		size /= 1000
-		unit++
+	v, units := float64(n)/(1<<10), "KMGTPE"
+	for v >= 1023.95 && len(units) > 1 {
+		v, units = v/(1<<10), units[1:]
 	}
-	return fmt.Sprintf("%.1f %cB", size, "kMGTPE"[unit])
+	return fmt.Sprintf("%.1f %ciB", v, units[0])
 }
 
 // Plural writes a count of things.

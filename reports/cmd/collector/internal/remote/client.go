@@ -72,17 +72,17 @@ func (f *Flags) At(address string, connections int) (*Client, error) {
 	}
 	transport.TLSClientConfig = secure.Clone()
 	return &Client{base: base, header: f.header, tenant: *f.tenant, token: f.token, tls: secure,
-		HTTP: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: sameMethod}}, nil
+		HTTP: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: questionsOnly}}, nil
 }
 
-// sameMethod follows a redirection unless it would turn a post into a question,
-// whose answer would pass for that to the post.
-func sameMethod(req *http.Request, via []*http.Request) error {
-	if len(via) == 10 {
-		return errors.New("stopped after 10 redirections")
-	}
-	if req.Method != via[0].Method {
+// questionsOnly follows the redirection of a question. It does not follow that of
+// a post: the answer of a page for logging in would pass for a collector's.
+func questionsOnly(_ *http.Request, via []*http.Request) error {
+	switch {
+	case via[0].Method != http.MethodGet:
 		return http.ErrUseLastResponse
+	case len(via) == 10:
+		return errors.New("stopped after 10 redirections")
 	}
 	return nil
 }
@@ -152,7 +152,9 @@ func (r *Client) Ask(ctx context.Context, query url.Values) (answer *report.Repo
 	if len(body) > maxAnswer {
 		return nil, "", fmt.Errorf("the answer is larger than %s: ask for less time", human.Bytes(maxAnswer))
 	}
-	answer, err = wire.DecodeMsgpack(body)
+	if answer, err = wire.DecodeMsgpack(body); err != nil {
+		err = fmt.Errorf("the answer is no report but %s: check the URL (%w)", contentType(resp), err)
+	}
 	return answer, terminal.Clean(resp.Header.Get("Timeblob-Missing")), err
 }
 
@@ -178,12 +180,40 @@ func (e *RefusalError) ToAll() bool {
 		http.StatusMethodNotAllowed}, e.status)
 }
 
+// Stored tells from the answer to a post, of status 200, whether a collector has
+// taken the report: its answer, as that of Scope's collectors, has no body. A
+// page for logging in has one.
+func (r *Client) Stored(resp *http.Response) error {
+	if n, err := io.ReadFull(resp.Body, make([]byte, 1)); n == 0 && err == io.EOF {
+		return nil
+	} else if n == 0 {
+		return err
+	}
+	return &RefusalError{status: resp.StatusCode, text: "the answer is " + contentType(resp) + ", where a collector's is empty",
+		advice: "nothing counts as stored; check the URL, and what stands before the collector", final: true}
+}
+
+// contentType names the form of an answer.
+func contentType(resp *http.Response) string {
+	if given := resp.Header.Get("Content-Type"); given != "" {
+		return terminal.Clean(given)
+	}
+	return "of no content type"
+}
+
 func (r *Client) Refusal(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	e := &RefusalError{status: resp.StatusCode, text: resp.Status, advice: r.advice(resp)}
 	if line != "" {
 		e.text += ": " + terminal.Clean(line)
+	}
+	if target, err := resp.Location(); err == nil {
+		e.text, e.advice, e.final = resp.Status+" to "+terminal.Clean(target.Redacted()),
+			"redirections of posts are not followed; give the URL of the collector itself", true
+	}
+	if resp.StatusCode > 200 && resp.StatusCode < 300 {
+		e.advice, e.final = "a collector answers 200; check the URL, and what stands before the collector", true
 	}
 	if strings.HasPrefix(line, plainToTLS) {
 		e.advice, e.final = "give https:// in the URL", true

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+)
+
+// memoryHelp is what help says about memory.
+const memoryHelp = `When GOMEMLIMIT is not set, the collector takes 80 % of the memory that its cgroup (container, pod or service) may use
+as the limit at which Go collects garbage more often, and logs it. GOMEMLIMIT=off turns the limit off.`
+
+// limitMemory sets Go's memory limit to 80 % of what available says, which is
+// nothing where memory is not limited. A limit in the environment stays.
+func limitMemory(log *slog.Logger, available func() (uint64, error)) {
+	if given, ok := os.LookupEnv("GOMEMLIMIT"); ok {
+		log.Info("the memory limit is that of GOMEMLIMIT", "limit", given)
+		return
+	}
+	most, err := available()
+	switch {
+	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
+		log.Info("memory is not limited: set GOMEMLIMIT to limit it")
+		return
+	case err != nil:
+		log.Warn("the memory limit of the cgroup cannot be read: set GOMEMLIMIT in its place", "err", err)
+		return
+	}
+	limit := int64(most / 5 * 4)
+	debug.SetMemoryLimit(limit)
+	log.Info("the memory limit is 80 % of the cgroup's", "limit", human.Bytes(limit), "cgroup", human.Bytes(int64(most)))
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// TestLimitMemory: a limit comes from the environment, else from the cgroup, and
+// is logged.
+func TestLimitMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	for name, c := range map[string]struct {
+		given     string
+		available uint64
+		err       error
+		want      int64
+		said      string
+	}{
+		"a cgroup's limit": {available: 10 << 30, want: 8 << 30, said: `limit="8.0 GiB" cgroup="10.0 GiB"`},
+		"no limit":         {err: memlimit.ErrNoLimit, want: math.MaxInt64, said: "memory is not limited"},
+		"not readable":     {err: errors.New("broken"), want: math.MaxInt64, said: "err=broken"},
+		"given":            {given: "3GiB", available: 10 << 30, want: math.MaxInt64, said: "limit=3GiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GOMEMLIMIT", c.given)
+			if c.given == "" {
+				os.Unsetenv("GOMEMLIMIT")
+			}
+			debug.SetMemoryLimit(math.MaxInt64)
+			var said buffer
+			limitMemory(slog.New(slog.NewTextHandler(&said, nil)), func() (uint64, error) { return c.available, c.err })
+			if got := debug.SetMemoryLimit(-1); got != c.want || !strings.Contains(said.String(), c.said) {
+				t.Errorf("limit %d, want %d; said %s", got, c.want, said.String())
+			}
+		})
+	}
+}
