@@ -43,6 +43,7 @@ var house = []room{
 	{"bucket/internal/...", []string{}, []string{}},
 	{"bucket", append([]string{"blob", "index", "bucket/internal/..."}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},
+	{"faulttest", []string{"blob", "index", "tiered", "internal/pause"}, []string{}},
 	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},
 	{"s3blob", retrying, nil},
 	{"journal", []string{"internal/metric"}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},

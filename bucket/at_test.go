@@ -11,9 +11,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 func mustAddAt(t testing.TB, c *bucket.Collector[ids], tenant string, at time.Time, v int) {
@@ -153,7 +153,7 @@ func TestKeysOfPastInstantsAreFresh(t *testing.T) {
 func TestFreshKeysRecogniseTheirOwnPut(t *testing.T) {
 	t.Parallel()
 	r := newResting(t, nil)
-	r.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Stored: true, Times: 1})
+	r.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Applied: true, Times: 1})
 	at := r.now.Add(-time.Hour)
 	mustAddAt(t, r.Collector, "a", at, 1)
 	key := r.Waiting("a")[0].Key

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // TestFlushingKeepsUp stores 1 000 tenants' values of each tick, 333 a second, in
@@ -20,7 +20,7 @@ func TestFlushingKeepsUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Delay: 60 * time.Millisecond})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 60 * time.Millisecond})
 		c := s.collector(t, nil)
 		run := start(t, c)
 		for tick := range 5 {
@@ -46,7 +46,7 @@ func TestFallingBehindIsMeasured(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true})
 		registry := prometheus.NewRegistry()
 		c := s.collector(t, &bucket.CollectorOptions[ids]{Registerer: registry})
 		run := start(t, c)

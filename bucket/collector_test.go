@@ -15,9 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 func TestRule4RetriesOnlyTheStageThatFailed(t *testing.T) {
@@ -25,18 +24,18 @@ func TestRule4RetriesOnlyTheStageThatFailed(t *testing.T) {
 	s := newStores(t)
 	c := s.collector(t, fast())
 	mustAdd(t, c, "a", 1, 2)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Times: 3})
-	s.index.FailNext(indextest.Put, 4, indextest.Fault{Err: errBroken})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Times: 3})
+	s.index.Inject(faulttest.Fault{Op: faulttest.Put, Times: 4, Err: errBroken})
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.encodes.Load(); n != 1 {
 		t.Errorf("encoded %d times, want once", n)
 	}
-	if n := s.tier.Calls(tiertest.Put); n != 4 {
+	if n := s.tier.Calls(faulttest.Put); n != 4 {
 		t.Errorf("put %d times, want 3 failures and 1 success", n)
 	}
-	if n := s.index.Calls(indextest.Put); n != 5 {
+	if n := s.index.Calls(faulttest.Put); n != 5 {
 		t.Errorf("indexed %d times, want 4 failures and 1 success", n)
 	}
 	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1, 2})
@@ -49,14 +48,14 @@ func TestRule4StoredBeforeDiscoverable(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
 	c := s.collector(t, fast())
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if call.Op == indextest.Put {
+	s.index.Decide(func(call faulttest.Call) faulttest.Fault {
+		if call.Op == faulttest.Put {
 			blobs, err := s.tier.Get(context.Background(), []string{call.Entry.Key})
 			if err != nil || len(blobs) != 1 {
 				t.Errorf("entry %v before its blob: %v", call.Entry, err)
 			}
 		}
-		return indextest.Fault{}
+		return faulttest.Fault{}
 	})
 	for i := range 20 {
 		mustAdd(t, c, fmt.Sprint("t", i), i)
@@ -73,8 +72,8 @@ func TestFailedButLanded(t *testing.T) {
 	s := newStores(t)
 	c := s.collector(t, fast())
 	mustAdd(t, c, "a", 1)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Stored: true, Times: 2})
-	s.index.FailNext(indextest.Put, 2, indextest.Fault{Err: errBroken, Landed: true})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Applied: true, Times: 2})
+	s.index.Inject(faulttest.Fault{Op: faulttest.Put, Times: 2, Err: errBroken, Applied: true})
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +118,8 @@ func TestRule4OtherTenantsGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
 		stuck := index.RowAt("stuck", time.Now().UnixNano()).BlobKey(0)[:32]
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
-			Match: func(key string) bool { return strings.HasPrefix(key, stuck) }})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true,
+			Match: func(c faulttest.Call) bool { return strings.HasPrefix(c.Key, stuck) }})
 		c := s.collector(t, nil)
 		run := start(t, c)
 		mustAdd(t, c, "stuck", 100)
@@ -146,8 +145,8 @@ func TestRule4ManyThatHangHoldUpNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
 		healthy := index.RowAt("b", time.Now().UnixNano()).BlobKey(0)[:32]
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
-			Match: func(key string) bool { return !strings.HasPrefix(key, healthy) }})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true,
+			Match: func(c faulttest.Call) bool { return !strings.HasPrefix(c.Key, healthy) }})
 		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 10 * time.Second})
 		run := start(t, c)
 		for i := range 10 {
@@ -173,10 +172,10 @@ func TestRule4AHangThatPassesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
 		once := index.RowAt("once", time.Now().UnixNano()).BlobKey(0)[:32]
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true, Times: 1,
-			Match: func(key string) bool { return strings.HasPrefix(key, once) }})
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
-			Match: func(key string) bool { return !strings.HasPrefix(key, once) }})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true, Times: 1,
+			Match: func(c faulttest.Call) bool { return strings.HasPrefix(c.Key, once) }})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true,
+			Match: func(c faulttest.Call) bool { return !strings.HasPrefix(c.Key, once) }})
 		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 2 * time.Second})
 		run := start(t, c)
 		for i := range 100 {
@@ -275,7 +274,7 @@ func TestRule8CloseReportsWhatIsLeft(t *testing.T) {
 		c := s.collector(t, nil)
 		mustAdd(t, c, "a", 1)
 		mustAdd(t, c, "b", 2)
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		err := c.Close(ctx)

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -21,19 +21,19 @@ type committer struct {
 
 	mu    sync.Mutex
 	calls int
-	fault func(call int) indextest.Fault
+	fault func(call int) faulttest.Fault
 	slow  chan struct{} // when not nil, a commit that has landed waits for it
 }
 
 func (c *committer) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	c.mu.Lock()
 	c.calls++
-	fault := indextest.Fault{}
+	fault := faulttest.Fault{}
 	if c.fault != nil {
 		fault = c.fault(c.calls)
 	}
 	c.mu.Unlock()
-	if fault.Err != nil && !fault.Landed {
+	if fault.Err != nil && !fault.Applied {
 		return fault.Err
 	}
 	if there, err := c.index.Query(ctx, row, e.Time, e.Time+1); err != nil || len(there) > 0 {
@@ -50,7 +50,7 @@ func (c *committer) Commit(ctx context.Context, row index.Row, e index.Entry, bl
 
 func (c *committer) stores(t *testing.T) *stores {
 	s := newStores(t)
-	s.index = indextest.NewFaulty(c.index)
+	s.index = faulttest.NewIndex(c.index, 1)
 	blobs, err := tiered.New(idCodec{&s.encodes, &s.decodes, &s.broken}, &c.tier, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +65,11 @@ func TestCommitThatFailedButLandedIsNotRepeated(t *testing.T) {
 		t.Run(fmt.Sprint("landed ", landed), func(t *testing.T) {
 			t.Parallel()
 			com := &committer{index: index.NewMemIndex()}
-			com.fault = func(call int) indextest.Fault {
+			com.fault = func(call int) faulttest.Fault {
 				if call <= 2 {
-					return indextest.Fault{Err: errBroken, Landed: landed && call == 1}
+					return faulttest.Fault{Err: errBroken, Applied: landed && call == 1}
 				}
-				return indextest.Fault{}
+				return faulttest.Fault{}
 			}
 			opts := fast()
 			opts.Committer = com

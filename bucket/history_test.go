@@ -104,7 +104,7 @@ func TestCollectorIsItsValues(t *testing.T) {
 
 func (s *stores) heal() {
 	s.tier.Heal()
-	s.index.Inject(nil)
+	s.index.Heal()
 }
 
 // history is what a collector was given.

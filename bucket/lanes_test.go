@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/tiered/tiertest"
+	"github.com/timeblob/timeblob/faulttest"
 )
 
 // TestRule7FlushesAreBounded lets every put hang: as many as are allowed at a
@@ -18,8 +18,8 @@ func TestRule7FlushesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
 		var puts atomic.Int64
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true,
-			Match: func(string) bool { puts.Add(1); return true }})
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true,
+			Match: func(faulttest.Call) bool { puts.Add(1); return true }})
 		c := s.collector(t, &bucket.CollectorOptions[ids]{Flushes: 3, Deadline: 10 * time.Second})
 		run := start(t, c)
 		for i := range 20 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
@@ -43,7 +44,7 @@ func TestRule7OneTenantLeavesRoomForOthers(t *testing.T) {
 	opts := fast()
 	opts.MaxPending, opts.MaxTenantPending = 100, 30
 	c := s.collector(t, opts)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
 	mustAdd(t, c, "greedy", upTo(10)...)
 	gone, leave := context.WithCancel(t.Context())
 	leave()
@@ -177,8 +178,8 @@ func TestPendingReturnsToNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Times: 20})
-	s.index.FailNext(indextest.Put, 20, indextest.Fault{Err: errBroken, Landed: true})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Times: 20})
+	s.index.Inject(faulttest.Fault{Op: faulttest.Put, Times: 20, Err: errBroken, Applied: true})
 	run := start(t, c)
 	var taken [4]atomic.Int64
 	var adders sync.WaitGroup

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // longAgo is a clock by which all quanta near noon are worth caching.
@@ -105,24 +105,24 @@ func TestRule2AllThatIsMissingIsNamed(t *testing.T) {
 func TestRule2IndexFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("index is down")
-	x := indextest.NewFaulty(index.NewMemIndex())
+	x := faulttest.NewIndex(index.NewMemIndex(), 1)
 	p := newPast(t, x, longAgo())
 	for h := range 4 {
 		p.add(t, "a", after(float64(h)*3600))
 	}
 	for h := range int64(4) {
-		x.Inject(func(c indextest.Call) indextest.Fault {
+		x.Decide(func(c faulttest.Call) faulttest.Fault {
 			if c.Row.Hour == index.RowAt("a", noon.UnixNano()).Hour+h {
-				return indextest.Fault{Err: broken}
+				return faulttest.Fault{Err: broken}
 			}
-			return indextest.Fault{}
+			return faulttest.Fault{}
 		})
 		got, err := p.Range(t.Context(), "a", after(0), after(4*3600))
 		if !errors.Is(err, broken) || got != nil {
 			t.Errorf("row %d failed: got %v, %v", h, got, err)
 		}
 	}
-	x.Inject(nil)
+	x.Heal()
 	p.check(t, "a", after(0), after(4*3600))
 }
 
@@ -131,13 +131,13 @@ func TestRule2IndexFails(t *testing.T) {
 func TestHasBesideAFault(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("index is down")
-	x := indextest.NewFaulty(index.NewMemIndex())
+	x := faulttest.NewIndex(index.NewMemIndex(), 1)
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
-	x.Inject(func(c indextest.Call) indextest.Fault {
+	x.Decide(func(c faulttest.Call) faulttest.Fault {
 		if c.Row.Hour == index.RowAt("", after(3600).UnixNano()).Hour {
-			return indextest.Fault{Err: broken}
+			return faulttest.Fault{Err: broken}
 		}
-		return indextest.Fault{}
+		return faulttest.Fault{}
 	})
 	if has, err := p.Has(t.Context(), "a", after(0), after(3*3600)); has || !errors.Is(err, broken) {
 		t.Errorf("a row failed and the others are empty: got %v, %v", has, err)
@@ -150,20 +150,20 @@ func TestHasBesideAFault(t *testing.T) {
 
 func TestRangeWithACancelledContext(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(index.NewMemIndex())
+	x := faulttest.NewIndex(index.NewMemIndex(), 1)
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 1})
 	for h := range 4 {
 		p.add(t, "a", after(float64(h)*3600))
 	}
 	for n := range 4 { // cancelled when n rows have been read
 		ctx, cancel := context.WithCancel(t.Context())
-		before := x.Calls(indextest.Query)
-		x.Inject(func(c indextest.Call) indextest.Fault {
+		before := x.Calls(faulttest.Query)
+		x.Decide(func(c faulttest.Call) faulttest.Fault {
 			if c.N-before > n {
 				cancel()
-				return indextest.Fault{Hang: true}
+				return faulttest.Fault{Hang: true}
 			}
-			return indextest.Fault{}
+			return faulttest.Fault{}
 		})
 		if got, err := p.Range(ctx, "a", after(0), after(4*3600)); !errors.Is(err, context.Canceled) || got != nil {
 			t.Errorf("cancelled after %d rows: got %v, %v", n, got, err)

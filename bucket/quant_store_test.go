@@ -10,9 +10,9 @@ import (
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 type countsCodec struct{}
@@ -31,16 +31,16 @@ func TestRule2RealStoreFails(t *testing.T) {
 	for i, at := range instants {
 		keys[i] = index.RowAt("a", at.UnixNano()).BlobKey(at.UnixNano())
 	}
-	one := func(key string) bool { return key == keys[2] }
-	for name, fault := range map[string]tiertest.Fault{
-		"down":      {Err: tiertest.ErrInjected},
-		"partial":   {Err: tiertest.ErrInjected, Partial: true},
+	one := func(c faulttest.Call) bool { return c.Key == keys[2] }
+	for name, fault := range map[string]faulttest.Fault{
+		"down":      {Err: faulttest.ErrInjected},
+		"partial":   {Err: faulttest.ErrInjected, Partial: true},
 		"corrupt":   {Match: one, Corrupt: true},
 		"truncated": {Match: one, Truncate: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			idx, tier := index.NewMemIndex(), tiertest.NewFaulty(&tiered.MemTier{}, 1)
+			idx, tier := index.NewMemIndex(), faulttest.NewTier(&tiered.MemTier{}, 1)
 			blobs, err := tiered.New(countsCodec{}, tier, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestRangeIsItsEntries compares random questions, between random and late
@@ -153,25 +153,25 @@ func (p *past) checkAtLeast(t *testing.T, tenant string, from, to time.Time) {
 // are 172 800 000 of them.
 func TestSparseRangeIsCheap(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(index.NewMemIndex())
+	x := faulttest.NewIndex(index.NewMemIndex(), 1)
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Quantum: time.Millisecond})
 	keys := []string{p.add(t, "a", after(0)), p.add(t, "a", after(20*3600)), p.add(t, "a", after(48*3600-1))}
 	p.check(t, "a", after(0), after(48*3600))
 	p.checkFetched(t, 1, keys...)
-	if n := x.Calls(indextest.Query); n != 48 {
+	if n := x.Calls(faulttest.Query); n != 48 {
 		t.Errorf("%d rows were read, want 48", n)
 	}
 }
 
 func TestHasStopsEarly(t *testing.T) {
 	t.Parallel()
-	x := indextest.NewFaulty(index.NewMemIndex())
+	x := faulttest.NewIndex(index.NewMemIndex(), 1)
 	p := newPast(t, x, &bucket.QuantizerOptions[counts]{Rows: 2})
 	p.add(t, "a", after(3*3600))
 	if has, err := p.Has(t.Context(), "a", after(0), after(10_000*3600)); !has || err != nil {
 		t.Fatalf("Has = %v, %v", has, err)
 	}
-	if n := x.Calls(indextest.Query); n > 500 {
+	if n := x.Calls(faulttest.Query); n > 500 {
 		t.Errorf("%d of 10 000 rows were read though the fourth has an entry", n)
 	}
 	p.checkFetched(t, 0)

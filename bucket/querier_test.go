@@ -11,9 +11,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 func (s *stores) querier(t testing.TB) *bucket.Querier[ids] {
@@ -203,7 +202,7 @@ func TestQuerierFollowsAValueOffItsOwnBlob(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_ = c.Flush(ctx)
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Stored: true, Times: 1})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Applied: true, Times: 1})
 	h := &hooked{Source: c}
 	h.after = func(n int64) error {
 		if n == 1 {
@@ -323,10 +322,10 @@ func TestQuerierErrors(t *testing.T) {
 	}{
 		"a tenant that is none": {tenant: "a b", want: new(index.TenantError)},
 		"an index that fails": {tenant: "a", want: errBroken, spoil: func(s *stores) {
-			s.index.FailNext(indextest.Query, 1, indextest.Fault{Err: errBroken})
+			s.index.Inject(faulttest.Fault{Op: faulttest.Query, Times: 1, Err: errBroken})
 		}},
 		"a store that fails": {tenant: "a", want: errBroken, spoil: func(s *stores) {
-			s.tier.Inject(tiertest.Fault{Op: tiertest.Get, Err: errBroken})
+			s.tier.Inject(faulttest.Fault{Op: faulttest.Get, Err: errBroken})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,9 +8,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // TestAnswerFromAnIndexSlowerThanATick asks while a value arrives in every
@@ -20,11 +19,11 @@ func TestAnswerFromAnIndexSlowerThanATick(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStores(t)
-		s.index.Inject(func(call indextest.Call) indextest.Fault {
-			if call.Op == indextest.Query {
-				return indextest.Fault{Delay: 7 * time.Second}
+		s.index.Decide(func(call faulttest.Call) faulttest.Fault {
+			if call.Op == faulttest.Query {
+				return faulttest.Fault{Delay: 7 * time.Second}
 			}
-			return indextest.Fault{}
+			return faulttest.Fault{}
 		})
 		c := s.collector(t, nil)
 		r := start(t, c)
@@ -181,11 +180,11 @@ func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 			}
 		}
 		first := ""
-		s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Err: errBroken, Match: func(key string) bool {
+		s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Match: func(call faulttest.Call) bool {
 			if first == "" {
-				first = key
+				first = call.Key
 			}
-			return key == first
+			return call.Key == first
 		}})
 		idx.interrupt = func() {
 			for i := range 2 {

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestShare follows one tenant's values from the open tick, past an index that
@@ -36,7 +36,7 @@ func TestShare(t *testing.T) {
 	mustAdd(t, c, "b", 3)
 	check("open", 1, 0, 2)
 
-	s.index.Inject(func(call indextest.Call) indextest.Fault { return indextest.Fault{Err: errBroken} })
+	s.index.Decide(func(call faulttest.Call) faulttest.Fault { return faulttest.Fault{Err: errBroken} })
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
 	first := now.UnixNano()
@@ -52,7 +52,7 @@ func TestShare(t *testing.T) {
 	}
 	check("two wait", 2, 2, 3, first, second)
 
-	s.index.Inject(nil)
+	s.index.Heal()
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}

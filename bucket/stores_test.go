@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 var errBroken = errors.New("broken on purpose")
@@ -54,8 +53,8 @@ func (c idCodec) Decode(blob []byte) (v ids, err error) {
 // stores are an index and an authority that fail as they are told, below a
 // real store.
 type stores struct {
-	index *indextest.Faulty
-	tier  *tiertest.Faulty
+	index *faulttest.Index
+	tier  *faulttest.Tier
 	blobs *tiered.Store[ids]
 
 	encodes, decodes atomic.Int64
@@ -64,7 +63,7 @@ type stores struct {
 
 func newStores(t testing.TB) *stores {
 	t.Helper()
-	s := &stores{index: indextest.NewFaulty(index.NewMemIndex()), tier: tiertest.NewFaulty(&tiered.MemTier{}, 1)}
+	s := &stores{index: faulttest.NewIndex(index.NewMemIndex(), 1), tier: faulttest.NewTier(&tiered.MemTier{}, 1)}
 	s.reopen(t)
 	return s
 }
@@ -110,14 +109,14 @@ func (s *stores) stored(t testing.TB, tenant string) ids {
 
 // flaky makes some puts fail, some of them in spite of having landed.
 func (s *stores) flaky() {
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.2, Err: errBroken})
-	s.tier.Inject(tiertest.Fault{Op: tiertest.Put, Chance: 0.1, Err: errBroken, Stored: true})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.2, Err: errBroken})
+	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.1, Err: errBroken, Applied: true})
 	n := 0
-	s.index.Inject(func(call indextest.Call) indextest.Fault {
-		if n++; call.Op == indextest.Put && n%3 == 0 {
-			return indextest.Fault{Err: errBroken, Landed: n%2 == 0}
+	s.index.Decide(func(call faulttest.Call) faulttest.Fault {
+		if n++; call.Op == faulttest.Put && n%3 == 0 {
+			return faulttest.Fault{Err: errBroken, Applied: n%2 == 0}
 		}
-		return indextest.Fault{}
+		return faulttest.Fault{}
 	})
 }
 

@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
 // throttling is DynamoDB's answer when a table's capacity is used up.
-var throttling = httpfault.Fault{
+var throttling = faulttest.Fault{
 	Status: http.StatusBadRequest,
 	Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
 	Body:   `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`,
@@ -33,19 +33,19 @@ func TestAFifthFails(t *testing.T) {
 	other := throttling
 	other.Body = `{"__type":"com.amazon.coral.availability#ThrottlingException","message":"slow down"}`
 	for name, c := range map[string]struct {
-		fault httpfault.Fault
+		fault faulttest.Fault
 		most  float64 // requests an operation
 	}{
-		"503":          {httpfault.Fault{Status: http.StatusServiceUnavailable, Body: "<html>"}, 1.5},
-		"500":          {httpfault.Fault{Status: http.StatusInternalServerError, Body: `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}`}, 1.5},
+		"503":          {faulttest.Fault{Status: http.StatusServiceUnavailable, Body: "<html>"}, 1.5},
+		"500":          {faulttest.Fault{Status: http.StatusInternalServerError, Body: `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}`}, 1.5},
 		"capacity":     {throttling, 1.5},
 		"throttled":    {other, 1.5},
-		"reset":        {httpfault.Fault{Reset: true}, 1.5},
-		"empty answer": {httpfault.Fault{Status: http.StatusOK}, 1.5},
+		"reset":        {faulttest.Fault{Err: faulttest.ErrReset}, 1.5},
+		"empty answer": {faulttest.Fault{Status: http.StatusOK}, 1.5},
 		// A put that landed is asked after, on servers as old as these.
-		"answer lost":    {httpfault.Fault{Lost: true}, 1.8},
-		"answer cut":     {httpfault.Fault{Cut: true}, 1.8},
-		"answer corrupt": {httpfault.Fault{Flip: true}, 1.8},
+		"answer lost":    {faulttest.Fault{Applied: true}, 1.8},
+		"answer cut":     {faulttest.Fault{Truncate: true}, 1.8},
+		"answer corrupt": {faulttest.Fault{Corrupt: true}, 1.8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,7 +89,7 @@ func TestLandedPut(t *testing.T) {
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, transport, table := faulty(t, endpoint, patient())
 		e := entries(someRow, 2)
-		lost := transport.Inject(httpfault.Fault{Match: operation("PutItem"), Lost: true, Times: 1})
+		lost := transport.Inject(faulttest.Fault{Match: operation("PutItem"), Applied: true, Times: 1})
 		put(t, x, someRow, e[0])
 		if lost.Hit() != 1 {
 			t.Fatal("no answer was lost")
@@ -112,7 +112,7 @@ func TestUnknownWhoHasTheInstant(t *testing.T) {
 	x, transport, _ := faulty(t, servertest.SharedDynalite(t), patient())
 	e := entries(someRow, 1)[0]
 	put(t, x, someRow, e)
-	transport.Inject(httpfault.Fault{Match: operation("GetItem"), Status: http.StatusForbidden, Body: "{}"})
+	transport.Inject(faulttest.Fault{Match: operation("GetItem"), Status: http.StatusForbidden, Body: "{}"})
 	if err := x.Put(t.Context(), someRow, e); err == nil || errors.Is(err, index.ErrExists) {
 		t.Errorf("got error %v, want that of the read", err)
 	}
@@ -131,7 +131,7 @@ func TestRivals(t *testing.T) {
 	var done sync.WaitGroup
 	for range 2 {
 		cfg, transport := faultyConfig(t, endpoint)
-		transport.Inject(httpfault.Fault{Lost: true, Chance: 0.3})
+		transport.Inject(faulttest.Fault{Applied: true, Chance: 0.3})
 		x := openWith(t, cfg, table, opts)
 		done.Go(func() {
 			for i, e := range want {
@@ -154,7 +154,7 @@ func TestRivals(t *testing.T) {
 }
 
 // slow are the ways in which an answer may take for ever.
-var slow = map[string]httpfault.Fault{
+var slow = map[string]faulttest.Fault{
 	"hang":      {Hang: true},
 	"stall":     {Stall: true},
 	"slow body": {Pace: time.Hour},
@@ -213,13 +213,13 @@ func TestAttemptsEnd(t *testing.T) {
 	opts := patient()
 	opts.Attempts = 3
 	x, transport, _ := faulty(t, servertest.SharedDynalite(t), opts)
-	rule := transport.Inject(httpfault.Fault{Flip: true})
+	rule := transport.Inject(faulttest.Fault{Corrupt: true})
 	_, err := x.Query(t.Context(), someRow, 0, someRow.End())
 	if err == nil || !strings.Contains(err.Error(), "CRC-32") || rule.Hit() != 3 {
 		t.Errorf("got error %v after %d attempts, want a wrong checksum after 3", err, rule.Hit())
 	}
 	transport.Heal()
-	rule = transport.Inject(httpfault.Fault{Status: http.StatusForbidden, Body: `{"__type":"AccessDeniedException","message":"no"}`})
+	rule = transport.Inject(faulttest.Fault{Status: http.StatusForbidden, Body: `{"__type":"AccessDeniedException","message":"no"}`})
 	err = x.Put(t.Context(), someRow, entries(someRow, 1)[0])
 	if err == nil || !strings.Contains(err.Error(), "AccessDenied") || rule.Hit() != 1 {
 		t.Errorf("got error %v after %d attempts, want a refusal after 1", err, rule.Hit())
@@ -233,7 +233,7 @@ func TestOutage(t *testing.T) {
 	opts := patient()
 	opts.Attempts, opts.Now = 5, func() time.Time { return time.Unix(0, clock.Load()) }
 	x, transport, _ := faulty(t, servertest.SharedDynalite(t), opts)
-	outage := transport.Inject(httpfault.Fault{Reset: true})
+	outage := transport.Inject(faulttest.Fault{Err: faulttest.ErrReset})
 	e := entries(someRow, 100)
 	var calls sync.WaitGroup
 	for _, e := range e[:50] {
@@ -249,12 +249,12 @@ func TestOutage(t *testing.T) {
 	}
 	transport.Heal()
 	put(t, x, someRow, e[50])
-	transport.Inject(httpfault.Fault{Reset: true, Times: 1})
+	transport.Inject(faulttest.Fault{Err: faulttest.ErrReset, Times: 1})
 	if err := x.Put(t.Context(), someRow, e[51]); err == nil {
 		t.Error("a retry was made with an empty budget")
 	}
 	clock.Add(int64(100 * time.Millisecond)) // one retry
-	transport.Inject(httpfault.Fault{Reset: true, Times: 1})
+	transport.Inject(faulttest.Fault{Err: faulttest.ErrReset, Times: 1})
 	put(t, x, someRow, e[52])
 	expect(t, x, someRow, slices.Concat(e[50:51], e[52:53]))
 }

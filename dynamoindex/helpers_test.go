@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -106,7 +106,7 @@ func fresh(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoind
 
 // faulty returns an index with a new table, and what breaks its requests. The
 // index has made its first request already.
-func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, *httpfault.Transport, string) {
+func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoindex.Index, *faulttest.Transport, string) {
 	t.Helper()
 	cfg, transport := faultyConfig(t, endpoint)
 	table := newTable()
@@ -120,8 +120,8 @@ func faulty(t testing.TB, endpoint string, opts *dynamoindex.Options) (*dynamoin
 	return x, transport, table
 }
 
-func faultyConfig(t testing.TB, endpoint string) (aws.Config, *httpfault.Transport) {
-	transport := httpfault.New(&http.Transport{MaxIdleConnsPerHost: 64}, 1)
+func faultyConfig(t testing.TB, endpoint string) (aws.Config, *faulttest.Transport) {
+	transport := faulttest.NewTransport(&http.Transport{MaxIdleConnsPerHost: 64}, 1)
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg := configFor(endpoint)
 	cfg.HTTPClient = &http.Client{Transport: transport}
@@ -129,8 +129,12 @@ func faultyConfig(t testing.TB, endpoint string) (aws.Config, *httpfault.Transpo
 }
 
 // operation chooses the requests of one operation.
-func operation(name string) func(*http.Request) bool {
-	return func(r *http.Request) bool { return strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+name) }
+func operation(name string) func(faulttest.Call) bool {
+	return func(c faulttest.Call) bool { return isOperation(c.Request, name) }
+}
+
+func isOperation(r *http.Request, name string) bool {
+	return strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+name)
 }
 
 // plain returns a client that knows nothing of this package.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -75,7 +75,7 @@ func TestEntries(t *testing.T) {
 			"from after to":          {"a", math.MaxInt64, math.MinInt64, nil, 0},
 			"of the nameless tenant": {"", a[6].Time, a[8].Time, entries(rows[0], 2), 0},
 		} {
-			scans := transport.Inject(httpfault.Fault{Match: operation("Scan")})
+			scans := transport.Inject(faulttest.Fault{Match: operation("Scan"), Pass: true})
 			got, err := collect(t.Context(), x, c.tenant, c.from, c.to)
 			if err != nil || !slices.Equal(got, c.want) {
 				t.Errorf("%s: got %v and error %v, want %v", name, got, err, c.want)
@@ -101,8 +101,8 @@ func TestEntriesEnd(t *testing.T) {
 			break
 		}
 	}
-	transport.Inject(httpfault.Fault{Match: operation("Query"), Times: 1})
-	transport.Inject(httpfault.Fault{Match: operation("Query"), Status: 403, Body: "{}"})
+	transport.Inject(faulttest.Fault{Match: operation("Query"), Times: 1, Pass: true})
+	transport.Inject(faulttest.Fault{Match: operation("Query"), Status: 403, Body: "{}"})
 	got, err := collect(t.Context(), x, "a", rows[2].Start(), rows[3].End())
 	if err == nil || len(got) != 3 {
 		t.Errorf("the second row's query fails: got %d entries and error %v, want 3 and one", len(got), err)
@@ -127,7 +127,7 @@ func TestPagesOfRows(t *testing.T) {
 			items = append(items, scopeItem(row, index.Entry{Time: row.Start() + h, Key: strings.Repeat("long ", 200)}))
 		}
 		writeAll(t, endpoint, table, items)
-		scans := transport.Inject(httpfault.Fault{Match: operation("Scan")})
+		scans := transport.Inject(faulttest.Fault{Match: operation("Scan"), Pass: true})
 		got, err := x.Rows(t.Context())
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("got %d rows and error %v, want %d", len(got), err, len(want))
@@ -197,8 +197,8 @@ func TestTheMarkerIsReadOnce(t *testing.T) {
 	_, table := fresh(t, endpoint, nil)
 	cfg, transport := faultyConfig(t, endpoint)
 	x := openWith(t, cfg, table, patient())
-	transport.Inject(httpfault.Fault{Match: operation("GetItem"), Times: 1, Status: 403, Body: `{"__type":"AccessDeniedException"}`})
-	looks := transport.Inject(httpfault.Fault{Match: operation("GetItem")})
+	transport.Inject(faulttest.Fault{Match: operation("GetItem"), Times: 1, Status: 403, Body: `{"__type":"AccessDeniedException"}`})
+	looks := transport.Inject(faulttest.Fault{Match: operation("GetItem"), Pass: true})
 	if _, err := x.Rows(t.Context()); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("got error %v, want the refusal", err)
 	}

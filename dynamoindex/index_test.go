@@ -17,9 +17,9 @@ import (
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/index/indextest"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -48,7 +48,7 @@ func TestLostSwap(t *testing.T) {
 		x, transport, _ := faulty(t, endpoint, patient())
 		set := index.PlaceSet{Tenant: "a", Level: time.Minute}
 		for i, old := range []string{"", "id 0", "id 1"} {
-			lost := transport.Inject(httpfault.Fault{Match: operation("PutItem"), Lost: true, Times: 1})
+			lost := transport.Inject(faulttest.Fault{Match: operation("PutItem"), Applied: true, Times: 1})
 			next := index.Place{Start: 60e9, ID: fmt.Sprint("id ", i)}
 			if ok, err := x.SwapPlace(t.Context(), set, old, next); !ok || err != nil || lost.Hit() != 1 {
 				t.Errorf("swap %d: got %t and error %v after %d lost answers", i, ok, err, lost.Hit())
@@ -71,7 +71,7 @@ func TestPages(t *testing.T) {
 			items[i] = scopeItem(someRow, e)
 		}
 		writeAll(t, endpoint, table, items)
-		queries := transport.Inject(httpfault.Fault{Match: operation("Query")})
+		queries := transport.Inject(faulttest.Fault{Match: operation("Query"), Pass: true})
 		expect(t, x, someRow, want)
 		if queries.Seen() < 2 {
 			t.Fatalf("the row took %d request: it tests no pages", queries.Seen())
@@ -94,9 +94,9 @@ func longRow() []index.Entry {
 	return all
 }
 
-func lastPageFails(t *testing.T, x *dynamoindex.Index, transport *httpfault.Transport, pages int) {
-	transport.Inject(httpfault.Fault{Match: operation("Query"), Times: pages - 1})
-	broken := transport.Inject(httpfault.Fault{Match: operation("Query"), Status: http.StatusForbidden, Body: "{}"})
+func lastPageFails(t *testing.T, x *dynamoindex.Index, transport *faulttest.Transport, pages int) {
+	transport.Inject(faulttest.Fault{Match: operation("Query"), Times: pages - 1, Pass: true})
+	broken := transport.Inject(faulttest.Fault{Match: operation("Query"), Status: http.StatusForbidden, Body: "{}"})
 	got, err := x.Query(t.Context(), someRow, someRow.Start(), someRow.End())
 	if err == nil || got != nil || broken.Hit() != 1 {
 		t.Errorf("the last page failed %d times: got %d entries and error %v, want none and one", broken.Hit(), len(got), err)
@@ -331,7 +331,7 @@ func TestRetention(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	x, transport, _ := faulty(t, servertest.SharedDynalite(t), patient())
-	hung := transport.Inject(httpfault.Fault{Hang: true})
+	hung := transport.Inject(faulttest.Fault{Hang: true})
 	for name, ask := range map[string]func(context.Context) error{
 		"put":   func(ctx context.Context) error { return x.Put(ctx, someRow, entries(someRow, 1)[0]) },
 		"query": func(ctx context.Context) error { _, err := x.Query(ctx, someRow, 0, someRow.End()); return err },

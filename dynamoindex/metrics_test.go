@@ -10,8 +10,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -57,9 +57,9 @@ func TestMetrics(t *testing.T) {
 	if err := x.Put(t.Context(), someRow, e[0]); !errors.Is(err, index.ErrExists) {
 		t.Fatal(err)
 	}
-	transport.Inject(httpfault.Fault{Status: http.StatusServiceUnavailable, Times: 2})
+	transport.Inject(faulttest.Fault{Status: http.StatusServiceUnavailable, Times: 2})
 	expect(t, x, someRow, e)
-	transport.Inject(httpfault.Fault{Reset: true})
+	transport.Inject(faulttest.Fault{Err: faulttest.ErrReset})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_ = x.Put(ctx, someRow, e[1])

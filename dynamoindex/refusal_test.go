@@ -30,13 +30,13 @@ func TestRefusalWithItem(t *testing.T) {
 		"of something odd": {func(i map[string]json.RawMessage) { i["put"] = json.RawMessage(`{"S":"put"}`) }, index.ErrExists},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if operation("GetItem")(r) { // of the marker
+			if isOperation(r, "GetItem") { // of the marker
 				_, _ = w.Write([]byte("{}"))
 				return
 			}
 			var in putRequest
 			err := json.NewDecoder(r.Body).Decode(&in)
-			if err != nil || !operation("PutItem")(r) || in.ReturnValuesOnConditionCheckFailure != "ALL_OLD" {
+			if err != nil || !isOperation(r, "PutItem") || in.ReturnValuesOnConditionCheckFailure != "ALL_OLD" {
 				t.Errorf("%s: %s %+v, error %v", name, r.Header.Get("X-Amz-Target"), in, err)
 			}
 			c.change(in.Item)

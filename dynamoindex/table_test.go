@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/timeblob/timeblob/dynamoindex"
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
@@ -165,7 +165,7 @@ func TestTableStaysAway(t *testing.T) {
 	} {
 		cfg, transport := faultyConfig(t, servertest.SharedDynalite(t))
 		x := openWith(t, cfg, newTable(), patient())
-		transport.Inject(httpfault.Fault{Match: operation("DescribeTable"), Status: http.StatusOK,
+		transport.Inject(faulttest.Fault{Match: operation("DescribeTable"), Status: http.StatusOK,
 			Body: `{"Table":{"TableStatus":"` + status + `"}}`})
 		ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 		defer cancel()

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
@@ -20,7 +21,6 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // TestPastWindows replays the corpus as it arrived and compares past windows
@@ -301,7 +301,7 @@ func TestTwoInOneRegistry(t *testing.T) {
 // error, and no longer once it is back.
 func TestStoreFaults(t *testing.T) {
 	t.Parallel()
-	faulty := tiertest.NewFaulty(new(tiered.MemTier), 1)
+	faulty := faulttest.NewTier(new(tiered.MemTier), 1)
 	clock := reportstest.NewClock()
 	c, err := New(index.NewMemIndex(), faulty, &Options{Now: clock.Now, Store: tiered.Options[*report.Report]{Memory: -1}})
 	if err != nil {
@@ -318,8 +318,8 @@ func TestStoreFaults(t *testing.T) {
 		}
 		return got, again
 	}
-	for name, fault := range map[string]tiertest.Fault{
-		"failed": {Op: tiertest.Get, Err: errors.New("out of reach")}, "damaged": {Op: tiertest.Get, Corrupt: true},
+	for name, fault := range map[string]faulttest.Fault{
+		"failed": {Op: faulttest.Get, Err: errors.New("out of reach")}, "damaged": {Op: faulttest.Get, Corrupt: true},
 	} {
 		faulty.Inject(fault)
 		if _, err := ask(); err == nil {
@@ -353,7 +353,7 @@ func TestLostBlob(t *testing.T) {
 func TestCloseAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		faulty := tiertest.NewFaulty(new(tiered.MemTier), 1)
+		faulty := faulttest.NewTier(new(tiered.MemTier), 1)
 		idx := index.NewMemIndex()
 		c, err := New(idx, faulty, nil)
 		if err != nil {
@@ -363,7 +363,7 @@ func TestCloseAgain(t *testing.T) {
 		if err := c.Add(t.Context(), "a", hosts("h1"), Origin{}); err != nil {
 			t.Fatal(err)
 		}
-		faulty.Inject(tiertest.Fault{Op: tiertest.Put, Err: errors.New("out of reach")})
+		faulty.Inject(faulttest.Fault{Op: faulttest.Put, Err: errors.New("out of reach")})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := c.Close(ctx); !isA[*bucket.UndeliveredError](err) {

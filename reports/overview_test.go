@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 )
 
 // TestActivity holds: what becomes discoverable while the index is asked
@@ -15,7 +15,7 @@ import (
 func TestActivity(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
-	faulty := indextest.NewFaulty(f.index)
+	faulty := faulttest.NewIndex(f.index, 1)
 	c, err := New(faulty, f.authority, &Options{Now: f.clock.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestActivity(t *testing.T) {
 	if left := without(other, found.Stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
 		t.Errorf("waiting: %v", left)
 	}
-	faulty.FailNext(indextest.Query, 1, indextest.Fault{Err: errors.New("away")})
+	faulty.Inject(faulttest.Fault{Op: faulttest.Query, Times: 1, Err: errors.New("away")})
 	if _, err := c.Activity(t.Context(), "a", noon.Add(-time.Hour)); err == nil {
 		t.Error("an index that fails is no error")
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -17,7 +17,7 @@ import (
 // unmade is a fixture whose bucket nobody created.
 func unmade(t *testing.T, endpoint, region string, base http.RoundTripper) fixture {
 	t.Helper()
-	f := fixture{faults: httpfault.New(base, 1), plain: plain(endpoint, base)}
+	f := fixture{faults: faulttest.NewTransport(base, 1), plain: plain(endpoint, base)}
 	cfg := config(endpoint, f.faults)
 	cfg.Region = region
 	tier, err := s3blob.Open(cfg, bucket, pathStyle(s3blob.Options{}))
@@ -106,8 +106,8 @@ func TestCreateBucketWaits(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
 		f := unmade(t, nowhere, "us-east-1", newFake())
-		head := func(r *http.Request) bool { return r.Method == http.MethodHead }
-		absent := f.faults.Inject(httpfault.Fault{Match: head, Times: 5, Status: 404})
+		head := func(c faulttest.Call) bool { return c.Request.Method == http.MethodHead }
+		absent := f.faults.Inject(faulttest.Fault{Match: head, Times: 5, Status: 404})
 		if err := f.CreateBucket(t.Context()); err != nil || absent.Hit() != 5 {
 			t.Errorf("%v after %d answers that it is not there", err, absent.Hit())
 		}
@@ -117,21 +117,21 @@ func TestCreateBucketWaits(t *testing.T) {
 func TestCreateBucketRefused(t *testing.T) {
 	t.Parallel()
 	elsewhere := http.Header{"X-Amz-Bucket-Region": {"eu-west-1"}}
-	conflict := func(code string) httpfault.Fault {
-		return httpfault.Fault{Match: isPut, Status: 409, Body: "<Error><Code>" + code + "</Code></Error>"}
+	conflict := func(code string) faulttest.Fault {
+		return faulttest.Fault{Match: isPut, Status: 409, Body: "<Error><Code>" + code + "</Code></Error>"}
 	}
-	absent := httpfault.Fault{Times: 1, Status: 404}
+	absent := faulttest.Fault{Times: 1, Status: 404}
 	for _, c := range []struct {
 		name   string
-		faults []httpfault.Fault
+		faults []faulttest.Fault
 		want   string
 	}{
-		{"other region", []httpfault.Fault{{Status: 301, Header: elsewhere}}, "eu-west-1"},
-		{"somebody else's", []httpfault.Fault{{Status: 403}}, "somebody else's"},
-		{"taken meanwhile", []httpfault.Fault{absent, conflict("BucketAlreadyExists"), {Status: 403}}, "somebody else's"},
-		{"never there", []httpfault.Fault{absent, conflict("BucketAlreadyOwnedByYou"), {Status: 404, Delay: time.Millisecond}}, "exceeded max wait time"},
-		{"refused", []httpfault.Fault{absent, {Match: isPut, Status: 403, Body: "<Error><Code>AccessDenied</Code></Error>"}}, "AccessDenied"},
-		{"down", []httpfault.Fault{{Status: 503}}, "503"},
+		{"other region", []faulttest.Fault{{Status: 301, Header: elsewhere}}, "eu-west-1"},
+		{"somebody else's", []faulttest.Fault{{Status: 403}}, "somebody else's"},
+		{"taken meanwhile", []faulttest.Fault{absent, conflict("BucketAlreadyExists"), {Status: 403}}, "somebody else's"},
+		{"never there", []faulttest.Fault{absent, conflict("BucketAlreadyOwnedByYou"), {Status: 404, Delay: time.Millisecond}}, "exceeded max wait time"},
+		{"refused", []faulttest.Fault{absent, {Match: isPut, Status: 403, Body: "<Error><Code>AccessDenied</Code></Error>"}}, "AccessDenied"},
+		{"down", []faulttest.Fault{{Status: 503}}, "503"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -30,18 +30,18 @@ const slowDown = `<Error><Code>SlowDown</Code><Message>Please reduce your reques
 // troubles are faults that a tier must get over by itself.
 var troubles = []struct {
 	name  string
-	fault httpfault.Fault
+	fault faulttest.Fault
 }{
-	{"unavailable", httpfault.Fault{Chance: 0.2, Status: 503}},
-	{"throttled", httpfault.Fault{Chance: 0.2, Status: 503, Body: slowDown}},
-	{"too many", httpfault.Fault{Chance: 0.2, Status: 429}},
-	{"internal error", httpfault.Fault{Chance: 0.2, Status: 500}},
-	{"reset", httpfault.Fault{Chance: 0.2, Reset: true}},
-	{"answer lost", httpfault.Fault{Chance: 0.2, Lost: true}},
-	{"body cut", httpfault.Fault{Chance: 0.2, Cut: true}},
-	{"body stalls", httpfault.Fault{Chance: 0.2, Stall: true}},
-	{"hang", httpfault.Fault{Chance: 0.2, Hang: true}},
-	{"slow body", httpfault.Fault{Chance: 0.2, Pace: 20 * time.Second}},
+	{"unavailable", faulttest.Fault{Chance: 0.2, Status: 503}},
+	{"throttled", faulttest.Fault{Chance: 0.2, Status: 503, Body: slowDown}},
+	{"too many", faulttest.Fault{Chance: 0.2, Status: 429}},
+	{"internal error", faulttest.Fault{Chance: 0.2, Status: 500}},
+	{"reset", faulttest.Fault{Chance: 0.2, Err: faulttest.ErrReset}},
+	{"answer lost", faulttest.Fault{Chance: 0.2, Applied: true}},
+	{"body cut", faulttest.Fault{Chance: 0.2, Truncate: true}},
+	{"body stalls", faulttest.Fault{Chance: 0.2, Stall: true}},
+	{"hang", faulttest.Fault{Chance: 0.2, Hang: true}},
+	{"slow body", faulttest.Fault{Chance: 0.2, Pace: 20 * time.Second}},
 }
 
 // TestTroubles writes and reads through one request of five going wrong:
@@ -96,7 +96,7 @@ func TestOutage(t *testing.T) {
 		f := fake(t, s3blob.Options{})
 		want := blobs(1, 100)
 		mustPut(t, f, want)
-		outage := f.faults.Inject(httpfault.Fault{Status: 503})
+		outage := f.faults.Inject(faulttest.Fault{Status: 503})
 		for range 1000 {
 			if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err == nil || len(got) != 0 {
 				t.Fatalf("Get: %d blobs and %v in an outage", len(got), err)
@@ -107,7 +107,7 @@ func TestOutage(t *testing.T) {
 		}
 		f.faults.Heal()
 		time.Sleep(time.Second)
-		once := f.faults.Inject(httpfault.Fault{Status: 503, Times: 1})
+		once := f.faults.Inject(faulttest.Fault{Status: 503, Times: 1})
 		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err != nil || same(got, want) != nil {
 			t.Errorf("after the outage: %v, %v", err, same(got, want))
 		}
@@ -123,18 +123,18 @@ func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
-		fault    httpfault.Fault
+		fault    faulttest.Fault
 		opts     s3blob.Options
 		requests int
 		least    time.Duration
 		most     time.Duration
 		says     string
 	}{
-		{"hang", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"stall", httpfault.Fault{Stall: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"slow body", httpfault.Fault{Pace: 3 * time.Second}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
-		{"two attempts", httpfault.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 8 * time.Second, 9 * time.Second, "no complete answer within 4s"},
-		{"short", httpfault.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond, "not done within 2.5s"},
+		{"hang", faulttest.Fault{Hang: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"stall", faulttest.Fault{Stall: true}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"slow body", faulttest.Fault{Pace: 3 * time.Second}, s3blob.Options{AttemptTimeout: 10 * time.Second}, 3, 30 * time.Second, 30 * time.Second, "not done within 30s"},
+		{"two attempts", faulttest.Fault{Hang: true}, s3blob.Options{Attempts: 2}, 2, 8 * time.Second, 9 * time.Second, "no complete answer within 4s"},
+		{"short", faulttest.Fault{Hang: true}, s3blob.Options{AttemptTimeout: time.Second, Timeout: 2500 * time.Millisecond}, 3, 2500 * time.Millisecond, 2500 * time.Millisecond, "not done within 2.5s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +161,7 @@ func TestPutDeadline(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
 		f := fake(t, s3blob.Options{AttemptTimeout: 10 * time.Second})
-		rule := f.faults.Inject(httpfault.Fault{Match: isPut, Hang: true})
+		rule := f.faults.Inject(faulttest.Fault{Match: isPut, Hang: true})
 		begin := time.Now()
 		err := f.Put(t.Context(), "k", []byte("blob"))
 		if took := time.Since(begin); err == nil || errors.Is(err, fs.ErrExist) || took != 30*time.Second || rule.Hit() != 3 {
@@ -173,7 +173,7 @@ func TestPutDeadline(t *testing.T) {
 // TestCancel ends the context while requests hang, and during a backoff.
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []httpfault.Fault{{Hang: true}, {Stall: true}, {Delay: time.Hour}, {Status: 503}} {
+	for _, fault := range []faulttest.Fault{{Hang: true}, {Stall: true}, {Delay: time.Hour}, {Status: 503}} {
 		inBubble(t, func(t *testing.T) {
 			f := fake(t, s3blob.Options{Attempts: 1000, Timeout: time.Hour, AttemptTimeout: time.Hour, Parallel: 2})
 			want := blobs(5, 100)
@@ -209,7 +209,7 @@ func TestCancelCostsNoTokens(t *testing.T) {
 		f := fake(t, s3blob.Options{})
 		want := blobs(1, 100)
 		mustPut(t, f, want)
-		f.faults.Inject(httpfault.Fault{Stall: true})
+		f.faults.Inject(faulttest.Fault{Stall: true})
 		for range 300 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			if _, err := tiertest.Found(ctx, f, keysOf(want)); !errors.Is(err, context.DeadlineExceeded) {
@@ -218,7 +218,7 @@ func TestCancelCostsNoTokens(t *testing.T) {
 			cancel()
 		}
 		f.faults.Heal()
-		f.faults.Inject(httpfault.Fault{Status: 503, Times: 3})
+		f.faults.Inject(faulttest.Fault{Status: 503, Times: 3})
 		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err != nil || same(got, want) != nil {
 			t.Errorf("%v, %v", err, same(got, want))
 		}
@@ -272,11 +272,11 @@ func TestErrorEndsTheCall(t *testing.T) {
 		want, hanging := blobs(5, 100), blobs(5, 100)
 		mustPut(t, f, want)
 		mustPut(t, f, hanging)
-		has := func(keys map[string][]byte) func(*http.Request) bool {
-			return func(r *http.Request) bool { _, ok := keys[r.URL.Path[len("/"+bucket+"/"):]]; return ok }
+		has := func(keys map[string][]byte) func(faulttest.Call) bool {
+			return func(c faulttest.Call) bool { _, ok := keys[c.Request.URL.Path[len("/"+bucket+"/"):]]; return ok }
 		}
-		f.faults.Inject(httpfault.Fault{Match: has(hanging), Hang: true})
-		f.faults.Inject(httpfault.Fault{Match: has(map[string][]byte{"refused": nil}), Delay: time.Second, Status: 403})
+		f.faults.Inject(faulttest.Fault{Match: has(hanging), Hang: true})
+		f.faults.Inject(faulttest.Fault{Match: has(map[string][]byte{"refused": nil}), Delay: time.Second, Status: 403})
 		begin := time.Now()
 		got, err := tiertest.Found(t.Context(), f, append(keysOf(want), append(keysOf(hanging), "refused")...))
 		if err == nil || !contains(err, `"refused"`) || errors.Is(err, context.Canceled) {
@@ -296,15 +296,15 @@ func TestPutRetries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		fault httpfault.Fault
+		fault faulttest.Fault
 		want  error
 	}{
-		{"unavailable", httpfault.Fault{Status: 503}, nil},
-		{"conflict", httpfault.Fault{Status: 409, Body: "<Error><Code>ConditionalRequestConflict</Code></Error>"}, nil},
-		{"spoilt", httpfault.Fault{Status: 400, Body: "<Error><Code>BadDigest</Code></Error>"}, nil},
-		{"spoilt, says Amazon", httpfault.Fault{Status: 400, Body: "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>"}, nil},
-		{"reset", httpfault.Fault{Reset: true}, nil},
-		{"took effect", httpfault.Fault{Lost: true}, nil},
+		{"unavailable", faulttest.Fault{Status: 503}, nil},
+		{"conflict", faulttest.Fault{Status: 409, Body: "<Error><Code>ConditionalRequestConflict</Code></Error>"}, nil},
+		{"spoilt", faulttest.Fault{Status: 400, Body: "<Error><Code>BadDigest</Code></Error>"}, nil},
+		{"spoilt, says Amazon", faulttest.Fault{Status: 400, Body: "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>"}, nil},
+		{"reset", faulttest.Fault{Err: faulttest.ErrReset}, nil},
+		{"took effect", faulttest.Fault{Applied: true}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -329,7 +329,7 @@ func TestUnconditionalLandedPut(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
 		f := fake(t, s3blob.Options{Unconditional: true})
-		f.faults.Inject(httpfault.Fault{Match: isPut, Times: 1, Lost: true})
+		f.faults.Inject(faulttest.Fault{Match: isPut, Times: 1, Applied: true})
 		want := blobs(1, 500)
 		mustPut(t, f, want)
 		got, err := tiertest.Found(t.Context(), f, keysOf(want))
@@ -344,7 +344,7 @@ func TestHeadFails(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T) {
 		f := fake(t, s3blob.Options{Unconditional: true})
-		f.faults.Inject(httpfault.Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodHead }, Status: 403})
+		f.faults.Inject(faulttest.Fault{Match: func(c faulttest.Call) bool { return c.Request.Method == http.MethodHead }, Status: 403})
 		err := f.Put(t.Context(), "k", []byte("blob"))
 		if err == nil || errors.Is(err, fs.ErrExist) || f.stored(t, "k") != nil {
 			t.Errorf("got %v, and %q is stored", err, f.stored(t, "k"))
@@ -359,18 +359,18 @@ func TestStatuses(t *testing.T) {
 	code := func(code string) string { return "<Error><Code>" + code + "</Code></Error>" }
 	for _, c := range []struct {
 		name     string
-		fault    httpfault.Fault
+		fault    faulttest.Fault
 		absent   bool
 		requests int
 	}{
-		{"no such key", httpfault.Fault{Status: 404, Body: code("NoSuchKey")}, true, 1},
-		{"no such bucket", httpfault.Fault{Status: 404, Body: code("NoSuchBucket")}, false, 1},
-		{"a proxy's 404", httpfault.Fault{Status: 404, Body: "<html>not here</html>"}, false, 1},
-		{"an empty 404", httpfault.Fault{Status: 404}, false, 1},
-		{"forbidden", httpfault.Fault{Status: 403, Body: code("AccessDenied")}, false, 1},
-		{"redirect", httpfault.Fault{Status: 301, Body: code("PermanentRedirect")}, false, 1},
-		{"archived", httpfault.Fault{Status: 403, Body: code("InvalidObjectState")}, false, 1},
-		{"internal error", httpfault.Fault{Status: 500, Body: code("InternalError")}, false, 8},
+		{"no such key", faulttest.Fault{Status: 404, Body: code("NoSuchKey")}, true, 1},
+		{"no such bucket", faulttest.Fault{Status: 404, Body: code("NoSuchBucket")}, false, 1},
+		{"a proxy's 404", faulttest.Fault{Status: 404, Body: "<html>not here</html>"}, false, 1},
+		{"an empty 404", faulttest.Fault{Status: 404}, false, 1},
+		{"forbidden", faulttest.Fault{Status: 403, Body: code("AccessDenied")}, false, 1},
+		{"redirect", faulttest.Fault{Status: 301, Body: code("PermanentRedirect")}, false, 1},
+		{"archived", faulttest.Fault{Status: 403, Body: code("InvalidObjectState")}, false, 1},
+		{"internal error", faulttest.Fault{Status: 500, Body: code("InternalError")}, false, 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -388,19 +388,20 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// TestChecksums spoils bytes on their way, on a server that checks: what was
-// spoilt once is sent again, what always is is an error, and never a blob.
+// TestChecksums changes bytes on their way, on a server that checks them. Bytes
+// that change once are sent again. Bytes that always change are an error, and
+// never a blob.
 func TestChecksums(t *testing.T) {
 	t.Parallel()
 	endpoint, transport := startVersity(t)
 	for _, c := range []struct {
 		name string
-		put  httpfault.Fault
-		get  httpfault.Fault
+		put  faulttest.Fault
+		get  faulttest.Fault
 	}{
-		{"both once", httpfault.Fault{Spoil: true, Times: 1}, httpfault.Fault{Flip: true, Times: 1}},
-		{"reads always", httpfault.Fault{}, httpfault.Fault{Flip: true}},
-		{"writes always", httpfault.Fault{Spoil: true}, httpfault.Fault{}},
+		{"both once", faulttest.Fault{CorruptSent: true, Times: 1}, faulttest.Fault{Corrupt: true, Times: 1}},
+		{"reads always", faulttest.Fault{Pass: true}, faulttest.Fault{Corrupt: true}},
+		{"writes always", faulttest.Fault{CorruptSent: true}, faulttest.Fault{Pass: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -409,7 +410,7 @@ func TestChecksums(t *testing.T) {
 			f.faults.Inject(c.put)
 			f.faults.Inject(c.get)
 			key, blob := tiertest.Key(), tiertest.Blob(200_000)
-			always := c.put.Spoil && c.put.Times == 0
+			always := c.put.CorruptSent && c.put.Times == 0
 			if err := f.Put(t.Context(), key, blob); (err != nil) != always {
 				t.Errorf("Put: %v", err)
 			}
@@ -420,7 +421,7 @@ func TestChecksums(t *testing.T) {
 			if got := f.stored(t, key); string(got) != string(want[key]) {
 				t.Errorf("%d other bytes are stored", len(got))
 			}
-			failing := c.get.Flip && c.get.Times == 0
+			failing := c.get.Corrupt && c.get.Times == 0
 			if failing {
 				clear(want)
 			}

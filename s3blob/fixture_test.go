@@ -19,7 +19,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered"
@@ -56,7 +56,7 @@ func plain(endpoint string, transport http.RoundTripper) *s3.Client {
 // both.
 type fixture struct {
 	*s3blob.Tier
-	faults *httpfault.Transport
+	faults *faulttest.Transport
 	plain  *s3.Client
 }
 
@@ -72,7 +72,7 @@ func open(t testing.TB, endpoint string, base http.RoundTripper, opts s3blob.Opt
 	if endpoint != nowhere && opts.AttemptTimeout == 0 && opts.Timeout == 0 {
 		opts.AttemptTimeout, opts.Timeout = time.Minute, 2*time.Minute
 	}
-	f := fixture{faults: httpfault.New(base, 1), plain: plain(endpoint, base)}
+	f := fixture{faults: faulttest.NewTransport(base, 1), plain: plain(endpoint, base)}
 	tier, err := s3blob.Open(config(endpoint, f.faults), bucket, pathStyle(opts))
 	if err != nil {
 		t.Fatal(err)
@@ -237,5 +237,5 @@ func (f fixture) putPlain(t testing.TB, blobs map[string][]byte) {
 	}
 }
 
-func isGet(r *http.Request) bool { return r.Method == http.MethodGet }
-func isPut(r *http.Request) bool { return r.Method == http.MethodPut }
+func isGet(c faulttest.Call) bool { return c.Request.Method == http.MethodGet }
+func isPut(c faulttest.Call) bool { return c.Request.Method == http.MethodPut }

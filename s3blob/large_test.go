@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -69,7 +69,7 @@ func TestMaxBlob(t *testing.T) {
 			if err != nil || same(got, fits) != nil {
 				t.Errorf("Get: %v, %v", err, same(got, fits))
 			}
-			all := f.faults.Inject(httpfault.Fault{})
+			all := f.faults.Inject(faulttest.Fault{Pass: true})
 			got, err = tiertest.Found(t.Context(), f, []string{"large"})
 			if !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || all.Seen() != 1 {
 				t.Errorf("Get: %d blobs and %v after %d requests", len(got), err, all.Seen())
@@ -82,7 +82,7 @@ func TestMaxBlob(t *testing.T) {
 func TestHugeLength(t *testing.T) {
 	t.Parallel()
 	f := fake(t, s3blob.Options{})
-	huge := f.faults.Inject(httpfault.Fault{Status: 200, Header: http.Header{"Content-Length": {"1152921504606846976"}}})
+	huge := f.faults.Inject(faulttest.Fault{Status: 200, Header: http.Header{"Content-Length": {"1152921504606846976"}}})
 	if got, err := tiertest.Found(t.Context(), f, []string{"k"}); !errors.Is(err, s3blob.ErrTooLarge) || len(got) != 0 || huge.Hit() != 1 {
 		t.Errorf("%d blobs and %v after %d requests", len(got), err, huge.Hit())
 	}
@@ -97,7 +97,7 @@ func TestWrongLength(t *testing.T) {
 		f := open(t, endpoint, lying{transport, by}, s3blob.Options{Attempts: 2})
 		want := blobs(1, 1000)
 		f.putPlain(t, want)
-		all := f.faults.Inject(httpfault.Fault{})
+		all := f.faults.Inject(faulttest.Fault{Pass: true})
 		if got, err := tiertest.Found(t.Context(), f, keysOf(want)); err == nil || len(got) != 0 || all.Seen() != 2 {
 			t.Errorf("%+d bytes: %d blobs and %v after %d requests", by, len(got), err, all.Seen())
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -56,25 +56,25 @@ func TestMetrics(t *testing.T) {
 		{"found", get, map[string]float64{"S3.Get 200": 1}},
 		{"absent", func(f fixture, _ string) { get(f, "absent") }, map[string]float64{"S3.Get 404": 1}},
 		{"twice", func(f fixture, key string) {
-			f.faults.Inject(httpfault.Fault{Status: 503, Times: 1})
+			f.faults.Inject(faulttest.Fault{Status: 503, Times: 1})
 			get(f, key)
 		}, map[string]float64{"S3.Get 503": 1, "S3.Get 200": 1}},
 		{"cut", func(f fixture, key string) {
-			f.faults.Inject(httpfault.Fault{Cut: true, Times: 1})
+			f.faults.Inject(faulttest.Fault{Truncate: true, Times: 1})
 			get(f, key)
 		}, map[string]float64{"S3.Get error": 1, "S3.Get 200": 1}},
 		{"reset", func(f fixture, key string) {
-			f.faults.Inject(httpfault.Fault{Reset: true, Times: 1})
+			f.faults.Inject(faulttest.Fault{Err: faulttest.ErrReset, Times: 1})
 			get(f, key)
 		}, map[string]float64{"S3.Get error": 1, "S3.Get 200": 1}},
 		{"stall", func(f fixture, key string) {
-			f.faults.Inject(httpfault.Fault{Stall: true, Times: 1})
+			f.faults.Inject(faulttest.Fault{Stall: true, Times: 1})
 			get(f, key)
 		}, map[string]float64{"S3.Get timeout": 1, "S3.Get 200": 1}},
 		{"taken", func(f fixture, key string) { _ = f.Put(context.Background(), key, nil) }, map[string]float64{"S3.Put 412": 1, "S3.Head 200": 1}},
 		{"put", func(f fixture, _ string) { _ = f.Put(context.Background(), "new", nil) }, map[string]float64{"S3.Put 200": 1}},
 		{"cancelled", func(f fixture, key string) {
-			f.faults.Inject(httpfault.Fault{Hang: true})
+			f.faults.Inject(faulttest.Fault{Hang: true})
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			_, _ = tiertest.Found(ctx, f, []string{key})

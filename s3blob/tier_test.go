@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/timeblob/timeblob/internal/httpfault"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
@@ -198,7 +198,7 @@ func TestKeysAreReadOnce(t *testing.T) {
 	f := fake(t, s3blob.Options{})
 	want := blobs(3, 100)
 	mustPut(t, f, want)
-	all := f.faults.Inject(httpfault.Fault{})
+	all := f.faults.Inject(faulttest.Fault{Pass: true})
 	got, err := tiertest.Found(t.Context(), f, slices.Repeat(keysOf(want), 5))
 	if err != nil || same(got, want) != nil || all.Seen() != 3 {
 		t.Errorf("%v, %v, %d requests", err, same(got, want), all.Seen())
@@ -213,8 +213,8 @@ func TestPlainPut(t *testing.T) {
 	f := open(t, "https://s3.test", newFake(), s3blob.Options{})
 	var header http.Header
 	var length int64
-	f.faults.Inject(httpfault.Fault{Match: func(r *http.Request) bool {
-		header, length = r.Header.Clone(), r.ContentLength
+	f.faults.Inject(faulttest.Fault{Match: func(c faulttest.Call) bool {
+		header, length = c.Request.Header.Clone(), c.Request.ContentLength
 		return false
 	}})
 	mustPut(t, f, map[string][]byte{"k": []byte("\x1f\x8bblob")})
@@ -234,7 +234,7 @@ func TestParallelIsTheTiers(t *testing.T) {
 		f := fake(t, s3blob.Options{Parallel: 4})
 		want := blobs(20, 100)
 		mustPut(t, f, want)
-		f.faults.Inject(httpfault.Fault{Match: isGet, Delay: time.Second})
+		f.faults.Inject(faulttest.Fault{Match: isGet, Delay: time.Second})
 		begin, errs := time.Now(), make(chan error, 5)
 		for range 5 {
 			go func() {

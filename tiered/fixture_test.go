@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
@@ -45,7 +46,7 @@ func seal(s string) []byte {
 // with metrics that can be read.
 type house struct {
 	*tiered.Store[string]
-	near, far, authority *tiertest.Faulty
+	near, far, authority *faulttest.Tier
 	nearBlobs, farBlobs  *tiered.MemTier
 	blobs                *tiered.MemTier // the authority's
 	registry             *prometheus.Registry
@@ -57,8 +58,8 @@ func newHouse(t testing.TB, change func(*tiered.Options[string])) *house {
 	t.Helper()
 	h := &house{nearBlobs: &tiered.MemTier{Overwrite: true}, farBlobs: &tiered.MemTier{Overwrite: true},
 		blobs: new(tiered.MemTier), registry: prometheus.NewRegistry()}
-	h.near, h.far = tiertest.NewFaulty(h.nearBlobs, 1), tiertest.NewFaulty(h.farBlobs, 2)
-	h.authority = tiertest.NewFaulty(h.blobs, 3)
+	h.near, h.far = faulttest.NewTier(h.nearBlobs, 1), faulttest.NewTier(h.farBlobs, 2)
+	h.authority = faulttest.NewTier(h.blobs, 3)
 	opts := &tiered.Options[string]{
 		Caches:     []tiered.Cache{{Name: "near", Tier: h.near}, {Name: "far", Tier: h.far}},
 		Memory:     -1,

@@ -8,8 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 func TestMetricsOfReads(t *testing.T) {
@@ -55,12 +55,12 @@ func TestMetricsOfFaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		kind  string
-		fault tiertest.Fault
+		fault faulttest.Fault
 	}{
-		{"failed", tiertest.Fault{Chance: 0.5}},
-		{"failed", tiertest.Fault{Every: 3, Partial: true, Op: tiertest.Get}},
-		{"timeout", tiertest.Fault{Every: 2, Hang: true}},
-		{"corrupt", tiertest.Fault{Every: 2, Corrupt: true}},
+		{"failed", faulttest.Fault{Chance: 0.5}},
+		{"failed", faulttest.Fault{Every: 3, Partial: true, Op: faulttest.Get}},
+		{"timeout", faulttest.Fault{Every: 2, Hang: true}},
+		{"corrupt", faulttest.Fault{Every: 2, Corrupt: true}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, func(o *tiered.Options[string]) { o.Caches = o.Caches[:1] })
@@ -73,10 +73,10 @@ func TestMetricsOfFaults(t *testing.T) {
 			}
 			synctest.Wait()
 			time.Sleep(time.Minute) // for the puts that hang
-			if h.near.Faults(tiertest.Get) == 0 {
+			if h.near.Hits(faulttest.Get) == 0 {
 				t.Error("no fault was injected")
 			}
-			h.count(t, float64(h.near.Faults(tiertest.Get|tiertest.Put)), "timeblob_tier_errors_total", "near", tc.kind)
+			h.count(t, float64(h.near.Hits(faulttest.Get|faulttest.Put)), "timeblob_tier_errors_total", "near", tc.kind)
 			h.settle(t)
 		})
 	}
@@ -112,10 +112,10 @@ func TestMetricOfAnotherKindIsAnError(t *testing.T) {
 func TestErrorsNameAFewKeys(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
-	h.authority.Inject(tiertest.Fault{})
+	h.authority.Inject(faulttest.Fault{})
 	keys := []string{"a", "b", "c", "d", "e", "f", "g"}
 	_, err := h.Get(t.Context(), keys)
-	const want = `tiered: authority get: "a", "b", "c", "d", "e" and 2 more: tiertest: injected fault`
+	const want = `tiered: authority get: "a", "b", "c", "d", "e" and 2 more: faulttest: injected fault`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

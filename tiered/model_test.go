@@ -13,8 +13,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // model is a plain map, and what is not known for certain: a Put that failed
@@ -158,17 +158,17 @@ func (m *model) judge(rt *rapid.T, key, value string, found, failed bool) {
 
 // fault injects something into one of the tiers.
 func (m *model) fault(rt *rapid.T) {
-	tier := rapid.SampledFrom([]*tiertest.Faulty{m.near, m.far, m.authority}).Draw(rt, "tier")
+	tier := rapid.SampledFrom([]*faulttest.Tier{m.near, m.far, m.authority}).Draw(rt, "tier")
 	m.sick = m.sick || tier == m.authority
-	fault := rapid.SampledFrom([]tiertest.Fault{
+	fault := rapid.SampledFrom([]faulttest.Fault{
 		{}, {Hang: true}, {Delay: 600 * time.Millisecond}, {Delay: 10 * time.Millisecond},
-		{Op: tiertest.Get, Partial: true}, {Op: tiertest.Put, Stored: true},
+		{Op: faulttest.Get, Partial: true}, {Op: faulttest.Put, Applied: true},
 		{Corrupt: true}, {Truncate: true}, {Stray: true},
 	}).Draw(rt, "fault")
 	fault.Every = rapid.IntRange(0, 3).Draw(rt, "every")
 	fault.Times = rapid.IntRange(0, 3).Draw(rt, "times")
 	if rapid.Bool().Draw(rt, "some keys") {
-		fault.Match = func(key string) bool { return key[len(key)-1]%2 == 0 }
+		fault.Match = func(c faulttest.Call) bool { return c.Key[len(c.Key)-1]%2 == 0 }
 	}
 	tier.Inject(fault)
 }
@@ -186,10 +186,10 @@ func TestStorm(t *testing.T) {
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 5_000 })
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	h.authority.Inject(tiertest.Fault{Op: tiertest.Get, Chance: 0.1, Partial: true})
-	h.authority.Inject(tiertest.Fault{Op: tiertest.Get, Chance: 0.1, Delay: time.Millisecond})
-	h.near.Inject(tiertest.Fault{Chance: 0.2, Corrupt: true})
-	h.far.Inject(tiertest.Fault{Chance: 0.2})
+	h.authority.Inject(faulttest.Fault{Op: faulttest.Get, Chance: 0.1, Partial: true})
+	h.authority.Inject(faulttest.Fault{Op: faulttest.Get, Chance: 0.1, Delay: time.Millisecond})
+	h.near.Inject(faulttest.Fault{Chance: 0.2, Corrupt: true})
+	h.far.Inject(faulttest.Fault{Chance: 0.2})
 	var known written
 	var wg sync.WaitGroup
 	for n := range 8 {

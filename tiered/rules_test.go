@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // TestRule2NoSilentPartial has the authority fail in every way: what it could
@@ -20,19 +20,21 @@ import (
 // cached, and the next answer after it heals is whole.
 func TestRule2NoSilentPartial(t *testing.T) {
 	t.Parallel()
-	only := func(key string) func(string) bool { return func(k string) bool { return k == key } }
+	only := func(key string) func(faulttest.Call) bool {
+		return func(c faulttest.Call) bool { return c.Key == key }
+	}
 	for _, tc := range []struct {
 		name   string
-		fault  tiertest.Fault
+		fault  faulttest.Fault
 		lost   []string // of a, b, c
 		cause  error
 		metric string
 	}{
-		{"fails", tiertest.Fault{}, []string{"a", "b", "c"}, tiertest.ErrInjected, "failed"},
-		{"hangs", tiertest.Fault{Hang: true}, []string{"a", "b", "c"}, context.DeadlineExceeded, "timeout"},
-		{"is corrupt", tiertest.Fault{Corrupt: true}, []string{"a", "b", "c"}, errUnsealed, "corrupt"},
-		{"is truncated", tiertest.Fault{Truncate: true}, []string{"a", "b", "c"}, errUnsealed, "corrupt"},
-		{"is corrupt in one key", tiertest.Fault{Corrupt: true, Match: only("b")}, []string{"b"}, errUnsealed, "corrupt"},
+		{"fails", faulttest.Fault{}, []string{"a", "b", "c"}, faulttest.ErrInjected, "failed"},
+		{"hangs", faulttest.Fault{Hang: true}, []string{"a", "b", "c"}, context.DeadlineExceeded, "timeout"},
+		{"is corrupt", faulttest.Fault{Corrupt: true}, []string{"a", "b", "c"}, errUnsealed, "corrupt"},
+		{"is truncated", faulttest.Fault{Truncate: true}, []string{"a", "b", "c"}, errUnsealed, "corrupt"},
+		{"is corrupt in one key", faulttest.Fault{Corrupt: true, Match: only("b")}, []string{"b"}, errUnsealed, "corrupt"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +67,7 @@ func TestRule2PartBesideAnError(t *testing.T) {
 	h := newHouse(t, nil)
 	keys := fixedKeys(10)
 	hold(t, h.blobs, keys...)
-	h.authority.Inject(tiertest.Fault{Partial: true})
+	h.authority.Inject(faulttest.Fault{Partial: true})
 	values, err := h.Get(t.Context(), keys)
 	lost := named(err)
 	if len(values) != 5 || len(lost) != 5 {
@@ -76,7 +78,7 @@ func TestRule2PartBesideAnError(t *testing.T) {
 			t.Errorf("key %q was found and is named by the error", key)
 		}
 	}
-	if _, ok := errors.AsType[*tiered.TierError](err); !ok || !errors.Is(err, tiertest.ErrInjected) {
+	if _, ok := errors.AsType[*tiered.TierError](err); !ok || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("got %v", err)
 	}
 	h.settle(t)
@@ -88,16 +90,16 @@ func TestRule2CacheFaultsAreReadPast(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name   string
-		fault  tiertest.Fault
+		fault  faulttest.Fault
 		metric string
 	}{
-		{"fails", tiertest.Fault{}, "failed"},
-		{"fails in part", tiertest.Fault{Op: tiertest.Get, Partial: true}, "failed"},
-		{"hangs", tiertest.Fault{Hang: true}, "timeout"},
-		{"is slow", tiertest.Fault{Delay: time.Hour}, "timeout"},
-		{"is corrupt", tiertest.Fault{Corrupt: true}, "corrupt"},
-		{"is truncated", tiertest.Fault{Truncate: true}, "corrupt"},
-		{"answers what nobody asked", tiertest.Fault{Stray: true}, "failed"},
+		{"fails", faulttest.Fault{}, "failed"},
+		{"fails in part", faulttest.Fault{Op: faulttest.Get, Partial: true}, "failed"},
+		{"hangs", faulttest.Fault{Hang: true}, "timeout"},
+		{"is slow", faulttest.Fault{Delay: time.Hour}, "timeout"},
+		{"is corrupt", faulttest.Fault{Corrupt: true}, "corrupt"},
+		{"is truncated", faulttest.Fault{Truncate: true}, "corrupt"},
+		{"answers what nobody asked", faulttest.Fault{Stray: true}, "failed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -297,14 +299,14 @@ func TestRule7WriteBacksAreBounded(t *testing.T) {
 			o.Caches[0].WriteBackBytes = 12_000
 			o.Caches[0].Timeout = time.Hour
 		})
-		h.near.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true})
+		h.near.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true})
 		for _, key := range fixedKeys(100) {
 			if err := h.Put(t.Context(), key, seal(strings.Repeat("x", 1000))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if n := h.near.Calls(tiertest.Put); n != 4 {
+		if n := h.near.Calls(faulttest.Put); n != 4 {
 			t.Errorf("%d puts at a time, want 4", n)
 		}
 		h.count(t, 90, "timeblob_tier_write_backs_total", "near", "dropped")
@@ -328,13 +330,13 @@ func TestRule7NoWorkForACallerWhoLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, nil)
-		h.near.Inject(tiertest.Fault{Hang: true})
+		h.near.Inject(faulttest.Fault{Hang: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if _, err := h.Get(ctx, []string{"a"}); !errors.Is(err, context.DeadlineExceeded) || !slices.Equal(named(err), []string{"a"}) {
 			t.Errorf("Get: %v", err)
 		}
-		if n := h.far.Calls(tiertest.Get) + h.authority.Calls(tiertest.Get); n != 0 {
+		if n := h.far.Calls(faulttest.Get) + h.authority.Calls(faulttest.Get); n != 0 {
 			t.Errorf("%d more tiers were asked", n)
 		}
 		h.settle(t)
@@ -348,7 +350,7 @@ func TestRule7WaitsEndWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, nil)
 		hold(t, h.blobs, "a", "b")
-		h.authority.Inject(tiertest.Fault{Hang: true, Times: 1})
+		h.authority.Inject(faulttest.Fault{Hang: true, Times: 1})
 		leader, giveUp := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {

@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // A store has the shape that bucket asks of a place for blobs.
@@ -68,15 +68,15 @@ func TestEachTierOnce(t *testing.T) {
 	keys := []string{"d", "a", "absent", "b", "a", "c", "absent"}
 	h.expect(t, keys, "a", "b", "c", "d")
 	for _, tc := range []struct {
-		tier *tiertest.Faulty
+		tier *faulttest.Tier
 		keys int
 	}{{h.near, 5}, {h.far, 4}, {h.authority, 2}} {
-		if tc.tier.Calls(tiertest.Get) != 1 || tc.tier.Keys(tiertest.Get) != tc.keys {
-			t.Errorf("%d calls for %d keys, want 1 for %d", tc.tier.Calls(tiertest.Get), tc.tier.Keys(tiertest.Get), tc.keys)
+		if tc.tier.Calls(faulttest.Get) != 1 || tc.tier.Keys(faulttest.Get) != tc.keys {
+			t.Errorf("%d calls for %d keys, want 1 for %d", tc.tier.Calls(faulttest.Get), tc.tier.Keys(faulttest.Get), tc.keys)
 		}
 	}
 	h.expect(t, []string{"a", "b", "c", "d"}, "a", "b", "c", "d")
-	if n := h.near.Calls(tiertest.Get); n != 1 {
+	if n := h.near.Calls(faulttest.Get); n != 1 {
 		t.Errorf("a cache was asked %d times, though memory had all", n)
 	}
 	h.settle(t)
@@ -109,7 +109,7 @@ func TestNoKeys(t *testing.T) {
 	h := newHouse(t, nil)
 	defer h.settle(t)
 	h.expect(t, nil)
-	if h.near.Calls(tiertest.Get) != 0 {
+	if h.near.Calls(faulttest.Get) != 0 {
 		t.Error("a tier was asked for nothing")
 	}
 }
@@ -140,10 +140,10 @@ func TestPut(t *testing.T) {
 func TestPutThatFailsIsNotCached(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
-	h.authority.Inject(tiertest.Fault{Op: tiertest.Put})
+	h.authority.Inject(faulttest.Fault{Op: faulttest.Put})
 	err := h.Put(t.Context(), "a", seal("value of a"))
 	te, ok := errors.AsType[*tiered.TierError](err)
-	if !ok || te.Op != "put" || te.Tier != "authority" || !errors.Is(err, tiertest.ErrInjected) {
+	if !ok || te.Op != "put" || te.Tier != "authority" || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("Put: %v", err)
 	}
 	h.settle(t)
@@ -156,7 +156,7 @@ func TestPutDoesNotWaitForCaches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, nil)
-		h.near.Inject(tiertest.Fault{Hang: true})
+		h.near.Inject(faulttest.Fault{Hang: true})
 		begin := time.Now()
 		if err := h.Put(t.Context(), "a", seal("value of a")); err != nil || time.Since(begin) > 0 {
 			t.Errorf("Put took %v, %v", time.Since(begin), err)
@@ -222,7 +222,7 @@ func TestOneFetchPerKey(t *testing.T) {
 		})
 	}
 	readers.Wait()
-	if n := h.authority.Keys(tiertest.Get); n != len(keys) {
+	if n := h.authority.Keys(faulttest.Get); n != len(keys) {
 		t.Errorf("%d fetches of %d keys", n, len(keys))
 	}
 	h.settle(t)
@@ -285,9 +285,9 @@ func TestOne(t *testing.T) {
 			t.Errorf("One: %q, %v, %v", v, found, err)
 		}
 	}
-	h.authority.Inject(tiertest.Fault{})
+	h.authority.Inject(faulttest.Fault{})
 	_, found, err := h.One(t.Context(), "b")
-	if found || !errors.Is(err, tiertest.ErrInjected) || !slices.Equal(named(err), []string{"b"}) {
+	if found || !errors.Is(err, faulttest.ErrInjected) || !slices.Equal(named(err), []string{"b"}) {
 		t.Errorf("One of a tier that fails: %v, %v", found, err)
 	}
 }
@@ -307,7 +307,7 @@ func TestCloseFinishesWriteBacks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, nil)
-		h.near.Inject(tiertest.Fault{Op: tiertest.Put, Delay: 400 * time.Millisecond})
+		h.near.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 400 * time.Millisecond})
 		keys := fixedKeys(10)
 		hold(t, h.blobs, keys...)
 		h.expect(t, keys, keys...)
@@ -339,7 +339,7 @@ func TestCloseGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, func(o *tiered.Options[string]) { o.Caches[0].Timeout = time.Hour })
-		h.near.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true})
+		h.near.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true})
 		keys := fixedKeys(10)
 		hold(t, h.blobs, keys...)
 		h.expect(t, keys, keys...)

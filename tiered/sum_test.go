@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // sumOf is the ref of what hold stores under a key.
@@ -85,8 +85,8 @@ func TestGetRaw(t *testing.T) {
 	if err != nil || string(got[0].Value) != string(seal("value of a")) || got[1].Found || string(got[2].Value) != string(seal("value of b")) || !got[3].Found {
 		t.Errorf("got %v, %v", got, err)
 	}
-	h.authority.Inject(tiertest.Fault{Op: tiertest.Get})
-	if got, err = h.GetRaw(t.Context(), []blob.Ref{{Key: "c"}}); got[0].Err == nil || !errors.Is(err, tiertest.ErrInjected) {
+	h.authority.Inject(faulttest.Fault{Op: faulttest.Get})
+	if got, err = h.GetRaw(t.Context(), []blob.Ref{{Key: "c"}}); got[0].Err == nil || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("of a tier that fails: %v, %v", got, err)
 	}
 	h.settle(t)

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
@@ -344,17 +344,17 @@ func TestAdminIsGuarded(t *testing.T) {
 func TestAdminWithoutStore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		fault indextest.Fault
+		fault faulttest.Fault
 		says  string
 	}{
-		"fails": {indextest.Fault{Err: errors.New("secret-host:8000 refused")}, "store: error: the request failed here"},
-		"hangs": {indextest.Fault{Hang: true}, "store: error: no answer within 1.5s"},
+		"fails": {faulttest.Fault{Err: errors.New("secret-host:8000 refused")}, "store: error: the request failed here"},
+		"hangs": {faulttest.Fault{Hang: true}, "store: error: no answer within 1.5s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := setup(t, func(o *reports.Options, _ *Options) { o.Now = nil })
-				faulty := indextest.NewFaulty(f.index)
+				faulty := faulttest.NewIndex(f.index, 1)
 				opts := &reports.Options{Live: bucket.CollectorOptions[*report.Report]{Alone: true}}
 				var err error
 				if f.Collector, err = reports.New(faulty, f.authority, opts); err != nil {
@@ -362,7 +362,7 @@ func TestAdminWithoutStore(t *testing.T) {
 				}
 				f.handler.reader, f.handler.collector, f.handler.admin = f.Collector, f.Collector, f.handler.newAdmin(f.Collector)
 				f.add(t, "", hosts("h1"), "")
-				faulty.Inject(func(indextest.Call) indextest.Fault { return c.fault })
+				faulty.Decide(func(faulttest.Call) faulttest.Fault { return c.fault })
 				begin := time.Now()
 				p := f.page(t, "/admin/")
 				if took := time.Since(begin); took > 2*time.Second {

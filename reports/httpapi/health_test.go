@@ -14,20 +14,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // faulty is a fixture of which the stores fail as they are told.
 type faulty struct {
 	*fixture
-	index        *indextest.Faulty
-	blobs, cache *tiertest.Faulty
+	index        *faulttest.Index
+	blobs, cache *faulttest.Tier
 	log          *bytes.Buffer
 }
 
@@ -35,8 +34,8 @@ type faulty struct {
 // first tick has ended.
 func setupFaulty(t testing.TB) *faulty {
 	t.Helper()
-	f := &faulty{fixture: &fixture{clock: reportstest.NewClock()}, index: indextest.NewFaulty(index.NewMemIndex()),
-		blobs: tiertest.NewFaulty(new(tiered.MemTier), 1), cache: tiertest.NewFaulty(&tiered.MemTier{Overwrite: true}, 2), log: new(bytes.Buffer)}
+	f := &faulty{fixture: &fixture{clock: reportstest.NewClock()}, index: faulttest.NewIndex(index.NewMemIndex(), 1),
+		blobs: faulttest.NewTier(new(tiered.MemTier), 1), cache: faulttest.NewTier(&tiered.MemTier{Overwrite: true}, 2), log: new(bytes.Buffer)}
 	o := &reports.Options{Now: f.clock.Now}
 	o.Store.Caches = []tiered.Cache{{Name: "memcached", Tier: f.cache}}
 	var err error
@@ -72,25 +71,25 @@ func TestReady(t *testing.T) {
 	t.Parallel()
 	const failed, slow = "failed: the collector's log says why", "no answer within 2s"
 	for name, c := range map[string]struct {
-		index       indextest.Fault
-		blobs, memo []tiertest.Fault
+		index       faulttest.Fault
+		blobs, memo []faulttest.Fault
 		code        int
 		lines       []string
 	}{
 		"all is well":  {code: 200, lines: []string{"ready"}},
-		"index fails":  {index: indextest.Fault{Err: errRefused}, code: 503, lines: []string{"index: " + failed}},
-		"index hangs":  {index: indextest.Fault{Hang: true}, code: 503, lines: []string{"index: " + slow}},
-		"blobs fail":   {blobs: []tiertest.Fault{{Err: errRefused}}, code: 503, lines: []string{"blobs: " + failed}},
-		"blobs hang":   {blobs: []tiertest.Fault{{Hang: true}}, code: 503, lines: []string{"blobs: " + slow}},
-		"cache fails":  {memo: []tiertest.Fault{{Err: errRefused}}, code: 200, lines: []string{"ready", "note: cache memcached: " + failed}},
-		"cache hangs":  {memo: []tiertest.Fault{{Hang: true}}, code: 200, lines: []string{"ready", "note: cache memcached: " + slow}},
-		"all is wrong": {indextest.Fault{Hang: true}, []tiertest.Fault{{Err: errRefused}}, []tiertest.Fault{{Err: errRefused}}, 503, []string{"index: " + slow, "blobs: " + failed, "note: cache memcached: " + failed}},
+		"index fails":  {index: faulttest.Fault{Err: errRefused}, code: 503, lines: []string{"index: " + failed}},
+		"index hangs":  {index: faulttest.Fault{Hang: true}, code: 503, lines: []string{"index: " + slow}},
+		"blobs fail":   {blobs: []faulttest.Fault{{Err: errRefused}}, code: 503, lines: []string{"blobs: " + failed}},
+		"blobs hang":   {blobs: []faulttest.Fault{{Hang: true}}, code: 503, lines: []string{"blobs: " + slow}},
+		"cache fails":  {memo: []faulttest.Fault{{Err: errRefused}}, code: 200, lines: []string{"ready", "note: cache memcached: " + failed}},
+		"cache hangs":  {memo: []faulttest.Fault{{Hang: true}}, code: 200, lines: []string{"ready", "note: cache memcached: " + slow}},
+		"all is wrong": {faulttest.Fault{Hang: true}, []faulttest.Fault{{Err: errRefused}}, []faulttest.Fault{{Err: errRefused}}, 503, []string{"index: " + slow, "blobs: " + failed, "note: cache memcached: " + failed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := setupFaulty(t)
-				f.index.Inject(func(indextest.Call) indextest.Fault { return c.index })
+				f.index.Decide(func(faulttest.Call) faulttest.Fault { return c.index })
 				for _, fault := range c.blobs {
 					f.blobs.Inject(fault)
 				}
@@ -102,7 +101,7 @@ func TestReady(t *testing.T) {
 				if took := time.Since(begun); took > 3*time.Second {
 					t.Errorf("took %v", took)
 				}
-				f.index.Inject(nil)
+				f.index.Heal()
 				f.blobs.Heal()
 				f.cache.Heal()
 				time.Sleep(health.MaxAge)
@@ -123,20 +122,20 @@ func TestReady(t *testing.T) {
 // also while it hangs.
 func TestReadyIsCheap(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]indextest.Fault{"well": {Delay: 10 * time.Millisecond}, "failing": {Err: errRefused}, "hanging": {Hang: true}} {
+	for name, fault := range map[string]faulttest.Fault{"well": {Delay: 10 * time.Millisecond}, "failing": {Err: errRefused}, "hanging": {Hang: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := setupFaulty(t)
-				before := f.index.Calls(indextest.Query)
-				f.index.Inject(func(indextest.Call) indextest.Fault { return fault })
+				before := f.index.Calls(faulttest.Query)
+				f.index.Decide(func(faulttest.Call) faulttest.Fault { return fault })
 				var wg sync.WaitGroup
 				for range 1000 {
 					wg.Go(func() { f.serve("GET", "/readyz", nil) })
 					time.Sleep(time.Millisecond)
 				}
 				wg.Wait()
-				if n := f.index.Calls(indextest.Query) - before; n > 2 {
+				if n := f.index.Calls(faulttest.Query) - before; n > 2 {
 					t.Errorf("the index was asked %d times in a second", n)
 				}
 				if n := strings.Count(f.log.String(), "check failed"); n > 1 {

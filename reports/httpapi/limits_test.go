@@ -12,11 +12,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // table returns what a tenants file says.
@@ -99,8 +99,8 @@ func TestTenantPending(t *testing.T) {
 		h.TenantHeader, o.Live.MaxPending, o.Live.Backoff, opts = orgHeader, 12*size, time.Millisecond, o
 		o.Tenants = table(t, fmt.Sprintf("large pending=%d\ntiny pending=%d", 6*size, len(body)-1))
 	})
-	store := tiertest.NewFaulty(f.authority, 1)
-	store.Inject(tiertest.Fault{Op: tiertest.Put, Err: errors.New("away")})
+	store := faulttest.NewTier(f.authority, 1)
+	store.Inject(faulttest.Fault{Op: faulttest.Put, Err: errors.New("away")})
 	f.use(t, store, opts)
 	fill := func(tenant string, n int) {
 		t.Helper()

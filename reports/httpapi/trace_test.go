@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/timeblob/timeblob/index/indextest"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/reports"
 )
 
@@ -134,8 +134,8 @@ func TestSpanOfAFailure(t *testing.T) {
 	t.Parallel()
 	recorder, change := traced(sdktrace.AlwaysSample())
 	f := setup(t, change)
-	broken := indextest.NewFaulty(f.index)
-	broken.Inject(func(indextest.Call) indextest.Fault { return indextest.Fault{Err: errRefused} })
+	broken := faulttest.NewIndex(f.index, 1)
+	broken.Decide(func(faulttest.Call) faulttest.Fault { return faulttest.Fault{Err: errRefused} })
 	o, ho := &reports.Options{}, &Options{}
 	change(o, ho)
 	c, err := reports.New(broken, f.authority, o)

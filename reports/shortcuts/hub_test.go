@@ -11,12 +11,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/logtest"
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // waitOn waits for a tenant's shortcuts until the test ends.
@@ -200,22 +200,22 @@ func TestFaultsAreCounted(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
-		fault  func(bus *reportstest.Bus, cache *tiertest.Faulty)
+		fault  func(bus *reportstest.Bus, cache *faulttest.Tier)
 		result string
 		signal bool
 	}{
-		"none":             {func(*reportstest.Bus, *tiertest.Faulty) {}, resultCarried, true},
-		"the cache fails":  {func(_ *reportstest.Bus, c *tiertest.Faulty) { c.Inject(tiertest.Fault{Op: tiertest.Put, Err: broken}) }, resultCacheFailed, true},
-		"the cache hangs":  {func(_ *reportstest.Bus, c *tiertest.Faulty) { c.Inject(tiertest.Fault{Op: tiertest.Put, Hang: true}) }, resultCacheFailed, true},
-		"the bus fails":    {func(b *reportstest.Bus, _ *tiertest.Faulty) { b.Fail(reportstest.Faults{Publish: broken}) }, resultBusFailed, false},
-		"the bus hangs":    {func(b *reportstest.Bus, _ *tiertest.Faulty) { b.Fail(reportstest.Faults{Hang: true}) }, resultBusFailed, false},
-		"a get that fails": {func(_ *reportstest.Bus, c *tiertest.Faulty) { c.Inject(tiertest.Fault{Op: tiertest.Get, Err: broken}) }, resultCarried, true},
-		"a get that hangs": {func(_ *reportstest.Bus, c *tiertest.Faulty) { c.Inject(tiertest.Fault{Op: tiertest.Get, Hang: true}) }, resultCarried, true},
+		"none":             {func(*reportstest.Bus, *faulttest.Tier) {}, resultCarried, true},
+		"the cache fails":  {func(_ *reportstest.Bus, c *faulttest.Tier) { c.Inject(faulttest.Fault{Op: faulttest.Put, Err: broken}) }, resultCacheFailed, true},
+		"the cache hangs":  {func(_ *reportstest.Bus, c *faulttest.Tier) { c.Inject(faulttest.Fault{Op: faulttest.Put, Hang: true}) }, resultCacheFailed, true},
+		"the bus fails":    {func(b *reportstest.Bus, _ *faulttest.Tier) { b.Fail(reportstest.Faults{Publish: broken}) }, resultBusFailed, false},
+		"the bus hangs":    {func(b *reportstest.Bus, _ *faulttest.Tier) { b.Fail(reportstest.Faults{Hang: true}) }, resultBusFailed, false},
+		"a get that fails": {func(_ *reportstest.Bus, c *faulttest.Tier) { c.Inject(faulttest.Fault{Op: faulttest.Get, Err: broken}) }, resultCarried, true},
+		"a get that hangs": {func(_ *reportstest.Bus, c *faulttest.Tier) { c.Inject(faulttest.Fault{Op: faulttest.Get, Hang: true}) }, resultCarried, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				bus, cache := new(reportstest.Bus), tiertest.NewFaulty(&tiered.MemTier{Overwrite: true}, 1)
+				bus, cache := new(reportstest.Bus), faulttest.NewTier(&tiered.MemTier{Overwrite: true}, 1)
 				a, b := setup(t, bus, cache), setup(t, bus, cache)
 				defer a.closed(t)
 				defer b.closed(t)
@@ -251,10 +251,10 @@ func TestFaultsAreCounted(t *testing.T) {
 func TestTooMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		bus, cache := new(reportstest.Bus), tiertest.NewFaulty(&tiered.MemTier{Overwrite: true}, 1)
+		bus, cache := new(reportstest.Bus), faulttest.NewTier(&tiered.MemTier{Overwrite: true}, 1)
 		f := setup(t, bus, cache)
 		waiter := f.waitOn(t, "a")
-		cache.Inject(tiertest.Fault{Hang: true})
+		cache.Inject(faulttest.Fault{Hang: true})
 		bus.Fail(reportstest.Faults{Hang: true})
 		begun := time.Now()
 		const n = 1000
@@ -301,10 +301,10 @@ func (f *fixture) unsentBytes() int64 {
 func TestUnsentBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		bus, cache := new(reportstest.Bus), tiertest.NewFaulty(&tiered.MemTier{Overwrite: true}, 1)
+		bus, cache := new(reportstest.Bus), faulttest.NewTier(&tiered.MemTier{Overwrite: true}, 1)
 		f := setup(t, bus, cache)
 		defer f.closed(t)
-		cache.Inject(tiertest.Fault{Hang: true})
+		cache.Inject(faulttest.Fault{Hang: true})
 		fat := func(size int) *report.Report {
 			r := cut("fat")
 			r.Topologies[report.Container].Nodes[0].Adjacency = []string{strings.Repeat("x", size)}

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -131,8 +132,8 @@ var breakages = []struct {
 		}}
 	}},
 	{"blobs nobody asked for", checkAbsent, func() tiered.Tier {
-		f := NewFaulty(new(tiered.MemTier), 1)
-		f.Inject(Fault{Stray: true})
+		f := faulttest.NewTier(new(tiered.MemTier), 1)
+		f.Inject(faulttest.Fault{Stray: true})
 		return f
 	}},
 	{"no keys means all", checkNoKeys, func() tiered.Tier {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/dynamoindex"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/httpfault"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered"
@@ -24,14 +24,14 @@ import (
 type unreliable struct {
 	index            *dynamoindex.Index
 	values           *tiered.Store[tally]
-	toTable, toBlobs *httpfault.Transport
+	toTable, toBlobs *faulttest.Transport
 }
 
 // openUnreliable opens a table and a bucket that exist, with that many attempts
 // at a request.
 func openUnreliable(t *testing.T, table, blobs string, attempts int) *unreliable {
 	t.Helper()
-	u := &unreliable{toTable: httpfault.New(&http.Transport{}, 1), toBlobs: httpfault.New(&http.Transport{}, 2)}
+	u := &unreliable{toTable: faulttest.NewTransport(&http.Transport{}, 1), toBlobs: faulttest.NewTransport(&http.Transport{}, 2)}
 	cfg, name := awsAt(table)
 	cfg.HTTPClient = &http.Client{Transport: u.toTable}
 	u.index = must1(dynamoindex.New(cfg, name,
@@ -51,12 +51,12 @@ func openUnreliable(t *testing.T, table, blobs string, attempts int) *unreliable
 
 // fail makes requests go wrong in each of the ways that servers have.
 func (u *unreliable) fail() {
-	throttled := httpfault.Fault{Chance: 0.1, Status: http.StatusBadRequest,
+	throttled := faulttest.Fault{Chance: 0.1, Status: http.StatusBadRequest,
 		Body: `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}`}
 	u.toTable.Inject(throttled)
-	u.toBlobs.Inject(httpfault.Fault{Chance: 0.1, Status: http.StatusServiceUnavailable, Body: `<Error><Code>SlowDown</Code></Error>`})
-	for _, to := range []*httpfault.Transport{u.toTable, u.toBlobs} {
-		for _, f := range []httpfault.Fault{{Status: http.StatusServiceUnavailable}, {Reset: true}, {Lost: true}, {Hang: true}, {Cut: true}} {
+	u.toBlobs.Inject(faulttest.Fault{Chance: 0.1, Status: http.StatusServiceUnavailable, Body: `<Error><Code>SlowDown</Code></Error>`})
+	for _, to := range []*faulttest.Transport{u.toTable, u.toBlobs} {
+		for _, f := range []faulttest.Fault{{Status: http.StatusServiceUnavailable}, {Err: faulttest.ErrReset}, {Applied: true}, {Hang: true}, {Truncate: true}} {
 			f.Chance = 0.05
 			to.Inject(f)
 		}
@@ -123,8 +123,8 @@ func TestFlushThroughFaults(t *testing.T) {
 	create(t, table, blobs)
 	u := openUnreliable(t, table, blobs, 4)
 	prefix := path.Dir(index.RowAt(stuck, siegeBegin.UnixNano()).BlobKey(0))
-	hangs := u.toBlobs.Inject(httpfault.Fault{Hang: true,
-		Match: func(r *http.Request) bool { return strings.Contains(r.URL.Path, prefix) }})
+	hangs := u.toBlobs.Inject(faulttest.Fault{Hang: true,
+		Match: func(c faulttest.Call) bool { return strings.Contains(c.Request.URL.Path, prefix) }})
 	u.fail()
 	b := besiege(t, u)
 

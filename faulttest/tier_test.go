@@ -1,33 +1,47 @@
-package tiertest
+package faulttest
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 var errSample = errors.New("sample")
 
 // filled returns a faulty tier over four blobs, and their keys.
-func filled(t *testing.T) (*Faulty, map[string][]byte) {
+func filled(t *testing.T) (*Tier, map[string][]byte) {
 	t.Helper()
-	f := NewFaulty(new(tiered.MemTier), 1)
+	f := NewTier(new(tiered.MemTier), 1)
 	blobs := map[string][]byte{"a": []byte("aaaa"), "b": []byte("bb"), "c": []byte("c"), "empty": {}}
-	if err := putAll(t.Context(), f, blobs); err != nil {
-		t.Fatal(err)
+	for key, blob := range blobs {
+		if err := f.Put(t.Context(), key, blob); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return f, blobs
 }
 
-func TestFaultyWithoutFaultsConforms(t *testing.T) {
+// expect fails unless the tier holds all of want.
+func expect(t *testing.T, tier tiered.Tier, want map[string][]byte) {
+	t.Helper()
+	got, err := tiertest.Found(t.Context(), tier, slices.Collect(maps.Keys(want)))
+	if err != nil || !maps.EqualFunc(got, want, bytes.Equal) {
+		t.Errorf("got %q and error %v, want %q", got, err, want)
+	}
+}
+
+func TestTierWithoutFaultsConforms(t *testing.T) {
 	t.Parallel()
-	Run(t, func(*testing.T) tiered.Tier { return NewFaulty(new(tiered.MemTier), 1) })
+	tiertest.Run(t, func(*testing.T) tiered.Tier { return NewTier(new(tiered.MemTier), 1) })
 }
 
 func TestFaultErrors(t *testing.T) {
@@ -43,8 +57,8 @@ func TestFaultErrors(t *testing.T) {
 		{"gets alone", Fault{Op: Get}, ErrInjected, nil, 0},
 		{"puts alone", Fault{Op: Put}, nil, ErrInjected, 4},
 		{"in part", Fault{Op: Get, Partial: true}, ErrInjected, nil, 2},
-		{"another key", Fault{Match: func(key string) bool { return key == "z" }}, nil, nil, 4},
-		{"one of the keys", Fault{Match: func(key string) bool { return key == "a" }}, ErrInjected, nil, 0},
+		{"another key", Fault{Match: func(c Call) bool { return c.Key == "z" }}, nil, nil, 4},
+		{"one of the keys", Fault{Match: func(c Call) bool { return c.Key == "a" }}, ErrInjected, nil, 0},
 		{"never", Fault{Chance: 1e-18}, nil, nil, 4},
 		{"spoiling leaves puts alone", Fault{Corrupt: true, Truncate: true}, nil, nil, 4},
 	} {
@@ -52,7 +66,7 @@ func TestFaultErrors(t *testing.T) {
 			t.Parallel()
 			f, blobs := filled(t)
 			f.Inject(tc.fault)
-			found, err := Found(t.Context(), f, keysOf(blobs))
+			found, err := tiertest.Found(t.Context(), f, slices.Collect(maps.Keys(blobs)))
 			if !errors.Is(err, tc.get) || len(found) != tc.found {
 				t.Errorf("Get found %d, %v; want %d, %v", len(found), err, tc.found, tc.get)
 			}
@@ -60,30 +74,26 @@ func TestFaultErrors(t *testing.T) {
 				t.Errorf("Put returned %v, want %v", err, tc.put)
 			}
 			f.Heal()
-			if err := expect(t.Context(), f, keysOf(blobs), blobs); err != nil {
-				t.Errorf("healed: %v", err)
-			}
+			expect(t, f, blobs)
 		})
 	}
 }
 
-func TestFaultStored(t *testing.T) {
+func TestFaultApplied(t *testing.T) {
 	t.Parallel()
-	f := NewFaulty(new(tiered.MemTier), 1)
-	f.Inject(Fault{Op: Put, Stored: true})
+	f := NewTier(new(tiered.MemTier), 1)
+	f.Inject(Fault{Op: Put, Applied: true})
 	if err := f.Put(t.Context(), "a", []byte("x")); !errors.Is(err, ErrInjected) {
 		t.Errorf("Put returned %v", err)
 	}
-	if err := expect(t.Context(), f, []string{"a"}, map[string][]byte{"a": []byte("x")}); err != nil {
-		t.Error(err)
-	}
+	expect(t, f, map[string][]byte{"a": []byte("x")})
 }
 
 func TestFaultSpoils(t *testing.T) {
 	t.Parallel()
 	f, blobs := filled(t)
-	f.Inject(Fault{Corrupt: true, Match: func(key string) bool { return key != "b" }})
-	found, err := Found(t.Context(), f, keysOf(blobs))
+	f.Inject(Fault{Corrupt: true, Match: func(c Call) bool { return c.Key != "b" }})
+	found, err := tiertest.Found(t.Context(), f, slices.Collect(maps.Keys(blobs)))
 	if err != nil || !bytes.Equal(found["b"], blobs["b"]) {
 		t.Errorf("got %q, %v", found, err)
 	}
@@ -111,18 +121,18 @@ func TestFaultTimes(t *testing.T) {
 		{Fault{Every: 2, Times: 2}, ".x.x.."},
 		{Fault{Chance: 1}, "xxxxxx"},
 	} {
-		f := NewFaulty(new(tiered.MemTier), 1)
+		f := NewTier(new(tiered.MemTier), 1)
 		f.Inject(tc.fault)
 		if got := outcomes(t, f, 6); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc.fault, got, tc.want)
 		}
-		if f.Calls(Get) != 6 || f.Keys(Get) != 6 || f.Faults(Get) != strings.Count(tc.want, "x") || f.Calls(Put) != 0 {
-			t.Errorf("%+v: %d calls of %d keys, %d faults", tc.fault, f.Calls(Get), f.Keys(Get), f.Faults(Get))
+		if f.Calls(Get) != 6 || f.Keys(Get) != 6 || f.Hits(Get) != strings.Count(tc.want, "x") || f.Calls(Put) != 0 {
+			t.Errorf("%+v: %d calls of %d keys, %d faults", tc.fault, f.Calls(Get), f.Keys(Get), f.Hits(Get))
 		}
 	}
 }
 
-func outcomes(t *testing.T, f *Faulty, n int) (s string) {
+func outcomes(t *testing.T, f *Tier, n int) (s string) {
 	for range n {
 		if _, err := f.Get(t.Context(), []string{"a"}); err != nil {
 			s += "x"
@@ -136,7 +146,7 @@ func outcomes(t *testing.T, f *Faulty, n int) (s string) {
 func TestFaultChanceIsSeeded(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) string {
-		f := NewFaulty(new(tiered.MemTier), seed)
+		f := NewTier(new(tiered.MemTier), seed)
 		f.Inject(Fault{Chance: 0.5})
 		return outcomes(t, f, 64)
 	}

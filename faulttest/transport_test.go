@@ -1,4 +1,4 @@
-package httpfault
+package faulttest
 
 import (
 	"context"
@@ -59,20 +59,22 @@ func TestFaults(t *testing.T) {
 		calls      int
 		took       time.Duration // of ten seconds that the request has
 	}{
-		{"none", "abcd", Fault{}, result{200, "abcd", nil}, 1, 0},
+		{"none", "abcd", Fault{Pass: true}, result{200, "abcd", nil}, 1, 0},
 		{"delay", "abcd", Fault{Delay: time.Second}, result{200, "abcd", nil}, 1, time.Second},
 		{"long delay", "abcd", Fault{Delay: time.Hour}, result{err: context.DeadlineExceeded}, 0, 10 * time.Second},
 		{"hang", "abcd", Fault{Hang: true}, result{err: context.DeadlineExceeded}, 0, 10 * time.Second},
-		{"reset", "abcd", Fault{Reset: true}, result{err: syscall.ECONNRESET}, 0, 0},
+		{"nothing said", "abcd", Fault{}, result{err: syscall.ECONNRESET}, 0, 0},
+		{"reset", "abcd", Fault{Err: ErrReset}, result{err: syscall.ECONNRESET}, 0, 0},
 		{"status", "abcd", Fault{Status: 503, Body: "slow down"}, result{503, "slow down", nil}, 0, 0},
-		{"lost", "abcd", Fault{Lost: true}, result{err: syscall.ECONNRESET}, 1, 0},
-		{"spoil", "abcd", Fault{Spoil: true}, result{200, "abbd", nil}, 1, 0},
-		{"spoil nothing", "", Fault{Spoil: true}, result{200, "", nil}, 1, 0},
-		{"flip", "abcd", Fault{Flip: true}, result{200, "abbd", nil}, 1, 0},
-		{"cut", "abcd", Fault{Cut: true}, result{200, "ab", syscall.ECONNRESET}, 1, 0},
+		{"applied", "abcd", Fault{Applied: true}, result{err: syscall.ECONNRESET}, 1, 0},
+		{"late", "abcd", Fault{Applied: true, Hang: true}, result{err: context.DeadlineExceeded}, 1, 10 * time.Second},
+		{"corrupt when sent", "abcd", Fault{CorruptSent: true}, result{200, "abbd", nil}, 1, 0},
+		{"nothing to corrupt", "", Fault{CorruptSent: true}, result{200, "", nil}, 1, 0},
+		{"corrupt", "abcd", Fault{Corrupt: true}, result{200, "abbd", nil}, 1, 0},
+		{"truncated", "abcd", Fault{Truncate: true}, result{200, "ab", syscall.ECONNRESET}, 1, 0},
 		{"stall", "abcd", Fault{Stall: true}, result{200, "ab", context.DeadlineExceeded}, 1, 10 * time.Second},
 		{"pace", long, Fault{Pace: time.Second}, result{200, long, nil}, 1, 5 * time.Second},
-		{"no match", "abcd", Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodGet }, Reset: true}, result{200, "abcd", nil}, 1, 0},
+		{"no match", "abcd", Fault{Match: func(c Call) bool { return c.Request.Method == http.MethodGet }, Err: ErrReset}, result{200, "abcd", nil}, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +82,7 @@ func TestFaults(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				server := &echo{}
-				transport := New(server, 1)
+				transport := NewTransport(server, 1)
 				transport.Inject(c.fault)
 				begin := time.Now()
 				got := send(ctx, transport, c.sent)
@@ -100,10 +102,10 @@ func TestFaults(t *testing.T) {
 
 func TestRulesCount(t *testing.T) {
 	t.Parallel()
-	transport := New(&echo{}, 7)
-	twice := transport.Inject(Fault{Reset: true, Times: 2})
+	transport := NewTransport(&echo{}, 7)
+	twice := transport.Inject(Fault{Err: ErrReset, Times: 2})
 	some := transport.Inject(Fault{Status: 500, Chance: 0.2})
-	rest := transport.Inject(Fault{})
+	rest := transport.Inject(Fault{Pass: true})
 	for range 1002 {
 		send(t.Context(), transport, "a")
 	}
@@ -123,7 +125,7 @@ func TestRulesCount(t *testing.T) {
 func TestPeak(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := New(http.RoundTripper(roundTripFunc(func(*http.Request) (*http.Response, error) {
+		transport := NewTransport(http.RoundTripper(roundTripFunc(func(*http.Request) (*http.Response, error) {
 			return httptest.NewRecorder().Result(), nil
 		})), 1)
 		transport.Inject(Fault{Delay: time.Second})
