@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 )
 
 // TestFlushingKeepsUp stores 1 000 tenants' values of each tick, 333 a second, in

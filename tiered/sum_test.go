@@ -6,6 +6,7 @@ import (
 
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
