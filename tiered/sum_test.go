@@ -4,7 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/tiered"
