@@ -1,7 +1,7 @@
 package report
 
-// Kind says which topology of a report is meant, and is its place in
-// [Report.Topologies]. The order is that of Scope's own encoding.
+// Kind is a kind of topology, and its index in [Report.Topologies]. The order is
+// the order of Scope's own encoding.
 type Kind int
 
 // The kinds of topologies.

@@ -1,12 +1,12 @@
 package report
 
 // DropTopologiesOver removes the nodes of every topology that holds more than
-// limit for each host in the report (limit alone, where the report names no
-// host), so that one runaway probe cannot fill a collector. It returns the
-// names of the topologies it emptied, in the order of [Kind]. Their templates
-// and controls stay, as in Scope. A limit below 1 is none.
+// limit nodes for each host in the report. A report without hosts counts as one
+// host. So one runaway probe cannot fill a collector. DropTopologiesOver returns
+// the names of the topologies that it emptied, in the order of [Kind]. Their
+// templates and controls stay, as in Scope. A limit below 1 is no limit.
 //
-// r is not modified. When nothing is over the limit the result is r itself.
+// r is not modified. If no topology is over the limit, the result is r itself.
 func DropTopologiesOver(r *Report, limit int) (*Report, []string) {
 	if limit < 1 {
 		return r, nil
@@ -26,7 +26,7 @@ func DropTopologiesOver(r *Report, limit int) (*Report, []string) {
 	return out, names
 }
 
-// overLimit tells whether a topology holds more than limit nodes a host.
+// overLimit reports whether a topology holds more than limit nodes for each host.
 func overLimit(r *Report, k Kind, limit int) bool {
 	return TooMany(len(r.Topologies[k].Nodes), len(r.Topologies[Host].Nodes), limit)
 }

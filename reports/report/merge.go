@@ -100,7 +100,7 @@ const maxChildDepth = 64
 
 var errTooDeep = errors.New("merge reports: children of nodes are nested deeper than " + strconv.Itoa(maxChildDepth))
 
-// mergeHeads merges what is a single value in a report.
+// mergeHeads merges the fields of a report that hold a single value.
 func mergeHeads(r *Report, parts []*Report) {
 	for _, p := range parts {
 		r.TS = earliest(r.TS, p.TS)
@@ -120,7 +120,7 @@ func sum(a, b, limit uint64) uint64 {
 	return a + b
 }
 
-// earliest returns the earlier of two times, of which zero ones are unknown.
+// earliest returns the earlier of two times. A zero time is unknown, and loses.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

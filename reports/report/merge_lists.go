@@ -35,27 +35,27 @@ func present[E any](group []*E) origins {
 type zipper[E any] struct {
 	// order compares by key. Every list is sorted by it.
 	order func(a, b *E) int
-	// join makes one element of those that share a key, at most one of each
-	// list: group[i] is list i's, or nil. It also tells which of them equal
-	// the result by meaning.
+	// join makes one element of the elements that share a key. group[i] is the
+	// element of list i, or nil. join also returns which elements equal the
+	// result by meaning.
 	join func(group []*E) (E, origins)
-	// equal tells, quickly, that two lists say the same. It may say no to some
-	// that do. Nil compares where they lie in memory.
+	// equal reports, quickly, whether two lists are equal. It may return false
+	// for equal lists. If equal is nil, lists are equal if they share memory.
 	equal func(a, b []E) bool
 	// follow is set where lists often begin after others end.
 	follow bool
 
 	in    [][]E      // lists gathered for mergeAll
 	lists [fanIn][]E // the lists of the pass
-	heads [fanIn][]E // what is left of them
+	heads [fanIn][]E // the unread rest of each list
 	group [fanIn]*E
 	out   []E
 	made  slab[E]
 }
 
-// merge merges at most fanIn lists and tells which of them equal the result
-// by meaning. When any does, that list itself is the result; a new one is
-// made only where the result is news.
+// merge merges at most fanIn lists and returns which of them equal the result by
+// meaning. If a list equals the result, that list itself is the result, and no
+// new list is made.
 func (z *zipper[E]) merge(lists [][]E) ([]E, origins) {
 	if list, same, ok := soleList(lists, z.equal); ok {
 		return list, same
@@ -74,8 +74,8 @@ func (z *zipper[E]) merge(lists [][]E) ([]E, origins) {
 	return z.made.clone(z.out), 0
 }
 
-// ascend tells whether each list ends before the next begins, as the samples
-// of consecutive reports do.
+// ascend reports whether each list ends before the next one begins, as the
+// samples of consecutive reports do.
 func (z *zipper[E]) ascend(lists [][]E) bool {
 	var last *E
 	for _, list := range lists {
@@ -185,8 +185,8 @@ func mergeField[T, E any](z *zipper[E], group []*T, list func(*T) []E) ([]E, ori
 	return z.merge(lists)
 }
 
-// soleList answers for lists of which at most one is not empty, or those that
-// are not empty are equal.
+// soleList returns the merge of lists if at most one of them is not empty, or if
+// all that are not empty are equal. Otherwise ok is false.
 func soleList[E any](lists [][]E, equal func(a, b []E) bool) (sole []E, same origins, ok bool) {
 	if equal == nil {
 		equal = sameMemory[E]
@@ -208,13 +208,13 @@ func soleList[E any](lists [][]E, equal func(a, b []E) bool) (sole []E, same ori
 	return sole, same, true
 }
 
-// sameMemory tells whether two lists are one, without a look at the elements.
+// sameMemory reports whether two lists share their memory.
 func sameMemory[E any](a, b []E) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// pick joins a group by choosing one of it whole: the one that prefer, a total
-// order by meaning, puts last.
+// pick returns a join that takes one element of a group whole: the greatest by
+// prefer, which is a total order by meaning.
 func pick[E any](prefer func(a, b *E) int) func([]*E) (E, origins) {
 	return func(group []*E) (E, origins) {
 		var best *E
@@ -238,8 +238,8 @@ func pick[E any](prefer func(a, b *E) int) func([]*E) (E, origins) {
 	}
 }
 
-// slab cuts small lists from bigger allocations. One kept list keeps its whole
-// chunk, so chunks stay small: they start at a few elements and end at slabMax.
+// A slab cuts small lists from bigger allocations. A list that is in use keeps its
+// whole chunk in memory, so chunks are small: from slabMin to slabMax elements.
 type slab[E any] struct {
 	free []E
 	size int

@@ -55,8 +55,8 @@ func newMerger() *merger {
 }
 
 // node merges at most fanIn copies of a node that stands in the topology named
-// home; places of copies may be nil. It also tells which copies equal the
-// result by meaning; when any does, that copy itself is the result.
+// home. Elements of copies may be nil. node also returns which copies equal the
+// result by meaning. If a copy does, that copy itself is the result.
 func (m *merger) node(copies []*Node, home string, depth int) (*Node, origins) {
 	if one, same := soleNode(copies); one != nil {
 		return one, same

@@ -20,17 +20,18 @@ import "time"
 
 // Report is one snapshot of what a probe saw, or the merge of several.
 //
-// A Report is immutable once it was decoded, merged or handed to another
-// package: merges share the parts that they did not change. The zero value is
-// valid; [New] gives the empty report that decoding and merging start from.
+// Nobody may change a report that was decoded, merged or handed to another
+// package, because merges share the parts that they did not change. The zero
+// value is valid. [New] returns the empty report that decoding and merging start
+// from.
 type Report struct {
 	TS         time.Time // in UTC; zero when unknown
 	Topologies [KindCount]Topology
 	DNS        []DNSRecord // sorted by Address
-	LegacyDNS  []DNSRecord // the top-level "nodes" of old probes, sorted by Address; upgrading moves it to DNS
+	LegacyDNS  []DNSRecord // the top-level "nodes" of old probes, sorted by Address; Upgrade moves it to DNS
 	Sampling   Sampling
 	Window     time.Duration // the time that was observed; merges add it up
-	Shortcut   bool          // to be shown at once, and never stored
+	Shortcut   bool          // shown at once, and never stored
 	Plugins    []PluginSpec  // sorted by ID
 	ID         string
 }
@@ -60,9 +61,10 @@ type Topology struct {
 // Node is one thing that a probe saw.
 type Node struct {
 	ID, Topology string
-	// Unnamed means that only the key that the node stands under tells its ID,
-	// as in the deltas that probes send; the merge of a node is named when one
-	// of its copies is. Children, and the node of the empty ID, are not Unnamed.
+	// Unnamed means that the encoded node has no field for its ID: only its key
+	// in the map of nodes tells the ID, as in the deltas that probes send. The
+	// merge of copies is named if one of them is named. Children, and the node
+	// with the empty ID, are never Unnamed.
 	Unnamed bool
 
 	Sets      []StringSet // sorted by Key
@@ -73,8 +75,8 @@ type Node struct {
 	Children  []*Node     // sorted by ID, then effective topology; they stand in the topology their parent stands in
 }
 
-// EffectiveTopology returns the name of the topology that n claims to be of:
-// its own, or standsIn, the name of the topology it stands in.
+// EffectiveTopology returns the name of the topology that n belongs to: n's own
+// Topology or, if n has none, standsIn, the topology that holds n.
 func (n *Node) EffectiveTopology(standsIn string) string {
 	if n.Topology != "" {
 		return n.Topology
@@ -82,13 +84,14 @@ func (n *Node) EffectiveTopology(standsIn string) string {
 	return standsIn
 }
 
-// StringSet is a named set of strings: Values are sorted and unique.
+// StringSet is a named set of strings. Values are sorted and unique.
 type StringSet struct {
 	Key    string
 	Values []string
 }
 
-// Latest is a value that stood at an instant; the newer one wins in a merge.
+// Latest is a value with the instant at which it was seen. In a merge the newer
+// value wins.
 type Latest struct {
 	Key       string
 	Timestamp time.Time // in UTC
@@ -109,14 +112,15 @@ type Sample struct {
 	Value float64
 }
 
-// Sampling tells how many of the packets that passed were looked at.
+// Sampling says how many packets passed (Total), and how many of them the probe
+// looked at (Count).
 type Sampling struct {
 	Count, Total uint64
 }
 
-// DNSRecord is what an address is called: Forward holds the names that were
-// seen to resolve to it, Reverse those that it resolves to. Both are sorted and
-// unique.
+// DNSRecord holds the names of an address. Forward holds the names that resolved
+// to the address, Reverse the names that the address resolved to. Both are sorted
+// and unique.
 type DNSRecord struct {
 	Address          string
 	Forward, Reverse []string

@@ -9,12 +9,12 @@ const SharedLength = 64
 // Size returns about how many bytes of memory a report holds, for caches that
 // are bounded by bytes. A nil report holds none.
 //
-// It counts every list, and the text of node IDs, of values and of set members;
-// that of keys, names and labels only where it is longer than a decoder shares
-// between nodes. Lists are counted by their length, so what a chunk of memory has left over
-// does not count, and what two reports share counts for each of them. On decoded
-// reports it is right within a factor of 1.5. It visits each node and value,
-// which costs a fiftieth of decoding.
+// Size counts every list, and the texts of node IDs, values and set members. It
+// counts a key, a name or a label only if it is longer than [SharedLength], since
+// a decoder shares shorter ones between nodes. Unused memory behind a list does
+// not count. Memory that two reports share counts for each of them. On decoded
+// reports the result is right within a factor of 1.5. Size visits each node and
+// value, which costs a thirtieth of decoding.
 func Size(r *Report) int64 { return measure(r, nodeSize) }
 
 // SizeOfLists is [Size] without the text in nodes. It costs a third of it.
@@ -112,7 +112,7 @@ func tablesSize(tables []TableTemplate) int64 {
 	return n
 }
 
-// nodesSize adds up what is said of each node, and of its children.
+// nodesSize adds up the sizes of nodes and of their children.
 func nodesSize(nodes []*Node, one func(*Node) int64) int64 {
 	n := listSize(nodes)
 	for _, node := range nodes {

@@ -27,8 +27,8 @@ type MetricTemplate struct {
 	Priority       float64
 }
 
-// TableTemplate says how to show the values of a node whose keys begin with
-// Prefix, or those that FixedRows names, as a table.
+// TableTemplate says how to show values of a node as a table: the values whose
+// keys begin with Prefix, or the values that FixedRows names.
 type TableTemplate struct {
 	Key, ID, Label string
 	Prefix, Type   string

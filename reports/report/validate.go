@@ -10,10 +10,9 @@ import (
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
-// Validate says why a collector should refuse a report that was sent to it, or
-// made by hand: nil if nothing is wrong. Everything that probes are known to
-// send passes, so it is strict about what would break later and about nothing
-// else:
+// Validate says why a collector should refuse a report that a client sent, or that
+// was made by hand. It returns nil if nothing is wrong. Everything that probes are
+// known to send passes. Validate refuses only what would cause a fault later:
 //   - TS must be zero or between 1970 and 2262, since keys hold nanoseconds;
 //   - Window must not be negative. It has no upper limit: merges add windows up,
 //     and a merge may be sent to a collector too;
@@ -36,8 +35,8 @@ func ValidateDecoded(r *Report) error { return validator{decoded: true}.report(r
 // not be decoded again.
 const maxGenerations = 32
 
-// validator validates what was decoded just now, of which the order is known to
-// be right, or any report.
+// A validator checks reports. If decoded is true the report was just decoded, and
+// the validator does not check the order of lists.
 type validator struct{ decoded bool }
 
 func (v validator) report(r *Report) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
-// openMap begins a map and returns how many keys it has, 0 for nil. Whoever
-// reads it through takes 1 off depth.
+// openMap reads the header of a map and returns the number of keys, 0 for nil.
+// The caller must subtract 1 from depth after the last value.
 func (d *decoder) openMap() int {
 	if d.at < len(d.in) && d.in[d.at]&0xf0 == mpFixMap {
 		d.at++
@@ -21,8 +21,8 @@ func (d *decoder) openMap() int {
 	return d.open(msgp.ReadMapHeaderBytes, 2)
 }
 
-// openList begins an array and returns its length, 0 for nil. Whoever reads it
-// through takes 1 off depth.
+// openList reads the header of an array and returns its length, 0 for nil. The
+// caller must subtract 1 from depth after the last element.
 func (d *decoder) openList() int {
 	if d.at < len(d.in) && d.in[d.at]&0xf0 == mpFixList {
 		d.at++
@@ -31,7 +31,7 @@ func (d *decoder) openList() int {
 	return d.open(msgp.ReadArrayHeaderBytes, 1)
 }
 
-// open reads a header of any width, of what holds elements of least bytes.
+// open reads a header of any width. An element takes at least least bytes.
 func (d *decoder) open(header func([]byte) (uint32, []byte, error), least int64) int {
 	if d.null() {
 		return d.enter(0, least)
@@ -40,9 +40,9 @@ func (d *decoder) open(header func([]byte) (uint32, []byte, error), least int64)
 	return d.enter(int64(take(d, n, rest, err)), least)
 }
 
-// enter begins a map or an array of n elements that take least bytes or more. A
-// length that what is left cannot hold is refused before anything is allocated
-// for it.
+// enter begins a map or an array of n elements, each at least least bytes long. It
+// refuses a length that the rest of the input cannot hold, before anything is
+// allocated for it.
 func (d *decoder) enter(n, least int64) int {
 	d.depth++
 	switch {
@@ -72,8 +72,8 @@ func (d *decoder) fields(yield func(name []byte) bool) {
 	d.depth--
 }
 
-// printable returns the name of a field for an error message: whoever sent it may
-// have chosen it.
+// printable returns the name of a field for an error message. The name may hold
+// any bytes, since the sender chose it.
 func printable(name []byte) string {
 	quoted := strconv.Quote(string(name[:min(len(name), report.SharedLength)]))
 	return quoted[1 : len(quoted)-1]
@@ -123,11 +123,12 @@ const (
 	slabMax = 64
 )
 
-// An arena cuts lists from bigger allocations. One kept list keeps its whole
-// chunk, so chunks stay small. A nil arena allocates each list for itself.
+// An arena cuts lists from bigger allocations. A list that is in use keeps its
+// whole chunk in memory, so chunks are small. A nil arena allocates each list
+// separately.
 type arena[E any] struct {
 	free  []E
-	taken int // elements so far; a chunk adds at most a quarter to them
+	taken int // number of elements so far; a new chunk adds at most a quarter
 }
 
 // take returns a list of n zero elements, nil if n is 0 or the decoder has no

@@ -33,7 +33,7 @@ func (d *decoder) null() bool {
 	return true
 }
 
-// rest returns what is left to read.
+// rest returns the unread input.
 func (d *decoder) rest() []byte { return d.in[d.at:] }
 
 // raw reads a string in any of its formats. The bytes are part of the input.
@@ -173,9 +173,8 @@ func parseTime(b []byte) (time.Time, bool) {
 	return t.UTC(), firstTime <= t.Unix() && t.Unix() <= lastTime
 }
 
-// binaryTime reads Go's binary form of a time, whose first byte tells a version
-// that the caller knows. It returns false for a time that not every format can
-// write.
+// binaryTime reads Go's binary form of a time. The caller has checked the version,
+// which is the first byte. ok is false for a time that not every format can write.
 func binaryTime(b []byte) (seconds int64, nanos uint32, ok bool) {
 	seconds, nanos = int64(binary.BigEndian.Uint64(b[1:]))+yearOne, binary.BigEndian.Uint32(b[9:])
 	return seconds, nanos, firstTime <= seconds && seconds <= lastTime && nanos < 1e9

@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// What can be wrong with the bytes of a report. Errors of this package wrap
-// one of these, a [*TooLargeError], or the error of the reader that the bytes
-// came from.
+// These errors say what is wrong with the bytes of a report. Errors of this
+// package wrap one of them, a [*TooLargeError], or the error of a reader.
 var (
 	// ErrTruncated means that the bytes end before the report does, or that a
 	// length in them reaches beyond their end.
 	ErrTruncated = errors.New("it ends too early")
 	// ErrTrailing means that something follows the report.
 	ErrTrailing = errors.New("something follows after its end")
-	// ErrChecksum means that the bytes are not those that were compressed.
+	// ErrChecksum means that the checksum or the length of a gzip file does not
+	// match its contents.
 	ErrChecksum = errors.New("gzip checksum or length does not match")
 	// ErrCorrupt means that the bytes are not what they should be: not gzip,
 	// not msgpack, not JSON, or not a report.

@@ -6,19 +6,20 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// Facts are what a collector needs to know of a report that it takes in as its
+// Facts hold what a collector needs to know about a report that it keeps as a
 // blob.
 type Facts struct {
-	// Fault is what Validate or Upgrade say of the report; nil when it is good.
+	// Fault is the error of Validate or Upgrade; nil if the report is valid.
 	Fault error
-	// Keep is true when the blob may be stored: see [Codec.DecodeToKeep].
+	// Keep is true if the blob may be stored, see [Codec.DecodeToKeep].
 	Keep     bool
 	Shortcut bool
 	nodes    [report.KindCount]int
 }
 
-// Over reports whether a topology holds more nodes than [DropTopologiesOver]
-// of that limit lets pass.
+// Over reports whether [report.DropTopologiesOver] with this limit would empty a
+// topology. It may return true for a report that holds a node twice, although
+// nothing would be emptied.
 func (f *Facts) Over(limit int) bool {
 	for _, n := range f.nodes {
 		if report.TooMany(n, f.nodes[report.Host], limit) {
@@ -28,9 +29,10 @@ func (f *Facts) Over(limit int) bool {
 	return false
 }
 
-// Examine decodes a report for a look at it and lets go of it again, at half
-// of what Decode, Validate and Upgrade cost, and next to no memory. The error
-// is that of Decode.
+// Examine checks a report and counts its nodes. If the report has the form in
+// which probes write reports, Examine does not decode it: it costs little more
+// than inflating the blob, and allocates almost nothing. Otherwise it costs as much
+// as Decode, Validate and Upgrade. The error is the error of Decode.
 func (c Codec) Examine(blob []byte) (*Facts, error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()
@@ -42,7 +44,7 @@ func (c Codec) Examine(blob []byte) (*Facts, error) {
 	return examine(plain, len(blob))
 }
 
-// examine looks at the report in plain, which is size bytes when compressed.
+// examine is Examine of the report in plain, whose blob is size bytes long.
 func examine(plain []byte, size int) (*Facts, error) {
 	if f, ok := scan(plain); ok {
 		f.Keep = packedWell(size, len(plain))

@@ -9,7 +9,7 @@ import (
 // AppendJSON appends the report as Scope writes it in JSON, and returns the
 // longer slice. Times are RFC 3339 with nanoseconds, durations are nanoseconds.
 // Equal reports give equal texts. Numbers that JSON does not have become null,
-// bytes that are not UTF-8 become U+FFFD. The errors are those of
+// bytes that are not UTF-8 become U+FFFD. The errors are the errors of
 // [AppendMsgpack].
 func AppendJSON(dst []byte, r *report.Report) ([]byte, error) {
 	return appendReport(dst, r, true)

@@ -15,8 +15,8 @@ import (
 //	                          of that topology, and of that ID or of none
 const copyMark = ";copy="
 
-// standUnder gives a node that was read the ID that its key in the map of nodes
-// tells. The ID that the node gives itself does not count beside it.
+// standUnder gives a decoded node the ID in its key in the map of nodes. The key
+// wins over the ID that the node itself has.
 func standUnder(n *report.Node, key string) {
 	stated := n.ID
 	n.ID = key
@@ -26,7 +26,7 @@ func standUnder(n *report.Node, key string) {
 	n.Unnamed = stated == "" && n.ID != ""
 }
 
-// unmarked returns the ID in the key of a copy that is of a topology.
+// unmarked returns the ID in the key of a copy that has a topology.
 func unmarked(key, topology string) (id string, ok bool) {
 	key, ok = strings.CutSuffix(key, topology)
 	if !ok {
@@ -35,9 +35,9 @@ func unmarked(key, topology string) (id string, ok bool) {
 	return strings.CutSuffix(key, copyMark)
 }
 
-// keyOf returns the key of a node in the map of nodes. The node goes by its ID
-// if it is plain, unless it has nothing but the key to tell the ID, and that
-// looks like the key of a copy.
+// keyOf returns the key of a node in the map of nodes. The key of a plain node is
+// its ID, with one exception: an unnamed node whose ID looks like the key of a
+// copy.
 func keyOf(n *report.Node, plain bool) string {
 	if plain && n.Unnamed {
 		_, looksMarked := unmarked(n.ID, n.Topology)
@@ -49,7 +49,7 @@ func keyOf(n *report.Node, plain bool) string {
 	return n.ID + copyMark + n.Topology
 }
 
-// sameID returns how many nodes at the head of the list have one ID.
+// sameID returns how many nodes at the start of the list have the same ID.
 func sameID(nodes []*report.Node) int {
 	n := 1
 	for n < len(nodes) && nodes[n].ID == nodes[0].ID {
@@ -58,8 +58,9 @@ func sameID(nodes []*report.Node) int {
 	return n
 }
 
-// plainCopy returns which of the nodes of one ID stands under it: the one of
-// the topology that it stands in or, if there is none, the first.
+// plainCopy returns the index of the node that has its ID as its key, among nodes
+// of one ID: the node that belongs to the topology home or, if there is none, the
+// first node.
 func plainCopy(nodes []*report.Node, home string) int {
 	for i, n := range nodes {
 		if n.EffectiveTopology(home) == home {

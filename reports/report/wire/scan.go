@@ -10,11 +10,10 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// A scanner looks at a report without making it. It knows what probes and this
-// package write, in the forms in which they write it, and gives up on anything
-// else: its methods return false, and the report must be decoded to know what is
-// in it or wrong with it. So a scanner never finds a fault, and a report that it
-// scans to its end decodes, and is valid.
+// A scanner checks a report without decoding it. It knows the fields and the forms
+// that probes and this package write. At anything else its methods return false,
+// and the report must be decoded. So a scanner never finds a fault: a report that
+// it scans to the end can be decoded, and is valid.
 type scanner struct {
 	in []byte
 	at int

@@ -10,9 +10,9 @@ import (
 
 const wordBits = 11
 
-// words remembers short strings seen lately, so that what repeats within a
-// report, and from one report to the next, is held in memory once. It keeps at
-// most 2048 strings of 64 bytes.
+// words remembers short strings that were decoded lately. A string that repeats,
+// within a report or in the next one, is then held in memory once. words keeps at
+// most 2048 strings, each at most 64 bytes long.
 type words struct {
 	slots *[1 << wordBits]string
 	chunk []byte // holds the texts that came last; it has room for more

@@ -87,7 +87,7 @@ func build(table []uint32, tableBits int, lengths []byte, entry []uint32) bool {
 	return true
 }
 
-// almostEmpty reports whether there is no code, or one of one bit.
+// almostEmpty reports whether there is no code, or a single code of one bit.
 func almostEmpty(count []int) bool {
 	for n, c := range count {
 		if c > 1 || c == 1 && n != 1 {
