@@ -5,10 +5,11 @@ FUZZTIME ?= 5s
 BENCH    ?= .
 TESTARGS ?=
 LOAD     ?=
+PEERS    ?=
 
 export LISTEN DATA FUZZTIME
 
-.PHONY: build run test lint api fuzz bench load clean
+.PHONY: build run test lint api fuzz bench peers load clean
 
 # The tag leaves out of gRPC, by which spans may be sent, a page that nobody asks for; with it the linker keeps all
 # of the AWS SDK, and the command is of 57 MB in place of 42.
@@ -38,6 +39,10 @@ fuzz:
 # The benchmarks whose names match $(BENCH).
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
+
+# Caches, stores and codecs of others beside ours, on the same work; PEERS='-run cache -rounds 3' does less.
+peers:
+	cd bench/peers && go run . $(PEERS)
 
 # A collector under the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say.
 load:

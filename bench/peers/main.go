@@ -1,0 +1,62 @@
+// Command peers compares this repository's caches, embedded store and codec with others', on the same work in the
+// same process:
+//
+//	go run . [-run REGEXP] [-rounds N]
+//
+// It prints one table for each kind of work. Contenders take turns in every round, so that a change of the machine's
+// speed meets all of them. A figure is the median of the rounds; "× ours" is the median of each round's ratio. Below
+// 1.00 the contender is better than this repository where less is better.
+//
+// Times are processor time of the whole process, collections of garbage included, divided by the operations.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+)
+
+func main() {
+	pattern := flag.String("run", "", "only work whose name matches the `regexp`")
+	rounds := flag.Int("rounds", 7, "how often each contender runs")
+	flag.Parse()
+	which, err := regexp.Compile(*pattern)
+	if err == nil {
+		err = compare(which, *rounds, full)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+// compare runs the work that matches, and prints a table of each.
+func compare(which *regexp.Regexp, rounds int, s scale) error {
+	fmt.Printf("%s %s/%s, %d processors, %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), rounds)
+	for _, w := range allWork(s) {
+		if !which.MatchString(w.name) {
+			continue
+		}
+		table, err := w.run(rounds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		fmt.Print(table)
+	}
+	return nil
+}
+
+// scale is how much work there is: full for people, small for tests.
+type scale struct {
+	keys, hits, callers       int
+	blobs, largeBlobs, writes int
+	reports                   int
+}
+
+var full = scale{keys: 100_000, hits: 300_000, callers: 100, blobs: 5_000, largeBlobs: 500, writes: 5_000, reports: 6}
+
+func allWork(s scale) []work {
+	return append(append(cacheWork(s), storeWork(s)...), codecWork(s)...)
+}
