@@ -32,9 +32,8 @@ var (
 	retrying = append([]string{"internal/pause", "internal/retrybudget"}, watching...)
 )
 
-// house is DESIGN.md's import table; an inner name comes before the one around it. internal/metric
-// and internal/tracing know none of our words and are for whoever has metrics
-// or spans.
+// house is DESIGN.md's import table; an inner name comes before the one around it. Any package
+// may use internal/metric and internal/tracing, which import nothing of this module.
 var house = []room{
 	{"blob", []string{}, []string{}},
 	{"index", []string{"blob"}, []string{}},

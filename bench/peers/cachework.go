@@ -186,7 +186,7 @@ func batchAllocations(s scale, open openCache) contender {
 	}}
 }
 
-// readThrough has all callers ask for the same keys at once, some of which are new in each round.
+// readThrough has all callers ask for the same keys at once. Some keys are new in each round.
 func readThrough(s scale, open openCache, fetched bool) contender {
 	return contender{open: func() (func() (float64, error), func() error, error) {
 		from := new(source)

@@ -108,7 +108,7 @@ func (s badgerStore) commit(i int, value []byte) error {
 
 func (s badgerStore) close() error { return s.db.Close() }
 
-// appender writes to one file. Whoever finds no sync under way syncs for all that wrote before.
+// appender writes to one file. A writer that finds no sync under way syncs for all writers before it.
 type appender struct {
 	file *os.File
 

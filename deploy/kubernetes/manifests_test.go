@@ -205,7 +205,7 @@ func (c *cluster) checkMemory(w workload, container corev1.Container) {
 	c.fault("%s has no GOMEMLIMIT", w.name)
 }
 
-// checkRecords follows each SRV name to a headless service with a port of that name.
+// checkRecords follows each SRV name to a headless service with a port that has the name.
 func (c *cluster) checkRecords(w workload, container corev1.Container) {
 	var names []string
 	for item := range strings.SplitSeq(argument(container, "--collectors"), ",") {

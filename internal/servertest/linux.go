@@ -16,7 +16,7 @@ func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// claim takes a machine-wide lock on a port number: an abstract socket of that name, which leaves no
+// claim takes a machine-wide lock on a port number: an abstract socket named for the port. It leaves no
 // file and goes with its process. Processes in another network namespace have their own, and their
 // own ports.
 func claim(port int) (reservation, error) {

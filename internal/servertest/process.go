@@ -73,7 +73,7 @@ func open(t testing.TB, what program) *Process {
 // Addr is the host:port that the server listens on, the same for the whole test.
 func (p *Process) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
-// PID is that of the last process started.
+// PID returns the id of the last process started.
 func (p *Process) PID() int { return p.current().process.Pid }
 
 // Stop freezes the server: when it returns, connections are still accepted by the kernel, and nothing

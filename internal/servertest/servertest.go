@@ -1,13 +1,13 @@
 // Package servertest starts the real servers that tests talk to: memcached, NATS, DynamoDB Local,
-// dynalite, versitygw, Prometheus and nginx. Each call starts a process of its own on a free port of 127.0.0.1, returns
-// once that process answers its protocol, and ends it when the test ends. When the test fails, what
-// the server said is in the test's log.
+// dynalite, versitygw, Prometheus and nginx. Each call starts its own process on a free port of
+// 127.0.0.1, returns once that process answers its protocol, and ends it when the test ends. When the
+// test fails, its log holds the server's output.
 //
-// The programs are those of scripts/install-servers. One that is missing skips the test, or fails it
-// when TIMEBLOB_REQUIRE_SERVERS is 1, as make test and CI set it: there nothing may skip.
+// scripts/install-servers installs the programs. A missing program skips the test, or fails it when
+// TIMEBLOB_REQUIRE_SERVERS is 1. make test and CI set it, so that no test is skipped there.
 //
-// A server never outlives its test binary, however that ends, on Linux; elsewhere one is left behind
-// when the binary is killed.
+// On Linux a server never outlives its test binary. Elsewhere a server stays behind when the binary is
+// killed.
 package servertest
 
 import (
