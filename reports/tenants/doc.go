@@ -15,7 +15,7 @@
 // The name of a tenant is its id; "" names the single tenant, of which the id
 // is empty. Behind it, in any order and with white space between them, stand:
 //
-//	token=TEXT        whoever brings TEXT is this tenant; several may be given
+//	token=TEXT        a request with TEXT is from this tenant; several may be given
 //	token=sha256:HEX  the same, TEXT being what has this SHA-256 sum
 //	rate=N            reports a second, such as 0.5 or 200
 //	pending=BYTES     what may wait to be stored, such as 64MiB
@@ -31,6 +31,6 @@
 // token and name the tenant of each request in the tenant header. They have no
 // limits of their own.
 //
-// A file with a token closes the collector to whoever brings none, and one
-// without any only sets limits.
+// A file with a token closes the collector to requests without one. A file
+// without tokens only sets limits.
 package tenants

@@ -151,7 +151,7 @@ func TestCacheDies(t *testing.T) {
 	}
 }
 
-// metrics returns the page of that name.
+// metrics returns the page of metrics.
 func metrics(t *testing.T, url string) string {
 	t.Helper()
 	resp, err := http.Get(url + "/metrics")

@@ -189,7 +189,7 @@ func at(tenant string, t int64) (index.Row, index.Entry) {
 	return row, index.Entry{Time: t, Key: row.BlobKey(t)}
 }
 
-// fill puts values of that many instants.
+// fill puts n values.
 func fill(t *testing.T, s *stores.Store, tenant string, n int) {
 	t.Helper()
 	for i := range n {

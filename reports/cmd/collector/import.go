@@ -15,10 +15,10 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )

@@ -8,7 +8,7 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // memoryHelp is what help says about memory.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/view"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 )
 

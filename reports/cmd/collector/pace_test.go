@@ -83,7 +83,7 @@ func (p *pacedTier) Put(ctx context.Context, key string, blob []byte) error {
 	return p.Tier.Put(ctx, key, blob)
 }
 
-// paced is a store in memory that throttles whoever is too fast.
+// paced is a store in memory that throttles requests that come too fast.
 func paced(t *testing.T, tenants ...string) *stores.Store {
 	s := memory(t, tenants...)
 	few, slow := &types.ProvisionedThroughputExceededException{}, &smithy.GenericAPIError{Code: "SlowDown"}

@@ -144,7 +144,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: serve takes no arguments", args[0])
 	}
-	signal.Ignore(syscall.SIGPIPE) // whoever read our output may leave
+	signal.Ignore(syscall.SIGPIPE) // the reader of our output may leave
 	s.log = s.logging.Logger(p.Stderr)
 	if err := s.openTenants(); err != nil {
 		return err

@@ -21,8 +21,8 @@ type debugListener struct {
 
 func defineDebug(f *cli.Flags) *debugListener {
 	d := &debugListener{stop: func() {}}
-	f.StringVar(&d.address, "debug-listen", "", "serve profiles under /debug/pprof/ at an `ADDRESS`, as 127.0.0.1:6060, for whoever reaches it; "+
-		"off without")
+	f.StringVar(&d.address, "debug-listen", "", "serve profiles under /debug/pprof/ at an `ADDRESS`, as 127.0.0.1:6060, to every client that reaches it; "+
+		"off by default")
 	f.Must(func() error {
 		if d.address == "" {
 			return nil

@@ -12,9 +12,9 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // opsForms is what help says about running a collector.
@@ -29,7 +29,7 @@ type operations struct {
 	tls      *tlsfiles.Server
 	debug    *debugListener
 	shutdown time.Duration // all of it
-	delay    time.Duration // of that, between unready and closed
+	delay    time.Duration // the part of it between unready and closed
 
 	tracing  telemetry.Tracing
 	deadline time.Time // of the shutdown, when it has begun

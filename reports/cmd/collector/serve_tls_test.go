@@ -18,7 +18,7 @@ import (
 // pair issues a certificate into a directory of its own.
 // pool is who trusts the authority.
 // TestTLS holds: probes and people talk https to the collector, by HTTP/2 too,
-// and whoever does it wrong is told what to do.
+// and the error of a wrong request says what to do.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	ca := tlstest.NewAuthority(t)

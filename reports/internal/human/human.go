@@ -85,3 +85,12 @@ func Flat(text string) string {
 		return c
 	}, text)
 }
+
+// Time writes an instant in UTC to the nanosecond, without trailing zeros; "-" is
+// no instant.
+func Time(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

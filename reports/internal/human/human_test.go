@@ -25,3 +25,12 @@ func TestHuman(t *testing.T) {
 		}
 	}
 }
+
+func TestTime(t *testing.T) {
+	t.Parallel()
+	for want, at := range map[string]time.Time{"-": {}, "1970-01-01T00:00:00.5Z": time.Unix(0, 5e8), "1970-01-01T00:00:01Z": time.Unix(1, 0)} {
+		if got := Time(at); got != want {
+			t.Errorf("%v: %s, want %s", at, got, want)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/reports"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // TimeHelp is what help says about TIME; reports.ParseTime reads all but the

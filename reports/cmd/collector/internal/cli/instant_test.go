@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 func TestParseTime(t *testing.T) {

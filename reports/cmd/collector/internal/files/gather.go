@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // Help is what help says about FILE and DIR.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )

@@ -33,11 +33,11 @@ type location struct {
 // String returns the URL without credentials and parameters.
 func (l *location) String() string { return l.scheme + "://" + l.host + "/" + l.name }
 
-// parseLocation reads a URL of one of the schemes. What stands before the last
-// @ are the credentials, in which reserved characters may stand as they are,
-// except for the colon in a key and the question mark, or escaped, as %2F. It
-// is no matter for net/url, which refuses a secret with a slash in it, as
-// Amazon makes them, and then says it.
+// parseLocation reads a URL of one of the schemes. The text before the last @
+// holds the credentials. Reserved characters in them may be written as they are,
+// except for a colon in the key and a question mark, or escaped, as %2F. net/url
+// cannot parse them: Amazon's secrets may contain slashes, and its error would
+// print the secret.
 func parseLocation(text string, schemes ...string) (*location, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch lower := strings.ToLower(scheme); {

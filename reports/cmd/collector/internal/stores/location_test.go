@@ -50,7 +50,7 @@ func TestTableURLs(t *testing.T) {
 	}
 }
 
-// TestEndpoints: a region is Amazon's, anything else a server of that name.
+// TestEndpoints: a region is Amazon's, any other host is a server.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]struct {

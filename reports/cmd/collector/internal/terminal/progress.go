@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"golang.org/x/term"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -117,7 +117,7 @@ func hostTable(r *report.Report) *terminal.Table {
 	return t
 }
 
-// latest returns a node's latest value of that name, and since when it stands.
+// latest returns a node's latest value under a key, and when it was set.
 func latest(n *report.Node, key string) (string, time.Time) {
 	for _, l := range n.Latest {
 		if l.Key == key {
