@@ -20,14 +20,22 @@ type Blobs[T any] interface {
 	Encode(v T) ([]byte, error)
 
 	// Put stores a blob under a key that is not taken; ErrExists when it is.
-	// When Put returns any other error the blob may or may not be stored.
+	// When Put returns any other error the blob may or may not be stored. An
+	// error with a method TooLarge() bool that returns true says that the blob
+	// is too large for the store and is not stored.
 	Put(ctx context.Context, key string, blob []byte) error
 }
 
-// Merge makes one value of two or more. It must be associative and
-// commutative by meaning, must not modify its parts, and may share memory
-// with them. It is never called with fewer than two: the merge of one part is
-// the part, of none the zero value of T.
+// Merge makes one value of two or more. It must be associative and commutative
+// by meaning. Its parts are shared with readers and with other merges: Merge must
+// not write to them, not even to sort or to cache something in them, but its
+// result may share memory with them. Many goroutines call it at a time. It is
+// never called with fewer than two parts: the merge of one part is the part, and
+// the merge of none is the zero value of T.
+//
+// Merging is taken to be deterministic. Parts that it refuses, by an error or a
+// panic, are refused for good: Add returns the error, and so does a question
+// that needs the merge. Package codectest checks a merge function.
 type Merge[T any] func(parts []T) (T, error)
 
 // mergeParts returns the merge of any number of parts.

@@ -15,8 +15,14 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ErrTooLarge is the error of a blob with more than Options.MaxBlob bytes.
-var ErrTooLarge = errors.New("larger than Options.MaxBlob")
+// ErrTooLarge is the error of a blob with more than Options.MaxBlob bytes. It has
+// a method TooLarge, by which a collector knows that it must not be put again.
+var ErrTooLarge error = tooLargeError{}
+
+type tooLargeError struct{}
+
+func (tooLargeError) Error() string  { return "larger than Options.MaxBlob" }
+func (tooLargeError) TooLarge() bool { return true }
 
 // Tier is a bucket as an authority. It is safe for any number of goroutines.
 type Tier struct {

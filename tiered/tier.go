@@ -32,9 +32,12 @@ type Tier interface {
 }
 
 // Codec turns values into blobs and back. It is safe for any number of
-// goroutines.
+// goroutines, and deterministic: a value or a blob that it refuses, by an error
+// or a panic, is refused for good. codectest.Run checks a codec.
 type Codec[T any] interface {
-	// Encode returns the blob of v, which is the caller's.
+	// Encode returns the blob of v, which is the caller's. Readers share v
+	// meanwhile: Encode must not write to it, not even to sort it. For types
+	// whose encoding does, bucket.CollectorOptions has Clone.
 	Encode(v T) ([]byte, error)
 	// Decode returns the value of a blob. It keeps no reference to the blob.
 	// Any bytes may come: it returns an error, and never panics, and takes
