@@ -43,15 +43,15 @@ func Example() {
 
 	check(counters.Add(ctx, "acme", Counters{"GET": 2}, nil))
 	check(counters.Add(ctx, "acme", Counters{"GET": 1, "POST": 1}, nil))
-	live, err := counters.At(ctx, "acme", time.Now())
+	live, err := counters.At(ctx, "acme", time.Now(), nil)
 	check(err)
-	fmt.Println("live:", live["GET"], live["POST"])
+	fmt.Println("live:", live.Value["GET"], live.Value["POST"])
 
 	check(counters.Flush(ctx)) // rather than wait for Run to do so
 	now := time.Now()
-	past, err := counters.Range(ctx, "acme", now.Add(-time.Minute), now)
+	past, err := counters.Range(ctx, "acme", now.Add(-time.Minute), now, nil)
 	check(err)
-	fmt.Println("past:", past["GET"], past["POST"])
+	fmt.Println("past:", past.Value["GET"], past.Value["POST"])
 	check(counters.Close(ctx))
 	// Output:
 	// live: 3 1

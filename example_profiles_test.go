@@ -45,9 +45,9 @@ func Example_profiles() {
 	check(profiles.Flush(ctx))
 
 	now := time.Now()
-	hour, err := profiles.Range(ctx, "checkout", now.Add(-time.Hour), now)
+	hour, err := profiles.Range(ctx, "checkout", now.Add(-time.Hour), now, nil)
 	check(err)
-	fmt.Println(hour.Sample[0].Location[0].Line[0].Function.Name, time.Duration(hour.Sample[0].Value[0]))
+	fmt.Println(hour.Value.Sample[0].Location[0].Line[0].Function.Name, time.Duration(hour.Value.Sample[0].Value[0]))
 	check(profiles.Close(ctx))
 	check(blobs.Close(ctx))
 	check(db.Close())

@@ -3,66 +3,131 @@ package bucket
 import (
 	"cmp"
 	"context"
+	"iter"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
 
 // At returns the merge of the window that ends at an instant. From the last
-// seal on that is the live window: the open tick and the sealed ones that
+// seal on that is the live window: the open tick and the sealed ticks that
 // ended less than a window before the last seal, at the cost of at most two
-// merges; for a window after the clock was set back, only what came since.
-// Any earlier instant is Range(at − window, at). The value is shared: nobody
-// may change it.
-func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time) (v T, err error) {
+// merges, and counted as one value; for a window after the clock was set back,
+// only what came since. For any earlier instant it is Range(at − window, at).
+func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	if err := index.CheckTenant(tenant); err != nil {
-		return v, err
+		return a, err
 	}
-	if c.Live(at) {
-		return c.live(ctx, tenant)
+	if !c.Live(at) {
+		return c.Range(ctx, tenant, at.Add(-c.opts.Window), at, opts)
 	}
-	return c.Range(ctx, tenant, at.Add(-c.opts.Window), at)
+	if a, err = c.live(ctx, tenant, opts); err != nil {
+		return Answer[T]{}, err
+	}
+	a.Provisional = time.Unix(0, c.shared.lastSealed.Load())
+	return a, nil
 }
 
 // Live reports whether At answers for an instant from the live window.
 func (c *Collector[T]) Live(at time.Time) bool {
-	return !at.Before(time.Unix(0, c.lastSealed.Load()))
+	return !at.Before(time.Unix(0, c.shared.lastSealed.Load()))
 }
 
 // live returns the live window and, for a collector that is alone and has not
 // run for a window yet, what the store holds of it from before the start.
-func (c *Collector[T]) live(ctx context.Context, tenant string) (v T, err error) {
+func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptions) (a Answer[T], err error) {
 	now := c.now()
 	window, err := c.liveWindow(ctx, tenant, now)
 	if err != nil {
-		return v, err
+		return a, err
 	}
 	from, started := now-int64(c.opts.Window)+1, c.shared.started.Load()
 	if !c.opts.Alone || from >= started {
-		return mergeParts(c.user.merge, window)
+		a.Value, err = mergeParts(c.user.merge, window)
+		a.Entries = len(window)
+		return a, err
 	}
-	entries, before, err := c.known(ctx, tenant, from, started)
-	if err != nil {
-		return v, err
+	g := newGathered[T](from, started, opts)
+	if err := c.known(ctx, tenant, &g); err != nil {
+		return a, err
 	}
-	return c.past.merge(ctx, tenant, entries, from, started, append(before, window...)...)
+	for _, v := range window {
+		g.live = append(g.live, liveValue[T]{Time: now, Value: v})
+	}
+	return c.past.merged(ctx, &g)
 }
 
 // Range returns the merge of every value of the tenant with from ≤ instant
-// < to, in the index or not yet. The instant of a tick that is still open is
-// yet to come: a range that ends in the future holds it as of now, one that
-// ends before the answer is made does not. It is exact, or an error. The value
-// is shared: nobody may change it.
-func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.Time) (v T, err error) {
-	start, end, err := c.span(tenant, from, to)
-	if err != nil {
-		return v, err
+// < to, in the index or not yet. It is exact, or an error.
+//
+// A value's instant is the end of its tick, so the instants of values in the
+// open tick are yet to come. A range that reaches past the last seal includes
+// the open tick as it is now, and Answer.Provisional is the last seal: from
+// there on values may still come, and the open tick may end outside the range.
+func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) (Answer[T], error) {
+	return c.RangeMany(ctx, []string{tenant}, from, to, opts)
+}
+
+// RangeMany is Range of several tenants, whose values are fetched and merged
+// together.
+func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
+	g, err := c.gather(ctx, tenants, from, to, opts)
+	if err != nil || len(tenants) == 0 {
+		return a, err
 	}
-	entries, extra, err := c.known(ctx, tenant, start, end)
-	if err != nil {
-		return v, err
+	return c.past.merged(ctx, &g)
+}
+
+// Steps yields the answers for the consecutive slices of [from, to) as
+// [Quantizer.Steps] does, with the values that are not in the index yet. The
+// open tick is in the slice of its instant to come, and in the last one when
+// that is later.
+func (c *Collector[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *RangeOptions) iter.Seq2[Step[T], error] {
+	return func(yield func(Step[T], error) bool) {
+		g, err := c.gather(ctx, []string{tenant}, from, to, opts)
+		if err == nil && step <= 0 {
+			err = errStep(from, to)
+		}
+		if err != nil {
+			yield(Step[T]{}, err)
+			return
+		}
+		c.past.steps(ctx, g.question, step, g.timed(), g.provisional, yield)
 	}
-	return c.past.merge(ctx, tenant, entries, start, end, extra...)
+}
+
+// Values yields the tenant's values with from ≤ instant < to, in order and
+// unmerged: stored ones, then sealed ones on their way, and the open tick.
+// See [Quantizer.Values].
+func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
+	return func(yield func(Value[T], error) bool) {
+		g, err := c.gather(ctx, []string{tenant}, from, to, opts)
+		if err != nil {
+			yield(Value[T]{}, err)
+			return
+		}
+		yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.live, yield)
+	}
+}
+
+// gather returns what the index and memory have of a range.
+func (c *Collector[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (gathered[T], error) {
+	start, end, err := span(from, to)
+	g := newGathered[T](start, end, opts)
+	if err != nil {
+		return g, err
+	}
+	for _, tenant := range tenants {
+		if err := index.CheckTenant(tenant); err != nil {
+			return g, err
+		}
+		if err := c.known(ctx, tenant, &g); err != nil {
+			return g, err
+		}
+	}
+	g.inOrder()
+	return g, nil
 }
 
 // Has reports whether the tenant has any value with from ≤ instant < to, in
@@ -105,29 +170,44 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 	return span(from, to)
 }
 
-// known returns the entries of [from, to) and the values in it that are not
-// among them. The tenant is watched while the index is asked, so that none is
-// missed that becomes discoverable meanwhile, nor one older than another that
-// the index has already; and what was seen is compared with the entries, so
-// that none counts twice.
-func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) ([]index.Entry, []T, error) {
+// known adds the entries of a tenant, and its values that are not among them.
+// It watches the tenant while it asks the index: so it misses no value that
+// becomes discoverable meanwhile, and no value that is older than another one
+// that the index has already. It compares what it saw with the entries, so that
+// no value counts twice.
+func (c *Collector[T]) known(ctx context.Context, id string, g *gathered[T]) error {
+	from, to := g.question.From, g.question.To
 	for {
 		t := c.tenants.lookup(id)
 		w := t.watch()
 		entries, err := c.past.entries(ctx, id, from, to)
-		open, openErr := t.unwatch(w, from, to)
+		open, next, openErr := t.unwatch(w, from, to)
 		if err = cmp.Or(err, openErr); err != nil {
-			return nil, nil, err
+			return err
 		}
 		if c.tenants.lookup(id) != t {
 			continue // a tenant that came, or came back, meanwhile was not watched
 		}
-		extra, err := missing(ctx, w.sealed, entries, from, to)
+		extra, times, err := missing(ctx, w.sealed, entries, from, to)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		values, err := c.lazies.values(ctx, append(extra, open...))
-		return entries, values, err
+		if err != nil {
+			return err
+		}
+		for i, v := range values {
+			e := index.Entry{Time: next}
+			if i < len(times) {
+				e = times[i]
+			}
+			g.live = append(g.live, liveValue[T]{e.Time, e.Key, v})
+		}
+		g.question.Series = append(g.question.Series, plan.Series{Tenant: id, Entries: entries})
+		if sealed := c.shared.lastSealed.Load(); to > sealed {
+			g.provisional = earlier(g.provisional, time.Unix(0, sealed))
+		}
+		return nil
 	}
 }
 
@@ -138,16 +218,16 @@ type watch[T any] struct {
 }
 
 // missing returns the sealed values whose instants are in [from, to) and that
-// are not among the entries.
-func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.Entry, from, to int64) (values []*lazy[T], err error) {
+// are not among the entries, and their own entries to be.
+func missing[T any](ctx context.Context, sealed []*pending[T], entries []index.Entry, from, to int64) (values []*lazy[T], own []index.Entry, err error) {
 	for _, p := range sealed {
 		found, err := p.among(ctx, entries)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if _, e := p.state(); !found && e.Time >= from && e.Time < to {
-			values = append(values, p.value)
+			values, own = append(values, p.value), append(own, e)
 		}
 	}
-	return values, nil
+	return values, own, nil
 }

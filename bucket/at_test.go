@@ -40,13 +40,13 @@ func TestAddAtIsExactAtOnce(t *testing.T) {
 	}
 	check := func(when string) {
 		t.Helper()
-		v, err := r.Range(t.Context(), "a", noon, noon.Add(time.Second))
+		v, err := r.Range(t.Context(), "a", noon, noon.Add(time.Second), nil)
 		wantIDs(t, when+": a second", v, err, ids{1, 3})
-		v, err = r.Range(t.Context(), "a", noon.Add(-2*time.Hour), noon.Add(2*time.Hour))
+		v, err = r.Range(t.Context(), "a", noon.Add(-2*time.Hour), noon.Add(2*time.Hour), nil)
 		wantIDs(t, when+": all", v, err, ids{1, 2, 3, 4})
-		v, err = r.At(t.Context(), "a", noon.Add(2*time.Second))
+		v, err = r.At(t.Context(), "a", noon.Add(2*time.Second), nil)
 		wantIDs(t, when+": at", v, err, ids{1, 2, 3})
-		v, err = r.At(t.Context(), "a", r.now)
+		v, err = r.At(t.Context(), "a", r.now, nil)
 		wantIDs(t, when+": now", v, err, nil)
 		if has, err := r.Has(t.Context(), "a", noon.Add(-time.Hour), noon); !has || err != nil {
 			t.Errorf("%s: has %v, %v", when, has, err)
@@ -82,19 +82,19 @@ func TestAddAtWithinTheWindow(t *testing.T) {
 		mustAddAt(t, r.Collector, "a", r.now.Add(-10*time.Second), 2)
 		want := ids{1, 2}
 		if !alone {
-			v, err := r.At(t.Context(), "a", r.now)
+			v, err := r.At(t.Context(), "a", r.now, nil)
 			wantIDs(t, "one of several", v, err, want)
 		}
-		v, err := r.At(t.Context(), "a", r.now)
+		v, err := r.At(t.Context(), "a", r.now, nil)
 		wantIDs(t, "live", v, err, want)
 		r.tick(t)
-		v, err = r.At(t.Context(), "a", r.now)
+		v, err = r.At(t.Context(), "a", r.now, nil)
 		wantIDs(t, "stored", v, err, want)
 		r.now = r.now.Add(4 * time.Second)
-		v, err = r.At(t.Context(), "a", r.now)
+		v, err = r.At(t.Context(), "a", r.now, nil)
 		wantIDs(t, "a window later", v, err, ids{1})
 		mustAddAt(t, r.Collector, "a", r.now.Add(-time.Second), 3)
-		v, err = r.At(t.Context(), "a", r.now)
+		v, err = r.At(t.Context(), "a", r.now, nil)
 		wantIDs(t, "one more", v, err, ids{1, 3})
 	}
 }
@@ -196,11 +196,11 @@ func TestPastAndPresentAgainstAModel(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 9000).Draw(rt, "ms")) * time.Millisecond)
 			}
 			from := now.Add(-time.Duration(rapid.IntRange(0, 40_000).Draw(rt, "from")) * time.Millisecond)
-			v, err := c.Range(t.Context(), "a", from, now.Add(time.Second))
+			v, err := c.Range(t.Context(), "a", from, now.Add(time.Second), nil)
 			wantIDs(t, "range", v, err, m.since(from))
 			a, err := q.Range(t.Context(), "a", from, now.Add(time.Second), []bucket.Source[ids]{c}, nil)
 			wantIDs(t, "querier", a.Value, err, m.since(from))
-			v, err = c.At(t.Context(), "a", now)
+			v, err = c.At(t.Context(), "a", now, nil)
 			wantIDs(t, "live", v, err, m.live(now.Add(-15*time.Second+1)))
 		}
 	})
@@ -338,7 +338,7 @@ func TestIDsAreBounded(t *testing.T) {
 	}
 	add(0, 7)    // forgotten, so added again
 	add(most, 8) // remembered
-	v, err := r.At(t.Context(), "a", r.now)
+	v, err := r.At(t.Context(), "a", r.now, nil)
 	wantIDs(t, "live", v, err, ids{7})
 	r.now = r.now.Add(time.Minute)
 	r.tick(t)

@@ -44,10 +44,9 @@ type Collector[T any] struct {
 	budget  budget
 	outbox  *outbox.Outbox[*pending[T]]
 
-	sealing    sync.Mutex   // held while all ticks are sealed
-	lastSealed atomic.Int64 // Unix nanoseconds; written with sealing held
-	ticked     atomic.Bool  // a tick has ended
-	firstAdd   atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
+	sealing  sync.Mutex   // held while all ticks are sealed
+	ticked   atomic.Bool  // a tick has ended
+	firstAdd atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
 
 	life   sync.RWMutex  // held for reading by what Close must wait for
 	closed bool          // guarded by life
@@ -91,7 +90,7 @@ func (c *Collector[T]) wire(merge Merge[T]) (err error) {
 		sealed: c.metrics.values.Inc}
 	c.tenants = &registry[T]{limit: c.opts.MaxTenants, newTenant: c.shared.newTenant, gauge: c.metrics.tenantIDs}
 	c.shared.started.Store(c.now())
-	c.lastSealed.Store(c.now())
+	c.shared.lastSealed.Store(c.now())
 	return nil
 }
 
@@ -112,7 +111,7 @@ func (c *Collector[T]) seal() {
 	})
 	c.tenants.shrink()
 	c.lazies.recent.Expire()
-	c.lastSealed.Store(c.now())
+	c.shared.lastSealed.Store(c.now())
 	c.ticked.Store(true)
 	c.metrics.oldest.Set(c.outbox.Oldest().Seconds())
 }

@@ -25,12 +25,12 @@ func ExampleNewCollector() {
 	}
 	_ = c.Add(ctx, "acme", ids{1}, nil)
 	_ = c.Add(ctx, "acme", ids{2}, nil)
-	live, err := c.At(ctx, "acme", time.Now())
-	fmt.Println(live, err)
+	live, err := c.At(ctx, "acme", time.Now(), nil)
+	fmt.Println(live.Value, err)
 
 	_ = c.Close(ctx) // makes what is pending discoverable
-	past, err := c.Range(ctx, "acme", time.Now().Add(-time.Hour), time.Now())
-	fmt.Println(past, err)
+	past, err := c.Range(ctx, "acme", time.Now().Add(-time.Hour), time.Now(), nil)
+	fmt.Println(past.Value, err)
 	// Output:
 	// [1 2] <nil>
 	// [1 2] <nil>

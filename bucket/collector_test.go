@@ -78,7 +78,7 @@ func TestFailedButLanded(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
-	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
 	wantIDs(t, "range", v, err, ids{1})
 }
 
@@ -129,7 +129,7 @@ func TestRule4OtherTenantsGoOn(t *testing.T) {
 		mustAdd(t, c, "b", 2)
 		time.Sleep(3 * time.Second)
 		wantIDs(t, "the other tenant's next tick", s.stored(t, "b"), nil, ids{1, 2})
-		v, err := c.Range(t.Context(), "stuck", time.Now().Add(-time.Minute), time.Now())
+		v, err := c.Range(t.Context(), "stuck", time.Now().Add(-time.Minute), time.Now(), nil)
 		wantIDs(t, "the stuck tenant, from memory", v, err, ids{100})
 		s.tier.Heal()
 		time.Sleep(15 * time.Second)
@@ -282,7 +282,7 @@ func TestRule8CloseReportsWhatIsLeft(t *testing.T) {
 		if !ok || len(left.Values) != 2 || !errors.Is(err, errBroken) {
 			t.Fatalf("got %v", err)
 		}
-		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Minute), time.Now())
+		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Minute), time.Now(), nil)
 		wantIDs(t, "what is left is still answered", v, err, ids{1})
 		s.tier.Heal()
 		if err := c.Close(t.Context()); err != nil {
@@ -308,7 +308,7 @@ func TestRule4PendingIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAdd(t, c, "b", 12)
-	v, err := c.At(t.Context(), "b", time.Now())
+	v, err := c.At(t.Context(), "b", time.Now(), nil)
 	wantIDs(t, "only what was taken", v, err, ids{12})
 }
 
@@ -319,7 +319,7 @@ func TestAddRefuses(t *testing.T) {
 		if _, ok := errors.AsType[*index.TenantError](c.Add(t.Context(), tenant, ids{1}, nil)); !ok {
 			t.Errorf("%q was taken", tenant)
 		}
-		if _, err := c.At(t.Context(), tenant, time.Now()); err == nil {
+		if _, err := c.At(t.Context(), tenant, time.Now(), nil); err == nil {
 			t.Errorf("%q was asked", tenant)
 		}
 	}
@@ -347,7 +347,7 @@ func TestRule7IdleTenantsAreLetGo(t *testing.T) {
 			t.Errorf("still holds %q", got)
 		}
 		mustAdd(t, c, "t1", 1000)
-		v, err := c.At(t.Context(), "t1", time.Now())
+		v, err := c.At(t.Context(), "t1", time.Now(), nil)
 		wantIDs(t, "one who came back", v, err, ids{1000})
 		r.end(t)
 	})
@@ -367,12 +367,12 @@ func TestAliveAfterARestart(t *testing.T) {
 		one := s.collector(t, nil)
 		mustAdd(t, alone, "a", 2)
 		mustAdd(t, one, "a", 3)
-		v, err := alone.At(t.Context(), "a", time.Now())
+		v, err := alone.At(t.Context(), "a", time.Now(), nil)
 		wantIDs(t, "alone", v, err, ids{1, 2})
-		v, err = one.At(t.Context(), "a", time.Now())
+		v, err = one.At(t.Context(), "a", time.Now(), nil)
 		wantIDs(t, "one of several", v, err, ids{3})
 		time.Sleep(10*time.Second + 1)
-		v, err = alone.At(t.Context(), "a", time.Now())
+		v, err = alone.At(t.Context(), "a", time.Now(), nil)
 		wantIDs(t, "once the window has passed", v, err, ids{2})
 		if err := errors.Join(alone.Close(t.Context()), one.Close(t.Context())); err != nil {
 			t.Fatal(err)

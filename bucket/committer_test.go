@@ -100,7 +100,7 @@ func TestCommitOnATakenInstantMoves(t *testing.T) {
 		if err := c.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		v, err := c.Range(t.Context(), "a", still, still.Add(time.Second))
+		v, err := c.Range(t.Context(), "a", still, still.Add(time.Second), nil)
 		wantIDs(t, "stored", v, err, upTo(i+1))
 	}
 }
@@ -128,14 +128,14 @@ func TestAnswerWhileACommitIsUnderWay(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := c.Range(ctx, "a", begun, time.Now().Add(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Range(ctx, "a", begun, time.Now().Add(time.Hour), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("asked while it is not known whose the entry is: %v", err)
 	}
 	answered := make(chan ids)
 	go func() {
-		v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
+		v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour), nil)
 		wantIDs(t, "range", v, err, ids{1})
-		answered <- v
+		answered <- v.Value
 	}()
 	close(com.slow)
 	<-answered

@@ -50,9 +50,9 @@ func checkAnswers(t *testing.T, c *bucket.Collector[ids]) {
 		workers.Go(func() {
 			for added.Load() < 400 && !t.Failed() {
 				least := int(added.Load())
-				v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
-				if err != nil || len(v) < least || !slices.Equal(v, upTo(len(v))) {
-					t.Errorf("after %d: got %v, error %v", least, v, err)
+				a, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour), nil)
+				if err != nil || a.Entries == 0 && least > 0 || len(a.Value) < least || !slices.Equal(a.Value, upTo(len(a.Value))) {
+					t.Errorf("after %d: got %v, error %v", least, a.Value, err)
 				}
 			}
 		})
@@ -67,7 +67,7 @@ func TestCollectorIsItsValues(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newStores(t)
-		m := history{now: time.Unix(1_700_000_000, 0)}
+		m := history{now: time.Unix(1_700_000_000, 0), ticked: time.Unix(1_700_000_000, 0)}
 		opts := fast()
 		opts.Now = func() time.Time { return m.now }
 		c := s.collector(t, opts)
@@ -95,8 +95,11 @@ func TestCollectorIsItsValues(t *testing.T) {
 				length := rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "length")
 				start := m.now.Add(time.Duration(from))
 				end := start.Add(time.Duration(length))
-				v, err := c.Range(t.Context(), "a", start, end)
-				wantIDs(t, fmt.Sprint("range ", start, end), v, err, m.between(start, end))
+				a, err := c.Range(t.Context(), "a", start, end, nil)
+				wantIDs(t, fmt.Sprint("range ", start, end), a, err, m.between(start, end))
+				if provisional := !a.Provisional.IsZero(); provisional != end.After(m.ticked) || provisional && !a.Provisional.Equal(m.ticked) {
+					rt.Fatalf("range %v to %v: provisional from %v, last sealed at %v", start, end, a.Provisional, m.ticked)
+				}
 			}
 		}
 	})
@@ -110,6 +113,7 @@ func (s *stores) heal() {
 // history is what a collector was given.
 type history struct {
 	now, last time.Time
+	ticked    time.Time // when ticks were sealed last
 	sealed    []struct {
 		at     time.Time
 		values ids
@@ -128,6 +132,7 @@ func (h *history) add() int {
 // seal ends a tick. A tenant is let go when it was idle for a window, and its
 // last instant forgotten; the clock has moved on by then.
 func (h *history) seal() {
+	defer func(now time.Time) { h.ticked = now }(h.now)
 	if len(h.current) == 0 {
 		if h.idle++; h.idle > 4 {
 			h.now = h.now.Add(time.Microsecond)
@@ -150,13 +155,19 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// reaches reports whether a range reaches into the open tick.
+func (h *history) reaches(from, to time.Time) bool {
+	now := later(h.now, h.last.Add(1))
+	return !now.Before(from) && (now.Before(to) || to.After(later(h.ticked, h.last)))
+}
+
 func (h *history) between(from, to time.Time) (v ids) {
 	for _, s := range h.sealed {
 		if !s.at.Before(from) && s.at.Before(to) {
 			v = append(v, s.values...)
 		}
 	}
-	if now := later(h.now, h.last.Add(1)); !now.Before(from) && now.Before(to) {
+	if h.reaches(from, to) {
 		v = append(v, h.current...)
 	}
 	slices.Sort(v)

@@ -45,7 +45,7 @@ func (r *resting) tick(t *testing.T) {
 func (r *resting) asked(t *testing.T, want ids) int64 {
 	t.Helper()
 	before := r.decodes.Load()
-	v, err := r.At(t.Context(), "a", r.now.Add(time.Minute))
+	v, err := r.At(t.Context(), "a", r.now.Add(time.Minute), nil)
 	wantIDs(t, "now", v, err, want)
 	return r.decodes.Load() - before
 }
@@ -77,7 +77,7 @@ func TestBlobsAreStoredAsTheyCame(t *testing.T) {
 	if n := r.asked(t, ids{0, 1, 2, 3, 4}); n != 1 {
 		t.Errorf("the next question decodes %d blobs, want the one that came", n)
 	}
-	v, err := r.Range(t.Context(), "a", r.now.Add(-time.Hour), r.now.Add(time.Hour))
+	v, err := r.Range(t.Context(), "a", r.now.Add(-time.Hour), r.now.Add(time.Hour), nil)
 	wantIDs(t, "all", v, err, ids{0, 1, 2, 3, 4})
 	r.tick(t)
 	wantIDs(t, "stored", r.stored(t, "a"), nil, ids{0, 1, 2, 3, 4})
@@ -190,10 +190,10 @@ func TestBlobsThatDoNotDecode(t *testing.T) {
 	r := newResting(t, nil)
 	mustAddBlob(t, r.Collector, "a", 0)
 	r.broken.Store(true)
-	if _, err := r.At(t.Context(), "a", r.now); !errors.Is(err, errBroken) {
+	if _, err := r.At(t.Context(), "a", r.now, nil); !errors.Is(err, errBroken) {
 		t.Errorf("at: %v", err)
 	}
-	if _, err := r.Range(t.Context(), "a", r.now, r.now.Add(time.Hour)); !errors.Is(err, errBroken) {
+	if _, err := r.Range(t.Context(), "a", r.now, r.now.Add(time.Hour), nil); !errors.Is(err, errBroken) {
 		t.Errorf("range: %v", err)
 	}
 	pending := r.Pending()
@@ -202,7 +202,7 @@ func TestBlobsThatDoNotDecode(t *testing.T) {
 	}
 	r.tick(t)
 	mustAddBlob(t, r.Collector, "a", 2)
-	if _, err := r.At(t.Context(), "a", r.now); !errors.Is(err, errBroken) {
+	if _, err := r.At(t.Context(), "a", r.now, nil); !errors.Is(err, errBroken) {
 		t.Errorf("at: %v", err)
 	}
 	r.broken.Store(false)
@@ -231,7 +231,7 @@ func TestNoDecoder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v, err := c.At(t.Context(), "a", time.Now().Add(time.Hour))
+	v, err := c.At(t.Context(), "a", time.Now().Add(time.Hour), nil)
 	wantIDs(t, "now", v, err, upTo(3))
 	if s.decodes.Load() != 0 || s.encodes.Load() != 0 || c.Pending() != 0 {
 		t.Errorf("%d decodings, %d encodings, %d bytes pending", s.decodes.Load(), s.encodes.Load(), c.Pending())
@@ -313,16 +313,16 @@ func TestRestWhileAllHappens(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if _, err := c.At(context.Background(), "a", time.Now().Add(time.Hour)); err != nil {
+				if _, err := c.At(context.Background(), "a", time.Now().Add(time.Hour), nil); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	g.Wait()
-	v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
+	v, err := c.Range(t.Context(), "a", begun, time.Now().Add(time.Hour), nil)
 	r.end(t)
-	if stored := s.stored(t, "a"); err != nil || len(v) != 600 || len(stored) != 600 || c.Pending() != 0 {
-		t.Errorf("%d answered, %v, %d stored, %d bytes pending", len(v), err, len(stored), c.Pending())
+	if stored := s.stored(t, "a"); err != nil || len(v.Value) != 600 || len(stored) != 600 || c.Pending() != 0 {
+		t.Errorf("%d answered, %v.Value, %d stored, %d bytes pending", len(v.Value), err, len(stored), c.Pending())
 	}
 }

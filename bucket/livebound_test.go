@@ -50,11 +50,11 @@ func TestLiveWindowsBound(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				live, err := c.At(t.Context(), "a", time.Now())
+				live, err := c.At(t.Context(), "a", time.Now(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				checkBound(t, added, live, c.opts.Window, c.opts.Tick)
+				checkBound(t, added, live.Value, c.opts.Window, c.opts.Tick)
 			}
 			gone, cancel := context.WithCancel(t.Context())
 			cancel()

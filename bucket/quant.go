@@ -315,10 +315,3 @@ func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int6
 func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
 	return q.past.Has(ctx, tenant, from, to)
 }
-
-// merge returns the merge of a tenant's entries of [from, to) and of extra
-// values that are not in the index.
-func (q *Quantizer[T]) merge(ctx context.Context, tenant string, entries []index.Entry, from, to int64, extra ...T) (T, error) {
-	a, err := q.past.Answer(ctx, plan.Question[T]{Series: []plan.Series{{Tenant: tenant, Entries: entries}}, From: from, To: to, Extra: extra})
-	return a.Value, err
-}

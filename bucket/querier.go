@@ -1,12 +1,10 @@
 package bucket
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strconv"
 	"time"
 
@@ -78,14 +76,7 @@ func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to t
 	if err != nil || len(tenants) == 0 {
 		return a, err
 	}
-	for _, v := range g.live {
-		g.question.Extra = append(g.question.Extra, v.Value)
-	}
-	if a, err = q.past.answer(ctx, g.question); err != nil {
-		return a, err
-	}
-	a.Missing, a.Provisional = append(a.Missing, g.missing...), g.provisional
-	return a, nil
+	return q.past.merged(ctx, &g)
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as
@@ -147,22 +138,13 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 	return q.past.Has(ctx, tenant, from, to)
 }
 
-// gathered is what the index and the sources have of a range.
-type gathered[T any] struct {
-	question    plan.Question[T] // of the index's entries
-	live        []liveValue[T]   // what sources hold beside them, ascending
-	missing     []Missing        // sources
-	provisional time.Time
-}
-
 // gather asks the sources and reads the index, for one tenant after the other.
 func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (g gathered[T], err error) {
 	start, end, err := span(from, to)
 	if err != nil {
 		return g, err
 	}
-	o := opts.orDefault()
-	g.question = plan.Question[T]{From: start, To: end, Partial: o.Partial, MaxBytes: o.MaxBytes}
+	g = newGathered[T](start, end, opts)
 	for _, tenant := range tenants {
 		if err := index.CheckTenant(tenant); err != nil {
 			return g, err
@@ -177,26 +159,8 @@ func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time
 		g.missing = append(g.missing, p.missing()...)
 		g.provisional = earlier(g.provisional, p.provisional(end))
 	}
-	slices.SortStableFunc(g.live, func(a, b liveValue[T]) int { return cmp.Compare(a.Time, b.Time) })
+	g.inOrder()
 	return g, nil
-}
-
-// earlier returns the earlier of two instants; the zero one counts as never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// timed returns the live values for steps: an open tick whose instant to come is
-// beyond the range belongs to the range's last slice.
-func (g *gathered[T]) timed() []plan.Timed[T] {
-	timed := make([]plan.Timed[T], len(g.live))
-	for i, v := range g.live {
-		timed[i] = plan.Timed[T]{Time: max(min(v.Time, g.question.To-1), g.question.From), Value: v.Value}
-	}
-	return timed
 }
 
 // poll is one question to several sources.

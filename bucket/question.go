@@ -1,8 +1,11 @@
 package bucket
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/plan"
@@ -102,4 +105,53 @@ func span(from, to time.Time) (a, b int64, err error) {
 		return 0, 0, &RangeError{from, to, "must lie between the years 1678 and 2262, as Unix nanoseconds do in 64 bits"}
 	}
 	return from.UnixNano(), to.UnixNano(), nil
+}
+
+// gathered is what the index and the sources have of a range.
+type gathered[T any] struct {
+	question    plan.Question[T] // of the index's entries
+	live        []liveValue[T]   // what sources hold beside them, ascending
+	missing     []Missing        // sources
+	provisional time.Time
+}
+
+// earlier returns the earlier of two instants; the zero one counts as never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// timed returns the live values for steps: an open tick whose instant to come is
+// beyond the range belongs to the range's last slice.
+func (g *gathered[T]) timed() []plan.Timed[T] {
+	timed := make([]plan.Timed[T], len(g.live))
+	for i, v := range g.live {
+		timed[i] = plan.Timed[T]{Time: max(min(v.Time, g.question.To-1), g.question.From), Value: v.Value}
+	}
+	return timed
+}
+
+// inOrder sorts the live values.
+func (g *gathered[T]) inOrder() {
+	slices.SortStableFunc(g.live, func(a, b liveValue[T]) int { return cmp.Compare(a.Time, b.Time) })
+}
+
+func newGathered[T any](from, to int64, opts *RangeOptions) (g gathered[T]) {
+	o := opts.orDefault()
+	g.question = plan.Question[T]{From: from, To: to, Partial: o.Partial, MaxBytes: o.MaxBytes}
+	return g
+}
+
+// merged answers with everything that was gathered.
+func (q *Quantizer[T]) merged(ctx context.Context, g *gathered[T]) (a Answer[T], err error) {
+	for _, v := range g.live {
+		g.question.Extra = append(g.question.Extra, v.Value)
+	}
+	if a, err = q.answer(ctx, g.question); err != nil {
+		return Answer[T]{}, err
+	}
+	a.Missing, a.Provisional = append(a.Missing, g.missing...), g.provisional
+	return a, nil
 }

@@ -39,8 +39,8 @@ func TestAnswerFromAnIndexSlowerThanATick(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		begun := time.Now()
-		v, err := c.Range(ctx, "a", begun.Add(-time.Hour), begun.Add(time.Hour))
-		if err != nil || len(v) == 0 || v[0] != 1 || time.Since(begun) > 8*time.Second {
+		v, err := c.Range(ctx, "a", begun.Add(-time.Hour), begun.Add(time.Hour), nil)
+		if err != nil || len(v.Value) == 0 || v.Value[0] != 1 || time.Since(begun) > 8*time.Second {
 			t.Errorf("got %v, error %v after %v", v, err, time.Since(begun))
 		}
 		stop()
@@ -69,14 +69,14 @@ func TestThePastDoesNotChangeWhileATickIsSealed(t *testing.T) {
 	c := s.collector(t, opts)
 	mustAdd(t, c, "a", 1)
 	to := from.Add(time.Microsecond)
-	meanwhile := make(chan ids)
+	meanwhile := make(chan bucket.Answer[ids])
 	sealing = func() {
 		mu.Lock()
 		now = from.Add(time.Second)
 		mu.Unlock()
 		defer time.Sleep(5 * time.Millisecond) // time for an answer that does not wait for the seal
 		go func() {
-			v, err := c.Range(t.Context(), "a", from, to)
+			v, err := c.Range(t.Context(), "a", from, to, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -86,8 +86,12 @@ func TestThePastDoesNotChangeWhileATickIsSealed(t *testing.T) {
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v, err := c.Range(t.Context(), "a", from, to)
-	wantIDs(t, "after the flush", v, err, <-meanwhile)
+	v, err := c.Range(t.Context(), "a", from, to, nil)
+	if before := <-meanwhile; before.Provisional.IsZero() {
+		wantIDs(t, "after the flush", v, err, before.Value)
+	} else if before.Provisional.After(from) {
+		t.Errorf("provisional from %v, though the value came at %v", before.Provisional, from)
+	}
 }
 
 // TestAliveAfterAClockWentBack seals before the instant the collector began
@@ -103,7 +107,7 @@ func TestAliveAfterAClockWentBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(3 * time.Second)
-	v, err := c.At(t.Context(), "a", now)
+	v, err := c.At(t.Context(), "a", now, nil)
 	wantIDs(t, "the live window", v, err, ids{1})
 }
 
@@ -124,9 +128,9 @@ func TestAClockThatWasSetBackIsFollowed(t *testing.T) {
 	now = now.Add(-time.Hour)
 	flush(2)
 	mustAdd(t, c, "a", 3)
-	v, err := c.Range(t.Context(), "a", now, now.Add(time.Minute))
+	v, err := c.Range(t.Context(), "a", now, now.Add(time.Minute), nil)
 	wantIDs(t, "range", v, err, ids{2, 3})
-	v, err = c.At(t.Context(), "a", now)
+	v, err = c.At(t.Context(), "a", now, nil)
 	wantIDs(t, "the live window", v, err, ids{2, 3})
 }
 
@@ -143,10 +147,10 @@ func TestLiveWindowIsTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v, err := c.At(t.Context(), "a", now)
+	v, err := c.At(t.Context(), "a", now, nil)
 	wantIDs(t, "many ticks in a window", v, err, upTo(20))
 	now = now.Add(time.Minute)
-	v, err = c.At(t.Context(), "a", now)
+	v, err = c.At(t.Context(), "a", now, nil)
 	wantIDs(t, "a window after the last tick", v, err, nil)
 }
 
@@ -194,9 +198,9 @@ func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 				cancel()
 			}
 		}
-		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
 		if !known {
-			v = append(ids{0}, v...)
+			v.Value = append(ids{0}, v.Value...)
 		}
 		wantIDs(t, "range", v, err, ids{0, 1, 2})
 		s.heal()

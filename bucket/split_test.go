@@ -73,9 +73,9 @@ func TestATickTooLargeForOneBlobIsSplit(t *testing.T) {
 			if err != nil || len(entries) < 2 || len(entries) > c.atMost {
 				t.Errorf("%d entries, %v; want 2 to %d", len(entries), err, c.atMost)
 			}
-			v, err := col.Range(t.Context(), "a", begun, time.Now().Add(time.Hour))
-			if err != nil || len(v) != 7*c.value {
-				t.Fatalf("%d bytes, %v; want %d", len(v), err, 7*c.value)
+			v, err := col.Range(t.Context(), "a", begun, time.Now().Add(time.Hour), nil)
+			if err != nil || len(v.Value) != 7*c.value {
+				t.Fatalf("%d bytes, %v.Value; want %d", len(v.Value), err, 7*c.value)
 			}
 			if st := col.Stats(); st.Bytes != 0 || st.Values != 0 {
 				t.Errorf("pending: %+v", st)

@@ -146,8 +146,12 @@ func mustAddBlob(t testing.TB, c *bucket.Collector[ids], tenant string, v int) {
 	}
 }
 
-func wantIDs(t testing.TB, what string, got ids, err error, want ids) {
+func wantIDs(t testing.TB, what string, answer any, err error, want ids) {
 	t.Helper()
+	got, ok := answer.(ids)
+	if !ok {
+		got = answer.(bucket.Answer[ids]).Value
+	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("%s: got %v, error %v; want %v", what, got, err, want)
 	}

@@ -54,6 +54,8 @@ type shared[T any] struct {
 	changes atomic.Uint64 // how many versions tenants have had
 	running atomic.Bool   // Run runs
 	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
+
+	lastSealed atomic.Int64 // Unix nanoseconds; written with the collector's sealing held
 }
 
 func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
@@ -374,18 +376,25 @@ func (t *tenant[T]) watch() *watch[T] {
 }
 
 // unwatch ends the question. It returns the value of the tick that is open
-// then, if [from, to) reaches that tick's instant.
-func (t *tenant[T]) unwatch(w *watch[T], from, to int64) ([]*lazy[T], error) {
+// then, if [from, to) reaches into that tick, and the tick's instant if it ended
+// now.
+func (t *tenant[T]) unwatch(w *watch[T], from, to int64) (open []*lazy[T], next int64, err error) {
 	if t == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.watches, w)
-	if next := t.next(t.shared.now()); next < from || next >= to {
-		return nil, nil
+	if next = t.next(t.shared.now()); t.reaches(next, from, to) {
+		open, err = t.shown()
 	}
-	return t.shown()
+	return open, next, err
+}
+
+// reaches reports whether [from, to) reaches into the open tick, which began
+// when ticks were sealed last and would end at next.
+func (t *tenant[T]) reaches(next, from, to int64) bool {
+	return from <= next && (to > next || to > max(t.last, t.shared.lastSealed.Load()))
 }
 
 // shown returns the open tick's value as readers may have it, or none. The
@@ -409,7 +418,7 @@ func (t *tenant[T]) holds(from, to int64) (h holding[T], err error) {
 			h.own = append(h.own, p.fresh || stage >= stored)
 		}
 	}
-	if h.next >= from && h.next < to {
+	if t.reaches(h.next, from, to) {
 		h.open, err = t.shown()
 	}
 	return h, err

@@ -119,8 +119,8 @@ func TestValuesThatCannotBeStoredAreDropped(t *testing.T) {
 		if err := c.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		v, err := c.Range(t.Context(), "unlucky", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-		if err != nil || v.n != 10 {
+		v, err := c.Range(t.Context(), "unlucky", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		if err != nil || v.Value.n != 10 {
 			t.Errorf("the tenant's next value: %+v, %v", v, err)
 		}
 	}
@@ -146,8 +146,8 @@ func TestABadValueHurtsItself(t *testing.T) {
 		if err := c.Close(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-		if err != nil || v.n != 3 {
+		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		if err != nil || v.Value.n != 3 {
 			t.Errorf("%s: got %+v, %v", name, v, err)
 		}
 	}
@@ -217,15 +217,15 @@ func TestInto(t *testing.T) {
 		if err := c.Add(t.Context(), "a", v, nil); err != nil {
 			t.Fatal(err)
 		}
-		live, err := c.At(t.Context(), "a", time.Now())
-		if err != nil || live.n != []int{1, 3, 6}[i] {
+		live, err := c.At(t.Context(), "a", time.Now(), nil)
+		if err != nil || live.Value.n != []int{1, 3, 6}[i] {
 			t.Fatalf("live: %+v, %v", live, err)
 		}
 		held, err := c.Held(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-		if err != nil || held.Open.n != live.n {
+		if err != nil || held.Open.n != live.Value.n {
 			t.Fatalf("held: %+v, %v", held, err)
 		}
-		early = append(early, live, held.Open)
+		early = append(early, live.Value, held.Open)
 	}
 	if err := c.Add(t.Context(), "a", &counter{n: -1}, nil); !errors.Is(err, errBroken) {
 		t.Errorf("an Into that fails: %v", err)
@@ -236,8 +236,8 @@ func TestInto(t *testing.T) {
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	if err != nil || v.n != 6 {
+	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+	if err != nil || v.Value.n != 6 {
 		t.Errorf("stored: %+v, %v", v, err)
 	}
 	if _, err := bucket.NewCollector(index.NewMemIndex(), tieredCounters(t), mergeCounters,
@@ -268,8 +268,8 @@ func TestIntoWhileRead(t *testing.T) {
 				if err := c.Add(context.Background(), "a", &counter{n: 1}, nil); err != nil {
 					t.Error(err)
 				}
-				live, err := c.At(context.Background(), "a", time.Now().Add(time.Hour))
-				if err != nil || live.n < 1 {
+				live, err := c.At(context.Background(), "a", time.Now().Add(time.Hour), nil)
+				if err != nil || live.Value.n < 1 {
 					t.Errorf("live: %+v, %v", live, err)
 				}
 			}
@@ -279,8 +279,8 @@ func TestIntoWhileRead(t *testing.T) {
 	if err := errors.Join(c.Close(t.Context()), <-ran); err != nil {
 		t.Fatal(err)
 	}
-	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	if err != nil || v.n != 900 {
+	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+	if err != nil || v.Value.n != 900 {
 		t.Errorf("stored: %+v, %v", v, err)
 	}
 }

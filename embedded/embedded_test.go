@@ -47,8 +47,8 @@ func TestAcrossARestart(t *testing.T) {
 		if err := s.Add(t.Context(), "acme", counts{"GET": 1}, nil); err != nil {
 			t.Fatal(err)
 		}
-		live, err := s.Range(t.Context(), "acme", begun.Add(-time.Hour), time.Now().Add(time.Hour))
-		if err != nil || live["GET"] != i+1 {
+		live, err := s.Range(t.Context(), "acme", begun.Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		if err != nil || live.Value["GET"] != i+1 {
 			t.Errorf("run %d: %v, %v", i, live, err)
 		}
 		if err := s.Close(t.Context()); err != nil {
@@ -113,8 +113,8 @@ func ExampleOpen() {
 	_ = store.Add(ctx, "acme", counts{"GET": 1, "POST": 1}, nil)
 
 	now := time.Now()
-	hour, err := store.Range(ctx, "acme", now.Add(-time.Hour), now.Add(time.Second))
-	fmt.Println(maps.Equal(hour, counts{"GET": 3, "POST": 1}), err)
+	hour, err := store.Range(ctx, "acme", now.Add(-time.Hour), now.Add(time.Second), nil)
+	fmt.Println(maps.Equal(hour.Value, counts{"GET": 3, "POST": 1}), err)
 	fmt.Println(store.Close(ctx))
 	// Output:
 	// true <nil>

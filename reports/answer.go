@@ -57,10 +57,11 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 		// that the report supersedes.
 		current = shortcuts.Reports(c.hub.Held(tenant))
 	}
-	if r, err = c.live.At(ctx, tenant, at); err != nil {
+	a, err := c.live.At(ctx, tenant, at, nil)
+	if err != nil {
 		return nil, err
 	}
-	return withShortcuts(r, current)
+	return withShortcuts(a.Value, current)
 }
 
 // Range returns the merge of every report with from ≤ instant < to, or the empty
@@ -69,10 +70,11 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (r *report.Report, err error) {
 	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
 	defer func() { asked.End(err) }()
-	if r, err = c.live.Range(ctx, tenant, from, to); err != nil {
+	a, err := c.live.Range(ctx, tenant, from, to, nil)
+	if err != nil {
 		return nil, err
 	}
-	return withShortcuts(r, nil)
+	return withShortcuts(a.Value, nil)
 }
 
 // withShortcuts merges shortcuts into a report, which is nil when there is none.
@@ -90,8 +92,8 @@ func withShortcuts(r *report.Report, held []*report.Report) (*report.Report, err
 // HasReports reports whether Report would find any, not counting shortcuts.
 func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time) (bool, error) {
 	if c.live.Live(at) {
-		r, err := c.live.At(ctx, tenant, at)
-		return r != nil, err
+		a, err := c.live.At(ctx, tenant, at, nil)
+		return a.Entries > 0, err
 	}
 	return c.live.Has(ctx, tenant, at.Add(-c.window), at)
 }

@@ -139,11 +139,11 @@ func TestFlushThroughFaults(t *testing.T) {
 	if b.stored.Load() != others || b.early.Load() != 0 || hangs.Hit() == 0 {
 		t.Errorf("%d values are stored, %d of the tenant whose puts hung %d times", b.stored.Load(), b.early.Load(), hangs.Hit())
 	}
-	got, err := b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute))
+	got, err := b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute), nil)
 	for err != nil && flushing.Err() == nil { // one question of a hundred meets a fault in each of its attempts
-		got, err = b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute))
+		got, err = b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute), nil)
 	}
-	if err != nil || !maps.Equal(got, b.want) {
+	if err != nil || !maps.Equal(got.Value, b.want) {
 		t.Errorf("the tenant whose puts hang is answered %v, %v", got, err)
 	}
 	u.heal()

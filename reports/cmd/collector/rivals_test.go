@@ -104,16 +104,16 @@ func TestRivals(t *testing.T) {
 		}
 		flushes.Wait()
 	}
-	got, err := rival(t, index, blobs, time.Now).Range(t.Context(), "t", begin, begin.Add(time.Duration(instants)*time.Millisecond))
+	got, err := rival(t, index, blobs, time.Now).Range(t.Context(), "t", begin, begin.Add(time.Duration(instants)*time.Millisecond), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, n := range got {
+	for name, n := range got.Value {
 		if n != 1 {
 			t.Errorf("%s is in the range %d times", name, n)
 		}
 	}
-	if len(got) != len(rivals)*instants {
-		t.Errorf("%d values are left of %d", len(got), len(rivals)*instants)
+	if len(got.Value) != len(rivals)*instants {
+		t.Errorf("%d values are left of %d", len(got.Value), len(rivals)*instants)
 	}
 }
