@@ -33,7 +33,7 @@ func (db *DB) retainHourly(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "error", err)
+			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (t *Tier) refresh(ctx context.Context) error {
 	}
 	if err != nil && ctx.Err() == nil {
 		t.metrics.lookupFailures.Inc()
-		t.opts.Logger.Warn("memcache: servers cannot be looked up and stay as they were", "servers", t.servers.String(), "error", err)
+		t.opts.Logger.Warn("memcache: servers cannot be looked up and stay as they were", "servers", t.servers.String(), "err", err)
 	}
 	return err
 }

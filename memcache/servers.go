@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,7 +39,7 @@ func (s Servers) String() string {
 
 func (s Servers) check() error {
 	if s.host != "" && s.service != "" {
-		return nil
+		return s.checkRecord()
 	}
 	if s.host != "" || s.service != "" {
 		return errors.New("memcache: SRV needs a service and a host")
@@ -54,6 +55,19 @@ func (s Servers) check() error {
 	return nil
 }
 
+// checkRecord refuses names that are written as no SRV record needs them.
+func (s Servers) checkRecord() error {
+	switch {
+	case strings.Contains(s.host, ":"):
+		return fmt.Errorf("memcache: SRV host %q has a port: leave it out, the record holds the ports", s.host)
+	case strings.HasPrefix(s.service, "_") || strings.Contains(s.service, "."):
+		return fmt.Errorf("memcache: SRV service %q: write the plain name, such as memcached, for _memcached._tcp", s.service)
+	case strings.HasPrefix(s.host, "_"):
+		return fmt.Errorf("memcache: SRV host %q: write the domain alone, for _memcached._tcp.domain", s.host)
+	}
+	return nil
+}
+
 func checkAddress(address string) error {
 	if isPath(address) {
 		return nil
@@ -61,6 +75,9 @@ func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && (host == "" || port == "") {
 		err = errors.New("a part is missing")
+	}
+	if n, bad := strconv.ParseUint(port, 10, 16); err == nil && (bad != nil || n == 0) {
+		err = fmt.Errorf("port %q is not a number from 1 to 65535", port)
 	}
 	return err
 }

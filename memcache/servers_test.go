@@ -334,6 +334,12 @@ func TestServersThatCannotBeMeant(t *testing.T) {
 		"empty":     memcache.List("a:1", ""),
 		"no name":   memcache.SRV("memcached", ""),
 		"no record": memcache.SRV("", "host"),
+		"port 0":    memcache.List("a:0"),
+		"port":      memcache.List("a:99999"),
+		"port name": memcache.List("a:memcached"),
+		"SRV port":  memcache.SRV("memcached", "host:11211"),
+		"SRV name":  memcache.SRV("_memcached._tcp", "host"),
+		"SRV host":  memcache.SRV("memcached", "_memcached._tcp.host"),
 	} {
 		if tier, err := memcache.Open(t.Context(), servers, nil); err == nil {
 			t.Errorf("%s: no error", name)

@@ -107,6 +107,36 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	return err
 }
 
+// Delete removes the blobs of keys from their servers. Keys that memcached does
+// not allow have none. When a server failed or ran out of time, the error says
+// so, and its blobs may still be there until Options.TTL has passed.
+func (t *Tier) Delete(ctx context.Context, keys []string) error {
+	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
+	if err != nil {
+		return err
+	}
+	defer end()
+	r := t.ring.Load()
+	if len(r.servers) == 0 && len(keys) > 0 {
+		return ErrNoServers
+	}
+	var errs []error
+	for _, b := range r.batches(keys, t.opts.BatchKeys) {
+		errs = append(errs, t.exchange(bounded, b.server, b.delete))
+	}
+	return errors.Join(errs...)
+}
+
+// delete removes the batch's keys, one after the other.
+func (b batch) delete(c *gomemcache.Client) error {
+	for _, key := range b.keys {
+		if err := c.Delete(key); err != nil && !errors.Is(err, gomemcache.ErrCacheMiss) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close ends the calls under way, which return ErrClosed, and returns when
 // they have, with every connection closed and no goroutine left. It may be
 // called more than once.

@@ -52,7 +52,7 @@ func (b *Bus) hold(ctx context.Context, l *link) {
 	defer b.become(nil)
 	select {
 	case <-l.closed:
-		b.opts.Logger.Warn("nats: the server ended the connection, another one is tried", "error", l.conn.LastError())
+		b.opts.Logger.Warn("nats: the server ended the connection, another one is tried", "err", l.conn.LastError())
 	case <-ctx.Done():
 		l.conn.Close()
 		<-l.closed
@@ -135,7 +135,7 @@ func (b *Bus) disconnected(l *link, err error) {
 	b.metrics.connected.Dec()
 	l.up, l.told = false, true
 	if err != nil {
-		b.opts.Logger.Warn("nats: connection lost, trying again for ever", "error", err)
+		b.opts.Logger.Warn("nats: connection lost, trying again for ever", "err", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func (b *Bus) failed(l *link, err error) {
 		return
 	}
 	l.told = true
-	b.opts.Logger.Warn("nats: cannot connect, trying again for ever", "error", err)
+	b.opts.Logger.Warn("nats: cannot connect, trying again for ever", "err", err)
 }
 
 // erred is called for what goes wrong beside all calls: dropped messages, and
@@ -154,10 +154,10 @@ func (b *Bus) erred(sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
 		b.metrics.count(methodNext, err)
 	}
-	b.complain("error", err)
+	b.complain("err", err)
 }
 
 // complain logs an error that may come often, now and then.
 func (b *Bus) complain(what string, err error) {
-	b.trouble.Do(func() { b.opts.Logger.Warn("nats: "+what, "error", err) })
+	b.trouble.Do(func() { b.opts.Logger.Warn("nats: "+what, "err", err) })
 }

@@ -341,7 +341,9 @@ func TestLostBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := index.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano())
-	f.authority.Delete(key)
+	if err := f.authority.Delete(t.Context(), []string{key}); err != nil {
+		t.Fatal(err)
+	}
 	_, err := f.AdminSummary(t.Context(), "a", noon.Add(1))
 	if m, ok := errors.AsType[*bucket.MissingError](err); !ok || m.Keys()[0] != key {
 		t.Errorf("summary: %v", err)

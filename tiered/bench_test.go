@@ -89,7 +89,7 @@ func BenchmarkCacheHitFive(b *testing.B) {
 // BenchmarkColdFive reads from the authority and writes back to the cache.
 func BenchmarkColdFive(b *testing.B) {
 	store, keys, cache := benchStore(b, 5, -1)
-	read(b, store, keys, func() { cache.Delete(keys...) })
+	read(b, store, keys, func() { _ = cache.Delete(b.Context(), keys) })
 	if err := store.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -57,14 +57,18 @@ func (m *MemTier) Put(ctx context.Context, key string, blob []byte) error {
 	return nil
 }
 
-// Delete removes the blobs of keys, as retention does.
-func (m *MemTier) Delete(keys ...string) {
+// Delete implements Deleter.
+func (m *MemTier) Delete(ctx context.Context, keys []string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, key := range keys {
 		m.bytes -= int64(len(m.blobs[key]))
 		delete(m.blobs, key)
 	}
+	return nil
 }
 
 // Len returns the number of blobs.

@@ -35,7 +35,9 @@ func TestMemTierCounts(t *testing.T) {
 	if m.Len() != 2 || m.Bytes() != 9 {
 		t.Fatalf("%d blobs of %d bytes, want 2 of 9", m.Len(), m.Bytes())
 	}
-	m.Delete("a", "unknown")
+	if err := m.Delete(t.Context(), []string{"a", "unknown"}); err != nil {
+		t.Fatal(err)
+	}
 	if m.Len() != 1 || m.Bytes() != 2 {
 		t.Fatalf("after Delete %d blobs of %d bytes, want 1 of 2", m.Len(), m.Bytes())
 	}

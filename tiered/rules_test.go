@@ -185,7 +185,7 @@ func TestHostileCacheHarmsNoOther(t *testing.T) {
 		for range 3 {
 			h.expect(t, []string{"a", "b", "c", "d"}, "a", "b", "c", "d")
 			synctest.Wait()
-			h.nearBlobs.Delete("c")
+			_ = h.nearBlobs.Delete(t.Context(), []string{"c"})
 		}
 		blob := seal("value of e")
 		if err := h.Put(t.Context(), "e", blob); err != nil {

@@ -31,6 +31,15 @@ type Tier interface {
 	Put(ctx context.Context, key string, blob []byte) error
 }
 
+// Deleter is a tier that can remove blobs.
+type Deleter interface {
+	// Delete removes the blobs of keys; a key without a blob is no error.
+	// When it returns nil, no Get that starts later finds any of them, unless
+	// they are put again. When it returns an error, some may have been removed;
+	// the same call may be made again.
+	Delete(ctx context.Context, keys []string) error
+}
+
 // Codec turns values into blobs and back. It is safe for any number of
 // goroutines, and deterministic: a value or a blob that it refuses, by an error
 // or a panic, is refused for good. codectest.Run checks a codec.

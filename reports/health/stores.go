@@ -24,10 +24,18 @@ func StoreChecks(idx index.Index, authority tiered.Tier, caches []tiered.Cache) 
 	return checks
 }
 
-// reading returns a check that gets a key under which nobody stores a blob.
+// faulty is a tier that knows of a fault that no retry mends, such as a server
+// that refuses puts.
+type faulty interface{ Fault() error }
+
+// reading returns a check that gets a key under which nobody stores a blob. A
+// fault that the tier knows of fails it, too.
 func reading(tier tiered.Tier) func(context.Context) error {
 	keys := []string{index.Row{}.BlobKey(0)}
 	return func(ctx context.Context) error {
+		if f, ok := tier.(faulty); ok && f.Fault() != nil {
+			return f.Fault()
+		}
 		_, err := tier.Get(ctx, keys)
 		return err
 	}

@@ -71,7 +71,7 @@ func storing(put func(m *tiered.MemTier, ctx context.Context, key string, blob [
 func overwriting(result error) func() tiered.Tier {
 	return storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
 		found, _ := Found(ctx, m, []string{key})
-		m.Delete(key)
+		_ = m.Delete(ctx, []string{key})
 		if err := m.Put(ctx, key, blob); err != nil || len(found) == 0 {
 			return err
 		}
@@ -194,7 +194,7 @@ var breakages = []struct {
 			return errors.Join(err, tiered.ErrExists)
 		}
 		time.Sleep(20 * time.Millisecond) // for the others to look as well
-		m.Delete(key)
+		_ = m.Delete(ctx, []string{key})
 		return m.Put(ctx, key, blob)
 	})},
 	{"nobody wins", checkOneWriterWins, storing(func(*tiered.MemTier, context.Context, string, []byte) error { return tiered.ErrExists })},
