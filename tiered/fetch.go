@@ -147,9 +147,6 @@ func (s *Store[T]) keep(depth int, ref blob.Ref, p *decoding[T]) {
 	if s.memory == nil {
 		return
 	}
-	weight := int64(len(p.blob))
-	if s.size != nil {
-		weight = s.size(p.value)
-	}
+	weight := s.scale.Weigh(p.value, int64(len(p.blob)))
 	s.memory.Add(ref.Key, kept[T]{p.value, ref.Sum, int64(len(p.blob))}, weight+int64(len(ref.Key))+overhead)
 }

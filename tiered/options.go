@@ -27,9 +27,10 @@ type Options[T any] struct {
 	// MemoryTTL is how long a value stays in memory; 0: until it is evicted.
 	// Blobs never change, so it only matters where retention removes them.
 	MemoryTTL time.Duration
-	// Size is what a value weighs in memory, in bytes. Default: the length of
-	// its blob, which is a fraction of the truth when blobs are compressed.
-	// A key's length and 160 bytes are added to it.
+	// Size is how many bytes of memory a value takes. By default the store
+	// measures some of the values that it decodes, with reflection, and learns
+	// from them how much memory a byte of a blob takes. A key's length and 160
+	// bytes are added to it.
 	Size func(T) int64
 
 	// Decoders is how many blobs the store decodes at a time, over all of its

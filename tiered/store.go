@@ -10,6 +10,7 @@ import (
 	"github.com/timeblob/timeblob/internal/guard"
 	"github.com/timeblob/timeblob/internal/lru"
 	"github.com/timeblob/timeblob/internal/readthrough"
+	"github.com/timeblob/timeblob/internal/weigh"
 )
 
 // overhead is what a value weighs in memory beside itself and its key: the
@@ -23,7 +24,7 @@ type Store[T any] struct {
 	codec   Codec[T]
 	decoder *decoder[T]
 	memory  *lru.Cache[string, kept[T]] // nil: none
-	size    func(T) int64
+	scale   *weigh.Scale[T]
 	levels  []*level // caches, nearest first, then the authority
 	flights readthrough.Group[flightKey, T]
 	metrics *metrics
@@ -46,7 +47,7 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 	if err != nil {
 		return nil, err
 	}
-	s := &Store[T]{codec: codec, decoder: newDecoder(codec, o.Decoders), size: o.Size, metrics: m}
+	s := &Store[T]{codec: codec, decoder: newDecoder(codec, o.Decoders), scale: weigh.New(o.Size), metrics: m}
 	if o.Memory > 0 {
 		if s.memory, err = lru.New[string, kept[T]](o.Memory, &lru.Options{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
 			return nil, err
