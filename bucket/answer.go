@@ -29,6 +29,20 @@ func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time, opts
 	return a, nil
 }
 
+// Recent is the live window from memory alone. For a collector that is alone and
+// has not run for a window yet, it lacks what the store holds from before the
+// start, which At includes.
+func (c *Collector[T]) Recent(ctx context.Context, tenant string) (v T, err error) {
+	if err := index.CheckTenant(tenant); err != nil {
+		return v, err
+	}
+	window, err := c.liveWindow(ctx, tenant, c.now())
+	if err != nil {
+		return v, err
+	}
+	return mergeParts(c.user.merge, window)
+}
+
 // Live reports whether At answers for an instant from the live window.
 func (c *Collector[T]) Live(at time.Time) bool {
 	return !at.Before(time.Unix(0, c.shared.lastSealed.Load()))

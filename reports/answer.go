@@ -2,6 +2,7 @@ package reports
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ type Answer struct {
 	Report *report.Report // shared: nobody may change it; empty when there are no reports
 	// Missing names, in order, the sources that are missing in the answer:
 	// collectors by their addresses, and "store" when an answer about now was
-	// made without the store. A Collector's answers lack nothing.
+	// made without the store.
 	Missing []string
 	// Found says that there is a report, not counting shortcuts.
 	Found bool
@@ -26,15 +27,40 @@ type Answer struct {
 // Ask answers a question.
 func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
 	switch {
-	case q.OnlyFound:
-		a.Found, err = c.HasReports(ctx, tenant, q.To)
 	case q.Ranged:
 		a.Report, err = c.Range(ctx, tenant, q.From, q.To)
 		a.Found = true
+	case c.live.Live(q.To):
+		return c.answerNow(ctx, tenant, q.To)
+	case q.OnlyFound:
+		a.Found, err = c.HasReports(ctx, tenant, q.To)
 	default:
 		a.Report, err = c.Report(ctx, tenant, q.To)
 		a.Found = true
 	}
+	return a, err
+}
+
+// answerNow answers with the live window and its shortcuts. When the store, which
+// a collector that has just started needs, fails or does not answer within the
+// store timeout, the answer is made from memory and says so.
+func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
+	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-c.window), at)
+	defer func() { asked.End(err) }()
+	current := shortcuts.Reports(c.hub.Held(tenant)) // first, as in Report
+	inTime, cancel := context.WithTimeout(ctx, c.storeTimeout)
+	defer cancel()
+	r, err := c.live.At(inTime, tenant, at)
+	if err != nil && ctx.Err() == nil && ClientFault(err) == nil && !errors.Is(err, bucket.ErrClosed) {
+		c.log.Warn("answer about now without the store", "tenant", tenant, "err", err)
+		r, err = c.live.Recent(ctx, tenant)
+		a.Missing = []string{MissingStore}
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	a.Found = r != nil
+	a.Report, err = withShortcuts(r, current)
 	return a, err
 }
 

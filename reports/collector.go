@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,10 @@ type Collector struct {
 	rates    *rates
 	tenants  func() *tenants.Table
 	maxNodes int
+	log      *slog.Logger
 	closed   atomic.Bool // Close was called
+
+	storeTimeout time.Duration
 }
 
 // New returns a collector over an index and the tier that holds every blob. It
@@ -75,7 +79,7 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 	past := Archive{store: store, entries: live.Entries, window: live.Window(), now: o.Now,
 		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
 	return &Collector{Archive: past, live: live, hub: hub, metrics: m, rates: newRates(o.rate, o.Now),
-		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes}, nil
+		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout}, nil
 }
 
 // upgrading is the stores' codec. It upgrades the reports that it decodes, so

@@ -38,18 +38,19 @@ func (c *Collector) Limits(tenant string) tenants.Limits { return c.tenants().Li
 func (c *Collector) Table() *tenants.Table { return c.tenants() }
 
 // Admit must be called before a posted report is read. It counts the report
-// against the tenant's rate. The error is a *RateError, or a *bucket.FullError
-// when so many bytes of the tenant wait that no report would be accepted. A
-// shortcut is refused as well, since the collector has not read it yet.
+// against the tenant's rate. The error is a *RateError, a *bucket.FullError when so
+// many bytes of the tenant wait that no report would be accepted, or a
+// *bucket.TenantLimitError. A shortcut is refused as well, since the collector has
+// not read it yet.
 func (c *Collector) Admit(tenant string) error {
 	if wait := c.rates.take(tenant); wait > 0 {
 		return &RateError{Wait: wait}
 	}
-	full, _ := errors.AsType[*bucket.FullError](c.live.Full(tenant))
-	if full != nil && full.OfTenant {
-		return full
+	err := c.live.Full(tenant)
+	if full, ok := errors.AsType[*bucket.FullError](err); ok && !full.OfTenant {
+		return nil // it may have room when the report has arrived
 	}
-	return nil
+	return err
 }
 
 // CountRefused counts a posted report that was refused; an empty reason is not

@@ -44,6 +44,10 @@ type Options struct {
 	// MaxInflated bounds a stored blob when it is inflated, in bytes. A larger
 	// merged report can neither be stored nor read. Default 1 GiB.
 	MaxInflated int64
+	// StoreTimeout bounds how long Ask waits for the store when the question is
+	// about now. After that the answer is made from memory, and says so. Default
+	// 1 s.
+	StoreTimeout time.Duration
 	// TenantIdle is how long the metrics of a tenant that sends nothing are kept.
 	// Default 10 min.
 	TenantIdle time.Duration
@@ -79,6 +83,7 @@ func (opts *Options) withDefaults() (Options, error) {
 	}
 	orDefault(&o.MaxTopologyNodes, 10_000)
 	orDefault(&o.MaxInflated, 1<<30)
+	orDefault(&o.StoreTimeout, time.Second)
 	orDefault(&o.TenantIdle, 10*time.Minute)
 	orDefault(&o.TenantRate, 1000)
 	orDefault(&o.Namespace, "scope")
@@ -92,8 +97,8 @@ func (opts *Options) withDefaults() (Options, error) {
 	switch {
 	case o.TenantIdle < 0:
 		return o, fmt.Errorf("reports: TenantIdle %v must not be negative", o.TenantIdle)
-	case o.MaxInflated < 0:
-		return o, errors.New("reports: MaxInflated must not be negative")
+	case o.MaxInflated < 0 || o.StoreTimeout < 0:
+		return o, errors.New("reports: MaxInflated and StoreTimeout must not be negative")
 	}
 	o.shareLive()
 	shareStore(&o.Store, o.Namespace, o.Registerer, o.Now)

@@ -63,7 +63,9 @@ type Querier struct {
 	log     *slog.Logger
 	hub     *shortcuts.Hub
 	stop    chan struct{} // closed by Close
-	once    sync.Once
+
+	storeTimeout time.Duration
+	once         sync.Once
 }
 
 // NewQuerier returns a querier of collectors that store in an index and the tier
@@ -97,7 +99,7 @@ func NewQuerier(idx index.Index, authority tiered.Tier, peers Peers, opts *Queri
 	archive := Archive{store: store, entries: past.Past().Entries, window: o.Window, now: o.Now,
 		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
 	return &Querier{Archive: archive, past: past, peers: peers, missing: missing, log: o.Logger, hub: hub,
-		stop: make(chan struct{})}, nil
+		stop: make(chan struct{}), storeTimeout: o.StoreTimeout}, nil
 }
 
 // Shortcuts returns the hub of the querier's shortcuts, where clients wait. Only
@@ -203,8 +205,9 @@ func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answe
 // is a *NoCollectorError when no collector answers. A collector whose clock is a
 // window or more from the querier's is missing.
 //
-// While the store fails, the live window is the merge of what the collectors
-// have in memory, and the answer's Missing names "store".
+// While the store fails, or does not answer within QuerierOptions.StoreTimeout,
+// the live window is the merge of what the collectors have in memory, and the
+// answer's Missing names "store".
 func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-q.window), at)
 	defer func() { asked.End(err) }()
@@ -213,8 +216,7 @@ func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a An
 		return q.Range(ctx, tenant, at.Add(-q.window), at)
 	}
 	p := q.newQuery(tenant, now.Add(-q.window), q.AfterNow())
-	p.aboutNow()
-	r, err := p.ask(ctx)
+	r, err := p.askNow(ctx, q.storeTimeout)
 	switch {
 	case p.fromScope():
 		return p.live(ctx, nil)

@@ -27,6 +27,10 @@ type QuerierOptions struct {
 	// 1 GiB.
 	MaxInflated int64
 
+	// StoreTimeout bounds how long an answer about now waits for the store. After
+	// that it is made without the store, and says so. Default 1 s.
+	StoreTimeout time.Duration
+
 	// Bus is where collectors announce shortcuts, and ShortcutCache carries them;
 	// see package shortcuts. Default none.
 	Bus           shortcuts.Bus
@@ -50,13 +54,14 @@ func (opts *QuerierOptions) withDefaults() (QuerierOptions, error) {
 	}
 	orDefault(&o.Window, 15*time.Second)
 	orDefault(&o.MaxInflated, 1<<30)
+	orDefault(&o.StoreTimeout, time.Second)
 	orDefault(&o.Namespace, "scope")
 	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Window < 0 || o.MaxInflated < 0 {
-		return o, errors.New("reports: Window and MaxInflated must not be negative")
+	if o.Window < 0 || o.MaxInflated < 0 || o.StoreTimeout < 0 {
+		return o, errors.New("reports: Window, MaxInflated and StoreTimeout must not be negative")
 	}
 	o.share()
 	return o, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type query struct {
 	unknown  []string // names without a collector
 	calls    []*call
 	failed   []error // by call; nil for a collector that answered
+
 }
 
 func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
@@ -42,6 +44,7 @@ func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
 // call is the question to one collector, and its answer.
 type call struct {
 	peer      Peer
+	store     *patience
 	hub       *shortcuts.Hub
 	present   bool  // the question is about now, so that the open tick belongs to it
 	told      bool  // the collector told what it holds
@@ -52,6 +55,8 @@ type call struct {
 
 // Held implements bucket.Source.
 func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
+	c.store.pause()
+	defer c.store.resume()
 	h, err := c.peer.Held(ctx, tenant, from, to)
 	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
 		h, err = Holdings{}, skewed(c.peer.Name(), time.Unix(0, h.Next))
@@ -64,6 +69,78 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 		c.hub.Supersede(tenant, h.Open, "")
 	}
 	return h.Held, err
+}
+
+// patience bounds how long a question waits for the store, not counting the time
+// in which collectors are asked. A nil patience has no bound.
+type patience struct {
+	limit  time.Duration
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex  // guards the fields below
+	asked int         // collectors that are being asked
+	timer *time.Timer // runs while none is
+}
+
+// errStoreSlow cancels a question whose patience with the store ended.
+var errStoreSlow = errors.New("the store did not answer in time")
+
+// pause stops the time until resume is called as often.
+func (p *patience) pause() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked++; p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+func (p *patience) resume() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked--; p.asked == 0 {
+		p.startLocked()
+	}
+}
+
+// start starts the time.
+func (p *patience) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.startLocked()
+}
+
+// startLocked starts the time again. The mutex is held.
+func (p *patience) startLocked() {
+	p.timer = time.AfterFunc(p.limit, func() { p.cancel(errStoreSlow) })
+}
+
+// stop ends the patience.
+func (p *patience) stop() {
+	p.pause()
+	p.cancel(nil)
+}
+
+// askNow asks about now, and gives up on a store that does not answer within the
+// limit. The error is then errStoreSlow.
+func (p *query) askNow(ctx context.Context, limit time.Duration) (*report.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	store := &patience{limit: limit, cancel: cancel}
+	defer store.stop()
+	for _, c := range p.calls {
+		c.present, c.store = true, store
+	}
+	store.start()
+	r, err := p.ask(ctx)
+	if err != nil && context.Cause(ctx) == errStoreSlow {
+		err = errStoreSlow
+	}
+	return r, err
 }
 
 // ask returns the merge of what is stored and what collectors hold, or nil when
@@ -84,13 +161,6 @@ func (p *query) ask(ctx context.Context) (*report.Report, error) {
 		return nil, p.none()
 	}
 	return a.Value, nil
-}
-
-// aboutNow makes the question one about now.
-func (p *query) aboutNow() {
-	for _, c := range p.calls {
-		c.present = true
-	}
 }
 
 // fromScope reports whether one of Scope's collectors was asked.

@@ -20,6 +20,7 @@ type caller struct {
 	err     error  // why the request has no tenant
 	denied  error  // why the credentials do not suffice
 	unnamed bool   // the configured tenant header is absent
+	noToken bool   // credentials are needed and the request has none
 }
 
 // Tenant returns the tenant of the request.
@@ -48,7 +49,7 @@ func (h *Handler) callerOf(r *http.Request) caller {
 	owner, err := ownerOf(table, r)
 	switch {
 	case err != nil:
-		return caller{err: err, denied: err}
+		return caller{err: err, denied: err, noToken: r.Header.Get("Authorization") == ""}
 	case !owner.Peer:
 		return h.owner(r, owner.Tenant)
 	case h.opts.TenantHeader == "":
@@ -87,11 +88,18 @@ func (h *Handler) owner(r *http.Request, tenant string) caller {
 	return caller{tenant: tenant, err: h.reader.CheckTenant(tenant)}
 }
 
-// ownerOf returns the owner of a request's token.
+// ownerOf returns the owner of a request's credentials.
 func ownerOf(table *tenants.Table, r *http.Request) (tenants.Caller, error) {
 	credentials := r.Header.Values("Authorization")
 	if len(credentials) > 1 {
 		return tenants.Caller{}, refuse(http.StatusBadRequest, "header Authorization came %d times: send it once", len(credentials))
+	}
+	if user, password, ok := r.BasicAuth(); ok {
+		owner, known := table.Basic(user, password)
+		if !known {
+			return owner, &refusal{status: http.StatusUnauthorized, challenge: basicChallenge, text: "the user name and password are unknown here"}
+		}
+		return owner, nil
 	}
 	token := tokenIn(strings.Join(credentials, ""))
 	if token == "" {
@@ -105,6 +113,9 @@ func ownerOf(table *tenants.Table, r *http.Request) (tenants.Caller, error) {
 	}
 	return owner, nil
 }
+
+// basicChallenge asks for a user name and password, as RFC 7617, section 2, says.
+const basicChallenge = `Basic realm="collector"`
 
 // challenge asks for a token, as RFC 6750, section 3, says.
 const challenge = `Bearer realm="collector"`
@@ -124,4 +135,16 @@ func tokenIn(credentials string) string {
 		}
 	}
 	return ""
+}
+
+// hintAtTokens logs, once, that Scope's query services cannot send tokens, when the
+// first question is refused because it has none. Their users see an empty map.
+func (h *Handler) hintAtTokens(who caller, route string) {
+	if !who.noToken || route != "api_report" && route != "api_probes" && route != "api" {
+		return
+	}
+	h.hintOnce.Do(func() {
+		h.opts.Logger.Warn("a question without a token was refused: Scope's query services cannot send tokens, and show an empty map; "+
+			"use --role query in their place, or a proxy that adds the token", "route", route)
+	})
 }

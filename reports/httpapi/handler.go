@@ -54,6 +54,7 @@ type Handler struct {
 	posts     gate.Gate
 	admin     *admin.Pages
 
+	hintOnce sync.Once // guards the hint of hintAtTokens
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no request may wait any longer
 }
@@ -196,6 +197,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = answer(rec, &request{Request: own, caller: who})
 	}
 	if err != nil {
+		h.hintAtTokens(who, name)
 		h.fail(rec, r, err)
 	}
 }

@@ -192,8 +192,8 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestDetailsWithoutStore holds: probes find the collector while its store
-// fails, and others are told that it does.
+// TestDetailsWithoutStore holds: while the store fails, answers about now come
+// from memory and name the store, and answers about the past are errors.
 func TestDetailsWithoutStore(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(o *reports.Options, _ *Options) { o.Live.Alone = true })
@@ -205,10 +205,11 @@ func TestDetailsWithoutStore(t *testing.T) {
 	if w := f.serve("GET", "/api", nil); w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"c1"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	for _, target := range []string{"/api/report", "/api/probes", "/api/probes?sparse", "/admin/summary"} {
+	for target, code := range map[string]int{"/api": 200, "/api/report": 200, "/api/probes": 200, "/api/probes?sparse": 200,
+		"/api/report?window=1m": 500, "/admin/summary": 500} {
 		w := f.serve("GET", target, nil)
-		if w.Code != 500 || strings.Contains(w.Body.String(), "secret-host") {
-			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		if named := w.Header().Get(headerMissing) == "store"; w.Code != code || named != (code == 200) || strings.Contains(w.Body.String(), "secret-host") {
+			t.Errorf("%s: %d, missing %q, %s", target, w.Code, w.Header().Get(headerMissing), w.Body)
 		}
 	}
 }

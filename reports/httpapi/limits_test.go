@@ -219,3 +219,17 @@ func TestRefusedMetrics(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTenantLimit holds: a new tenant above the limit is refused unread, and the
+// tenants that are known go on.
+func TestTenantLimit(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(o *reports.Options, h *Options) { h.TenantHeader, o.Live.MaxTenants = orgHeader, 1 })
+	body := encode(t, hosts("h1"))
+	f.post(t, body, orgHeader+": known")
+	wantRefused(t, f.postUnread(t, "new"), 503, "3", `tenant "new" is new, and the collector holds reports of 1 tenants, which is its limit`)
+	f.post(t, body, orgHeader+": known")
+	if n := f.refusedCount(t, "new", "full"); n != 1 {
+		t.Errorf("%v counted", n)
+	}
+}

@@ -101,6 +101,10 @@ func busy(err error) *refusal {
 	if e, ok := errors.AsType[*reports.RateError](err); ok {
 		return &refusal{status: http.StatusTooManyRequests, text: e.Error(), retry: true, after: e.Wait}
 	}
+	if e, ok := errors.AsType[*bucket.TenantLimitError](err); ok {
+		return &refusal{status: http.StatusServiceUnavailable, retry: true, text: fmt.Sprintf(
+			"tenant %q is new, and the collector holds reports of %d tenants, which is its limit: try again later", e.Tenant, e.Limit)}
+	}
 	if e, ok := errors.AsType[*reports.NoCollectorError](err); ok {
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
 	}

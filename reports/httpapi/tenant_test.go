@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -9,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/logtest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
@@ -238,5 +242,59 @@ func TestTenantsWithBus(t *testing.T) {
 	}
 	if err := with.CheckTenant("a b"); !isA[*index.TenantError](err) {
 		t.Errorf("a b: %v", err)
+	}
+}
+
+// TestBasicAuth holds: a user name and password identify a tenant like a token.
+func TestBasicAuth(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte("probe:sums:colon"))
+	f := setup(t, func(o *reports.Options, h *Options) {
+		o.Tenants = table(t, "acme basic=probe:s3cret\nother basic=sha256:"+hex.EncodeToString(sum[:])+" token=t0ken")
+	})
+	f.add(t, "acme", hosts("h-acme"), "")
+	f.add(t, "other", hosts("h-other"), "")
+	for name, c := range map[string]struct {
+		credentials string
+		code        int
+		says        string
+	}{
+		"acme":           {"Basic " + base64.StdEncoding.EncodeToString([]byte("probe:s3cret")), 200, "h-acme"},
+		"other, hashed":  {"Basic " + base64.StdEncoding.EncodeToString([]byte("probe:sums:colon")), 200, "h-other"},
+		"other, token":   {"Bearer t0ken", 200, "h-other"},
+		"wrong password": {"Basic " + base64.StdEncoding.EncodeToString([]byte("probe:wrong")), 401, "unknown here"},
+		"as a token":     {"Bearer probe:s3cret", 401, "of no tenant"},
+		"none":           {"", 401, "no token"},
+	} {
+		w := f.serve("GET", "/api/report", nil, "Authorization: "+c.credentials)
+		if w.Code != c.code || !strings.Contains(w.Body.String(), c.says) || (w.Header().Get("WWW-Authenticate") != "") != (c.code == 401) {
+			t.Errorf("%s: %d %v %.100s", name, w.Code, w.Header(), w.Body)
+		}
+	}
+	body := encode(t, hosts("h2"))
+	if w := f.serve("POST", "/api/report", body, "Content-Type: application/msgpack", "Content-Encoding: gzip",
+		"Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("probe:s3cret"))); w.Code != 200 {
+		t.Errorf("post: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestTokenHint holds: the first question without a token is logged with a hint,
+// once.
+func TestTokenHint(t *testing.T) {
+	t.Parallel()
+	said := new(logtest.Journal)
+	f := setup(t, func(o *reports.Options, h *Options) {
+		o.Tenants, h.Logger = table(t, "acme token=t0ken"), said.Logger()
+	})
+	f.serve("GET", "/api/nothing", nil)
+	f.serve("GET", "/api/report", nil, "Authorization: Bearer wrong")
+	if n := said.Lines("cannot send tokens"); n != 0 {
+		t.Errorf("%d hints without reason", n)
+	}
+	for range 3 {
+		f.serve("GET", "/api/report", nil)
+	}
+	if n := said.Lines("cannot send tokens"); n != 1 {
+		t.Errorf("%d hints: %s", n, said)
 	}
 }

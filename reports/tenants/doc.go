@@ -17,6 +17,9 @@
 //
 //	token=TEXT        a request with TEXT is from this tenant; several may be given
 //	token=sha256:HEX  the same, TEXT being what has this SHA-256 sum
+//	basic=USER:PASS   HTTP basic authentication with this name and password is
+//	                  this tenant, as Scope's basicAuth flags send it
+//	basic=sha256:HEX  the same, with the SHA-256 sum of USER:PASS
 //	rate=N            reports a second, such as 0.5 or 200
 //	pending=BYTES     what may wait to be stored, such as 64MiB
 //	size=BYTES        a report as it is posted
@@ -31,6 +34,6 @@
 // token and name the tenant of each request in the tenant header. They have no
 // limits of their own.
 //
-// A file with a token closes the collector to requests without one. A file
-// without tokens only sets limits.
+// A file with a token or a basic entry closes the collector to requests without
+// credentials. A file without any only sets limits.
 package tenants

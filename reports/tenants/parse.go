@@ -29,7 +29,7 @@ const (
 	single     = `""`      // names the tenant of which the id is empty
 	peers      = "*"       // names those that name a tenant in each request
 	hashed     = "sha256:" // leads a token of which the sum is given
-	fieldNames = "token=, rate=, pending=, size= or inflated="
+	fieldNames = "token=, basic=, rate=, pending=, size= or inflated="
 )
 
 // SyntaxError says what is wrong with a tenants file, and where. It repeats
@@ -44,8 +44,8 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line,
 // Parse reads a tenants file, of 64 MiB at most. Its error is a *SyntaxError
 // or that of reading.
 func Parse(r io.Reader) (*Table, error) {
-	p := &parser{table: &Table{limits: make(map[string]Limits), callers: make(map[sum]Caller)},
-		lines: make(map[string]int), tokens: make(map[sum]int)}
+	p := &parser{table: &Table{limits: make(map[string]Limits), callers: make(map[sum]Caller), basic: make(map[sum]Caller)},
+		lines: make(map[string]int), tokens: make(map[sum]int), basics: make(map[sum]int)}
 	limited := &io.LimitedReader{R: r, N: maxFile + 1}
 	scanner := bufio.NewScanner(limited)
 	scanner.Buffer(nil, maxLine)
@@ -72,6 +72,7 @@ type parser struct {
 	line   int
 	lines  map[string]int // where each name stood
 	tokens map[sum]int    // where each token stood
+	basics map[sum]int    // where each name with a password stood
 }
 
 // read reads a line, which may be empty.
@@ -132,6 +133,8 @@ func (p *parser) fields(c Caller, words []string) error {
 		switch lower := strings.ToLower(key); {
 		case key == "token":
 			err = p.token(c, value)
+		case key == "basic":
+			err = p.basic(c, value)
 		case lower != key && strings.Contains(fieldNames, lower+"="):
 			err = fmt.Errorf("write %s in lower case", lower)
 		default:
@@ -162,6 +165,23 @@ func (p *parser) token(c Caller, text string) error {
 	}
 	p.tokens[s] = p.line
 	p.table.callers[s] = c
+	return nil
+}
+
+// basic notes a caller's user name and password for HTTP basic authentication.
+func (p *parser) basic(c Caller, text string) error {
+	if name, _, ok := strings.Cut(text, ":"); !ok || name == "" {
+		return errors.New("basic needs USER:PASSWORD, or sha256: and the sum of USER:PASSWORD in hex")
+	}
+	s, err := sumOf(text)
+	if err != nil {
+		return err
+	}
+	if before := p.basics[s]; before > 0 {
+		return fmt.Errorf("the user and password stand on line %d already", before)
+	}
+	p.basics[s] = p.line
+	p.table.basic[s] = c
 	return nil
 }
 

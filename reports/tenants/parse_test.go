@@ -89,7 +89,7 @@ var broken = map[string]struct {
 	"long name":          {strings.Repeat("a", 65) + " token=" + secret, 1, "a tenant's id comes first"},
 	"foreign name":       {"ünicode token=" + secret, 1, "a tenant's id comes first"},
 	"nothing said":       {"a rate=1\nb # token=" + secret, 2, "says nothing behind the name: give it token="},
-	"token alone":        {"a rate=1 " + secret, 1, "field 2 behind the name: is none of token=, rate="},
+	"token alone":        {"a rate=1 " + secret, 1, "field 2 behind the name: is none of token=, basic=, rate="},
 	"padded token alone": {"a " + secret + "==", 1, "field 1 behind the name: is none of"},
 	"wrong field":        {"a tokens=" + secret, 1, "is none of"},
 	"wrong case":         {"a Token=" + secret, 1, "write token in lower case"},

@@ -21,7 +21,8 @@ type sum [sha256.Size]byte
 // goroutines may use it. A nil Table is that of no file.
 type Table struct {
 	limits  map[string]Limits // of tenants that have any of their own
-	callers map[sum]Caller
+	callers map[sum]Caller    // by token
+	basic   map[sum]Caller    // by user name and password
 	tenants int
 	peers   int // the line that names them; 0 for none
 }
@@ -34,8 +35,18 @@ func (t *Table) Limits(tenant string) Limits {
 	return t.limits[tenant]
 }
 
-// Secured reports whether requests need a token.
-func (t *Table) Secured() bool { return t != nil && len(t.callers) > 0 }
+// Secured reports whether requests need credentials.
+func (t *Table) Secured() bool { return t != nil && len(t.callers)+len(t.basic) > 0 }
+
+// Basic returns the owner of a user name and password; false when they are
+// unknown. Like Caller, it looks up their SHA-256 sum.
+func (t *Table) Basic(user, password string) (Caller, bool) {
+	if t == nil {
+		return Caller{}, false
+	}
+	c, ok := t.basic[sha256.Sum256([]byte(user+":"+password))]
+	return c, ok
+}
 
 // Caller returns whom a token is of; false when nobody has it. It is looked up
 // by its SHA-256 sum, so how long that takes tells nothing about other tokens.

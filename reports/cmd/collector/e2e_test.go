@@ -187,7 +187,7 @@ func TestServeFailsPlainly(t *testing.T) {
 		"address already in use": {1, []string{"--listen", strings.TrimPrefix(s.url, "http://")}},
 		"not a directory":        {1, []string{"--data", file}},
 		"shorter than a tick":    {2, []string{"--window", "1s"}},
-		"no name of a header":    {2, []string{"--tenant-header", "a b"}},
+		"is not a header name":   {2, []string{"--tenant-header", "a b"}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

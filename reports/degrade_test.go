@@ -1,0 +1,156 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/index/indextest"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/tiered/tiertest"
+)
+
+// peerList are peers in a list.
+type peerList []Peer
+
+func (l peerList) Known() []Peer           { return l }
+func (peerList) Unknown() []string         { return nil }
+func (peerList) Run(context.Context) error { return nil }
+
+// memoryPeer is a collector in this process whose answers take a while.
+type memoryPeer struct {
+	*Collector
+	delay time.Duration
+}
+
+func (memoryPeer) Name() string { return "memory:1" }
+
+func (p memoryPeer) Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error) {
+	time.Sleep(p.delay)
+	return p.Collector.Held(ctx, tenant, from, to)
+}
+
+func (p memoryPeer) Live(ctx context.Context, tenant string) (*report.Report, error) {
+	a, err := p.Ask(ctx, tenant, Question{To: p.AfterNow()})
+	return a.Report, err
+}
+
+// storeFaults are ways in which a store fails, and how long an answer about now
+// may then take at most beside the time that collectors take.
+var storeFaults = map[string]struct {
+	index indextest.Fault
+	blobs []tiertest.Fault
+	took  time.Duration
+}{
+	"the index hangs": {index: indextest.Fault{Hang: true}, took: time.Second},
+	"the index fails": {index: indextest.Fault{Err: errors.New("away")}},
+	"the blobs hang":  {blobs: []tiertest.Fault{{Op: tiertest.Get, Hang: true}}, took: time.Second},
+	"the blobs fail":  {blobs: []tiertest.Fault{{Op: tiertest.Get, Err: errors.New("away")}}},
+}
+
+// TestQuerierWithoutStoreInTime holds: when the store hangs, an answer about now
+// comes from the collectors' memory within the store timeout, and says what it
+// lacks. The time that collectors take does not count.
+func TestQuerierWithoutStoreInTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range storeFaults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				idx, blobs := indextest.NewFaulty(index.NewMemIndex()), tiertest.NewFaulty(new(tiered.MemTier), 1)
+				p := memoryPeer{delay: 2 * time.Second}
+				var err error
+				if p.Collector, err = New(idx, blobs, nil); err != nil {
+					t.Fatal(err)
+				}
+				q, err := NewQuerier(idx, blobs, peerList{p}, &QuerierOptions{Store: tiered.Options[*report.Report]{Memory: -1}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(p.Add(t.Context(), "a", hosts("h1"), Origin{}), p.Flush(t.Context()), p.Add(t.Context(), "a", hosts("h2"), Origin{})); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+				idx.Inject(func(indextest.Call) indextest.Fault { return c.index })
+				for _, fault := range c.blobs {
+					blobs.Inject(fault)
+				}
+				begun := time.Now()
+				a, err := q.Report(t.Context(), "a", q.AfterNow())
+				took := time.Since(begun)
+				if err != nil || !slices.Equal(a.Missing, []string{MissingStore}) || took > p.delay+c.took {
+					t.Fatalf("missing %q, error %v after %v", a.Missing, err, took)
+				}
+				equal(t, a.Report, merged(t, hosts("h1"), hosts("h2")))
+				idx.Inject(nil)
+				blobs.Heal()
+				if a, err = q.Report(t.Context(), "a", q.AfterNow()); err != nil || len(a.Missing) > 0 {
+					t.Errorf("when the store is well again: missing %q, error %v", a.Missing, err)
+				}
+				if err := errors.Join(q.Close(t.Context()), p.Close(t.Context())); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestCollectorWithoutStoreInTime holds: a collector that is alone and has just
+// started answers about now from memory when the store hangs, and says what the
+// answer lacks.
+func TestCollectorWithoutStoreInTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range storeFaults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				idx, blobs := indextest.NewFaulty(index.NewMemIndex()), tiertest.NewFaulty(new(tiered.MemTier), 1)
+				opts := &Options{Live: bucket.CollectorOptions[*report.Report]{Alone: true}, Store: tiered.Options[*report.Report]{Memory: -1}}
+				before, err := New(idx, blobs, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(before.Add(t.Context(), "a", hosts("h1"), Origin{}), before.Close(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				now, err := New(idx, blobs, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := now.Add(t.Context(), "a", hosts("h2"), Origin{}); err != nil {
+					t.Fatal(err)
+				}
+				idx.Inject(func(indextest.Call) indextest.Fault { return c.index })
+				for _, fault := range c.blobs {
+					blobs.Inject(fault)
+				}
+				for _, onlyFound := range []bool{false, true} {
+					begun := time.Now()
+					a, err := now.Ask(t.Context(), "a", Question{To: now.AfterNow(), OnlyFound: onlyFound})
+					took := time.Since(begun)
+					if err != nil || !a.Found || !slices.Equal(a.Missing, []string{MissingStore}) || took > c.took {
+						t.Fatalf("found %v, missing %q, error %v after %v", a.Found, a.Missing, err, took)
+					}
+					equal(t, a.Report, hosts("h2"))
+				}
+				idx.Inject(nil)
+				blobs.Heal()
+				a, err := now.Ask(t.Context(), "a", Question{To: now.AfterNow()})
+				if err != nil || len(a.Missing) > 0 {
+					t.Fatalf("when the store is well again: missing %q, error %v", a.Missing, err)
+				}
+				equal(t, a.Report, merged(t, hosts("h1"), hosts("h2")))
+				if err := now.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
