@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/index/indextest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/tiered"
-	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
 // peerList are peers in a list.
@@ -44,14 +43,14 @@ func (p memoryPeer) Live(ctx context.Context, tenant string) (*report.Report, er
 // storeFaults are ways in which a store fails, and how long an answer about now
 // may then take at most beside the time that collectors take.
 var storeFaults = map[string]struct {
-	index indextest.Fault
-	blobs []tiertest.Fault
+	index []faulttest.Fault
+	blobs []faulttest.Fault
 	took  time.Duration
 }{
-	"the index hangs": {index: indextest.Fault{Hang: true}, took: time.Second},
-	"the index fails": {index: indextest.Fault{Err: errors.New("away")}},
-	"the blobs hang":  {blobs: []tiertest.Fault{{Op: tiertest.Get, Hang: true}}, took: time.Second},
-	"the blobs fail":  {blobs: []tiertest.Fault{{Op: tiertest.Get, Err: errors.New("away")}}},
+	"the index hangs": {index: []faulttest.Fault{{Op: faulttest.Query, Hang: true}}, took: time.Second},
+	"the index fails": {index: []faulttest.Fault{{Op: faulttest.Query, Err: errors.New("away")}}},
+	"the blobs hang":  {blobs: []faulttest.Fault{{Op: faulttest.Get, Hang: true}}, took: time.Second},
+	"the blobs fail":  {blobs: []faulttest.Fault{{Op: faulttest.Get, Err: errors.New("away")}}},
 }
 
 // TestQuerierWithoutStoreInTime holds: when the store hangs, an answer about now
@@ -63,7 +62,7 @@ func TestQuerierWithoutStoreInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				idx, blobs := indextest.NewFaulty(index.NewMemIndex()), tiertest.NewFaulty(new(tiered.MemTier), 1)
+				idx, blobs := faulttest.NewIndex(index.NewMemIndex(), 1), faulttest.NewTier(new(tiered.MemTier), 1)
 				p := memoryPeer{delay: 2 * time.Second}
 				var err error
 				if p.Collector, err = New(idx, blobs, nil); err != nil {
@@ -77,7 +76,9 @@ func TestQuerierWithoutStoreInTime(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Millisecond)
-				idx.Inject(func(indextest.Call) indextest.Fault { return c.index })
+				for _, fault := range c.index {
+					idx.Inject(fault)
+				}
 				for _, fault := range c.blobs {
 					blobs.Inject(fault)
 				}
@@ -88,7 +89,7 @@ func TestQuerierWithoutStoreInTime(t *testing.T) {
 					t.Fatalf("missing %q, error %v after %v", a.Missing, err, took)
 				}
 				equal(t, a.Report, merged(t, hosts("h1"), hosts("h2")))
-				idx.Inject(nil)
+				idx.Heal()
 				blobs.Heal()
 				if a, err = q.Report(t.Context(), "a", q.AfterNow()); err != nil || len(a.Missing) > 0 {
 					t.Errorf("when the store is well again: missing %q, error %v", a.Missing, err)
@@ -110,7 +111,7 @@ func TestCollectorWithoutStoreInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				idx, blobs := indextest.NewFaulty(index.NewMemIndex()), tiertest.NewFaulty(new(tiered.MemTier), 1)
+				idx, blobs := faulttest.NewIndex(index.NewMemIndex(), 1), faulttest.NewTier(new(tiered.MemTier), 1)
 				opts := &Options{Live: bucket.CollectorOptions[*report.Report]{Alone: true}, Store: tiered.Options[*report.Report]{Memory: -1}}
 				before, err := New(idx, blobs, opts)
 				if err != nil {
@@ -127,7 +128,9 @@ func TestCollectorWithoutStoreInTime(t *testing.T) {
 				if err := now.Add(t.Context(), "a", hosts("h2"), Origin{}); err != nil {
 					t.Fatal(err)
 				}
-				idx.Inject(func(indextest.Call) indextest.Fault { return c.index })
+				for _, fault := range c.index {
+					idx.Inject(fault)
+				}
 				for _, fault := range c.blobs {
 					blobs.Inject(fault)
 				}
@@ -140,7 +143,7 @@ func TestCollectorWithoutStoreInTime(t *testing.T) {
 					}
 					equal(t, a.Report, hosts("h2"))
 				}
-				idx.Inject(nil)
+				idx.Heal()
 				blobs.Heal()
 				a, err := now.Ask(t.Context(), "a", Question{To: now.AfterNow()})
 				if err != nil || len(a.Missing) > 0 {
