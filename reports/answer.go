@@ -50,7 +50,8 @@ func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time) 
 	current := shortcuts.Reports(c.hub.Held(tenant)) // first, as in Report
 	inTime, cancel := context.WithTimeout(ctx, c.storeTimeout)
 	defer cancel()
-	r, err := c.live.At(inTime, tenant, at)
+	found, err := c.live.At(inTime, tenant, at, nil)
+	r := found.Value
 	if err != nil && ctx.Err() == nil && ClientFault(err) == nil && !errors.Is(err, bucket.ErrClosed) {
 		c.log.Warn("answer about now without the store", "tenant", tenant, "err", err)
 		r, err = c.live.Recent(ctx, tenant)
