@@ -20,8 +20,8 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// patience is the timeout of tests in which nothing is to time out, however
-// busy the machine.
+// patience is the timeout of tests in which no call may time out, even on a busy
+// machine.
 const patience = 30 * time.Second
 
 // start starts n memcached.
@@ -63,7 +63,7 @@ type stack struct {
 	processes []*servertest.Process
 }
 
-// newStack holds 60 values, in the authority and in the cache.
+// newStack returns a stack with 60 values in the authority and in the cache.
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	addresses, processes := start(t, 3)
@@ -91,7 +91,7 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-// warm reads until the cache has everything.
+// warm reads until the cache holds every value.
 func (s *stack) warm(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -105,13 +105,10 @@ func (s *stack) warm(t *testing.T) {
 	}
 }
 
-// read fails the test unless the store has every value, and returns how long
-// it took.
-func (s *stack) read(t *testing.T) time.Duration {
+// read fails the test unless the store has every value.
+func (s *stack) read(t *testing.T) {
 	t.Helper()
-	begin := time.Now()
 	values, err := s.store.Get(t.Context(), s.refs)
-	took := time.Since(begin)
 	if err != nil {
 		t.Fatalf("Get: %v", err)
 	}
@@ -120,15 +117,13 @@ func (s *stack) read(t *testing.T) time.Duration {
 			t.Fatalf("the value of %q is %q, found %v", key, r.Value, r.Found)
 		}
 	}
-	return took
 }
 
-// TestFaultsOfServers has a server fail, and come back, under a store that is
-// read all the while. That a read costs at most 100 ms more is exact in the
-// tests by a bubble's clock; here the machine may add what it likes to take.
+// TestFaultsOfServers reads from a store while one of its memcached servers fails
+// and comes back. How long a read may take is checked elsewhere, by the clock of a
+// synctest bubble.
 func TestFaultsOfServers(t *testing.T) {
 	t.Parallel()
-	const slack = 10 * time.Second
 	for name, fault := range map[string]struct{ begin, end func(*servertest.Process) }{
 		"killed":  {(*servertest.Process).Kill, (*servertest.Process).Restart},
 		"stopped": {(*servertest.Process).Stop, (*servertest.Process).Cont},
@@ -138,25 +133,21 @@ func TestFaultsOfServers(t *testing.T) {
 			s := newStack(t)
 			fault.begin(s.processes[1])
 			for deadline := time.Now().Add(patience); value(t, s.reg, `timeblob_memcache_servers{state="open"}`) == 0; {
-				if took := s.read(t); took > 100*time.Millisecond+slack {
-					t.Errorf("a read took %v", took)
-				}
+				s.read(t)
 				if time.Now().After(deadline) {
-					t.Fatalf("the server is not left alone after %v", patience)
+					t.Fatalf("the circuit of the server is not open after %v", patience)
 				}
 			}
-			var all time.Duration
 			for range 20 {
-				all += s.read(t)
+				s.read(t)
 			}
-			t.Logf("with a server left alone a read took %v", all/20)
 			fault.end(s.processes[1])
 			s.warm(t)
 		})
 	}
 }
 
-// TestRestartIsNotSeen has callers meet connections that their server closed.
+// TestRestartIsNotSeen restarts the server, so that pooled connections are closed: callers see no error.
 func TestRestartIsNotSeen(t *testing.T) {
 	t.Parallel()
 	addresses, processes := start(t, 1)
@@ -174,8 +165,8 @@ func TestRestartIsNotSeen(t *testing.T) {
 	}
 }
 
-// TestDefaultLimitFitsDefaultServers stores the largest blob there may be under
-// the longest key.
+// TestDefaultLimitFitsDefaultServers stores a blob of the largest default size under a key of
+// the greatest length.
 func TestDefaultLimitFitsDefaultServers(t *testing.T) {
 	t.Parallel()
 	addresses, _ := start(t, 1)
@@ -196,8 +187,8 @@ func TestDefaultLimitFitsDefaultServers(t *testing.T) {
 	}
 }
 
-// TestServerWithALowerLimitIsUsed has a server decline blobs that the tier
-// holds to be small enough.
+// TestServerWithALowerLimitIsUsed uses a server that refuses blobs below the tier's own
+// limit. The refusals must not open the server's circuit.
 func TestServerWithALowerLimitIsUsed(t *testing.T) {
 	t.Parallel()
 	address, _ := servertest.Memcached(t, "-I", "512k")
@@ -211,8 +202,8 @@ func TestServerWithALowerLimitIsUsed(t *testing.T) {
 	found(t, tier, "small")
 }
 
-// TestServersExpireItems asks memcached itself, by its meta commands, how long
-// it will keep an item.
+// TestServersExpireItems reads an item's remaining lifetime with memcached's meta
+// commands.
 func TestServersExpireItems(t *testing.T) {
 	t.Parallel()
 	addresses, _ := start(t, 1)
@@ -259,7 +250,7 @@ func TestExpiredItemsAreAbsent(t *testing.T) {
 	}
 }
 
-// TestBlobsAreStoredAsTheyAre reads what a Scope collector would.
+// TestBlobsAreStoredAsTheyAre reads a blob with the command that Scope's collectors use.
 func TestBlobsAreStoredAsTheyAre(t *testing.T) {
 	t.Parallel()
 	addresses, _ := start(t, 1)
@@ -271,7 +262,7 @@ func TestBlobsAreStoredAsTheyAre(t *testing.T) {
 	}
 }
 
-// say sends commands, of which the last is quit, and returns the answers.
+// say sends commands and returns the answers. The last command must be quit.
 func say(t *testing.T, address, commands string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

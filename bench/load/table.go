@@ -99,14 +99,14 @@ func short(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// size writes a number of bytes.
+// size writes a number of bytes in the units of the collector's own output.
 func size(n int64) string {
-	v := float64(n)
-	for _, unit := range []string{"B", "kB", "MB"} {
-		if v < 1000 {
-			return fmt.Sprintf("%.3g %s", v, unit)
+	v, unit := float64(n), "B"
+	for _, larger := range []string{"KiB", "MiB", "GiB"} {
+		if v < 1024 {
+			break
 		}
-		v /= 1000
+		v, unit = v/1024, larger
 	}
-	return fmt.Sprintf("%.2f GB", v)
+	return fmt.Sprintf("%.4g %s", v, unit)
 }

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
-// List says where collectors are: at fixed addresses, where the SRV records of
-// DNS names point, or both. Parse makes one.
+// List holds the fixed addresses of collectors and the DNS names whose SRV records
+// point to collectors. Parse returns one.
 type List struct{ locations []location }
 
-// location is an address, or a name whose SRV records hold addresses.
+// location is either the address of a collector or a name with SRV records.
 type location struct {
 	scheme string
 	host   string // host:port; empty for a name
@@ -38,7 +40,7 @@ func (l List) String() string {
 	return strings.Join(names, ",")
 }
 
-// Parse reads a list, with commas between, of
+// Parse reads a list separated by commas. Its items are
 //
 //	[http://|https://]host:port   a collector
 //	srv:NAME, srv+https:NAME      the collectors in the SRV records of a DNS
@@ -55,11 +57,20 @@ func Parse(text string) (List, error) {
 	return l, nil
 }
 
+// hostName matches a DNS name, which may have underscores, or an IPv4 address.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// isPort reports whether a text is the number of a port that a client can connect to.
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n >= 1 && n <= 65535 && strconv.Itoa(n) == text
+}
+
 func parseLocation(item string) (location, error) {
 	for prefix, scheme := range map[string]string{"srv:": "http", "srv+https:": "https"} {
 		if name, ok := strings.CutPrefix(item, prefix); ok {
-			if name == "" || strings.ContainsAny(name, "/:@ ") {
-				return location{}, errors.New("must be srv:NAME with the name of an SRV record")
+			if !hostName.MatchString(name) {
+				return location{}, errors.New("must be srv:NAME with the name of an SRV record, without a port")
 			}
 			return location{scheme: scheme, srv: name}, nil
 		}
@@ -75,6 +86,10 @@ func parseLocation(item string) (location, error) {
 		return location{}, errors.New("must begin with http:// or https://, or with neither")
 	case u.Hostname() == "" || u.Port() == "":
 		return location{}, errors.New("must have a host and a port")
+	case !isPort(u.Port()):
+		return location{}, errors.New("the port must be a number from 1 to 65535")
+	case !strings.HasPrefix(u.Host, "[") && !hostName.MatchString(u.Hostname()):
+		return location{}, errors.New("the host must be a name or an address")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
 		return location{}, errors.New("must not have a path, a query or a user")
 	}

@@ -46,6 +46,10 @@ func TestParse(t *testing.T) {
 		"srv:":                                  "must be srv:NAME",
 		"srv:a b":                               "must be srv:NAME",
 		"srv://a":                               "must be srv:NAME",
+		"a:0":                                   "the port must be a number from 1 to 65535",
+		"https://a:99999":                       "the port must be a number from 1 to 65535",
+		"a!:1":                                  "the host must be a name",
+		"srv:_api._tcp.a:80":                    "without a port",
 		"http://a:1?x":                          "must not have a path",
 		"a:\x00":                                "must be host:port",
 	} {

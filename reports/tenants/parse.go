@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/reports/internal/bytesize"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // Bounds of what is read.
@@ -220,7 +220,7 @@ func (l *Limits) set(key, value string) error {
 		}
 		l.Rate = n
 	case bytes != nil && *bytes == 0:
-		n, err := bytesize.Parse(value)
+		n, err := human.ParseBytes(value)
 		if err != nil || n == 0 {
 			return fmt.Errorf("%s must be a number of bytes above 0, such as 64MiB", key)
 		}

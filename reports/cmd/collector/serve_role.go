@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -52,10 +51,8 @@ func defineRole(f *cli.Flags) *roleFlags {
 	f.Func("collectors", "with --role query: ask the collectors in a `LIST` of host:port, http(s)://host:port, and srv:NAME "+
 		"or srv+https:NAME for SRV records, looked up every 5s", func(text string) (err error) {
 		r.given = text != ""
-		if r.collectors, err = peers.Parse(text); err != nil {
-			return err
-		}
-		return checkCollectors(text)
+		r.collectors, err = peers.Parse(text)
+		return err
 	})
 	f.DurationVar(&r.timeout, "collector-timeout", 3*time.Second, "wait for a collector's answer for a `DURATION`")
 	f.TokenVar(&r.token, "collector-token", "the `TOKEN` of a peer, * in their tenants file, that collectors want; better in "+
@@ -65,24 +62,6 @@ func defineRole(f *cli.Flags) *roleFlags {
 		func(text string) (err error) { r.resolver, err = resolverAt(text); return err })
 	f.Must(r.check)
 	return r
-}
-
-// checkCollectors checks the hosts and ports in a list of collectors.
-func checkCollectors(list string) error {
-	for item := range strings.SplitSeq(list, ",") {
-		scheme, server, ok := strings.Cut(strings.TrimSpace(item), "://")
-		if !ok {
-			server = scheme
-		}
-		check := address.CheckServer
-		if kind, name, ok := strings.Cut(server, ":"); ok && (kind == "srv" || kind == "srv+https") {
-			server, check = name, address.CheckName
-		}
-		if err := check(strings.TrimSuffix(server, "/")); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r role) check() error {

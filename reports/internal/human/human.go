@@ -1,4 +1,5 @@
-// Package human writes sizes, counts, times and messages for people to read.
+// Package human writes sizes, counts, times and messages for people, and reads the
+// sizes that people write.
 package human
 
 import (
@@ -7,18 +8,6 @@ import (
 	"strings"
 	"time"
 )
-
-// Bytes writes a number of bytes with about three digits, such as 1.5 MiB.
-func Bytes(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, units := float64(n)/(1<<10), "KMGTPE"
-	for v >= 1023.95 && len(units) > 1 {
-		v, units = v/(1<<10), units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", v, units[0])
-}
 
 // Count writes a whole number with a thin space between its thousands.
 func Count(n int64) string {
@@ -33,7 +22,7 @@ func Count(n int64) string {
 	return b.String()
 }
 
-// Percent writes a share of 1 as a percentage.
+// Percent writes a fraction of 1 as a percentage, such as 12.5 %.
 func Percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // Duration writes a duration in its two largest units, such as 2 h 5 min.
@@ -55,7 +44,7 @@ func Duration(d time.Duration) string {
 	return "0 s"
 }
 
-// Stamp writes an instant in UTC to the nanosecond, always at the same length.
+// Stamp writes an instant in UTC with nine decimals, so that all stamps have the same length.
 func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
 
 // Plural writes a number and a noun, such as "1 report" or "2 reports".
@@ -66,8 +55,8 @@ func Plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Line makes one line of a text that may hold what a client sent. The line has
-// at most 500 bytes with its newline, which Line does not add.
+// Line turns a text into one line of at most 499 bytes, so that a client's input cannot
+// fill a log. It does not add a newline.
 func Line(text string) string {
 	const most = 500 - len("…\n")
 	if len(text) > most {
@@ -76,7 +65,7 @@ func Line(text string) string {
 	return Flat(text)
 }
 
-// Flat replaces the control characters of a text by spaces.
+// Flat replaces each control character of a text with a space.
 func Flat(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' {
@@ -86,8 +75,8 @@ func Flat(text string) string {
 	}, text)
 }
 
-// Time writes an instant in UTC to the nanosecond, without trailing zeros; "-" is
-// no instant.
+// Time writes an instant in UTC to the nanosecond, without trailing zeros. It writes
+// the zero time as "-".
 func Time(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -1,17 +1,17 @@
 package cli
 
 import (
-	"github.com/timeblob/timeblob/reports/internal/bytesize"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // Size is a flag that holds a number of bytes.
 type Size int64
 
-func (s *Size) String() string { return bytesize.Format(int64(*s)) }
+func (s *Size) String() string { return human.ExactBytes(int64(*s)) }
 
-// Set reads what bytesize.Parse does.
+// Set reads what human.ParseBytes does.
 func (s *Size) Set(text string) error {
-	n, err := bytesize.Parse(text)
+	n, err := human.ParseBytes(text)
 	if err == nil {
 		*s = Size(n)
 	}
