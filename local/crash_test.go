@@ -11,18 +11,23 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/timeblob/timeblob/index"
 )
 
 // childDir names the variable that makes the test binary a writer to be killed.
 const childDir = "TIMEBLOB_LOCAL_CHILD_DIR"
 
+// childNoSync names the variable that makes that writer leave out syncs.
+const childNoSync = "TIMEBLOB_LOCAL_CHILD_NO_SYNC"
+
 const writers = 8
 
 // child commits for ever, each writer as its own tenant at instants that go
 // up, blobs of many sizes, and prints what was acknowledged.
 func child(dir string) {
-	db, err := Open(dir, &Options{MemtableBytes: 1 << 20})
+	db, err := Open(dir, &Options{MemtableBytes: 1 << 20, NoSync: os.Getenv(childNoSync) != ""})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -63,22 +68,46 @@ func sizeOf(n int64) int    { return int(n*n*131) % 30_000 }
 
 func TestKilledWriterLosesNothing(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	acked := make(map[string]int64)
-	for round := range 5 {
-		runAndKill(t, dir, 150+round*97, acked)
-		checkAfterCrash(t, dir, nil, acked)
+	for name, env := range map[string]string{"Sync": "", "NoSync": childNoSync + "=1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			acked := make(map[string]int64)
+			for round := range 5 {
+				runAndKill(t, dir, env, 150+round*97, acked)
+				checkAfterCrash(t, dir, nil, acked)
+			}
+			if len(acked) != writers {
+				t.Errorf("only %d of %d writers were acknowledged anything", len(acked), writers)
+			}
+		})
 	}
-	if len(acked) != writers {
-		t.Errorf("only %d of %d writers were acknowledged anything", len(acked), writers)
+}
+
+// TestSync: with NoSync what was written before Sync survives a crash of the
+// machine.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	db := openIn(t, "data", &Options{FS: mem, NoSync: true})
+	commit(t, db, "t", 0, 100)
+	before := mem.CrashClone(vfs.CrashCloneCfg{})
+	if err := db.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := mem.CrashClone(vfs.CrashCloneCfg{})
+	for want, disk := range map[int]*vfs.MemFS{0: before, 1: after} {
+		if got := len(entriesOf(t, openIn(t, "data", &Options{FS: disk}), "t")); got != want {
+			t.Errorf("%d entries survived, want %d", got, want)
+		}
 	}
 }
 
 // runAndKill lets a child commit n times at least and kills it in the midst.
-func runAndKill(t *testing.T, dir string, n int, acked map[string]int64) {
+func runAndKill(t *testing.T, dir, env string, n int, acked map[string]int64) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd.Env = append(os.Environ(), childDir+"="+dir, env)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,11 @@
 //
 // # Layout
 //
-// The directory holds a Pebble store, its lock file LOCK, and FORMAT, which
-// says "timeblob local 2\n": 2 is the format version, and all of this section
-// is frozen with it. Other files than these are left alone. Keys are:
+// The directory holds a Pebble store, its lock file LOCK, SYNCED, and FORMAT,
+// which says "timeblob local 2\n": 2 is the format version, and all of this section
+// is frozen with it. SYNCED says how much of the newest log was on disk, so that
+// a log which was damaged is not taken for one whose last write a crash cut; it
+// may be missing. Other files than these are left alone. Keys are:
 //
 //	entry          01 | hour, 8 | length of tenant, 1 | tenant | instant, 8
 //	               value: the blob's key, or
@@ -46,8 +48,8 @@
 //
 // # Crashes and faults
 //
-// A write that has returned survives a crash of the machine (Options.NoSync
-// aside), one that has not is there whole or not at all. A write to disk that
+// A write that has returned survives a crash of the machine (with Options.NoSync:
+// of the process), one that has not is there whole or not at all. A write to disk that
 // fails is treated as a crash: see DB. What is read is checked against its
 // checksum; a block that is unreadable or corrupt is an error, never absent.
 //

@@ -24,22 +24,49 @@ const memtables = 3
 type engine struct {
 	pebble *pebble.DB
 	fuse   *fuse
-	write  *pebble.WriteOptions
 }
 
 func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
-	fuse := &fuse{FS: opts.FS}
+	if err := checkLogs(dir, opts); err != nil {
+		return nil, err
+	}
+	if err := raisePebble(dir, lock, opts); err != nil {
+		return nil, err
+	}
+	return openEngine(dir, lock, opts)
+}
+
+// pebbleVersion is the version of Pebble's format. From FormatWALSyncChunks on a
+// log tells damage from a write that a crash cut.
+const pebbleVersion = pebble.FormatValueSeparation
+
+// raisePebble opens and closes a directory that is new, or has an older version of
+// Pebble's format: Pebble raises the version only after it has begun a log.
+func raisePebble(dir string, lock *pebble.Lock, opts *Options) error {
+	is, err := pebble.Peek(dir, opts.FS)
+	if err != nil || is.Exists && is.FormatMajorVersion >= pebbleVersion {
+		return err
+	}
+	e, err := openEngine(dir, lock, opts)
+	if err != nil {
+		return err
+	}
+	return e.close()
+}
+
+func openEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
+	fuse := newFuse(dir, opts)
 	db, err := pebble.Open(dir, pebbleOptions(lock, opts, fuse))
 	if cause := fuse.blown(); cause != nil {
 		if db != nil {
 			db.Close()
 		}
-		return nil, cause
+		return nil, errors.Join(cause, fuse.logs.close())
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, fuse.logs.close())
 	}
-	return &engine{db, fuse, &pebble.WriteOptions{Sync: !opts.NoSync}}, nil
+	return &engine{db, fuse}, nil
 }
 
 // pebbleOptions returns Pebble's settings. Nothing is compressed, because blobs
@@ -52,7 +79,7 @@ func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options
 	o := &pebble.Options{
 		FS:                    fuse,
 		Lock:                  lock,
-		FormatMajorVersion:    pebble.FormatValueSeparation,
+		FormatMajorVersion:    pebbleVersion,
 		CacheSize:             opts.CacheBytes + memtables*opts.MemtableBytes,
 		MemTableSize:          uint64(opts.MemtableBytes),
 		FlushDelayDeleteRange: 10 * time.Second,
@@ -78,6 +105,7 @@ func (e *engine) verdict(err error) error {
 // close closes the store. It returns what Pebble panics with as an error: Pebble
 // does so when an earlier panic left one of its files in use.
 func (e *engine) close() (err error) {
+	defer func() { err = errors.Join(err, e.fuse.logs.close()) }()
 	defer raised(&err)
 	return e.verdict(e.pebble.Close())
 }
@@ -145,9 +173,10 @@ func (e *engine) batch(records []record) (*pebble.Batch, error) {
 	return batch, nil
 }
 
-// apply writes a batch, on disk when it returns unless Options.NoSync is set.
+// apply writes a batch: on disk when it returns or, with Options.NoSync, in the
+// hands of the operating system.
 func (e *engine) apply(batch *pebble.Batch) error {
-	err := e.verdict(e.pebble.Apply(batch, e.write))
+	err := e.verdict(e.pebble.Apply(batch, pebble.Sync))
 	if err != nil {
 		return err // the batch may still be Pebble's
 	}

@@ -187,14 +187,14 @@ func idleEngine(t *testing.T, dir string) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fuse := &fuse{FS: opts.FS}
+	fuse := newFuse(dir, &opts)
 	o := pebbleOptions(nil, &opts, fuse)
 	o.DisableAutomaticCompactions = true
 	db, err := pebble.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &engine{pebble: db, fuse: fuse, write: pebble.Sync}
+	return &engine{pebble: db, fuse: fuse}
 }
 
 // noRename is a file system on which the format version cannot be raised.

@@ -19,8 +19,20 @@ import (
 // after a synced write knows that the sync was real.
 type fuse struct {
 	vfs.FS // reads, and writes while the fuse is whole
+	dir    string
 	cause  atomic.Pointer[error]
+	logs   logs
 }
+
+func newFuse(dir string, opts *Options) *fuse {
+	f := &fuse{FS: opts.FS, dir: dir}
+	f.logs = logs{lazy: opts.NoSync, fsys: opts.FS, dir: dir, blown: f.blown}
+	return f
+}
+
+// holds tells whether a name is in the store's directory. Faults elsewhere, as
+// where a backup goes, do not blow the fuse.
+func (f *fuse) holds(name string) bool { return name == f.dir || f.PathDir(name) == f.dir }
 
 // blown returns the error that blew the fuse, nil while it is whole.
 func (f *fuse) blown() error {
@@ -56,46 +68,66 @@ func (f *fuse) open(op func() (vfs.File, error)) (file vfs.File, err error) {
 }
 
 func (f *fuse) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.open(func() (vfs.File, error) { return f.FS.Create(name, c) })
+	if !f.holds(name) {
+		return f.FS.Create(name, c)
+	}
+	file, err := f.open(func() (vfs.File, error) { return f.FS.Create(name, c) })
+	return f.logs.opened(name, file), err
 }
 
 func (f *fuse) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if !f.holds(name) {
+		return f.FS.OpenReadWrite(name, c, opts...)
+	}
 	return f.open(func() (vfs.File, error) { return f.FS.OpenReadWrite(name, c, opts...) })
 }
 
 func (f *fuse) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.open(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, c) })
+	file, err := f.open(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, c) })
+	return f.logs.opened(name, file), err
 }
 
 func (f *fuse) OpenDir(name string) (vfs.File, error) {
+	if !f.holds(name) {
+		return f.FS.OpenDir(name)
+	}
 	return f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
 }
 
 func (f *fuse) Link(old, name string) error {
+	if !f.holds(name) {
+		return f.FS.Link(old, name)
+	}
 	f.write(func() error { return f.FS.Link(old, name) })
 	return nil
 }
 
 func (f *fuse) Rename(old, name string) error {
+	if !f.holds(name) {
+		return f.FS.Rename(old, name)
+	}
 	f.write(func() error { return f.FS.Rename(old, name) })
 	return nil
 }
 
 func (f *fuse) MkdirAll(dir string, perm os.FileMode) error {
+	if !f.holds(dir) {
+		return f.FS.MkdirAll(dir, perm)
+	}
 	f.write(func() error { return f.FS.MkdirAll(dir, perm) })
 	return nil
 }
 
 // Remove's errors are Pebble's to handle: it removes again at the next start.
 func (f *fuse) Remove(name string) error {
-	if f.blown() != nil {
+	if f.holds(name) && f.blown() != nil {
 		return nil
 	}
 	return f.FS.Remove(name)
 }
 
 func (f *fuse) RemoveAll(name string) error {
-	if f.blown() != nil {
+	if f.holds(name) && f.blown() != nil {
 		return nil
 	}
 	return f.FS.RemoveAll(name)

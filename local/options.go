@@ -26,9 +26,10 @@ type Options struct {
 	// and after a crash as much is read again.
 	MemtableBytes int64
 
-	// NoSync lets writes return before they are on disk: a crash of the
-	// machine loses the latest of them, a crash of the process nothing. It is
-	// for imports that can be repeated.
+	// NoSync lets writes return when the operating system has them. A crash of
+	// the process loses nothing. A crash of the machine loses what was written
+	// since the last DB.Sync. It is for imports that can be repeated, and for
+	// callers that keep a journal of their own.
 	NoSync bool
 
 	// Now is the clock that retention looks at, time.Now when nil.

@@ -1,0 +1,55 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Frozen: the file that says how much of the newest log was on disk, and its
+// length: log number, 8 | length, 8 | checksum of both, 4; little-endian.
+const (
+	SyncedName  = "SYNCED"
+	syncedBytes = 8 + 8 + 4
+)
+
+// Synced says how much of a log was on disk.
+type Synced struct {
+	Log    uint64
+	Length int64
+}
+
+func (s Synced) bytes() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, s.Log)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.Length))
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
+}
+
+// ReadSynced reads the file in dir. It returns the zero value when the file is
+// missing or was cut by a crash: then less is known.
+func ReadSynced(fsys vfs.FS, dir string) (Synced, error) {
+	f, err := fsys.Open(fsys.PathJoin(dir, SyncedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Synced{}, nil
+	}
+	if err != nil {
+		return Synced{}, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, syncedBytes))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return Synced{}, err
+	}
+	if len(b) < syncedBytes || binary.LittleEndian.Uint32(b[16:]) != checksum(b[:16]) {
+		return Synced{}, nil
+	}
+	return Synced{binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:]))}, nil
+}
+
+// WriteSynced writes it in place of what the file held.
+func WriteSynced(f vfs.File, s Synced) error {
+	_, err := f.WriteAt(s.bytes(), 0)
+	return err
+}
