@@ -197,11 +197,11 @@ func TestPastAndPresentAgainstAModel(t *testing.T) {
 			}
 			from := now.Add(-time.Duration(rapid.IntRange(0, 40_000).Draw(rt, "from")) * time.Millisecond)
 			v, err := c.Range(t.Context(), "a", from, now.Add(time.Second), nil)
-			wantIDs(t, "range", v, err, m.since(from))
+			wantIDs(rt, "range", v, err, m.since(from))
 			a, err := q.Range(t.Context(), "a", from, now.Add(time.Second), []bucket.Source[ids]{c}, nil)
-			wantIDs(t, "querier", a.Value, err, m.since(from))
+			wantIDs(rt, "querier", a.Value, err, m.since(from))
 			v, err = c.At(t.Context(), "a", now, nil)
-			wantIDs(t, "live", v, err, m.live(now.Add(-15*time.Second+1)))
+			wantIDs(rt, "live", v, err, m.live(now.Add(-15*time.Second+1)))
 		}
 	})
 }

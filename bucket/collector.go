@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -89,6 +90,7 @@ func (c *Collector[T]) wire(merge Merge[T]) (err error) {
 	c.shared = &shared[T]{opts: &c.opts, user: c.user, lazies: &c.lazies, budget: &c.budget, outbox: c.outbox,
 		sealed: c.metrics.values.Inc}
 	c.tenants = &registry[T]{limit: c.opts.MaxTenants, newTenant: c.shared.newTenant, gauge: c.metrics.tenantIDs}
+	c.shared.forgotten.Store(math.MinInt64)
 	c.shared.started.Store(c.now())
 	c.shared.lastSealed.Store(c.now())
 	return nil

@@ -96,7 +96,7 @@ func TestCollectorIsItsValues(t *testing.T) {
 				start := m.now.Add(time.Duration(from))
 				end := start.Add(time.Duration(length))
 				a, err := c.Range(t.Context(), "a", start, end, nil)
-				wantIDs(t, fmt.Sprint("range ", start, end), a, err, m.between(start, end))
+				wantIDs(rt, fmt.Sprint("range ", start, end), a, err, m.between(start, end))
 				if provisional := !a.Provisional.IsZero(); provisional != end.After(m.ticked) || provisional && !a.Provisional.Equal(m.ticked) {
 					rt.Fatalf("range %v to %v: provisional from %v, last sealed at %v", start, end, a.Provisional, m.ticked)
 				}
@@ -120,7 +120,6 @@ type history struct {
 	}
 	current ids
 	next    int
-	idle    int // seals since the last with a value
 }
 
 func (h *history) add() int {
@@ -129,17 +128,13 @@ func (h *history) add() int {
 	return h.next - 1
 }
 
-// seal ends a tick. A tenant is let go when it was idle for a window, and its
-// last instant forgotten; the clock has moved on by then.
+// seal ends a tick. Its instant is the clock's, or the next nanosecond after the
+// last tick's, even when the collector has let the idle tenant go meanwhile.
 func (h *history) seal() {
-	defer func(now time.Time) { h.ticked = now }(h.now)
+	h.ticked = h.now
 	if len(h.current) == 0 {
-		if h.idle++; h.idle > 4 {
-			h.now = h.now.Add(time.Microsecond)
-		}
 		return
 	}
-	h.idle = 0
 	h.last = later(h.now, h.last.Add(1))
 	h.sealed = append(h.sealed, struct {
 		at     time.Time

@@ -209,3 +209,29 @@ func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 		}
 	}
 }
+
+// TestATenantThatComesBackGivesNoInstantTwice lets a collector forget an idle
+// tenant, which then returns before the clock has moved on.
+func TestATenantThatComesBackGivesNoInstantTwice(t *testing.T) {
+	t.Parallel()
+	r := newResting(t, nil)
+	flush := func() {
+		t.Helper()
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAdd(t, r.Collector, "a", 1)
+	r.now = r.now.Add(20 * time.Second) // the tick is over the window's age when it is sealed
+	flush()
+	flush()
+	if left := r.LiveTenants(); len(left) > 0 {
+		t.Fatalf("tenants %q are still in memory", left)
+	}
+	mustAdd(t, r.Collector, "a", 2)
+	flush()
+	entries, err := r.Entries(t.Context(), "a", r.now.Add(-time.Hour), r.now.Add(time.Hour))
+	if err != nil || len(entries) != 2 || entries[0].Time != r.now.UnixNano() || entries[1].Time != r.now.UnixNano()+1 {
+		t.Errorf("entries %v, error %v, want two that follow each other", entries, err)
+	}
+}

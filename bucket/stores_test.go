@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
@@ -146,7 +148,7 @@ func mustAddBlob(t testing.TB, c *bucket.Collector[ids], tenant string, v int) {
 	}
 }
 
-func wantIDs(t testing.TB, what string, answer any, err error, want ids) {
+func wantIDs(t rapid.TB, what string, answer any, err error, want ids) {
 	t.Helper()
 	got, ok := answer.(ids)
 	if !ok {

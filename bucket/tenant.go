@@ -2,7 +2,6 @@ package bucket
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -56,6 +55,10 @@ type shared[T any] struct {
 	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
 
 	lastSealed atomic.Int64 // Unix nanoseconds; written with the collector's sealing held
+
+	// forgotten is the latest instant that a forgotten tenant gave to a value. A
+	// tenant begins with it, so that one that comes back gives no instant twice.
+	forgotten atomic.Int64
 }
 
 func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
@@ -63,7 +66,7 @@ func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
 func (s *shared[T]) newTenant(id string) *tenant[T] {
 	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, asking: make(chan struct{}, 1),
 		ticks:   window.New(int64(s.opts.Window), s.lazies.join),
-		version: s.changes.Add(1), last: math.MinInt64, watches: make(map[*watch[T]]struct{}), edits: 1}
+		version: s.changes.Add(1), last: s.forgotten.Load(), watches: make(map[*watch[T]]struct{}), edits: 1}
 }
 
 // need says what an Add has to do, without the tenant's mutex, before it tries
@@ -266,8 +269,17 @@ func (t *tenant[T]) endTick() (idle bool) {
 	}
 	t.expire(now)
 	t.ids.Expire(now - int64(t.shared.opts.Window))
-	t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty()
+	if t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty(); t.gone {
+		t.shared.forget(t.last)
+	}
 	return t.gone
+}
+
+// forget keeps the last instant of a tenant that is being forgotten.
+func (s *shared[T]) forget(last int64) {
+	for known := s.forgotten.Load(); last > known && !s.forgotten.CompareAndSwap(known, last); {
+		known = s.forgotten.Load()
+	}
 }
 
 // seal ends the open tick, which must have a value. The caller holds mu.
