@@ -81,6 +81,7 @@ type server struct {
 	maxTopologyNodes, maxConnections         int
 	maxBody, maxInflated, maxPending, memory *cli.Size
 	tenancy                                  tenancy
+	flushing                                 *flushing
 	logging                                  *telemetry.Logging
 	nats                                     *natsServers
 
@@ -106,6 +107,7 @@ func (s *server) defineStore(f *cli.Flags) {
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
 	f.DurationVar(&s.retention, "retention", 0, "remove hours that ended more than a `DURATION` ago; 0 for never")
 	s.maxPending = f.Size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
+	s.flushing = defineFlushes(f)
 	s.memory = f.Size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
 }
 
@@ -186,11 +188,12 @@ func (s *server) wireCollector() error {
 	if err != nil {
 		return err
 	}
+	flushes, flushesMax := s.flushing.counts(s.place.Embedded())
 	c, err := reports.New(s.store.Index, s.store.Authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.Embedded(),
 			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
-			Committer: s.store.Committer, Flushes: s.flushes(),
+			MaxTenants: s.tenancy.max, Committer: s.store.Committer, Flushes: flushes, FlushesMax: flushesMax,
 			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
 			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
@@ -216,15 +219,6 @@ func (s *server) wireCollector() error {
 	}
 	s.handler, s.web = h, httpapi.NewServer(h)
 	return nil
-}
-
-// flushes is how many values are stored at a time: in a directory so many that
-// they share its syncs; elsewhere the collector's default, as in Scope.
-func (s *server) flushes() int {
-	if s.place.Embedded() {
-		return 64
-	}
-	return 0
 }
 
 func (s *server) handlerOptions() *httpapi.Options {

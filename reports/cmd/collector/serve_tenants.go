@@ -24,6 +24,7 @@ changes; one that is broken changes nothing, and is logged.`
 type tenancy struct {
 	path       string
 	rate       float64
+	max        int
 	maxPending *cli.Size
 
 	file *tenants.File // nil without one
@@ -36,6 +37,8 @@ func (s *server) defineTenants(f *cli.Flags) {
 	s.tenancy.maxPending = f.Size("max-tenant-pending", 0,
 		"refuse a tenant's reports while more than `BYTES` of its own wait to be stored; 0 for a quarter of "+
 			"--max-pending, and for all of it where there is a single tenant")
+	f.IntVar(&s.tenancy.max, "max-tenants", 100_000, "refuse reports of a new tenant with status 503 while `N` tenants have "+
+		"reports in memory: each takes memory, and a row of the index an hour")
 	f.Must(s.tenancy.check)
 }
 
@@ -43,7 +46,7 @@ func (t *tenancy) check() error {
 	if !(t.rate >= 0) || math.IsInf(t.rate, 0) { // as NaN is not
 		return errors.New("--tenant-rate must be a number of reports, 0 for no limit")
 	}
-	return nil
+	return cli.AtLeastOne("max-tenants", t.max)
 }
 
 // openTenants reads the tenants file, if there is one.

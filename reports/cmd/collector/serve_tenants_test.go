@@ -129,6 +129,38 @@ func TestServeKeepsRates(t *testing.T) {
 	}
 }
 
+// TestServeKeepsTheNumberOfTenants holds: a new tenant above --max-tenants is
+// refused and counted, the others go on, and a tenant that is idle makes room.
+func TestServeKeepsTheNumberOfTenants(t *testing.T) {
+	t.Parallel()
+	s := serveWithin(t, append(embedded(t), "--tenant-header", remote.TenantHeader, "--max-tenants", "1", "--tick", "100ms", "--window", "200ms")...)
+	path := write(t, filepath.Join(t.TempDir(), "1.json"), sample("one", 1))
+	push := func(tenant, patience string) result {
+		return collect(t, "push", "--patience", patience, "--to", s.url, "--tenant", tenant, path)
+	}
+	if r := push("known", "10s"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	var refused result
+	become(t, "a refusal", func() bool { // the first tenant may be idle already: the second one then is the known one
+		for _, tenant := range []string{"known", "new"} {
+			if refused = push(tenant, "1ms"); refused.code != 0 {
+				return true
+			}
+		}
+		return false
+	})
+	if !strings.Contains(refused.stderr, "is new, and the collector holds reports of 1 tenants, which is its limit") {
+		t.Errorf("exit %d: %s", refused.code, refused.stderr)
+	}
+	if !strings.Contains(metricsOf(t, s), `scope_reports_refused_total{reason="full",user="`) {
+		t.Error("the refusal is not counted")
+	}
+	if r := push("later", "30s"); r.code != 0 {
+		t.Errorf("an idle tenant makes no room: %s", r.stderr)
+	}
+}
+
 // TestServeKeepsTenantsApart holds for the embedded store what tenants whose ids
 // look like parts of each other stored.
 func TestServeKeepsTenantsApart(t *testing.T) {
@@ -163,6 +195,7 @@ func TestServeRefusesTenants(t *testing.T) {
 		"rate":     {[]string{"--tenant-rate", "-1"}, 2, "--tenant-rate must be a number"},
 		"no rate":  {[]string{"--tenant-rate", "NaN"}, 2, "--tenant-rate must be a number"},
 		"endless":  {[]string{"--tenant-rate", "Inf"}, 2, "--tenant-rate must be a number"},
+		"no room":  {[]string{"--max-tenants", "0"}, 2, "--max-tenants 0: must be at least 1"},
 		"no bytes": {[]string{"--max-tenant-pending", "-1"}, 2, "number of bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
