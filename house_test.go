@@ -49,6 +49,7 @@ var house = []room{
 	{"memcache", watching, nil},
 	{"natsbus", watching, nil},
 	{"embedded", []string{"bucket", "local", "tiered"}, []string{}},
+	{"remote", []string{"blob", "bucket", "index", "tiered", "internal/guard"}, []string{}},
 	{"local", append([]string{"index", "blob"}, watching...), nil},
 	{"reports/report/wire", []string{"reports/report", "reports/report/internal/..."}, nil},
 	{"reports/report/internal/...", []string{}, nil},

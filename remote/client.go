@@ -1,0 +1,338 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/guard"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// ClientOptions tune a Client; nil or a zero field means the default.
+type ClientOptions struct {
+	// HTTP makes the requests. Default a client on http.DefaultTransport that
+	// follows no redirects.
+	HTTP *http.Client
+	// Timeout bounds a call of Held, beside its context, so that a collector
+	// that hangs delays a question by no more. Default 5 s. Questions end
+	// with their context alone.
+	Timeout time.Duration
+	// MaxBytes bounds the answers of Held and Range, and each value of Steps
+	// and Values with what is missing before it, in bytes. Default 256 MiB.
+	MaxBytes int64
+}
+
+// Client asks a Handler. It is a [bucket.Source], and it answers questions if
+// the handler does. It is safe for any number of goroutines.
+//
+// The errors are the context's, an *[Error] that the handler sent, a
+// *[FormatError], a *[TooLargeError], or those of the http.Client. They name the
+// server.
+type Client[T any] struct {
+	base  *url.URL
+	codec tiered.Codec[T]
+	opts  ClientOptions
+}
+
+// NewClient returns a client of the handler at a URL, which is the prefix of the
+// handler's requests, such as "http://10.0.0.7:8080/timeblob". It connects when it
+// is asked.
+func NewClient[T any](base string, codec tiered.Codec[T], opts *ClientOptions) (*Client[T], error) {
+	o := ClientOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("remote: the URL must begin with http:// or https:// and a host")
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("remote: the URL must not have a query or a fragment")
+	}
+	if codec == nil {
+		return nil, errors.New("remote: the client needs a codec")
+	}
+	if o.Timeout < 0 || o.MaxBytes < 0 {
+		return nil, errors.New("remote: Timeout and MaxBytes must not be negative")
+	}
+	o.Timeout, o.MaxBytes = cmp.Or(o.Timeout, 5*time.Second), cmp.Or(o.MaxBytes, 256<<20)
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return &Client[T]{base: u, codec: codec, opts: o}, nil
+}
+
+// String returns the client's URL without a password. Answers name a source that
+// is missing by it.
+func (c *Client[T]) String() string { return c.base.Redacted() }
+
+// Held implements bucket.Source.
+func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time) (held bucket.Held[T], err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	err = c.ask(ctx, "held", question{tenant: tenant, from: from, to: to}, func(body *frames) error {
+		return each(body, c.String(), func(kind byte, f *fields) (_ bool, err error) {
+			switch kind {
+			case kindHeld:
+				held.Next, held.Version = f.int(), string(f.rest)
+				return true, f.err
+			case kindSealed:
+				v := bucket.HeldValue[T]{}
+				v.Entry, v.Own = f.entry()
+				v.Value, err = c.decode(f)
+				held.Sealed = append(held.Sealed, v)
+				return true, err
+			case kindOpen:
+				held.IsOpen = true
+				held.Open, err = c.decode(f)
+				return true, err
+			}
+			return false, nil
+		})
+	})
+	if err == nil && held.Version == "" {
+		err = &FormatError{c.String(), errors.New("it does not say what version is held")}
+	}
+	if err != nil {
+		return bucket.Held[T]{}, err
+	}
+	return held, nil
+}
+
+// Range returns the handler's answer to the question of that name.
+func (c *Client[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a bucket.Answer[T], err error) {
+	q, answers := newQuestion(tenant, from, to, opts), 0
+	err = c.ask(ctx, "range", q, func(body *frames) error {
+		return c.eachStep(body, func(s bucket.Step[T]) bool {
+			a = s.Answer
+			answers++
+			return true
+		})
+	})
+	if err == nil && answers != 1 {
+		err = &FormatError{c.String(), fmt.Errorf("it holds %d answers in place of one", answers)}
+	}
+	if err != nil {
+		return bucket.Answer[T]{}, err
+	}
+	return a, nil
+}
+
+// Steps yields the handler's answers to the question of that name, as they
+// arrive. An error ends the sequence.
+func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *bucket.RangeOptions) iter.Seq2[bucket.Step[T], error] {
+	q := newQuestion(tenant, from, to, opts)
+	q.step = step
+	return func(yield func(bucket.Step[T], error) bool) {
+		err := c.ask(ctx, "steps", q, func(body *frames) error {
+			return c.eachStep(body, func(s bucket.Step[T]) bool {
+				body.limit = c.opts.MaxBytes
+				return yield(s, nil)
+			})
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(bucket.Step[T]{}, err)
+		}
+	}
+}
+
+// Values yields the handler's answers to the question of that name, as they
+// arrive. An error ends the sequence.
+func (c *Client[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) iter.Seq2[bucket.Value[T], error] {
+	return func(yield func(bucket.Value[T], error) bool) {
+		err := c.ask(ctx, "values", newQuestion(tenant, from, to, opts), func(body *frames) error {
+			return each(body, c.String(), func(kind byte, f *fields) (bool, error) {
+				v, known, err := c.value(kind, f)
+				if known && err == nil && !yield(v, nil) {
+					err = errStop
+				}
+				body.limit = c.opts.MaxBytes
+				return known, err
+			})
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(bucket.Value[T]{}, err)
+		}
+	}
+}
+
+// value reads a frame of an answer to Values.
+func (c *Client[T]) value(kind byte, f *fields) (v bucket.Value[T], known bool, err error) {
+	switch kind {
+	case kindValue:
+		v = bucket.Value[T]{Time: f.time(), Tenant: f.text(), Key: f.text()}
+		v.Value, err = c.decode(f)
+	case kindMissing:
+		m := f.missing(c.String())
+		v, err = bucket.Value[T]{Tenant: m.Tenant, Time: m.Time, Key: m.Key, Err: m.Err}, f.err
+	default:
+		return v, false, nil
+	}
+	return v, true, err
+}
+
+// eachStep passes the answers of a body to take, until that returns false.
+func (c *Client[T]) eachStep(body *frames, take func(bucket.Step[T]) bool) error {
+	var missing []bucket.Missing
+	return each(body, c.String(), func(kind byte, f *fields) (_ bool, err error) {
+		switch kind {
+		case kindMissing:
+			missing = append(missing, f.missing(c.String()))
+			return true, f.err
+		case kindAnswer:
+			s := bucket.Step[T]{From: f.time(), To: f.time()}
+			s.Provisional, s.Entries = f.time(), int(f.int())
+			s.Missing, missing = missing, nil
+			if s.Entries != 0 {
+				s.Value, err = c.decode(f)
+			}
+			if err = cmp.Or(err, f.err); err == nil && !take(s) {
+				err = errStop
+			}
+			return true, err
+		}
+		return false, nil
+	})
+}
+
+// errStop says that the caller wants no more.
+var errStop = errors.New("stop")
+
+// each passes the frames of a body to take, until the last one. Take returns
+// false for a kind that does not belong there.
+func each(body *frames, server string, take func(kind byte, f *fields) (known bool, err error)) error {
+	for {
+		kind, f, err := body.next()
+		switch {
+		case err != nil:
+			return err
+		case kind == kindEnd:
+			return nil
+		case kind == kindFailed:
+			return f.failure(server)
+		}
+		known, err := take(kind, f)
+		if err == nil && !known {
+			err = fmt.Errorf("it has a frame of kind %q, which does not belong there", kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client[T]) decode(f *fields) (v T, err error) {
+	if f.err != nil {
+		return v, f.err
+	}
+	defer guard.Recover("decode", &err)
+	return c.codec.Decode(f.rest)
+}
+
+func newQuestion(tenant string, from, to time.Time, opts *bucket.RangeOptions) question {
+	q := question{tenant: tenant, from: from, to: to}
+	if opts != nil {
+		q.opts = *opts
+	}
+	return q
+}
+
+// query returns the query of the request for a question.
+func (q *question) query() url.Values {
+	query := url.Values{
+		"v":      {strconv.Itoa(version)},
+		"tenant": {q.tenant},
+		"from":   {q.from.UTC().Format(time.RFC3339Nano)},
+		"to":     {q.to.UTC().Format(time.RFC3339Nano)},
+	}
+	if q.step != 0 {
+		query.Set("step", q.step.String())
+	}
+	if q.opts.Partial {
+		query.Set("partial", "true")
+	}
+	if q.opts.MaxBytes != 0 {
+		query.Set("max", strconv.FormatInt(q.opts.MaxBytes, 10))
+	}
+	return query
+}
+
+// ask sends a request and passes the frames of the answer to read.
+func (c *Client[T]) ask(ctx context.Context, what string, q question, read func(*frames) error) error {
+	u := c.base.JoinPath(what)
+	u.RawQuery = q.query().Encode()
+	ctx, cancel := context.WithCancel(ctx) // ends an answer that is not read to its end
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return fmt.Errorf("%v: %w", c, err)
+	}
+	response, err := c.opts.HTTP.Do(r)
+	if err != nil {
+		return c.explain(ctx, &transportError{err})
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return c.refusal(response)
+	}
+	body := &frames{r: &source{response.Body}, limit: c.opts.MaxBytes}
+	if err := body.begin(); err != nil {
+		return c.explain(ctx, err)
+	}
+	return c.explain(ctx, read(body))
+}
+
+// refusal returns the error of an answer with another status than 200.
+func (c *Client[T]) refusal(response *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 2000))
+	e := &Error{Server: c.String(), Reason: Reason(response.Header.Get(reasonHeader)), Message: strings.TrimSpace(string(text))}
+	if e.Reason == "" {
+		e.Reason, e.Message = Failed, fmt.Sprintf("answers %s: %.200q", response.Status, e.Message)
+	}
+	return e
+}
+
+// explain returns the error of a request with the name of the server.
+func (c *Client[T]) explain(ctx context.Context, err error) error {
+	var (
+		said     *Error
+		transfer *transportError
+	)
+	switch {
+	case err == nil, errors.As(err, &said), errors.Is(err, errStop):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%v: %w", c, ctx.Err())
+	case errors.Is(err, errLimit):
+		return &TooLargeError{c.String(), c.opts.MaxBytes}
+	case errors.As(err, &transfer):
+		return fmt.Errorf("%v: %w", c, transfer.err)
+	}
+	return &FormatError{c.String(), err}
+}
+
+// transportError is an error of the connection.
+type transportError struct{ err error }
+
+func (e *transportError) Error() string { return e.err.Error() }
+
+// source marks the errors of the connection in what is read from it.
+type source struct{ r io.Reader }
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &transportError{err}
+	}
+	return n, err
+}

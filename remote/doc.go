@@ -1,0 +1,60 @@
+// Package remote carries the answers of collectors over HTTP, for values of any
+// type that has a codec. A process that only asks questions needs it: its
+// [bucket.Querier] must know what collectors in other processes hold that the
+// index does not have yet.
+//
+// A [Handler] serves what a collector holds and, if it is asked to, the answers
+// of questions. A [Client] asks a handler. The client is a [bucket.Source], and
+// it answers questions as a collector does.
+//
+// # Requests
+//
+// A request is GET PREFIX/held, PREFIX/range, PREFIX/steps or PREFIX/values. The
+// handler looks at the last element of the path only. The query holds:
+//
+//	v        the version of the format, 1
+//	tenant   the tenant's id; absent or empty for the tenant with the empty id
+//	from,to  instants as in RFC 3339, with nanoseconds
+//	step     the length of a step as in time.ParseDuration; for steps only
+//	partial  true when the answer may be partial
+//	max      RangeOptions.MaxBytes
+//
+// Neither side authenticates the other. Wrap the handler to check who asks for
+// which tenant, and give the client an http.Client that sends credentials.
+//
+// # Answers
+//
+// An answer that fails before its first byte has a status other than 200, the
+// header Timeblob-Reason with a [Reason], and the message as plain text. Any
+// other answer has the content type application/x-timeblob and this body, which
+// is frozen as version 1:
+//
+//	body      "TBR" | version = 01, 1 | frame | … | end or failed
+//	frame     kind, 1 | length of the payload, 4 | CRC-32C of kind, length and payload, 4 | payload
+//	  'H'     held:    next, 8 | version of what is held
+//	  'S'     sealed:  own = 00 or 01, 1 | time, 8 | size, 8 | sum, 16 | text: key | blob
+//	  'O'     open:    blob
+//	  'A'     answer:  from, 8 | to, 8 | provisional, 8 | entries, 8 | blob
+//	  'V'     value:   time, 8 | text: tenant | text: key | blob
+//	  'M'     missing: time, 8 | text: tenant | text: key | text: source | text: reason | message
+//	  'F'     failed:  text: reason | message
+//	  'E'     end:     nothing
+//	text      length, 2 | bytes
+//
+// Numbers are big-endian. Instants are Unix nanoseconds, and the smallest number
+// stands for the zero time. A blob is an encoded value. It is empty in an answer
+// of no entries, whose value is the zero value.
+//
+//	held      'H', then any number of 'S', then at most one 'O'
+//	range     any number of 'M', then 'A'; from and to are the zero time
+//	steps     for each step: any number of 'M', then 'A'
+//	values    any number of 'V' and 'M', in order; an 'M' is a value that is missing
+//
+// A body without 'E' or 'F' was cut short. The open tick of "acme", whose blob is
+// "ab", held by a collector that seals next at instant 2:
+//
+//	54 42 52 01                                               "TBR", version 1
+//	48 00 00 00 0a 48 17 a0 bd 00 00 00 00 00 00 00 02 63 31  'H' next 2, version "c1"
+//	4f 00 00 00 02 ce ed 2c 24 61 62                          'O' "ab"
+//	45 00 00 00 00 aa 77 cd 87                                'E'
+package remote

@@ -1,0 +1,256 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/guard"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// HandlerOptions tune a Handler; nil or a zero field means the default.
+type HandlerOptions[T any] struct {
+	// Questions answers PREFIX/range, PREFIX/steps and PREFIX/values. Without
+	// it the handler refuses them.
+	Questions Questions[T]
+	// Clone is bucket.CollectorOptions.Clone: set it for types whose encoding
+	// writes to the value. A value is then cloned before it is encoded.
+	Clone func(T) T
+}
+
+// Handler serves what a collector holds, and the answers of questions. It holds
+// the blob of one value at a time for each request. It sets no deadline: bound
+// slow readers with the WriteTimeout of the http.Server.
+type Handler[T any] struct {
+	source    bucket.Source[T]
+	questions Questions[T]
+	codec     tiered.Codec[T]
+	clone     func(T) T
+}
+
+// NewHandler returns a handler of a collector's values. The source is the
+// collector; it may be nil in a process that holds nothing, which then answers
+// questions only.
+func NewHandler[T any](source bucket.Source[T], codec tiered.Codec[T], opts *HandlerOptions[T]) (*Handler[T], error) {
+	o := HandlerOptions[T]{}
+	if opts != nil {
+		o = *opts
+	}
+	if codec == nil {
+		return nil, errors.New("remote: the handler needs a codec")
+	}
+	if source == nil && o.Questions == nil {
+		return nil, errors.New("remote: the handler needs a source or questions")
+	}
+	return &Handler[T]{source: source, questions: o.Questions, codec: codec, clone: o.Clone}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &answer{w: w}
+	if err := h.serve(out, r); err != nil {
+		out.fail(err)
+		return
+	}
+	_ = out.send(appendFrame(out.buffer(), kindEnd, nil)) // the client sees an answer that was cut short
+}
+
+func (h *Handler[T]) serve(out *answer, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return &requestError{"the method must be GET"}
+	}
+	q, err := parseQuestion(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	what := path.Base(r.URL.Path)
+	switch {
+	case what == "held" && h.source != nil:
+		return h.held(r.Context(), out, q)
+	case what == "range" && h.questions != nil:
+		return h.merged(r.Context(), out, q)
+	case what == "steps" && h.questions != nil:
+		return h.steps(r.Context(), out, q)
+	case what == "values" && h.questions != nil:
+		return h.values(r.Context(), out, q)
+	}
+	return &requestError{"this server does not serve " + strconv.Quote(what)}
+}
+
+// question is what a request asks.
+type question struct {
+	tenant   string
+	from, to time.Time
+	step     time.Duration
+	opts     bucket.RangeOptions
+}
+
+func parseQuestion(query url.Values) (q question, err error) {
+	if v := query.Get("v"); v != strconv.Itoa(version) {
+		return q, &requestError{"the request has version " + strconv.Quote(v) + " of the format, and this server speaks version 1"}
+	}
+	errs := make([]error, 4)
+	q.tenant, q.opts.Partial = query.Get("tenant"), query.Get("partial") == "true"
+	q.from, errs[0] = time.Parse(time.RFC3339Nano, query.Get("from"))
+	q.to, errs[1] = time.Parse(time.RFC3339Nano, query.Get("to"))
+	if step := query.Get("step"); step != "" {
+		q.step, errs[2] = time.ParseDuration(step)
+	}
+	if most := query.Get("max"); most != "" {
+		q.opts.MaxBytes, errs[3] = strconv.ParseInt(most, 10, 64)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return q, &requestError{err.Error()}
+	}
+	return q, nil
+}
+
+func (h *Handler[T]) held(ctx context.Context, out *answer, q question) error {
+	held, err := h.source.Held(ctx, q.tenant, q.from, q.to)
+	if err != nil {
+		return err
+	}
+	err = out.send(appendFrame(out.buffer(), kindHeld, func(b []byte) []byte { return append(appendInt(b, held.Next), held.Version...) }))
+	for i := 0; i < len(held.Sealed) && err == nil; i++ {
+		s := held.Sealed[i]
+		err = h.sendValue(out, kindSealed, s.Value, func(b []byte) []byte { return appendEntry(b, s.Entry, s.Own) })
+	}
+	if held.IsOpen && err == nil {
+		err = h.sendValue(out, kindOpen, held.Open, nil)
+	}
+	return err
+}
+
+func (h *Handler[T]) merged(ctx context.Context, out *answer, q question) error {
+	a, err := h.questions.Range(ctx, q.tenant, q.from, q.to, &q.opts)
+	if err != nil {
+		return err
+	}
+	return h.sendAnswer(out, bucket.Step[T]{Answer: a})
+}
+
+func (h *Handler[T]) steps(ctx context.Context, out *answer, q question) error {
+	for step, err := range h.questions.Steps(ctx, q.tenant, q.from, q.to, q.step, &q.opts) {
+		if err == nil {
+			err = h.sendAnswer(out, step)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler[T]) values(ctx context.Context, out *answer, q question) error {
+	for v, err := range h.questions.Values(ctx, q.tenant, q.from, q.to, &q.opts) {
+		switch {
+		case err != nil:
+		case v.Err != nil:
+			err = out.missing(bucket.Missing{Tenant: v.Tenant, Time: v.Time, Key: v.Key, Err: v.Err})
+		default:
+			err = h.sendValue(out, kindValue, v.Value, func(b []byte) []byte {
+				return appendText(appendText(appendTime(b, v.Time), v.Tenant), v.Key)
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendAnswer sends an answer after what it misses.
+func (h *Handler[T]) sendAnswer(out *answer, s bucket.Step[T]) error {
+	for _, m := range s.Missing {
+		if err := out.missing(m); err != nil {
+			return err
+		}
+	}
+	head := func(b []byte) []byte {
+		b = appendTime(appendTime(appendTime(b, s.From), s.To), s.Provisional)
+		return appendInt(b, int64(s.Entries))
+	}
+	if s.Entries == 0 {
+		return out.send(appendFrame(out.buffer(), kindAnswer, head))
+	}
+	return h.sendValue(out, kindAnswer, s.Value, head)
+}
+
+// sendValue sends a frame of what head appends, and of the value's blob.
+func (h *Handler[T]) sendValue(out *answer, kind byte, v T, head func(b []byte) []byte) error {
+	blob, err := h.encode(v)
+	if err != nil {
+		return err
+	}
+	return out.send(appendFrame(out.buffer(), kind, func(b []byte) []byte {
+		if head != nil {
+			b = head(b)
+		}
+		return append(b, blob...)
+	}))
+}
+
+func (h *Handler[T]) encode(v T) (blob []byte, err error) {
+	defer guard.Recover("encode", &err)
+	if h.clone != nil {
+		v = h.clone(v)
+	}
+	return h.codec.Encode(v)
+}
+
+// answer is the answer to a request.
+type answer struct {
+	w     http.ResponseWriter
+	begun bool
+	buf   []byte
+}
+
+// buffer returns what the next frame is appended to.
+func (a *answer) buffer() []byte {
+	if a.begun {
+		return a.buf[:0]
+	}
+	return append(a.buf[:0], magic...)
+}
+
+// send writes a frame, and what stands before the first one.
+func (a *answer) send(frame []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	if !a.begun {
+		a.w.Header().Set("Content-Type", contentType)
+		a.begun = true
+	}
+	a.buf = frame
+	_, err = a.w.Write(frame)
+	return err
+}
+
+func (a *answer) missing(m bucket.Missing) error {
+	return a.send(appendFrame(a.buffer(), kindMissing, func(b []byte) []byte { return appendMissing(b, m) }))
+}
+
+// fail ends the answer with an error.
+func (a *answer) fail(err error) {
+	reason := reasonOf(err)
+	if a.begun {
+		_ = a.send(appendFrame(a.buffer(), kindFailed, func(b []byte) []byte { return append(appendText(b, string(reason)), err.Error()...) }))
+		return
+	}
+	status := http.StatusInternalServerError
+	if known, ok := statuses[reason]; ok {
+		status = known
+	}
+	a.w.Header().Set(reasonHeader, string(reason))
+	http.Error(a.w, err.Error(), status)
+}
+
+// reasonHeader holds the Reason of an answer that failed before its first byte.
+const reasonHeader = "Timeblob-Reason"
