@@ -196,7 +196,9 @@ func TestAnswersNameWhatIsMissing(t *testing.T) {
 		t.Fatalf("%v, %v", stored, err)
 	}
 	lost := stored[1]
-	w.tier.Delete(lost.Key)
+	if err := w.tier.Delete(t.Context(), []string{lost.Key}); err != nil {
+		t.Fatal(err)
+	}
 	down := serve(t, c, nil, nil)
 	questions := remote.Across(w.querier(t), func() []bucket.Source[counts] { return []bucket.Source[counts]{gone{}} })
 	client := serve(t, down, questions, nil)
