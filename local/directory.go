@@ -183,7 +183,7 @@ func readFile(fsys vfs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, 256))
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	return string(text), errors.Join(err, f.Close())
 }
 

@@ -33,6 +33,9 @@ func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) 
 	if err := raisePebble(dir, lock, opts); err != nil {
 		return nil, err
 	}
+	if err := checkValues(dir, lock, opts); err != nil {
+		return nil, err
+	}
 	return openEngine(dir, lock, opts)
 }
 
@@ -56,7 +59,11 @@ func raisePebble(dir string, lock *pebble.Lock, opts *Options) error {
 
 func openEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
 	fuse := newFuse(dir, opts)
-	db, err := pebble.Open(dir, pebbleOptions(lock, opts, fuse))
+	return openPebble(dir, pebbleOptions(lock, opts, fuse), fuse)
+}
+
+func openPebble(dir string, o *pebble.Options, fuse *fuse) (*engine, error) {
+	db, err := pebble.Open(dir, o)
 	if cause := fuse.blown(); cause != nil {
 		if db != nil {
 			db.Close()

@@ -70,7 +70,7 @@ func checkLog(dir, name string, number uint64, synced wal.Synced, opts *Options)
 	if err != nil {
 		return err
 	}
-	log, err := wal.Read(f, number)
+	log, err := wal.Read(f, number, nil)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -100,15 +100,19 @@ func checksum(b []byte) uint32 {
 
 // scanner reads a log.
 type scanner struct {
+	visit  func(record []byte) // nil for none
+	record []byte              // what has come of a record
 	log    Log
 	number uint32
 	inside bool // a record has begun
 	ended  bool // what follows is not part of the log
 }
 
-// Read reads a whole log of a number. It returns an error only when r does.
-func Read(r io.Reader, number uint64) (*Log, error) {
-	s := &scanner{number: uint32(number)}
+// Read reads a whole log of a number and calls visit, unless it is nil, with each
+// record that is whole, also with those behind a hole. A record is valid during
+// the call. Read returns an error only when r does.
+func Read(r io.Reader, number uint64, visit func(record []byte)) (*Log, error) {
+	s := &scanner{number: uint32(number), visit: visit}
 	block := make([]byte, blockSize)
 	for {
 		n, err := io.ReadFull(r, block)
@@ -137,15 +141,35 @@ func (s *scanner) block(b []byte) {
 			s.end(b[at:])
 			break
 		}
+		s.take(c, b[at:])
 		at += c.size
 		s.log.End = s.log.Size + int64(at)
 		s.log.whole = s.log.End
-		if s.inside = c.kind == 1 || c.kind == 2; !s.inside {
+		if !s.inside {
 			s.log.Record = s.log.End
 		}
 	}
 	if s.ended {
 		s.behind(b[at:])
+	}
+}
+
+// take adds a chunk, with which b begins, to the record that it is part of.
+func (s *scanner) take(c chunk, b []byte) {
+	if c.kind < 2 {
+		s.record = s.record[:0]
+	}
+	s.inside = c.kind == 1 || c.kind == 2
+	if s.visit == nil {
+		return
+	}
+	header := shortHeader
+	if c.long {
+		header = longHeader
+	}
+	s.record = append(s.record, b[header:c.size]...)
+	if !s.inside {
+		s.visit(s.record)
 	}
 }
 
@@ -169,7 +193,8 @@ func (s *scanner) end(b []byte) {
 	if s.log.Closed = !s.inside && closed(b, s.number); s.log.Closed {
 		s.log.whole += trailerBytes
 	}
-	s.log.Cut = !s.log.Closed && !zero(b)
+	s.log.Cut = !s.log.Closed && (s.inside || !zero(b))
+	s.inside = false
 }
 
 // closed tells whether b begins with the mark of a closed log.
@@ -186,6 +211,14 @@ func (s *scanner) behind(b []byte) {
 			s.log.proof = max(s.log.proof, c.synced)
 		case ok || closed(b[at:], s.number) && !s.log.Closed:
 			s.log.behind = true
+		}
+		if ok && s.inside == (c.kind >= 2) {
+			s.take(c, b[at:])
+		} else if !padding(b[at:], len(b)) {
+			s.inside = ok && c.kind < 2
+			if s.inside {
+				s.take(c, b[at:])
+			}
 		}
 		at += max(c.size, 1)
 	}

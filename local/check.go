@@ -1,0 +1,213 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/index"
+)
+
+// Findings is what Check and Repair have found.
+type Findings struct {
+	Damage  []DamageError // by file
+	Lost    []LostValue   // entries without a readable blob, by tenant and time
+	Entries int           // that can be read
+	Blobs   int           // that can be read
+	Unnamed int           // blobs that no entry names: roll-ups, and what lost its entry
+	Places  int
+}
+
+// Sound tells whether nothing is damaged.
+func (f *Findings) Sound() bool { return len(f.Damage) == 0 && len(f.Lost) == 0 }
+
+func (f *Findings) damaged(file, what string) {
+	f.Damage = append(f.Damage, DamageError{file, strings.ReplaceAll(what, "\n", "; ")})
+}
+
+// LostValue is an entry whose blob cannot be read.
+type LostValue struct {
+	Tenant string
+	Entry  index.Entry
+	Why    string
+}
+
+// Check reads all that a directory holds and returns what is damaged and which
+// values it costs. It changes nothing, and refuses a directory that any process
+// holds open. It keeps the keys of all entries and blobs in memory.
+func Check(ctx context.Context, dir string, opts *Options) (*Findings, error) {
+	found, err := survey(ctx, dir, opts, nil)
+	if err != nil {
+		return nil, fmt.Errorf("check store %q: %w", dir, err)
+	}
+	return found, nil
+}
+
+// Repair writes what can be read of a directory to a new one, and returns what
+// cannot. Entries without a blob stay behind. Of what was removed some may come
+// back, when the file that says so is damaged.
+func Repair(ctx context.Context, from, to string, opts *Options) (*Findings, error) {
+	full, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	if names, err := full.FS.List(to); err == nil && len(names) > 0 {
+		return nil, fmt.Errorf("repair to %q: it is not empty", to)
+	}
+	full.NoSync = true
+	db, err := Open(to, &full)
+	if err != nil {
+		return nil, err
+	}
+	found, err := survey(ctx, from, opts, db)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, fmt.Errorf("repair store %q: %w", from, err)
+	}
+	return found, nil
+}
+
+// survey reads a directory, and puts what can be read into a store, unless it is
+// nil.
+func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, error) {
+	full, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := readFormat(full.FS, dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDirectory(full.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	s := newSalvage(dir, lock, &full)
+	if s.engine != nil {
+		defer s.engine.close() //nolint:errcheck // it was opened to read
+	}
+	t := &tally{to: to, found: s.found, entries: make(map[string]index.Entry), blobs: make(map[string]blob.Sum)}
+	opening := s.found.Damage
+	if err := s.each(ctx, func(key, value []byte) error { return t.put(ctx, key, value) }); err != nil {
+		return nil, err
+	}
+	s.found.Damage = append(opening, s.found.Damage...)
+	return s.found, t.finish(ctx)
+}
+
+// newSalvage opens the store to read, if it can be opened, and notes why not.
+func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
+	s := &salvage{dir: dir, opts: *opts, found: &Findings{}, points: make(map[string]uint64), skips: make(map[string][]byte), newest: make(map[string]uint64)}
+	quiet := *opts
+	quiet.Logger = slog.New(slog.DiscardHandler)
+	fuse := newFuse(dir, &quiet)
+	o := pebbleOptions(lock, &quiet, fuse)
+	o.ReadOnly = true
+	if err := missing(dir, o); err != nil {
+		s.found.damaged("the store", err.Error())
+	}
+	o.DisableConsistencyCheck = true
+	o.EnsureDefaults()
+	s.read = o.MakeReaderOptions()
+	s.engine, _ = openPebble(dir, o, fuse)
+	return s
+}
+
+// missing returns why the store cannot be opened to read.
+func missing(dir string, o *pebble.Options) (err error) {
+	defer raised(&err)
+	db, err := pebble.Open(dir, o.Clone())
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// tally counts what is read and finds what is missing.
+type tally struct {
+	to      *DB
+	found   *Findings
+	entries map[string]index.Entry // by key in the store
+	blobs   map[string]blob.Sum    // by the blob's key in the store
+}
+
+// put takes one record.
+func (t *tally) put(ctx context.Context, key, value []byte) error {
+	switch key[0] {
+	case entrySpace:
+		_, at, err := parseEntryKey(key)
+		if err != nil {
+			return err
+		}
+		e, err := parseEntryValue(at, value)
+		if err != nil {
+			return err
+		}
+		t.entries[string(key)] = e
+		return nil
+	case blobSpace, ageLessSpace:
+		t.blobs[string(key)] = blob.SumOf(value)
+	case placeSpace:
+		t.found.Places++
+	default:
+		return fmt.Errorf("key %x is of no known kind", key)
+	}
+	return t.copy(ctx, record{slices.Clone(key), slices.Clone(value)})
+}
+
+func (t *tally) copy(ctx context.Context, r record) error {
+	if t.to == nil {
+		return nil
+	}
+	err := t.to.change(ctx, []string{string(r.key)}, func(e *engine) (*pebble.Batch, error) {
+		batch := e.pebble.NewBatch()
+		return batch, batch.Set(r.key, r.value, nil)
+	})
+	if err != nil {
+		return errStop{err}
+	}
+	return nil
+}
+
+// finish compares entries and blobs, and copies the entries that have one.
+func (t *tally) finish(ctx context.Context) error {
+	named := make(map[string]struct{})
+	for _, key := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[key]
+		at := string(blobKey(e.Key))
+		sum, ok := t.blobs[at]
+		named[at] = struct{}{}
+		why := ""
+		switch {
+		case !ok:
+			why = "its blob is lost"
+		case e.Sum.Known() && e.Sum != sum:
+			why = "its blob is not the one that was stored"
+		}
+		if why != "" {
+			row, _, err := parseEntryKey([]byte(key))
+			if err != nil {
+				return err
+			}
+			t.found.Lost = append(t.found.Lost, LostValue{row.Tenant, e, why})
+			continue
+		}
+		t.found.Entries++
+		if err := t.copy(ctx, record{[]byte(key), (&DB{format: formatVersion}).entryValue(e)}); err != nil {
+			return err
+		}
+	}
+	t.found.Blobs = len(t.blobs)
+	for key := range t.blobs {
+		if _, ok := named[key]; !ok {
+			t.found.Unnamed++
+		}
+	}
+	return nil
+}
