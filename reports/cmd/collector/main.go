@@ -28,6 +28,7 @@ var collector = &cli.Program{
 	Brief: "collector collects Weave Scope's reports and answers what was seen in any window of time.",
 	Commands: []*cli.Command{
 		&serveCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
+		&backupCommand, &checkCommand, &repairCommand,
 	},
 	Redact: stores.HideSecrets,
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/backup"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
@@ -157,6 +158,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.ops.close(s.store.Close)) }()
+	defer s.serveBackups()()
 	if err := s.ops.begin(ctx, s.log); err != nil {
 		return err
 	}
@@ -171,6 +173,19 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	limitMemory(s.log, memlimit.FromCgroup)
 	fmt.Fprintf(p.Stdout, "listening on %s://%s\n", s.ops.tls.Scheme(), listener.Addr())
 	return s.serve(ctx, p, connlimit.Listen(listener, s.maxConnections))
+}
+
+// serveBackups lets "collector backup" reach this process, until stop is called.
+func (s *server) serveBackups() (stop func()) {
+	if s.store.Backup == nil {
+		return func() {}
+	}
+	stop, err := backup.Serve(s.place.Data, s.store.Backup)
+	if err != nil {
+		s.log.Warn("collector backup cannot be used while this process runs", "err", err)
+		return func() {}
+	}
+	return stop
 }
 
 // wire makes what the role says on the store, and its HTTP surface.

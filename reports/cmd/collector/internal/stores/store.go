@@ -25,7 +25,8 @@ type Store struct {
 	// rows returns the rows of tenants, of all without any, that may have
 	// entries in [from, to).
 	Rows      func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error)
-	Retention time.Duration // what is older need not be put; 0 for none
+	Retention time.Duration                               // what is older need not be put; 0 for none
+	Backup    func(ctx context.Context, dir string) error // nil but for the embedded store
 	Close     func() error
 }
 
@@ -38,7 +39,7 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	}
 	return &Store{
 		Index: db.Index(), Authority: db.Blobs(), Committer: db,
-		Entries: db.Entries, Rows: directoryRows(db), Close: db.Close,
+		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Close: db.Close,
 	}, nil
 }
 
