@@ -36,7 +36,7 @@ const (
 	Get     Op = 1 << iota // Tier.Get
 	Put                    // Index.Put, Tier.Put
 	Query                  // Index.Query
-	Delete                 // Levels.Delete
+	Delete                 // Levels.Delete, Tier.Delete
 	Places                 // Levels.Places
 	Swap                   // Levels.SwapPlace
 	Request                // any HTTP request

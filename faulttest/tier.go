@@ -3,6 +3,8 @@ package faulttest
 import (
 	"bytes"
 	"context"
+	"errors"
+	"iter"
 
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -45,6 +47,24 @@ func (t *Tier) Get(ctx context.Context, keys []string) (found [][]byte, err erro
 		return nil, err
 	}
 	return rule.spoil(found, keys), err
+}
+
+// Delete implements tiered.Deleter for a tier that is one.
+func (t *Tier) Delete(ctx context.Context, keys []string) error {
+	deleter, ok := t.tier.(tiered.Deleter)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	rule := t.choose(Call{Op: Delete}, keys)
+	return rule.do(ctx, func(ctx context.Context) error { return deleter.Delete(ctx, keys) })
+}
+
+// List implements tiered.Lister for a tier that is one. No fault touches it.
+func (t *Tier) List(ctx context.Context, prefix string, from, to int64) iter.Seq2[string, error] {
+	if lister, ok := t.tier.(tiered.Lister); ok {
+		return lister.List(ctx, prefix, from, to)
+	}
+	return func(yield func(string, error) bool) { yield("", errors.ErrUnsupported) }
 }
 
 // halve drops half of what was found.

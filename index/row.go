@@ -75,6 +75,14 @@ func (r Row) BlobKey(t int64) string {
 	return string(strconv.AppendInt(key, t, 10))
 }
 
+// BlobKeyPrefix returns what the keys of all of the row's blobs begin with. A
+// key of another row begins so only when both rows have the same Key; its
+// instant then lies in another hour.
+func (r Row) BlobKeyPrefix() string {
+	sum := md5.Sum([]byte(r.Key()))
+	return hex.EncodeToString(sum[:]) + "/"
+}
+
 // FreshBlobKey returns a key of the row's blob of instant t that no blob has ever
 // had, because nonce is random: BlobKey's, a hyphen, and the nonce. Readers take
 // keys as they are, so that Scope reads such blobs too. The nonce must be of

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -65,6 +66,53 @@ func (b *Blobs) Delete(ctx context.Context, names []string) error {
 		}
 		return batch, nil
 	})
+}
+
+// List implements tiered.Lister. It costs two seeks for each hour from from to to
+// that has blobs of anyone, and a step for each key that it yields. It yields no
+// keys without an instant.
+func (b *Blobs) List(ctx context.Context, prefix string, from, to int64) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		hour, last := index.RowAt("", from).Hour, index.RowAt("", to-1).Hour
+		for from < to && hour <= last {
+			var keys []string
+			err := b.db.read(ctx, func(e *engine) (err error) {
+				keys, hour, err = e.keysFrom(ctx, prefix, hour)
+				return err
+			})
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, key := range keys {
+				if t, err := index.ParseBlobKey(key); err == nil && t >= from && t < to && !yield(key, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keysFrom returns the keys with a prefix of the first hour with blobs from an
+// hour on, and the hour after that one.
+func (e *engine) keysFrom(ctx context.Context, prefix string, hour int64) (keys []string, next int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	next = math.MaxInt64
+	err = e.each(ctx, hourKey(blobSpace, hour), []byte{blobSpace + 1}, func(it *pebble.Iterator) error {
+		if !it.First() {
+			return nil
+		}
+		found := ordered(it.Key()[1:])
+		next = found + 1
+		whole := append(hourKey(blobSpace, found), prefix...)
+		for ok := it.SeekGE(whole); ok && bytes.HasPrefix(it.Key(), whole); ok = it.Next() {
+			keys = append(keys, string(it.Key()[hourPrefix:]))
+		}
+		return nil
+	})
+	return keys, next, err
 }
 
 // distinct returns each key once.

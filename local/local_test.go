@@ -130,7 +130,9 @@ func TestCommitterConformance(t *testing.T) {
 
 func TestTierConformance(t *testing.T) {
 	t.Parallel()
-	tiertest.Run(t, func(t *testing.T) tiered.Tier {
+	open := func(t *testing.T) tiered.Tier {
 		return openIn(t, filepath.Join(t.TempDir(), "a", "b"), nil).Blobs()
-	})
+	}
+	tiertest.Run(t, open)
+	tiertest.RunLister(t, open)
 }

@@ -40,7 +40,9 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			endpoint, transport := c.start(t)
 			f := open(t, endpoint, transport, c.opts)
-			tiertest.Run(t, func(*testing.T) tiered.Tier { return f })
+			open := func(*testing.T) tiered.Tier { return f }
+			tiertest.Run(t, open)
+			tiertest.RunLister(t, open)
 		})
 	}
 }

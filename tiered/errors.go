@@ -18,7 +18,7 @@ var ErrClosed = errors.New("tiered: the store is closed")
 // returned; those of caches are counted.
 type TierError struct {
 	Tier string   // "authority"; "store" when the caller's context ended before the authority was asked
-	Op   string   // "get" or "put"
+	Op   string   // "get", "put", "delete" or "list"
 	Keys []string // the keys of the caller's that it concerns
 	Err  error    // what the tier returned
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
+	"strings"
 	"sync"
 )
 
@@ -69,6 +71,33 @@ func (m *MemTier) Delete(ctx context.Context, keys []string) error {
 		delete(m.blobs, key)
 	}
 	return nil
+}
+
+// List implements Lister. It looks at every key of the tier, whatever its
+// instant.
+func (m *MemTier) List(ctx context.Context, prefix string, _, _ int64) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield("", err)
+			return
+		}
+		for _, key := range m.keys(prefix) {
+			if !yield(key, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *MemTier) keys(prefix string) (keys []string) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for key := range m.blobs {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // Len returns the number of blobs.

@@ -9,7 +9,9 @@ import (
 
 func TestMemTierConformance(t *testing.T) {
 	t.Parallel()
-	tiertest.Run(t, func(*testing.T) tiered.Tier { return new(tiered.MemTier) })
+	open := func(*testing.T) tiered.Tier { return new(tiered.MemTier) }
+	tiertest.Run(t, open)
+	tiertest.RunLister(t, open)
 }
 
 func TestMemTierConformanceAsCache(t *testing.T) {

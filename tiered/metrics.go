@@ -14,8 +14,10 @@ import (
 
 // What a tier is asked to do, and how it may go wrong, as metrics call it.
 const (
-	opGet = "get"
-	opPut = "put"
+	opGet    = "get"
+	opPut    = "put"
+	opDelete = "delete"
+	opList   = "list"
 
 	kindFailed  = "failed"
 	kindCorrupt = "corrupt"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,6 +131,21 @@ func (q *queue) write(w writeBack) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.bytes -= w.weight()
+}
+
+// forget drops the blobs of keys that wait.
+func (q *queue) forget(keys []string) {
+	sorted := slices.Sorted(slices.Values(keys))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(w writeBack) bool {
+		_, gone := slices.BinarySearch(sorted, w.key)
+		if gone {
+			q.bytes -= w.weight()
+			q.results.dropped.Inc()
+		}
+		return gone
+	})
 }
 
 // close makes the queue take no more.

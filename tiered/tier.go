@@ -3,6 +3,7 @@ package tiered
 import (
 	"context"
 	"io/fs"
+	"iter"
 )
 
 // ErrExists is returned by an authority's Put when the key is taken. It is
@@ -38,6 +39,18 @@ type Deleter interface {
 	// they are put again. When it returns an error, some may have been removed;
 	// the same call may be made again.
 	Delete(ctx context.Context, keys []string) error
+}
+
+// Lister is a tier that can list its keys. tiertest.RunLister checks one.
+type Lister interface {
+	// List yields, once each and in no order, the keys that begin with prefix
+	// and whose instant lies in [from, to), Unix nanoseconds. The instant of a
+	// key is the one that index.ParseBlobKey reads. A tier may use from and to
+	// to look at less, or ignore them and yield more keys of the prefix. A blob
+	// that is put or deleted meanwhile may or may not be among them, and the
+	// tier may be used in the loop. When List yields an error it yields nothing
+	// after it.
+	List(ctx context.Context, prefix string, from, to int64) iter.Seq2[string, error]
 }
 
 // Codec turns values into blobs and back. It is safe for any number of
