@@ -1,0 +1,21 @@
+// Package erase removes a tenant's entries from an index and then their blobs
+// from a blob store.
+//
+// # Order
+//
+// A range goes in rounds, each of so many entries. A round
+//
+//	removes the entries        no question that begins later sees them
+//	lists the range's keys     where the store can: blobs without an entry
+//	waits                      for questions that have read the entries
+//	reads the range's rows     entries that came meanwhile keep their blobs
+//	deletes the blobs
+//
+// A blob that no entry names may be on its way into the index. The wait gives
+// it time to arrive, and the reading then finds it named.
+//
+// A round that is interrupted leaves blobs without entries. The next call for
+// the same range finds them by listing. A range of more than a year is not
+// listed as a whole, only from its first entry on: its first entry therefore
+// goes last, after all that it helps to find.
+package erase
