@@ -89,6 +89,8 @@ type input[T any] struct {
 	at    int64
 	hasID bool
 	id    once.ID
+
+	repeated bool // the id was added before, and the value with it
 }
 
 // add takes a value in. What the tenant's state asks for, to check or to decode
@@ -120,6 +122,9 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		switch {
 		case err != nil:
 			return c.refused(err)
+		case need == needNothing && in.repeated:
+			c.metrics.repeated.Inc()
+			return nil
 		case need == needNothing:
 			c.remindOfRun()
 			return nil

@@ -91,6 +91,7 @@ func (t *tenant[T]) add(in *input[T]) (need need, first *lazy[T], err error) {
 	case t.gone:
 		return needTenant, nil, nil
 	case in.hasID && t.seen(in.id, now):
+		in.repeated = true
 		return needNothing, nil, nil
 	case in.past:
 		need, err = t.addPast(in, now)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/report"
@@ -14,7 +15,25 @@ import (
 // Origin is what is known about a report apart from its content.
 type Origin struct {
 	Probe string // the ID of the probe that sent it; empty if unknown
-	Size  int    // bytes as they were received
+	// Body is the report as it was received; nil if unknown. When the same body
+	// comes again from the same tenant within a window, and its report has an ID,
+	// then it is a client's retry, and the report is merged once.
+	Body []byte
+}
+
+// byBytes is the bucket's id of a report that has an ID and is added as the blob
+// that was received. The bucket tells such reports by their bytes, which hold the
+// report's ID.
+const byBytes = "bytes"
+
+// postOf returns the options of a report that is added decoded. Without an ID a
+// report is another one each time that it comes.
+func (o Origin) postOf(r *report.Report) *bucket.AddOptions {
+	if r.ID == "" || o.Body == nil {
+		return nil
+	}
+	sum := blob.SumOf(o.Body)
+	return &bucket.AddOptions{ID: string(sum[:])}
 }
 
 // InvalidError says that a report was refused because of its content.
@@ -57,9 +76,10 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 // to at most limit bytes. If the blob has the form that probes send, and is the
 // only report of its tick, the collector keeps and stores the blob unchanged.
 // That costs half the time of Decode and Add, and a tenth of the memory. The
-// caller must not change the blob afterwards. The error is a *BodyError, or one
-// of Add.
+// caller must not change the blob afterwards. It is the report's Origin.Body. The error
+// is a *BodyError, or one of Add.
 func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, limit int64, from Origin) (err error) {
+	from.Body = blob
 	ctx, adding := startAdd(ctx, tenant, from)
 	defer func() { adding.End(err) }()
 	if err := c.canAdd(ctx); err != nil {
@@ -87,7 +107,7 @@ func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, lim
 func startAdd(ctx context.Context, tenant string, from Origin) (context.Context, tracing.Span) {
 	ctx, adding := spans.Child(ctx, "Add")
 	adding.Text(tracing.Tenant, tenant)
-	adding.Int(tracing.Bytes, from.Size)
+	adding.Int(tracing.Bytes, len(from.Body))
 	return ctx, adding
 }
 
@@ -107,17 +127,18 @@ func (c *Collector) addEncoded(ctx context.Context, tenant string, codec wire.Co
 	e := bucket.Encoded[*report.Report]{Blob: blob,
 		Check:  func() error { return c.checkBlob(ctx, codec, blob) },
 		Decode: func() (*report.Report, error) { return nil, errDecode }}
-	err = c.live.AddBlob(ctx, tenant, e, nil)
+	err = c.live.AddBlob(ctx, tenant, e, &bucket.AddOptions{ID: byBytes})
 	if errors.Is(err, errDecode) {
 		return false, nil
 	}
 	if asError[*BodyError](err) == nil {
-		c.metrics.countReceived(tenant, from.Size, false)
+		c.metrics.countReceived(tenant, len(from.Body), false)
 	}
 	return true, err
 }
 
-// checkBlob returns nil for a blob that may be stored unchanged.
+// checkBlob returns nil for a blob that may be stored unchanged and whose report
+// has an ID.
 func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte) error {
 	_, decoding := spans.Child(ctx, "decode")
 	facts, err := codec.Examine(blob)
@@ -125,7 +146,7 @@ func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte
 	switch {
 	case err != nil:
 		return &BodyError{err}
-	case !facts.Keep || facts.Shortcut || facts.Over(c.maxNodes):
+	case !facts.Keep || facts.Shortcut || !facts.HasID || facts.Over(c.maxNodes):
 		return errDecode
 	case facts.Fault != nil:
 		return &InvalidError{facts.Fault}
@@ -137,7 +158,7 @@ func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte
 // stored, or nil. The live window holds a regular report before the shortcuts
 // that it supersedes are dropped.
 func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Report, blob []byte, from Origin) error {
-	c.metrics.countReceived(tenant, from.Size, r.Shortcut)
+	c.metrics.countReceived(tenant, len(from.Body), r.Shortcut)
 	r, dropped, err := admissible(r, c.maxNodes)
 	c.metrics.countDropped(tenant, dropped)
 	switch {
@@ -147,10 +168,14 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 		c.hub.Add(tenant, r, from.Probe)
 		return nil
 	case blob == nil || len(dropped) > 0: // a blob would still hold what was dropped
-		err = c.live.Add(ctx, tenant, r, nil)
+		err = c.live.Add(ctx, tenant, r, from.postOf(r))
 	default:
+		opts := &bucket.AddOptions{}
+		if r.ID != "" {
+			opts.ID = byBytes
+		}
 		err = c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: blob,
-			Decode: func() (*report.Report, error) { return r, nil }}, nil)
+			Decode: func() (*report.Report, error) { return r, nil }}, opts)
 	}
 	if err == nil {
 		c.hub.Supersede(tenant, r, from.Probe)

@@ -33,7 +33,7 @@ func TestPastWindows(t *testing.T) {
 	var lines strings.Builder
 	for _, c := range capturedReports(t, "hosts/*/*.msgpack.gz") {
 		f.clock.Set(c.At)
-		if err := f.Add(t.Context(), "acme", decode(t, c.Body), Origin{Size: len(c.Body)}); err != nil {
+		if err := f.Add(t.Context(), "acme", decode(t, c.Body), Origin{Body: c.Body}); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Flush(t.Context()); err != nil {
@@ -165,7 +165,7 @@ func TestCap(t *testing.T) {
 	for i := range 3 {
 		r.Topologies[report.Process].Nodes = append(r.Topologies[report.Process].Nodes, &report.Node{ID: fmt.Sprintf("p%d", i)})
 	}
-	if err := f.Add(t.Context(), "a", r, Origin{Size: 7}); err != nil {
+	if err := f.Add(t.Context(), "a", r, Origin{Body: make([]byte, 7)}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.Report(t.Context(), "a", f.clock.Now())
@@ -283,7 +283,7 @@ func TestTwoInOneRegistry(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	for range 2 {
 		f := setup(t, func(o *Options) { o.Registerer = reg })
-		if err := f.Add(t.Context(), "a", hosts("h"), Origin{Size: 3}); err != nil {
+		if err := f.Add(t.Context(), "a", hosts("h"), Origin{Body: make([]byte, 3)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Close(t.Context()); err != nil {

@@ -66,7 +66,7 @@ func setup(t testing.TB, change func(*Options)) *fixture {
 
 func (f *fixture) add(t testing.TB, tenant string, r *report.Report, probe string) {
 	t.Helper()
-	if err := f.Add(t.Context(), tenant, r, Origin{Probe: probe, Size: 1}); err != nil {
+	if err := f.Add(t.Context(), tenant, r, Origin{Probe: probe}); err != nil {
 		t.Fatal(err)
 	}
 }

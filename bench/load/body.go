@@ -97,6 +97,7 @@ func (b body) post(id string) (head, rest []byte, err error) {
 // tiny returns a report of one node, gzip'd.
 func tiny(id string) ([]byte, error) {
 	r := report.New()
+	r.ID = id // as probes' reports have one
 	r.Topologies[marked].Nodes = []*report.Node{{ID: id, Topology: marked.Name()}}
 	plain, err := wire.AppendMsgpack(nil, r)
 	if err != nil {

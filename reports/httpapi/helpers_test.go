@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,7 @@ type fixture struct {
 	authority *tiered.MemTier
 	registry  *prometheus.Registry
 	handler   *Handler
+	added     atomic.Uint32 // reports that were added; each has a body of its own
 }
 
 // setup returns a fixture. The functions change options before they are used.
@@ -107,7 +109,7 @@ func isA[E error](err error) bool {
 
 func (f *fixture) add(t testing.TB, tenant string, r *report.Report, probe string) {
 	t.Helper()
-	if err := f.Add(t.Context(), tenant, r, reports.Origin{Probe: probe, Size: 1}); err != nil {
+	if err := f.Add(t.Context(), tenant, r, reports.Origin{Probe: probe, Body: []byte{byte(f.added.Add(1))}}); err != nil {
 		t.Fatal(err)
 	}
 }

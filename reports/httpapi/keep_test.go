@@ -18,6 +18,9 @@ func TestPostsAreStoredAsTheyCame(t *testing.T) {
 	t.Parallel()
 	body := capturedReports(t, "k8s-node/*.msgpack.gz")[0].Body
 	over := decode(t, body)
+	twin := *over
+	twin.ID += "'"
+	another := encode(t, &twin)
 	for name, c := range map[string]struct {
 		limit   int // nodes of a topology
 		bodies  [][]byte
@@ -25,7 +28,8 @@ func TestPostsAreStoredAsTheyCame(t *testing.T) {
 		kept    bool
 	}{
 		"one report":         {0, [][]byte{body}, []string{mp, gz}, true},
-		"two reports":        {0, [][]byte{body, body}, []string{mp, gz}, false},
+		"two reports":        {0, [][]byte{body, another}, []string{mp, gz}, false},
+		"one, posted twice":  {0, [][]byte{body, body}, []string{mp, gz}, true},
 		"msgpack":            {0, [][]byte{msgpack(t, over)}, []string{mp}, false},
 		"JSON":               {0, [][]byte{gzipped(t, asJSON(t, over))}, []string{js, gz}, false},
 		"a topology to drop": {1000, [][]byte{body}, []string{mp, gz}, false},
@@ -65,7 +69,7 @@ func TestAddBlob(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
 	add := func(tenant string, blob []byte, limit int64) error {
-		return f.AddBlob(t.Context(), tenant, blob, limit, reports.Origin{Probe: "probe-h1", Size: len(blob)})
+		return f.AddBlob(t.Context(), tenant, blob, limit, reports.Origin{Probe: "probe-h1"})
 	}
 	unnamed := hosts("h1")
 	unnamed.Topologies[report.Host].Nodes[0].ID = ""

@@ -92,12 +92,19 @@ func TestTenantRate(t *testing.T) {
 // is away: it is refused unread, and others go on, each within its own part.
 func TestTenantPending(t *testing.T) {
 	t.Parallel()
-	body := encode(t, hosts("h1")) // which waits as such while it is alone in its tick
+	posts := 0
+	next := func() []byte { // no report twice
+		r := hosts("h1")
+		posts++
+		r.ID = fmt.Sprintf("%02d", posts)
+		return encode(t, r)
+	}
+	body := next() // which waits as such while it is alone in its tick
 	size := report.Size(upgraded(t, decode(t, body)))
 	var opts *reports.Options
 	f := setup(t, func(o *reports.Options, h *Options) {
 		h.TenantHeader, o.Live.MaxPending, o.Live.Backoff, opts = orgHeader, 12*size, time.Millisecond, o
-		o.Tenants = table(t, fmt.Sprintf("large pending=%d\ntiny pending=%d", 6*size, len(body)-1))
+		o.Tenants = table(t, fmt.Sprintf("large pending=%d\ntiny pending=%d", 6*size, len(body)/2))
 	})
 	store := faulttest.NewTier(f.authority, 1)
 	store.Inject(faulttest.Fault{Op: faulttest.Put, Err: errors.New("away")})
@@ -105,18 +112,18 @@ func TestTenantPending(t *testing.T) {
 	fill := func(tenant string, n int) {
 		t.Helper()
 		for range n {
-			f.post(t, body, orgHeader+": "+tenant)
+			f.post(t, next(), orgHeader+": "+tenant)
 		}
 		wantRefused(t, f.postUnread(t, tenant), 429, "3", fmt.Sprintf("%d bytes of this tenant wait to be stored", int64(n)*size))
 	}
 	try := func(tenant string) *httptest.ResponseRecorder {
-		return f.serve("POST", "/api/report", body, append(probeHeaders, orgHeader+": "+tenant)...)
+		return f.serve("POST", "/api/report", next(), append(probeHeaders, orgHeader+": "+tenant)...)
 	}
 	fill("greedy", 3)
 	fill("large", 6)
 	wantRefused(t, try("tiny"), 413, "", "for what waits of one tenant")
 	for range 3 {
-		f.post(t, body, orgHeader+": other")
+		f.post(t, next(), orgHeader+": other")
 	}
 	wantRefused(t, try("fourth"), 503, "3", "wait to be stored")
 	for tenant, reason := range map[string]string{"greedy": "pending", "large": "pending", "tiny": "size", "fourth": "full"} {

@@ -47,7 +47,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *request, tenant string) erro
 	if err := body.read(r.Request); err != nil {
 		return err
 	}
-	return h.decodeAndAdd(r.Context(), tenant, f, body.data, reports.Origin{Probe: r.Header.Get(headerProbe), Size: len(body.data)})
+	return h.decodeAndAdd(r.Context(), tenant, f, body.data, reports.Origin{Probe: r.Header.Get(headerProbe), Body: body.data})
 }
 
 // usual is the inflated size of usual reports, in bytes; the report of a node with

@@ -26,7 +26,8 @@ import (
 const tenantHeader = "X-Scope-OrgID"
 
 // TestQuerierIsExact asks about windows and ranges of reports that are stored,
-// on their way, and in open ticks, at two collectors.
+// on their way, and in open ticks, at two collectors. A range that reaches past a
+// collector's last seal includes its open tick.
 func TestQuerierIsExact(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2, nil)
@@ -56,7 +57,8 @@ func TestQuerierIsExact(t *testing.T) {
 	for _, q := range []struct {
 		from, to int // seconds after noon
 		want     []string
-	}{{-10, 0, nil}, {0, 3, []string{"h0"}}, {0, 4, []string{"h0", "h1"}}, {1, 7, []string{"h1", "h2"}}, {6, 9, []string{"h2"}}, {7, 10, []string{"h3", "h4"}}} {
+	}{{-10, 0, nil}, {0, 3, []string{"h0"}}, {0, 4, []string{"h0", "h1", "h4"}},
+		{1, 7, []string{"h1", "h2", "h3", "h4"}}, {6, 9, []string{"h2", "h3", "h4"}}, {7, 10, []string{"h3", "h4"}}} {
 		from, to := noon.Add(time.Duration(q.from)*time.Second), noon.Add(time.Duration(q.to)*time.Second)
 		a, err := c.Range(ctx, "a", from, to)
 		c.want(t, a, err, nil, r(q.want...)...)
@@ -247,7 +249,7 @@ func TestQuerierAsksScopesCollectors(t *testing.T) {
 	}
 	c.clock.Advance(time.Minute)
 	a, err := c.Range(t.Context(), "a", noon, noon.Add(time.Second))
-	c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"))
+	c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"), hosts("h2")) // the open tick, since it began at noon
 }
 
 // TestShortcutsOfScopesCollectors holds: what a shortcut said that one of

@@ -14,6 +14,7 @@ type Facts struct {
 	// Keep is true if the blob may be stored, see [Codec.DecodeToKeep].
 	Keep     bool
 	Shortcut bool
+	HasID    bool // the report's ID is not empty
 	nodes    [report.KindCount]int
 }
 
@@ -54,7 +55,7 @@ func examine(plain []byte, size int) (*Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Facts{Keep: native && packedWell(size, len(plain)), Shortcut: r.Shortcut}
+	f := &Facts{Keep: native && packedWell(size, len(plain)), Shortcut: r.Shortcut, HasID: r.ID != ""}
 	for k := range r.Topologies {
 		f.nodes[k] = len(r.Topologies[k].Nodes)
 	}

@@ -97,7 +97,9 @@ func (s *scanner) reportField(name []byte) bool {
 		s.spend(n, unsafe.Sizeof(report.PluginSpec{}))
 		return ok && s.times(n, s.plugin)
 	case "ID":
-		return s.text()
+		id := s.raw()
+		s.facts.HasID = len(id) > 0
+		return id != nil
 	}
 	return false
 }
