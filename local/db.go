@@ -23,7 +23,9 @@ const pause = time.Second
 // When a write to disk fails (disk full, input/output error), the call returns
 // the error, and so do all others until the fault is gone: the store cuts
 // itself off the disk as a crash would, and the next call, at most once a
-// second, reads the directory again and goes on.
+// second, reads the directory again and goes on. While the disk is full or
+// read-only, also when the store is opened, reads are answered and writes return
+// ErrReadOnly.
 type DB struct {
 	dir    string
 	opts   Options
@@ -165,7 +167,11 @@ func (db *DB) heal() (*engine, error) {
 		db.idle.Broadcast()
 		return nil, err
 	}
-	db.opts.Logger.Info("store works again", "dir", db.dir, "fault", db.fault)
+	if fresh.readOnly != nil {
+		db.tried = time.Now()
+	} else {
+		db.opts.Logger.Info("store works again", "dir", db.dir, "fault", db.fault)
+	}
 	db.engine, db.fault = fresh, nil
 	return fresh, nil
 }
@@ -213,7 +219,7 @@ func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e, err := db.acquire()
+	e, err := db.acquireWriter()
 	if err != nil {
 		return err
 	}

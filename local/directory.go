@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -126,6 +127,9 @@ func isManifestMarker(name string) bool { return strings.HasPrefix(name, "marker
 
 func lockDirectory(fsys vfs.FS, dir string) (*pebble.Lock, error) {
 	lock, err := pebble.LockDirectory(dir, fsys)
+	if errors.Is(err, syscall.EROFS) {
+		return pebble.LockDirectory(dir, unlocked{fsys})
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("no permission to write: %w", err)
 	}

@@ -24,11 +24,16 @@ const memtables = 3
 type engine struct {
 	pebble *pebble.DB
 	fuse   *fuse
+
+	readOnly error // why it takes no writes, nil when it does
 }
 
 func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
 	if err := checkLogs(dir, opts); err != nil {
 		return nil, err
+	}
+	if cause := probe(opts.FS, dir); cause != nil {
+		return startReadOnly(dir, lock, opts, cause)
 	}
 	if err := raisePebble(dir, lock, opts); err != nil {
 		return nil, err
@@ -73,7 +78,7 @@ func openPebble(dir string, o *pebble.Options, fuse *fuse) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, fuse.logs.close())
 	}
-	return &engine{db, fuse}, nil
+	return &engine{pebble: db, fuse: fuse}, nil
 }
 
 // pebbleOptions returns Pebble's settings. Nothing is compressed, because blobs
@@ -183,6 +188,9 @@ func (e *engine) batch(records []record) (*pebble.Batch, error) {
 // apply writes a batch: on disk when it returns or, with Options.NoSync, in the
 // hands of the operating system.
 func (e *engine) apply(batch *pebble.Batch) error {
+	if e.readOnly != nil {
+		return errors.Join(e.readOnly, batch.Close())
+	}
 	err := e.verdict(e.pebble.Apply(batch, pebble.Sync))
 	if err != nil {
 		return err // the batch may still be Pebble's

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -159,28 +160,53 @@ func runFailedWrite(t *testing.T, fault *trap, commits int64) (hit bool) {
 	return fault.hit.Load() > 0
 }
 
-// TestDiskFull: reads and writes are refused with the cause while the disk is
-// full, at once and not at the cost of a restart each; then all goes on.
+// TestDiskFull: while the disk is full, or read-only, values are refused with the
+// cause, and reads are answered; also when the store is opened then. When there is
+// room again it takes values.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	fault := &trap{match: writes, err: &syscallError{syscall.ENOSPC}, at: 1, count: 1 << 40}
+	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EROFS} {
+		for _, reopen := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v/reopen=%v", cause, reopen), func(t *testing.T) {
+				t.Parallel()
+				checkDiskFull(t, cause, reopen)
+			})
+		}
+	}
+}
+
+func checkDiskFull(t *testing.T, cause syscall.Errno, reopen bool) {
+	locks := func(op errorfs.Op) bool { return writes(op) || cause == syscall.EROFS && op.Kind == errorfs.OpLock }
+	fault := &trap{match: locks, err: &syscallError{cause}, at: 1, count: 1 << 40}
 	toggle := &errorfs.Toggle{Injector: fault}
-	db := openIn(t, "data", &Options{FS: errorfs.Wrap(vfs.NewMem(), toggle)})
+	mem := vfs.NewMem()
+	opts := &Options{FS: errorfs.Wrap(mem, toggle), Retention: time.Hour, Now: func() time.Time { return time.Unix(0, 0) }}
+	db := openIn(t, "data", opts)
 	commit(t, db, "t", 1, 100)
+	if reopen {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		toggle.On()
+		db = openIn(t, "data", opts)
+	}
 	toggle.On()
 	row, e, blob := sample("t", 2, 100)
-	wantErr(t, db.Commit(t.Context(), row, e, blob), syscall.ENOSPC)
-	wantErr(t, db.Commit(t.Context(), row, e, blob), syscall.ENOSPC)
-	restarts := fault.hit.Load()
-	for range 1000 {
-		_, err := tiertest.Found(t.Context(), db.Blobs(), []string{e.Key})
-		wantErr(t, err, syscall.ENOSPC)
+	for range 3 {
+		wantErr(t, db.Commit(t.Context(), row, e, blob), cause)
 	}
-	if n := fault.hit.Load(); n != restarts {
-		t.Errorf("%d operations on the full disk within %v", n-restarts, pause)
+	before, _ := mem.List("data")
+	for range 100 {
+		if n := len(entriesOf(t, db, "t")); n != 1 {
+			t.Fatalf("%d entries on a full disk, want 1", n)
+		}
+		impatient(db)
+		wantErr(t, db.Commit(t.Context(), row, e, blob), ErrReadOnly)
+	}
+	if after, _ := mem.List("data"); len(after) > len(before) {
+		t.Errorf("files piled up: %q, then %q", before, after)
 	}
 	toggle.Off()
-	impatient(db)
 	if err := db.Commit(t.Context(), row, e, blob); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func (db *DB) retain() error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	db.stop = stop
-	if err := db.sweep(ctx); err != nil {
+	if err := db.sweepAtStart(ctx); err != nil {
 		return err
 	}
 	db.retention.Go(func() { db.retainHourly(ctx) })

@@ -1,0 +1,100 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrReadOnly is in the error of a write to a store that can only be read, because
+// its disk is full or read-only. The error holds the cause as well.
+var ErrReadOnly = errors.New("the store can only be read")
+
+// unwritable tells whether an error says that a disk is full or read-only.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
+}
+
+// Probing a disk: a store that is opened writes about as much at once.
+const (
+	probeName  = "PROBE.tmp"
+	probeBytes = 64 << 10
+)
+
+// probe returns why nothing can be written to a directory because it is full or
+// read-only. It leaves no file behind. Other faults are told by what meets them.
+func probe(fsys vfs.FS, dir string) error {
+	name := fsys.PathJoin(dir, probeName)
+	f, err := fsys.Create(name, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = f.Write(make([]byte, probeBytes))
+		err = errors.Join(err, f.Sync(), f.Close(), fsys.Remove(name))
+	}
+	if unwritable(err) {
+		return err
+	}
+	return nil
+}
+
+// startReadOnly opens a store to which nothing can be written.
+func startReadOnly(dir string, lock *pebble.Lock, opts *Options, cause error) (*engine, error) {
+	fuse := newFuse(dir, opts)
+	o := pebbleOptions(lock, opts, fuse)
+	o.ReadOnly = true
+	e, err := openPebble(dir, o, fuse)
+	if err != nil {
+		return nil, errors.Join(cause, err)
+	}
+	e.readOnly = fmt.Errorf("%w: %w", ErrReadOnly, cause)
+	opts.Logger.Warn("store is opened to read only", "dir", dir, "err", cause)
+	return e, nil
+}
+
+// revive has the next call open the store again when values can be written again.
+// It looks at most once in db.pause, and only while no call is in flight.
+func (db *DB) revive() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.engine == nil || db.engine.readOnly == nil || db.calls > 0 || db.healing || time.Since(db.tried) < db.pause {
+		return
+	}
+	db.tried = time.Now()
+	if probe(db.opts.FS, db.dir) == nil {
+		db.engine.fuse.blow(db.engine.readOnly)
+		db.tried = time.Time{}
+	}
+}
+
+// acquireWriter returns an engine that takes writes, for one call, which must
+// release.
+func (db *DB) acquireWriter() (*engine, error) {
+	db.revive()
+	e, err := db.acquire()
+	if err != nil {
+		return nil, err
+	}
+	if e.readOnly != nil {
+		db.release()
+		return nil, e.readOnly
+	}
+	return e, nil
+}
+
+// unlocked is a file system without locks: nobody writes to a read-only one.
+type unlocked struct{ vfs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+// sweepAtStart is sweep, for a store that may be read-only: then retention waits.
+func (db *DB) sweepAtStart(ctx context.Context) error {
+	if err := db.sweep(ctx); !errors.Is(err, ErrReadOnly) {
+		return err
+	}
+	return nil
+}
