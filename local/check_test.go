@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// harm changes the first file whose name contains a text.
+// harm changes the file whose name begins or ends with a text.
 func harm(t *testing.T, fsys vfs.FS, text string, how func(content []byte) []byte) {
 	t.Helper()
 	names, err := fsys.List("data")
@@ -20,7 +20,7 @@ func harm(t *testing.T, fsys vfs.FS, text string, how func(content []byte) []byt
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if !strings.Contains(name, text) {
+		if !strings.HasPrefix(name, text) && !strings.HasSuffix(name, text) {
 			continue
 		}
 		name = fsys.PathJoin("data", name)
