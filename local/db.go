@@ -148,6 +148,21 @@ func (db *DB) release() {
 	}
 }
 
+// revive has the next call open the store again when values can be written again.
+// It looks at most once in db.pause, and only while no call is in flight.
+func (db *DB) revive() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.engine == nil || db.engine.readOnly == nil || db.calls > 0 || db.healing || time.Since(db.tried) < db.pause {
+		return
+	}
+	db.tried = time.Now()
+	if probe(db.opts.FS, db.dir) == nil {
+		db.engine.fuse.blow(db.engine.readOnly)
+		db.tried = time.Time{}
+	}
+}
+
 // heal starts a new engine where the old one's fuse has blown, once its calls
 // have ended. It is called with mu held, and lets go of it in between.
 func (db *DB) heal() (*engine, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"syscall"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -54,21 +53,6 @@ func startReadOnly(dir string, lock *pebble.Lock, opts *Options, cause error) (*
 	e.readOnly = fmt.Errorf("%w: %w", ErrReadOnly, cause)
 	opts.Logger.Warn("store is opened to read only", "dir", dir, "err", cause)
 	return e, nil
-}
-
-// revive has the next call open the store again when values can be written again.
-// It looks at most once in db.pause, and only while no call is in flight.
-func (db *DB) revive() {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.engine == nil || db.engine.readOnly == nil || db.calls > 0 || db.healing || time.Since(db.tried) < db.pause {
-		return
-	}
-	db.tried = time.Now()
-	if probe(db.opts.FS, db.dir) == nil {
-		db.engine.fuse.blow(db.engine.readOnly)
-		db.tried = time.Time{}
-	}
 }
 
 // acquireWriter returns an engine that takes writes, for one call, which must
