@@ -20,9 +20,8 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// servers are a table and a bucket, empty, on DynamoDB Local and versitygw:
-// what a benchmark measures is our side and those servers on this machine, and
-// not Amazon's latency.
+// servers are an empty table and bucket on DynamoDB Local and versitygw. The benchmarks measure our code and
+// these servers, but not Amazon's latency.
 func servers(b *testing.B) (*dynamoindex.Index, *s3blob.Tier) {
 	b.Helper()
 	s3, _ := servertest.VersityGW(b)
@@ -43,9 +42,8 @@ func config(endpoint string) aws.Config {
 	}
 }
 
-// BenchmarkAWSWindow asks for a window of five ticks of a big node: cold, when
-// every blob comes from the bucket; from a warm memcached; and from memory,
-// blobs and merges. The index is asked each time.
+// BenchmarkAWSWindow asks for a window of five ticks of a large node: cold, with every blob from the bucket;
+// from a warm memcached; and from memory, blobs or merges. The index is asked every time.
 func BenchmarkAWSWindow(b *testing.B) {
 	for _, where := range []string{"bucket", "memcached", "memory"} {
 		b.Run(where, func(b *testing.B) { benchmarkAWSWindow(b, where) })
@@ -54,7 +52,7 @@ func BenchmarkAWSWindow(b *testing.B) {
 
 func benchmarkAWSWindow(b *testing.B, where string) {
 	idx, tier := servers(b)
-	from := time.Unix(1_700_000_001, 0) // where a quantum begins
+	from := time.Unix(1_700_000_001, 0) // the start of a quantum
 	const ticks, tick = 5, 3 * time.Second
 	all := blobs(b, node)[:ticks]
 	size := 0
@@ -73,7 +71,7 @@ func benchmarkAWSWindow(b *testing.B, where string) {
 		must(b, err)
 	}
 	warm(b, all, from, tick, opts)
-	ask() // what memory is to hold it holds from here on
+	ask() // fills the memory
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
 	for b.Loop() {
@@ -82,7 +80,7 @@ func benchmarkAWSWindow(b *testing.B, where string) {
 	b.ReportMetric(ticks, "entries/op")
 }
 
-// memoryOf returns what the benchmark's store and quantizer keep.
+// memoryOf returns the memory limits of the benchmark's store and quantizer.
 func memoryOf(b *testing.B, where string) (*tiered.Options[*report.Report], *bucket.QuantizerOptions[*report.Report]) {
 	b.Helper()
 	opts := &tiered.Options[*report.Report]{Memory: -1}
@@ -112,8 +110,8 @@ func warm(b *testing.B, all [][]byte, from time.Time, tick time.Duration, opts *
 	}
 }
 
-// BenchmarkAWSFlush stores a tick of 100 tenants, each with one big report, in
-// a bucket and a table, ten at a time.
+// BenchmarkAWSFlush stores a tick of 100 tenants in a bucket and a table, ten at a time. Each tenant has one
+// large report.
 func BenchmarkAWSFlush(b *testing.B) {
 	const tenants = 100
 	idx, tier := servers(b)

@@ -12,9 +12,8 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// beside runs work and, as often in the same loop, base, and reports how much
-// more processor time work takes. Both are summed, so that collecting the garbage
-// that one leaves counts as its work.
+// beside runs work and base equally often in one loop, and reports the processor time of work as a multiple
+// of base's. Times are summed, so that each pays for its own garbage collection.
 func beside(b *testing.B, unit string, bytes int, base, work func()) {
 	b.Helper()
 	var worked, based time.Duration
@@ -35,13 +34,13 @@ func timed(f func()) time.Duration {
 	return processorTime() - begun
 }
 
-// BenchmarkDecode decodes blobs, besides gunzip of the same.
+// BenchmarkDecode decodes blobs, compared with gunzip of the same blobs.
 func BenchmarkDecode(b *testing.B) {
 	besideGunzip(b, func(b *testing.B, blob []byte) { decode(b, blob) })
 }
 
-// BenchmarkExamine checks and counts what blobs hold, as a collector does with
-// what probes post, besides gunzip of the same.
+// BenchmarkExamine checks and counts the content of blobs, as a collector does with posts, compared with
+// gunzip of the same blobs.
 func BenchmarkExamine(b *testing.B) {
 	besideGunzip(b, func(b *testing.B, blob []byte) {
 		if facts, err := (wire.Codec{}).Examine(blob); err != nil || facts.Fault != nil {
@@ -65,8 +64,7 @@ func besideGunzip(b *testing.B, work func(b *testing.B, blob []byte)) {
 	}
 }
 
-// BenchmarkMerge merges decoded reports, besides gunzip of the blobs that they
-// came in.
+// BenchmarkMerge merges decoded reports, compared with gunzip of their blobs.
 func BenchmarkMerge(b *testing.B) {
 	for _, from := range []string{node, hosts} {
 		b.Run(from, func(b *testing.B) {
@@ -90,7 +88,7 @@ func each[V any](b *testing.B, all []V, f func(V)) {
 	}
 }
 
-// The measure: gzip's own reader and writer and buffers, all used again.
+// The base: gzip's own reader and writer, which are reused.
 var (
 	reader         = new(gzip.Reader)
 	writer, _      = gzip.NewWriterLevel(nil, 6)

@@ -30,8 +30,8 @@ func store(b *testing.B, authority tiered.Tier, opts *tiered.Options[*report.Rep
 	return s
 }
 
-// BenchmarkWindow asks a live window after each report that arrives. The
-// merges of the report itself are not counted in merges/op.
+// BenchmarkWindow asks for a live window after each arriving report. merges/op does not count the merge of
+// the report itself.
 func BenchmarkWindow(b *testing.B) {
 	for _, ticks := range []int{5, 100, 1200} {
 		b.Run(fmt.Sprint(ticks, " ticks"), func(b *testing.B) {
@@ -69,8 +69,7 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// BenchmarkFlush stores a tick of many tenants, each with one big report, on
-// disk and in memory.
+// BenchmarkFlush stores a tick of many tenants, on disk and in memory. Each tenant has one large report.
 func BenchmarkFlush(b *testing.B) {
 	for _, where := range []string{"disk", "memory"} {
 		for _, tenants := range []int{1, 100} {
@@ -107,8 +106,8 @@ func benchmarkFlush(b *testing.B, where string, tenants int) {
 	b.ReportMetric(float64(tenants), "blobs/op")
 }
 
-// BenchmarkRange asks for a minute of three hosts: the merges of its quanta
-// in memory, only its reports in memory, and nothing in memory.
+// BenchmarkRange asks for a minute of three hosts, with merges of quanta in memory, with reports in memory,
+// and with nothing in memory.
 func BenchmarkRange(b *testing.B) {
 	for _, c := range []struct {
 		name           string
@@ -142,7 +141,7 @@ func benchmarkRange(b *testing.B, quanta, memory int64) {
 		_, err := q.Range(b.Context(), "a", from, to.Add(1), nil)
 		must(b, err)
 	}
-	ask() // what memory is to hold it holds from here on
+	ask() // fills the memory
 	b.ReportAllocs()
 	for b.Loop() {
 		ask()
@@ -150,7 +149,7 @@ func benchmarkRange(b *testing.B, quanta, memory int64) {
 	b.ReportMetric(float64(len(all)), "entries/op")
 }
 
-// BenchmarkStore reads one report from each place it may be in.
+// BenchmarkStore reads one report from each tier.
 func BenchmarkStore(b *testing.B) {
 	blob := blobs(b, node)[0]
 	authority, cache := &tiered.MemTier{}, &tiered.MemTier{Overwrite: true}
@@ -173,7 +172,7 @@ func BenchmarkStore(b *testing.B) {
 					b.Fatal(found, err)
 				}
 			}
-			read() // what memory is to hold it holds from here on
+			read() // fills the memory
 			b.ReportAllocs()
 			b.SetBytes(int64(len(blob)))
 			for b.Loop() {

@@ -9,7 +9,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// blobs returns the captured reports that match a pattern, gzip'd.
+// blobs returns the captured reports that match a pattern, compressed.
 func blobs(b *testing.B, pattern string) [][]byte {
 	b.Helper()
 	paths, err := filepath.Glob(filepath.Join("..", "reports", "testdata", "corpus", pattern))
@@ -27,7 +27,7 @@ func blobs(b *testing.B, pattern string) [][]byte {
 	return all
 }
 
-// decoded returns the same reports, upgraded.
+// decoded returns the same reports, decoded and upgraded.
 func decoded(b *testing.B, pattern string) []*report.Report {
 	b.Helper()
 	var all []*report.Report
@@ -45,6 +45,6 @@ func decoded(b *testing.B, pattern string) []*report.Report {
 }
 
 const (
-	node  = "k8s-node/*.msgpack.gz" // one big node
-	hosts = "hosts/*/*.msgpack.gz"  // three small ones for a minute
+	node  = "k8s-node/*.msgpack.gz" // one large node
+	hosts = "hosts/*/*.msgpack.gz"  // a minute of three small hosts
 )

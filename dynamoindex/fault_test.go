@@ -26,7 +26,7 @@ var throttling = faulttest.Fault{
 	Body:   `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`,
 }
 
-// TestAFifthFails: what is acknowledged is there, what is there is found, and
+// TestAFifthFails checks that what is acknowledged is there, what is there is found, and
 // the extra requests are bounded.
 func TestAFifthFails(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestLandedPut(t *testing.T) {
 	})
 }
 
-// TestUnknownWhoHasTheInstant: when nobody says whose entry it is, the put
+// TestUnknownWhoHasTheInstant checks that when nobody says whose entry it is, the put
 // fails with another error than ErrExists.
 func TestUnknownWhoHasTheInstant(t *testing.T) {
 	t.Parallel()
@@ -160,7 +160,7 @@ var slow = map[string]faulttest.Fault{
 	"slow body": {Pace: time.Hour},
 }
 
-// TestOneAttemptIsSlow: the next one is made in time.
+// TestOneAttemptIsSlow checks that the next one is made in time.
 func TestOneAttemptIsSlow(t *testing.T) {
 	t.Parallel()
 	for name, fault := range slow {
@@ -181,7 +181,7 @@ func TestOneAttemptIsSlow(t *testing.T) {
 	}
 }
 
-// TestAllAttemptsAreSlow: Options.Timeout ends them without a context.
+// TestAllAttemptsAreSlow checks that Options.Timeout ends them without a context.
 func TestAllAttemptsAreSlow(t *testing.T) {
 	t.Parallel()
 	for name, fault := range slow {
@@ -207,7 +207,7 @@ func TestAllAttemptsAreSlow(t *testing.T) {
 	}
 }
 
-// TestAttemptsEnd: a fault that stays is an error that names it.
+// TestAttemptsEnd checks that a fault that stays is an error that names it.
 func TestAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	opts := patient()
@@ -226,7 +226,7 @@ func TestAttemptsEnd(t *testing.T) {
 	}
 }
 
-// TestOutage: an outage uses the budget of retries up, and time gives it back.
+// TestOutage checks that an outage uses the budget of retries up, and time gives it back.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	var clock atomic.Int64

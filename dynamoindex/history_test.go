@@ -138,7 +138,7 @@ func TestPagesOfRows(t *testing.T) {
 	})
 }
 
-// TestStrangersInTheTable: items that are not entries change no answer.
+// TestStrangersInTheTable checks that items that are not entries change no answer.
 func TestStrangersInTheTable(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
@@ -163,7 +163,7 @@ func TestStrangersInTheTable(t *testing.T) {
 	})
 }
 
-// TestPartitionedTable: a table that is spread over partitions is refused by
+// TestPartitionedTable checks that a table that is spread over partitions is refused by
 // everything, and one that says it has one partition is not.
 func TestPartitionedTable(t *testing.T) {
 	t.Parallel()
@@ -210,7 +210,7 @@ func TestTheMarkerIsReadOnce(t *testing.T) {
 	}
 }
 
-// TestRowsAreLive: a row of which all entries have expired is none.
+// TestRowsAreLive checks that a row of which all entries have expired is none.
 func TestRowsAreLive(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
@@ -227,7 +227,7 @@ func TestRowsAreLive(t *testing.T) {
 	})
 }
 
-// TestRowsOfAThrottledTable: a table that pays for pages over a long time is
+// TestRowsOfAThrottledTable checks that a table that pays for pages over a long time is
 // read for as long as that takes, and not longer than the caller wants.
 func TestRowsOfAThrottledTable(t *testing.T) {
 	t.Parallel()

@@ -138,7 +138,7 @@ func TestLayout(t *testing.T) {
 	})
 }
 
-// TestPlaceLayout: a place is one item, which has expired for versions that do
+// TestPlaceLayout checks that a place is one item, which has expired for versions that do
 // not know it.
 func TestPlaceLayout(t *testing.T) {
 	t.Parallel()
@@ -163,7 +163,7 @@ func TestPlaceLayout(t *testing.T) {
 	})
 }
 
-// TestMixedVersions: entries with and without size and sum share a row.
+// TestMixedVersions checks that entries with and without size and sum share a row.
 func TestMixedVersions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {

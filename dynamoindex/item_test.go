@@ -33,7 +33,7 @@ func TestRowOf(t *testing.T) {
 	}
 }
 
-// TestOddSizes: what is no size or no sum is unknown, and no error.
+// TestOddSizes checks that what is no size or no sum is unknown, and no error.
 func TestOddSizes(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]types.AttributeValue{

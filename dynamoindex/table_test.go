@@ -225,7 +225,7 @@ func TestTTLOfAnotherAttribute(t *testing.T) {
 	}
 }
 
-// TestTTLCannotBeTurnedOn: what the server says is the error.
+// TestTTLCannotBeTurnedOn checks that what the server says is the error.
 func TestTTLCannotBeTurnedOn(t *testing.T) {
 	t.Parallel()
 	x := openIndex(t, servertest.SharedDynalite(t), newTable(), keeping(time.Hour))

@@ -9,8 +9,7 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// BenchmarkTier is of a memcached on this machine: system calls and copies are
-// most of it.
+// BenchmarkTier uses a memcached on this machine. System calls and copies take most of the time.
 func BenchmarkTier(b *testing.B) {
 	addresses, _ := start(b, 1)
 	tiertest.RunBenchmarks(b, func(b *testing.B) tiered.Tier {
@@ -18,12 +17,12 @@ func BenchmarkTier(b *testing.B) {
 	})
 }
 
-// BenchmarkServerLeftAlone is what a read costs while its server is down.
+// BenchmarkServerLeftAlone measures a read while its server is down and its circuit open.
 func BenchmarkServerLeftAlone(b *testing.B) {
 	f := &fake{orders: orders{down: true}}
 	tier := openFake(b, f, memcache.Options{Cooldown: time.Hour, Failures: 1})
 	keys := numbered(5)
-	_, _ = tier.Get(b.Context(), keys) // fails, and the server is left alone
+	_, _ = tier.Get(b.Context(), keys) // fails, and opens the circuit
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := tier.Get(b.Context(), keys); err == nil {
@@ -32,7 +31,7 @@ func BenchmarkServerLeftAlone(b *testing.B) {
 	}
 }
 
-// BenchmarkSelection finds out where 100 keys belong.
+// BenchmarkSelection finds the servers of 100 keys.
 func BenchmarkSelection(b *testing.B) {
 	f := &fake{orders: orders{down: true}}
 	opts := memcache.Options{Cooldown: time.Hour, Failures: 1, Dial: f.dial}

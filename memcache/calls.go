@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// calls are those of a tier that are under way, so that closing it can end
-// them and wait.
+// calls counts the calls of a tier that are under way, so that Close can end them and wait for them.
 type calls struct {
 	under sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	closed bool
 	last   uint64
 	cancel map[uint64]context.CancelCauseFunc
 }
 
-// begin admits a call. Its context ends with ctx, after timeout, or when the
-// tier is closed: ended says which. end must be called once.
+// begin starts a call. The call's context ends with ctx, after timeout, or when the tier is closed; ended
+// returns the reason. The caller must call end once.
 func (c *calls) begin(ctx context.Context, timeout time.Duration) (bounded context.Context, end func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -59,7 +58,7 @@ func (c *calls) leave(id uint64) {
 	c.under.Done()
 }
 
-// close admits no more calls, ends those under way and waits for them.
+// close refuses new calls, ends those under way and waits for them.
 func (c *calls) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -70,8 +69,7 @@ func (c *calls) close() {
 	c.under.Wait()
 }
 
-// ended returns why the context of a call did: ErrClosed, or the context's own
-// error.
+// ended returns why the context of a call ended: ErrClosed, or the context's own error.
 func ended(ctx context.Context) error {
 	if context.Cause(ctx) == ErrClosed {
 		return ErrClosed

@@ -34,7 +34,7 @@ func ExampleOpen() {
 		return
 	}
 	fmt.Println(store.Put(ctx, "key", []byte("value")))
-	fmt.Println(store.Close(ctx)) // waits for what is on its way to the cache
+	fmt.Println(store.Close(ctx)) // waits for blobs on their way to the cache
 
 	blobs, err := cache.Get(ctx, []string{"key", "another"})
 	fmt.Printf("%q %v\n", blobs, err)
@@ -44,7 +44,7 @@ func ExampleOpen() {
 	// ["value" ""] <nil>
 }
 
-// serveOne is a memcached for as long as the example takes.
+// serveOne runs a memcached that answers the example.
 func serveOne() (address string, stop func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

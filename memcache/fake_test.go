@@ -16,35 +16,34 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// fake is a memcached of one map, in this process, that does what it is told.
-// Zero fields mean a server that is well. Its connections are pipes, so that
-// tests with a bubble's clock can use it.
+// fake is an in-process memcached whose faults a test controls. The zero value has no faults. Its connections
+// are pipes, so that it works in a synctest bubble.
 type fake struct {
-	serving sync.WaitGroup // of the connections
+	serving sync.WaitGroup // counts the connections
 
 	mu       sync.Mutex
 	items    map[string]string
 	commands []string // without the data
 	dials    int
 	open     int // connections that the client has not closed
-	busy     int // commands being answered
+	busy     int // commands that are being answered
 	mostBusy int
 
 	orders
 }
 
-// orders are what a server was told to do.
+// orders are the faults of a server.
 type orders struct {
-	down    bool          // connections are refused, and those there are closed before an answer
+	down    bool          // connections are refused, and open ones are closed before an answer
 	hang    bool          // nothing is answered
 	delay   time.Duration // before each answer
 	drip    time.Duration // before each item of an answer
-	cut     int           // connections close after so many items of an answer; 0: never
-	lost    int           // the first so many connections hang
-	refusal string        // this is answered to every command
+	cut     int           // connections close after this many items of an answer; 0 means never
+	lost    int           // this many connections hang, then none
+	refusal string        // the answer to every command
 }
 
-// set changes what the server does, between two of its commands.
+// set changes the faults between two commands.
 func (f *fake) set(change func(*fake)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +74,7 @@ func (f *fake) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	return &counted{Conn: ours, closed: sync.OnceFunc(func() { f.set(func(f *fake) { f.open-- }) })}, nil
 }
 
-// counted is a connection that tells when it is closed first.
+// counted is a connection that counts its first close.
 type counted struct {
 	net.Conn
 	closed func()
@@ -86,8 +85,8 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// serve answers the commands of one connection, the number-th that was made,
-// until it is closed.
+// serve answers the commands of one connection, number counted from the start of the test, until it is
+// closed.
 func (f *fake) serve(conn net.Conn, number int) {
 	defer conn.Close()
 	lines := bufio.NewReader(conn)
@@ -123,7 +122,7 @@ func readData(r io.Reader, length string) string {
 	return string(data[:n])
 }
 
-// begin notes a command and returns what is to be done about it.
+// begin records a command and returns the faults for it.
 func (f *fake) begin(command string) orders {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +138,7 @@ func (f *fake) end() {
 	f.busy--
 }
 
-// answer tells whether the connection is to stay open.
+// answer reports whether the connection stays open.
 func (f *fake) answer(w io.Writer, how orders, words []string, data string) bool {
 	if how.refusal != "" {
 		_, err := fmt.Fprintf(w, "%s\r\n", how.refusal)
@@ -178,7 +177,7 @@ func (f *fake) get(w io.Writer, how orders, keys []string) bool {
 	return err == nil
 }
 
-// farm is several fakes by address.
+// farm is a group of fakes by address.
 type farm map[string]*fake
 
 func newFarm(addresses ...string) farm {
@@ -197,10 +196,10 @@ func (f farm) dial(ctx context.Context, network, address string) (net.Conn, erro
 	return server.dial(ctx, network, address)
 }
 
-// address is where the one server of a test with a fake is said to be.
+// address is the address of a single fake.
 const address = "192.0.2.1:11211"
 
-// openFake returns a tier on one fake; both end with the test.
+// openFake returns a tier on one fake. Both end with the test.
 func openFake(t testing.TB, f *fake, opts memcache.Options) *memcache.Tier {
 	t.Helper()
 	opts.Dial = f.dial
@@ -230,7 +229,7 @@ func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
-// put stores blobs that say their keys.
+// put stores blobs that contain their keys.
 func put(t testing.TB, tier *memcache.Tier, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -240,7 +239,7 @@ func put(t testing.TB, tier *memcache.Tier, keys ...string) {
 	}
 }
 
-// found fails the test unless the tier finds all of keys, as put stored them.
+// found fails the test unless the tier finds all keys with the blobs that put stored.
 func found(t testing.TB, tier *memcache.Tier, keys ...string) {
 	t.Helper()
 	blobs, err := tiertest.Found(t.Context(), tier, keys)
@@ -253,7 +252,7 @@ func found(t testing.TB, tier *memcache.Tier, keys ...string) {
 	right(t, blobs)
 }
 
-// right fails the test when a blob is not as put stored it.
+// right fails the test when a blob differs from the one that put stored.
 func right(t testing.TB, blobs map[string][]byte) {
 	t.Helper()
 	for key, blob := range blobs {
@@ -272,7 +271,7 @@ func numbered(n int) []string {
 	return keys
 }
 
-// listen returns a fake that can be dialled as others are.
+// listen returns a fake that listens on a network address.
 func listen(t testing.TB, network, address string) *fake {
 	t.Helper()
 	f := new(fake)

@@ -14,11 +14,9 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// The tests of this file run by a bubble's clock, so that times are exact: a
-// call that takes 100 ms takes neither more nor less.
+// The tests in this file run in synctest bubbles, so that durations are exact.
 
-// inBubble runs a test on a tier with one fake, and defaults that are easy to
-// count with: three failures, and two seconds alone.
+// inBubble runs a test on a tier with one fake. The circuit opens after three failures, for two seconds.
 func inBubble(t *testing.T, opts memcache.Options, test func(*testing.T, *memcache.Tier, *fake)) {
 	t.Helper()
 	t.Parallel()
@@ -31,7 +29,7 @@ func inBubble(t *testing.T, opts memcache.Options, test func(*testing.T, *memcac
 
 const cooldown = 2 * time.Second
 
-// wants is what a Get is to return, and when.
+// wants is the expected result and duration of a Get.
 type wants struct {
 	err   error // nil: none
 	after time.Duration
@@ -127,7 +125,7 @@ func TestSlowServerIsUsedWhileItIsInTime(t *testing.T) {
 	})
 }
 
-// TestDeadlineIsOfTheWholeAnswer sends each item in time, but not all of them.
+// TestDeadlineIsOfTheWholeAnswer sends each item in time, but the whole answer too late.
 func TestDeadlineIsOfTheWholeAnswer(t *testing.T) {
 	inBubble(t, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, f *fake) {
 		keys := numbered(20)
@@ -148,8 +146,8 @@ func TestAnswerThatEndsEarlyIsAnError(t *testing.T) {
 	})
 }
 
-// TestCallersWhoGiveUpSayNothingOfTheServer lets more of them give up than
-// failures are allowed.
+// TestCallersWhoGiveUpSayNothingOfTheServer cancels more calls than there may be failures. The circuit stays
+// closed.
 func TestCallersWhoGiveUpSayNothingOfTheServer(t *testing.T) {
 	giveUp := map[string]func(context.Context) (context.Context, context.CancelFunc){
 		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -182,8 +180,8 @@ func TestCallersWhoGiveUpSayNothingOfTheServer(t *testing.T) {
 	}
 }
 
-// TestCallersWhoGiveUpLetOthersTry has the one request that may try the server
-// given up by its caller: the next may try at once.
+// TestCallersWhoGiveUpLetOthersTry cancels the one request that probes the server. The next request may probe
+// at once.
 func TestCallersWhoGiveUpLetOthersTry(t *testing.T) {
 	inBubble(t, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, f *fake) {
 		f.set(func(f *fake) { f.hang = true })
@@ -200,9 +198,8 @@ func TestCallersWhoGiveUpLetOthersTry(t *testing.T) {
 	})
 }
 
-// TestLostConnectionsAreFoundTogether has a server move away: what is sent on
-// the old connections is never answered, and there are more of them than
-// failures are allowed.
+// TestLostConnectionsAreFoundTogether moves a server: requests on the old connections get no answer, and
+// there are more connections than there may be failures.
 func TestLostConnectionsAreFoundTogether(t *testing.T) {
 	inBubble(t, memcache.Options{BatchKeys: 1}, func(t *testing.T, tier *memcache.Tier, f *fake) {
 		keys := numbered(10)
@@ -269,7 +266,7 @@ func TestRequestsAreBoundedInSizeAndNumber(t *testing.T) {
 	})
 }
 
-// TestWaitingForATurnIsBounded has more requests than fit into the time.
+// TestWaitingForATurnIsBounded sends more requests than can be answered in time.
 func TestWaitingForATurnIsBounded(t *testing.T) {
 	inBubble(t, memcache.Options{BatchKeys: 1, Parallel: 1}, func(t *testing.T, tier *memcache.Tier, f *fake) {
 		keys := numbered(10)

@@ -11,15 +11,14 @@ import (
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
-// What Scope calls the operations in its metrics.
+// These are Scope's names for the operations in metrics.
 const (
 	methodGet = "Memcache.GetMulti"
 	methodPut = "Memcache.Put"
 )
 
-// metrics of a tier. The names and labels of the first three are Scope's, and
-// so are the values of method; status_code is "200", "500", or "cancel" when
-// the caller gave up.
+// metrics are the metrics of a tier. The names and labels of the first three are Scope's, and so are the
+// values of method. status_code is "200", "500", or "cancel" when the caller's context ended.
 type metrics struct {
 	requests, hits          prometheus.Counter
 	seconds                 *prometheus.HistogramVec // method, status_code
@@ -28,7 +27,7 @@ type metrics struct {
 	byState                 *prometheus.GaugeVec // state
 }
 
-// newMetrics makes the metrics, or takes those that another tier registered.
+// newMetrics returns registered metrics. Tiers with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	r := registrar{reg: reg, namespace: namespace}
 	m := &metrics{
@@ -55,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	return m, r.err
 }
 
-// servers is the gauge of the servers in a state of their breakers.
+// servers returns the gauge of servers whose circuit is in a state.
 func (m *metrics) servers(state gobreaker.State) prometheus.Gauge {
 	return m.byState.WithLabelValues(state.String())
 }

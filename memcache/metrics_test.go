@@ -15,8 +15,8 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// value returns a counter, a gauge, or how often a histogram observed, by the
-// name and labels that a scrape would show.
+// value returns the value of a counter or gauge, or the number of observations of a histogram, by name and
+// labels as a scrape shows them.
 func value(t testing.TB, reg *prometheus.Registry, series string) float64 {
 	t.Helper()
 	families, err := reg.Gather()

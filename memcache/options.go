@@ -12,84 +12,75 @@ import (
 )
 
 const (
-	// maxTTL is the longest relative time that memcached knows: what is
-	// longer it takes for a date. See "Expiration times" in its protocol.txt.
+	// maxTTL is the longest relative expiration of memcached, which takes larger numbers for Unix times: see
+	// "Expiration times" in its protocol.txt.
 	maxTTL = 30 * 24 * time.Hour
 
-	// defaultMaxItem leaves room, in memcached's default limit of 1 MiB an
-	// item, for its header of some 60 bytes and a key of 250.
+	// defaultMaxItem leaves room within memcached's default limit of 1 MiB for an item's header of about 60
+	// bytes and a key of 250 bytes.
 	defaultMaxItem = 1<<20 - 512
 
-	// maxItem is the largest -I that memcached takes.
+	// maxItem is the largest value of memcached's option -I.
 	maxItem = 1 << 30
 )
 
-// Options are the settings of Open that have defaults; nil is all of them.
+// Options are the optional settings of Open. nil means all defaults.
 type Options struct {
-	// TTL is how long servers keep an item, more than 0 and at most 30 days;
-	// part of a second counts as a whole one, and memcached may be a second
-	// early. Default 30 s.
+	// TTL is how long servers keep an item, above 0 and at most 30 days. It is rounded up to whole seconds,
+	// and memcached may be a second early. Default 30 s.
 	TTL time.Duration
 
-	// MaxItem is the largest blob that is stored, in bytes; larger ones are
-	// skipped and counted. It must leave a server's limit (-I) some 320 bytes
-	// for key and header. Default 512 bytes less than 1 MiB; at most 1 GiB.
+	// MaxItem is the largest blob to store, in bytes. Larger blobs are skipped and counted. Keep it some 320
+	// bytes below the server's limit (-I), for key and header. Default 1 MiB minus 512 bytes; at most 1 GiB.
 	MaxItem int
 
-	// Timeout bounds each Get and each Put, whatever the servers do: it
-	// covers waiting for a turn, connecting, asking and reading. Default 100 ms.
+	// Timeout limits each Get and Put as a whole: waiting for a slot, connecting, sending and reading.
+	// Default 100 ms.
 	Timeout time.Duration
 
-	// BatchKeys is how many keys one request asks one server for at most;
-	// more become several requests, at a time. Default 100.
+	// BatchKeys is the most keys in one request. More keys are sent in several requests at the same time.
+	// Default 100.
 	BatchKeys int
 
-	// Parallel is how many requests are under way at a time, over all callers
-	// and servers. So it bounds the connections that are kept open to one
-	// server, too. Default 64.
+	// Parallel is the most requests under way over all callers and servers. It also limits the open
+	// connections to one server. Default 64.
 	Parallel int
 
-	// Failures is after how many failures in a row a server is left alone:
-	// connections that are refused or break, and requests that run into
-	// Timeout. What a server declines in words is no failure. Default 5.
+	// Failures is the number of failures in a row after which a server's circuit opens. Failures are refused
+	// or broken connections and requests that exceed Timeout, but not error answers of the server. Default 5.
 	Failures int
 
-	// Cooldown is how long a server is left alone before one request may try
-	// it again. Default 2 s.
+	// Cooldown is how long a circuit stays open before one request may probe the server. Default 2 s.
 	Cooldown time.Duration
 
-	// Refresh is how often, give or take a tenth, the servers' names and
-	// addresses are looked up. While that fails it is tried sooner, first
-	// after a second, and what was last found stays. Default 1 min.
+	// Refresh is the interval, ± 10 %, at which names and addresses of servers are looked up. Failed lookups
+	// are repeated sooner, first after a second, and the last result stays in use. Default 1 min.
 	Refresh time.Duration
 
-	// Resolver looks names up. Default net.DefaultResolver.
+	// Resolver looks up names. Default net.DefaultResolver.
 	Resolver Resolver
 
-	// Dial connects to an address: network "tcp" with IP and port, or "unix"
-	// with a path. It must return when ctx ends. Default a net.Dialer's
-	// DialContext; for servers with TLS give a tls.Dialer's.
+	// Dial connects to an address: network "tcp" with IP and port, or "unix" with a path. It must return when
+	// ctx ends. Default DialContext of a net.Dialer. For TLS use DialContext of a tls.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Registerer takes the metrics; nil: they are not registered. Tiers that
-	// share a registerer and a namespace share their metrics.
+	// Registerer registers the metrics; nil for none. Tiers with the same registerer and namespace share
+	// their metrics.
 	Registerer prometheus.Registerer
-	// Namespace begins the metrics' names; default "timeblob".
+	// Namespace is the prefix of metric names. Default "timeblob".
 	Namespace string
 
-	// Logger is told when the servers change, cannot be looked up, fail and
-	// recover. Default slog.Default().
+	// Logger logs changes, failures and recoveries of servers, and failed lookups. Default slog.Default().
 	Logger *slog.Logger
 }
 
-// Resolver is what a tier needs of a *net.Resolver, whose methods say what
-// these return. They must return when ctx ends.
+// Resolver is the part of *net.Resolver that a tier uses. Its methods must return when ctx ends.
 type Resolver interface {
 	LookupSRV(ctx context.Context, service, proto, name string) (cname string, records []*net.SRV, err error)
 	LookupHost(ctx context.Context, host string) (addresses []string, err error)
 }
 
-// filled returns a copy with the defaults filled in, or what is wrong.
+// filled returns a copy with defaults, or an error for invalid options.
 func (o *Options) filled() (Options, error) {
 	var full Options
 	if o != nil {
@@ -119,7 +110,7 @@ func fill[V comparable](field *V, value V) {
 	}
 }
 
-// check looks at options whose defaults are filled in.
+// check checks options that have their defaults.
 func (o *Options) check() error {
 	switch {
 	case o.TTL < 0 || o.TTL > maxTTL:
@@ -134,8 +125,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-// expiration is TTL as memcached wants it: in seconds, of which a part counts
-// as a whole.
+// expiration returns TTL in seconds, rounded up, as memcached expects it.
 func (o *Options) expiration() int32 {
 	return int32((o.TTL + time.Second - 1) / time.Second)
 }

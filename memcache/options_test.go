@@ -28,7 +28,7 @@ func TestOptionsThatCannotBeMeant(t *testing.T) {
 	}
 }
 
-// TestTTLIsSentInWholeSeconds looks at the third word of what is sent.
+// TestTTLIsSentInWholeSeconds checks the expiration in the command that is sent.
 func TestTTLIsSentInWholeSeconds(t *testing.T) {
 	for ttl, want := range map[time.Duration]string{
 		0:                       "set k 0 30 9",

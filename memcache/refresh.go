@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// lookupTimeout bounds the lookups of one refresh together.
+// lookupTimeout limits the lookups of one refresh together.
 const lookupTimeout = 10 * time.Second
 
-// keepFresh refreshes the servers until ctx ends. failed is what came of the
-// refresh before it began.
+// keepFresh refreshes the servers until ctx ends. failed is the error of the first refresh.
 func (t *Tier) keepFresh(ctx context.Context, failed error) {
 	defer close(t.refreshed)
 	for failures := 0; ; {
@@ -29,8 +28,8 @@ func (t *Tier) keepFresh(ctx context.Context, failed error) {
 	}
 }
 
-// pause is how long to wait for the next refresh after so many failed ones.
-// Collectors that were started together do not stay together.
+// pause returns the delay before the next refresh after a number of failed ones. It is random, so that
+// collectors that were started together drift apart.
 func pause(refresh time.Duration, failures int) time.Duration {
 	if failures > 0 {
 		refresh = min(refresh, time.Second<<min(failures-1, 10))
@@ -38,8 +37,7 @@ func pause(refresh time.Duration, failures int) time.Duration {
 	return time.Duration(float64(refresh) * (0.9 + 0.2*rand.Float64()))
 }
 
-// refresh looks the servers up. What cannot be looked up stays as it was, and
-// is logged and returned.
+// refresh looks up the servers. Results of failed lookups stay in use; the error is logged and returned.
 func (t *Tier) refresh(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -55,10 +53,9 @@ func (t *Tier) refresh(ctx context.Context) error {
 	return err
 }
 
-// adopt makes names, in their order, the servers. Those that stay keep their
-// connections; those that go finish what they are doing. The error names those
-// whose addresses could not be resolved: each keeps its place, and what was
-// known of it.
+// adopt makes names, in their order, the servers. Servers that stay keep their connections. Servers that go
+// finish their requests. Servers whose addresses were not resolved keep their positions and last addresses;
+// the error names them.
 func (t *Tier) adopt(ctx context.Context, names []string) error {
 	old := t.ring.Load()
 	known, next := old.named(), new(ring)
@@ -83,7 +80,7 @@ func (t *Tier) adopt(ctx context.Context, names []string) error {
 	return err
 }
 
-// resolve finds out where the servers of r can be dialled.
+// resolve looks up the addresses of the servers in r.
 func (t *Tier) resolve(ctx context.Context, r *ring) error {
 	var errs error
 	for name, s := range r.named() {

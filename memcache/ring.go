@@ -2,18 +2,18 @@ package memcache
 
 import "slices"
 
-// ring is the servers at one time. It does not change; a Tier replaces it.
+// ring is an immutable list of servers. A Tier replaces it when the servers change.
 type ring struct {
-	servers []*server // sorted by name; one named twice stands there twice
+	servers []*server // sorted by name; a name may occur twice
 }
 
-// batch is what one request asks one server for.
+// batch is the keys of one request to one server.
 type batch struct {
 	server *server
 	keys   []string
 }
 
-// server returns where a legal key belongs. There must be servers.
+// server returns the server of a valid key. The ring must not be empty.
 func (r *ring) server(key string) *server {
 	return r.servers[r.position([]byte(key))]
 }
@@ -25,8 +25,8 @@ func (r *ring) position(key []byte) int {
 	return pick(key, len(r.servers))
 }
 
-// batches sorts the legal ones of keys by server and cuts them into batches
-// of at most limit. Where there are keys there must be servers.
+// batches groups the valid keys by server, in batches of at most limit keys. The ring must not be empty
+// unless keys is.
 func (r *ring) batches(keys []string, limit int) (all []batch) {
 	groups := make([][]string, len(r.servers))
 	buffer := make([]byte, 0, maxKey)

@@ -2,7 +2,7 @@ package memcache
 
 import "testing"
 
-// TestPickIsFrozen holds CRC-32s computed elsewhere, modulo 3 and 5.
+// TestPickIsFrozen compares with CRC-32s that were computed by another program, modulo 3 and 5.
 func TestPickIsFrozen(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string][2]int{

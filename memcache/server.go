@@ -13,19 +13,18 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// server is one memcached: where it is, the connections that wait for use, and
-// whether it is worth asking.
+// server is one memcached: its addresses, its idle connections and its circuit breaker.
 type server struct {
 	name      string
 	opts      *Options
 	metrics   *metrics
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
-	addresses atomic.Pointer[[]string] // nil: never resolved
+	addresses atomic.Pointer[[]string] // nil until resolved
 
-	mu      sync.Mutex // guards what follows; the breaker may hold its own lock around it, never the reverse
-	idle    []*lane    // the one used last is at the end
+	mu      sync.Mutex // guards the fields below; the breaker may hold its own lock around it, never the reverse
+	idle    []*session // the last one was used last
 	retired bool
-	state   gobreaker.State // as the metrics count it
+	state   gobreaker.State // the state that metrics show
 }
 
 func newServer(name string, opts *Options, m *metrics) *server {
@@ -41,8 +40,7 @@ func newServer(name string, opts *Options, m *metrics) *server {
 	return s
 }
 
-// exchange lets work talk to the server, unless it is being left alone. The
-// error names the server.
+// exchange runs work on a connection to the server, unless the circuit is open. Its errors name the server.
 func (s *server) exchange(ctx context.Context, work func(*gomemcache.Client) error) error {
 	done, err := s.breaker.Allow()
 	if err != nil {
@@ -57,9 +55,9 @@ func (s *server) exchange(ctx context.Context, work func(*gomemcache.Client) err
 	return nil
 }
 
-// verdict turns what came of an exchange into what the breaker is told: nil
-// when the server is well, errNoVerdict when nobody knows. An exchange that
-// ran out of time speaks against the server only when it had at least half of
+// verdict returns what the breaker should know of an exchange: nil when the server works, an error when it
+// failed, errNoVerdict when nothing is known. A timeout counts against the server only when the exchange had
+// at least half of Options.Timeout: otherwise the time went into waiting, or the caller set a short deadline.
 // the usual time: the rest may have gone into waiting, or the caller gave less.
 func (s *server) verdict(ctx context.Context, err error, took time.Duration) error {
 	_, refused := errors.AsType[*refusal](err)
@@ -74,8 +72,7 @@ func (s *server) verdict(ctx context.Context, err error, took time.Duration) err
 	return err
 }
 
-// talk gives work a connection: one that waits, or a new one when there is
-// none, or when it turns out that the server had closed that one.
+// talk runs work on an idle connection, or on a new one when there is none or the server has closed it.
 func (s *server) talk(ctx context.Context, work func(*gomemcache.Client) error) error {
 	if l := s.take(); l != nil {
 		err := l.exchange(ctx, work)
@@ -90,12 +87,12 @@ func (s *server) talk(ctx context.Context, work func(*gomemcache.Client) error) 
 	if err != nil {
 		return err
 	}
-	l := newLane(conn)
+	l := newSession(conn)
 	defer s.give(l)
 	return l.exchange(ctx, work)
 }
 
-// dial connects to the first of the server's addresses that answers.
+// dial connects to the first address that answers.
 func (s *server) dial(ctx context.Context) (net.Conn, error) {
 	addresses := s.addresses.Load()
 	if addresses == nil {
@@ -120,7 +117,7 @@ func (s *server) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // take returns the connection that was used last, or nil.
-func (s *server) take() *lane {
+func (s *server) take() *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.idle) - 1
@@ -132,15 +129,15 @@ func (s *server) take() *lane {
 	return l
 }
 
-// give keeps a connection for the next exchange, or closes it when it is no
-// good or nobody will come. It is no longer the caller's.
-func (s *server) give(l *lane) {
+// give returns a connection for reuse, or closes it when it is broken or the server is retired. The caller
+// must not use it afterwards.
+func (s *server) give(l *session) {
 	if l.spoiled || !s.keep(l) {
 		l.close()
 	}
 }
 
-func (s *server) keep(l *lane) bool {
+func (s *server) keep(l *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.retired {
@@ -149,8 +146,7 @@ func (s *server) keep(l *lane) bool {
 	return !s.retired
 }
 
-// drop closes the connections that wait: what happened to one of them will
-// have happened to all.
+// drop closes the idle connections, which probably broke together with another one.
 func (s *server) drop() {
 	s.mu.Lock()
 	idle := s.idle
@@ -161,8 +157,8 @@ func (s *server) drop() {
 	}
 }
 
-// retire closes the connections that wait, and those in use when they come
-// back: the server is no longer among the tier's.
+// retire closes the idle connections now, and those in use when they are returned: the server has left the
+// list.
 func (s *server) retire() {
 	s.mu.Lock()
 	if !s.retired {

@@ -11,20 +11,19 @@ import (
 	"strings"
 )
 
-// Servers says where the servers of a tier are; List and SRV make one.
+// Servers says where the servers of a tier are. List and SRV return one.
 type Servers struct {
 	list          []string
 	service, host string
 }
 
-// List is servers that are known: each a host:port, or the path of a Unix
-// socket, which has a slash in it. Their order does not matter. Hosts are
-// resolved again at each Options.Refresh.
+// List is fixed servers: each is host:port, or the path of a Unix socket, which contains a slash. Their order
+// does not matter. Hosts are resolved again at every Options.Refresh.
 func List(addresses ...string) Servers {
 	return Servers{list: slices.Clone(addresses)}
 }
 
-// SRV is the servers of the DNS SRV record _service._tcp.host.
+// SRV is the servers in the DNS SRV record _service._tcp.host.
 func SRV(service, host string) Servers {
 	return Servers{service: service, host: host}
 }
@@ -55,7 +54,7 @@ func (s Servers) check() error {
 	return nil
 }
 
-// checkRecord refuses names that are written as no SRV record needs them.
+// checkRecord refuses names that no SRV record can have.
 func (s Servers) checkRecord() error {
 	switch {
 	case strings.Contains(s.host, ":"):
@@ -82,12 +81,11 @@ func checkAddress(address string) error {
 	return err
 }
 
-// isPath tells a Unix socket from a host:port as gomemcache does.
+// isPath tells a Unix socket from host:port by the rule of gomemcache.
 func isPath(address string) bool { return strings.Contains(address, "/") }
 
-// names returns the servers in no order, as strings that positions are
-// counted by. Those of a record are "target:port", where the target ends with
-// the dot that DNS gives it, because Scope sorts them so.
+// names returns the servers in any order. Servers of a record have the form "target:port" with DNS's dot at
+// the end of the target, because Scope sorts them in this form.
 func (s Servers) names(ctx context.Context, resolver Resolver) ([]string, error) {
 	if s.host == "" {
 		return slices.Clone(s.list), nil
@@ -106,8 +104,8 @@ func (s Servers) names(ctx context.Context, resolver Resolver) ([]string, error)
 	return names, nil
 }
 
-// addresses returns where the server of a name can be dialled, in the order
-// to try; IPv4 comes first, which is all that gomemcache tries when there is one.
+// addresses returns the addresses of a server in the order to try. IPv4 comes first: gomemcache uses nothing
+// else when there is one.
 func addresses(ctx context.Context, resolver Resolver, name string) ([]string, error) {
 	if isPath(name) {
 		return []string{name}, nil

@@ -20,18 +20,17 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// resolver is a DNS of one SRV record, whose targets are a., b. and so on, and
-// of the hosts in it.
+// resolver is a DNS with one SRV record, whose targets are a., b. and so on, and with the hosts in it.
 type resolver struct {
 	mu      sync.Mutex
 	targets []string
-	hosts   map[string]string // target to addresses, with commas between them; others fail
-	err     error             // of every lookup
-	lookups int               // of the record
+	hosts   map[string]string // target to comma-separated addresses; other hosts fail
+	err     error             // the error of every lookup
+	lookups int               // lookups of the record
 }
 
-// newResolver knows the hosts a. to d. with the addresses 192.0.2.1 to 4, and
-// the record has the targets given.
+// newResolver returns a resolver for the hosts a. to d. with the addresses 192.0.2.1 to 4. The record has the
+// given targets.
 func newResolver(targets ...string) *resolver {
 	r := &resolver{targets: targets, hosts: make(map[string]string)}
 	for i, target := range []string{"a.", "b.", "c.", "d."} {
@@ -70,8 +69,7 @@ func (r *resolver) LookupHost(ctx context.Context, host string) ([]string, error
 	return strings.Split(addresses, ","), errors.Join(r.err, ctx.Err())
 }
 
-// onRecord runs a test by a bubble's clock on a tier whose servers are those
-// of a record.
+// onRecord runs a test in a synctest bubble on a tier with the servers of a record.
 func onRecord(t *testing.T, r *resolver, opts memcache.Options, test func(*testing.T, *memcache.Tier, farm)) {
 	t.Helper()
 	t.Parallel()
@@ -83,7 +81,7 @@ func onRecord(t *testing.T, r *resolver, opts memcache.Options, test func(*testi
 	})
 }
 
-// holders returns how many items each server has, in the order of addresses.
+// holders returns the number of items of each server, in the order of addresses.
 func (f farm) holders() (counts []int) {
 	for _, address := range slices.Sorted(maps.Keys(f)) {
 		f[address].set(func(f *fake) { counts = append(counts, len(f.items)) })
@@ -104,7 +102,7 @@ func (f farm) forget() {
 	}
 }
 
-// spread stores 100 items and returns which servers got some.
+// spread stores 100 items and returns which servers got any.
 func spread(t *testing.T, tier *memcache.Tier, servers farm) string {
 	t.Helper()
 	servers.forget()
@@ -119,7 +117,7 @@ func spread(t *testing.T, tier *memcache.Tier, servers farm) string {
 	return used.String()
 }
 
-const oneRefresh = 70 * time.Second // a minute and a tenth, and some
+const oneRefresh = 70 * time.Second // a minute, a tenth more, and some slack
 
 func TestServersFollowTheRecord(t *testing.T) {
 	r := newResolver("b.", "a.")
@@ -190,8 +188,8 @@ func TestOpenWithoutDNS(t *testing.T) {
 	})
 }
 
-// TestServerWithoutAddressKeepsItsPlace has a name in the record that does not
-// resolve: the keys of the others must not move.
+// TestServerWithoutAddressKeepsItsPlace has a name in the record that does not resolve: the keys of other
+// servers must not move.
 func TestServerWithoutAddressKeepsItsPlace(t *testing.T) {
 	r := newResolver("a.", "b.", "c.")
 	delete(r.hosts, "b.")
@@ -215,7 +213,7 @@ func TestServerWithoutAddressKeepsItsPlace(t *testing.T) {
 	})
 }
 
-// TestAddressesOutliveDNS needs new connections while nothing resolves.
+// TestAddressesOutliveDNS opens new connections while no name resolves.
 func TestAddressesOutliveDNS(t *testing.T) {
 	r := newResolver("a.", "b.")
 	onRecord(t, r, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, servers farm) {
@@ -259,7 +257,7 @@ func TestAddressesOfAServerAreTriedInOrder(t *testing.T) {
 	}
 }
 
-// TestChangesDropNoRequests reads all the while that servers come and go.
+// TestChangesDropNoRequests reads while servers come and go.
 func TestChangesDropNoRequests(t *testing.T) {
 	r := newResolver("a.", "b.", "c.")
 	opts := memcache.Options{Refresh: 10 * time.Millisecond}
@@ -286,8 +284,8 @@ func TestChangesDropNoRequests(t *testing.T) {
 	})
 }
 
-// TestSelectionIsGomemcaches compares with the selector that Scope's client
-// uses, given the servers in the order that Scope sorts them in.
+// TestSelectionIsGomemcaches compares with the selector of Scope's client, which gets the servers in Scope's
+// order.
 func TestSelectionIsGomemcaches(t *testing.T) {
 	r := newResolver("c.", "a.", "d.", "b.")
 	onRecord(t, r, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, servers farm) {
@@ -311,13 +309,13 @@ func TestSelectionIsGomemcaches(t *testing.T) {
 	})
 }
 
-// TestNamesAreSortedWithTheirDots has targets whose order the last dot
-// decides: Scope sorts "x.:11211" before "x.y.:11211".
+// TestNamesAreSortedWithTheirDots has targets whose order depends on the dot at the end: Scope sorts
+// "x.:11211" before "x.y.:11211".
 func TestNamesAreSortedWithTheirDots(t *testing.T) {
 	r := newResolver("x.y.", "x.")
 	r.hosts = map[string]string{"x.": "192.0.2.1", "x.y.": "192.0.2.2"}
 	onRecord(t, r, memcache.Options{}, func(t *testing.T, tier *memcache.Tier, servers farm) {
-		put(t, tier, "a", "k") // CRC-32 odd: the second of two
+		put(t, tier, "a", "k") // an odd CRC-32: the second of two servers
 		if got := servers.holders(); !slices.Equal(got, []int{0, 2, 0, 0}) {
 			t.Errorf("the servers hold %v", got)
 		}

@@ -11,27 +11,26 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Tier is a cache of blobs on memcached servers. It satisfies tiered.Tier in
-// the role of a cache: it may forget, a Put overwrites, and a blob that is too
-// big is not kept. It is safe for any number of goroutines. Close it.
+// Tier is a cache of blobs on memcached servers. It satisfies tiered.Tier as a cache: it may forget blobs, a
+// Put overwrites, and blobs above the limit are not stored. It is safe for concurrent use. Call Close at the
+// end.
 type Tier struct {
 	opts       Options
 	expiration int32
 	servers    Servers
 	metrics    *metrics
 	calls      calls
-	gate       *semaphore.Weighted // of requests under way
+	gate       *semaphore.Weighted // limits the requests under way
 	ring       atomic.Pointer[ring]
 
 	stop      context.CancelFunc // ends keepFresh
 	refreshed chan struct{}      // closed when keepFresh has ended
 }
 
-// Open returns a tier on servers, which it looks up before it returns. That
-// this fails is no error, because a program must start without its cache: the
-// tier then returns ErrNoServers, and goes on trying, until it finds some. When
-// ctx ends first, its error is returned. No server is connected to before it is
-// needed.
+// Open returns a tier on servers. It looks them up before it returns. When that fails, Open still succeeds,
+// because a program must start without its cache: the tier returns ErrNoServers and repeats the lookup until
+// it finds servers. When ctx ends first, Open returns its error. The tier connects to a server at its first
+// request.
 func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
 	if err := servers.check(); err != nil {
 		return nil, err
@@ -58,11 +57,9 @@ func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
 	return t, nil
 }
 
-// Get returns the blob of each key, by index; nil where the key's server does
-// not hold it. Keys may repeat. Get does not ask for a key that memcached does
-// not allow (empty, over 250 bytes, with spaces or control characters): its
-// blob is nil. When a server failed or ran out of time the error says so, and
-// Get returns the blobs that it has.
+// Get returns the blob of each key, by index. A blob is nil when its server does not have it, and when
+// memcached does not allow the key (empty, over 250 bytes, with spaces or control characters). Keys may
+// repeat. When a server fails or time is up, Get returns an error together with the blobs that it has.
 func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
 	if err != nil {
@@ -83,10 +80,9 @@ func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	return blobs, err
 }
 
-// Put stores a blob under a key until Options.TTL has passed, in place of what
-// was there. A blob of more than Options.MaxItem bytes, or a key that memcached
-// does not allow, is skipped and counted: that is no error. After an error the
-// blob may or may not be stored.
+// Put stores a blob under a key for Options.TTL and replaces an earlier blob. A blob above Options.MaxItem
+// bytes, or a key that memcached does not allow, is skipped and counted; that is not an error. After an error
+// the blob may be stored or not.
 func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
 	if err != nil {
@@ -107,9 +103,9 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	return err
 }
 
-// Delete removes the blobs of keys from their servers. Keys that memcached does
-// not allow have none. When a server failed or ran out of time, the error says
-// so, and its blobs may still be there until Options.TTL has passed.
+// Delete removes the blobs of keys from their servers. It ignores keys that memcached does not allow. When a
+// server fails or time is up, Delete returns an error, and blobs of that server may stay until their TTL
+// ends.
 func (t *Tier) Delete(ctx context.Context, keys []string) error {
 	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
 	if err != nil {
@@ -127,7 +123,7 @@ func (t *Tier) Delete(ctx context.Context, keys []string) error {
 	return errors.Join(errs...)
 }
 
-// delete removes the batch's keys, one after the other.
+// delete removes the keys of a batch one after the other.
 func (b batch) delete(c *gomemcache.Client) error {
 	for _, key := range b.keys {
 		if err := c.Delete(key); err != nil && !errors.Is(err, gomemcache.ErrCacheMiss) {
@@ -137,9 +133,8 @@ func (b batch) delete(c *gomemcache.Client) error {
 	return nil
 }
 
-// Close ends the calls under way, which return ErrClosed, and returns when
-// they have, with every connection closed and no goroutine left. It may be
-// called more than once.
+// Close ends the calls under way, which return ErrClosed. It returns when they have returned, all connections
+// are closed and no goroutine is left. It may be called more than once.
 func (t *Tier) Close() error {
 	t.stop()
 	t.calls.close()
@@ -163,7 +158,7 @@ func (t *Tier) put(ctx context.Context, key string, blob []byte) error {
 	return t.exchange(ctx, r.server(key), func(c *gomemcache.Client) error { return c.Set(item) })
 }
 
-// get returns the items of the keys that their servers hold.
+// get returns the items that the servers have.
 func (t *Tier) get(ctx context.Context, keys []string) (map[string]*gomemcache.Item, error) {
 	r := t.ring.Load()
 	if len(r.servers) == 0 && len(keys) > 0 {
@@ -183,7 +178,7 @@ func (t *Tier) get(ctx context.Context, keys []string) (map[string]*gomemcache.I
 	return a.found, a.err()
 }
 
-// ask adds to a what one server has of a batch.
+// ask adds the items of one batch to a.
 func (t *Tier) ask(ctx context.Context, b batch, a *answer) {
 	var items map[string]*gomemcache.Item
 	err := t.exchange(ctx, b.server, func(c *gomemcache.Client) (err error) {
@@ -193,7 +188,7 @@ func (t *Tier) ask(ctx context.Context, b batch, a *answer) {
 	a.add(b, items, err)
 }
 
-// exchange lets work talk to a server when its turn has come.
+// exchange waits for a slot and then runs work on a server.
 func (t *Tier) exchange(ctx context.Context, s *server, work func(*gomemcache.Client) error) error {
 	if t.gate.Acquire(ctx, 1) != nil {
 		return ended(ctx)
@@ -202,15 +197,14 @@ func (t *Tier) exchange(ctx context.Context, s *server, work func(*gomemcache.Cl
 	return s.exchange(ctx, work)
 }
 
-// answer is what came of one Get.
+// answer collects the results of one Get.
 type answer struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	found map[string]*gomemcache.Item
-	errs  map[*server]error // the first of each server
+	errs  map[*server]error // the first error of each server
 }
 
-// add takes over what came of one batch: of the items those that were asked
-// for, and the error if there is one.
+// add adds the result of a batch: the items that were asked for, and an error if there is one.
 func (a *answer) add(b batch, items map[string]*gomemcache.Item, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

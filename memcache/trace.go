@@ -8,10 +8,10 @@ import (
 	"github.com/timeblob/timeblob/internal/tracing"
 )
 
-// spans are Get and Put, of however many servers.
+// spans are Get and Put, each over all of its servers.
 const spans = tracing.Scope("memcache")
 
-// client opens the span of an operation.
+// client starts the span of an operation.
 func client(ctx context.Context, operation string) (context.Context, tracing.Span) {
 	ctx, asking := spans.Client(ctx, operation)
 	asking.Text("db.system.name", "memcached")
@@ -19,7 +19,7 @@ func client(ctx context.Context, operation string) (context.Context, tracing.Spa
 	return ctx, asking
 }
 
-// traceGet is get in a span.
+// traceGet runs get in a span.
 func (t *Tier) traceGet(ctx context.Context, keys []string) (map[string]*gomemcache.Item, error) {
 	ctx, asking := client(ctx, "Get")
 	found, err := t.get(ctx, keys)
@@ -36,7 +36,7 @@ func (t *Tier) traceGet(ctx context.Context, keys []string) (map[string]*gomemca
 	return found, err
 }
 
-// tracePut is put in a span.
+// tracePut runs put in a span.
 func (t *Tier) tracePut(ctx context.Context, key string, blob []byte) error {
 	ctx, asking := client(ctx, "Put")
 	asking.Int(tracing.Bytes, len(blob))

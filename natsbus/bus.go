@@ -12,46 +12,43 @@ import (
 )
 
 var (
-	// ErrDisconnected is returned for a message that was not sent because
-	// there is no connection at the moment.
+	// ErrDisconnected is returned for a message that was not sent because there is no connection.
 	ErrDisconnected = errors.New("natsbus: not connected to NATS")
 
-	// ErrClosed is returned by calls that begin after Close, and by those
-	// that Close ended.
+	// ErrClosed is returned by calls after Close and by calls that Close interrupts.
 	ErrClosed = errors.New("natsbus: the bus is closed")
 )
 
-// Bus publishes and subscribes over NATS. It is safe for any number of
-// goroutines. Close it.
+// Bus publishes and subscribes over NATS. It is safe for concurrent use. Call Close at the end.
 type Bus struct {
 	opts    Options
 	servers []string
 	metrics *metrics
-	trouble rate.Sometimes // says of errors that may be many
+	trouble rate.Sometimes // limits the log lines about frequent errors
 
 	outgoing chan message
 	closing  chan struct{}      // closed by Close
 	silence  context.CancelFunc // ends the sender
 	hangUp   context.CancelFunc // ends the connection
-	talking  sync.WaitGroup     // the sender and the listeners
-	keeping  sync.WaitGroup     // what keeps a connection
+	talking  sync.WaitGroup     // counts the sender and the listeners
+	keeping  sync.WaitGroup     // counts the goroutine that keeps the connection
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	closed    bool
 	listeners map[*listener]struct{}
 	current   *link         // nil while there is none
 	changed   chan struct{} // closed when current changes
 }
 
-// message is one to be sent.
+// message is a message to send.
 type message struct {
 	subject string
 	payload []byte
-	sent    chan error // has room
+	sent    chan error // has a buffer of one
 }
 
-// Open returns a bus on the servers of a URL, see the package comment. It does
-// not wait for a connection, and that none can be made is no error.
+// Open returns a bus on the servers of a URL; see the package comment for its form. Open does not wait for a
+// connection, and servers that cannot be reached are no error.
 func Open(url string, opts *Options) (*Bus, error) {
 	servers, err := parseURL(url)
 	if err != nil {
@@ -76,11 +73,10 @@ func Open(url string, opts *Options) (*Bus, error) {
 	return b, nil
 }
 
-// Publish hands a payload to the connection, for all who subscribe to the
-// subject at the moment; that it reaches them is not known. It returns when ctx
-// ends, and the message may then still be sent. The error is ErrDisconnected
-// while there is no connection, a *SubjectError for a subject that is not
-// literal, or says that the payload is larger than the server takes.
+// Publish sends a payload to all present subscribers of a subject. Success does not mean that they received
+// it. Publish returns when ctx ends; the message may still be sent. The error is ErrDisconnected while there
+// is no connection, a *SubjectError for a subject that is not literal, or says that the payload exceeds the
+// server's limit.
 func (b *Bus) Publish(ctx context.Context, subject string, payload []byte) error {
 	err := b.publish(ctx, subject, payload)
 	b.metrics.count(methodPublish, err)
@@ -107,7 +103,7 @@ func (b *Bus) publish(ctx context.Context, subject string, payload []byte) error
 	}
 }
 
-// send hands messages to the connection, one after the other, until ctx ends.
+// send publishes messages one after the other until ctx ends.
 func (b *Bus) send(ctx context.Context) {
 	for {
 		select {
@@ -126,24 +122,22 @@ func (b *Bus) put(m message) error {
 	}
 	err := l.conn.Publish(m.subject, m.payload)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) {
-		return ErrDisconnected // the buffer holds nothing: see link.options
+		return ErrDisconnected // the buffer is off: see link.options
 	}
 	return err
 }
 
-// Subscribe has the payloads that are published to a subject from about now on
-// handed to handle, one after the other, until unsubscribe is called; a call
-// of handle that is under way then ends by itself. It waits for nothing, and
-// whether there is a connection does not matter. handle must return soon: of
-// more than 256 payloads, or 64 KiB of them, that wait for it the latest are
-// dropped, and so is any larger one. The error is a *SubjectError or ErrClosed.
+// Subscribe calls handle with each payload that is published to a subject from about now on, one at a time,
+// until unsubscribe is called. A call of handle under way then ends by itself. Subscribe does not wait and
+// needs no connection. handle must return soon: when more than 256 payloads or 64 KiB wait for it, the latest
+// are dropped, as is any single payload above 64 KiB. The error is a *SubjectError or ErrClosed.
 func (b *Bus) Subscribe(subject string, handle func(payload []byte)) (unsubscribe func(), err error) {
 	if err := checkSubject(subject); err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &listener{subject: subject, handle: handle, stop: stop}
-	if !b.admit(l) {
+	if !b.start(l) {
 		stop()
 		return nil, ErrClosed
 	}
@@ -154,8 +148,8 @@ func (b *Bus) Subscribe(subject string, handle func(payload []byte)) (unsubscrib
 	return stop, nil
 }
 
-// admit counts a listener as running; false when the bus is closed.
-func (b *Bus) admit(l *listener) bool {
+// start counts a listener as running. It returns false when the bus is closed.
+func (b *Bus) start(l *listener) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -174,10 +168,9 @@ func (b *Bus) leave(l *listener) {
 	b.talking.Done()
 }
 
-// Close ends subscriptions and the connection, and returns when no goroutine
-// is left that could call a handler: within about three times Options.Timeout,
-// whatever the server does, and at once when it is well or gone. It may be
-// called more than once.
+// Close ends the subscriptions and the connection. It returns when no goroutine is left that could call a
+// handler. With a server that hangs, that takes about three times Options.Timeout; otherwise it returns at
+// once. Close may be called more than once.
 func (b *Bus) Close() error {
 	b.stop()
 	b.silence()

@@ -18,8 +18,7 @@ import (
 	"github.com/timeblob/timeblob/internal/servertest"
 )
 
-// TestDelivery holds: who subscribes gets what others and itself publish to
-// just that subject, until it unsubscribes.
+// TestDelivery checks that a subscriber gets what it and others publish to its subject until it unsubscribes.
 func TestDelivery(t *testing.T) {
 	t.Parallel()
 	url, subjects, _ := servertest.MonitoredNATS(t)
@@ -54,8 +53,8 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
-// TestNoServer holds: without a server a bus opens, refuses messages at once,
-// and subscribes when there is one. It says once that there is none.
+// TestNoServer checks that a bus opens without a server, refuses messages at once, and subscribes when a
+// server appears. It logs the absence once.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	url, p := servertest.NATS(t)
@@ -79,8 +78,8 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// TestFaults holds: after whatever befell the server, messages come in again,
-// without anybody's doing; meanwhile publishing keeps to its context.
+// TestFaults checks that messages come in again by themselves after each fault of the server. Meanwhile
+// Publish obeys its context.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, outage := range servertest.Outages() {
@@ -103,7 +102,7 @@ func TestFaults(t *testing.T) {
 				}
 				return said.Lines("nats: connection lost") > 0
 			})
-			late, _ := subscribe(t, b, "late") // while there is nobody to tell
+			late, _ := subscribe(t, b, "late") // while there is no server
 			unsubscribe()
 			outage.End(p)
 			heard(t, a, "late", late)
@@ -123,8 +122,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestCloseReturns holds: Close ends everything soon, also when the server
-// stopped, never speaks, or is not there.
+// TestCloseReturns checks that Close ends soon, also when the server stopped, never answers, or does not
+// exist.
 func TestCloseReturns(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) string{
@@ -143,7 +142,7 @@ func TestCloseReturns(t *testing.T) {
 			for range 10 {
 				subscribe(t, b, "s")
 			}
-			time.Sleep(100 * time.Millisecond) // whatever it does by then
+			time.Sleep(100 * time.Millisecond) // let the bus try to connect
 			begun := time.Now()
 			if err := b.Close(); err != nil {
 				t.Error(err)
@@ -164,8 +163,7 @@ func TestCloseReturns(t *testing.T) {
 	}
 }
 
-// TestGivenUp holds: an error that nats.go takes for final ends its connection
-// and not the bus.
+// TestGivenUp checks that an error that nats.go regards as final ends its connection, but not the bus.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	var connections, subscriptions atomic.Int64
@@ -196,8 +194,8 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// TestFlood holds: what a handler does not take is dropped and counted, and so
-// is what is too large; the handler gets what comes afterwards.
+// TestFlood checks that payloads beyond the limits are dropped and counted, and that the handler gets later
+// payloads.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	url, _ := servertest.NATS(t)
@@ -237,8 +235,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestNoMessage holds: what NATS says in place of a message, and anybody may
-// publish, neither ends a subscription nor adds another.
+// TestNoMessage checks that status messages, which anybody may publish, neither end a subscription nor reach
+// a handler.
 func TestNoMessage(t *testing.T) {
 	t.Parallel()
 	url, subjects, p := servertest.MonitoredNATS(t)
@@ -263,7 +261,7 @@ func TestNoMessage(t *testing.T) {
 	}
 }
 
-// TestPublishCancelled holds: a message whose context has ended is not sent.
+// TestPublishCancelled checks that a message whose context has ended is not sent.
 func TestPublishCancelled(t *testing.T) {
 	t.Parallel()
 	b, _ := open(t, "nats://127.0.0.1:1", Options{})
@@ -272,7 +270,7 @@ func TestPublishCancelled(t *testing.T) {
 	if err := b.Publish(ctx, "s", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	b.silence() // nobody takes messages
+	b.silence() // nobody reads messages
 	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	servertest.Eventually(t, "the end of its time", func() bool { return errors.Is(b.Publish(ctx, "s", nil), context.DeadlineExceeded) })
@@ -297,8 +295,8 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// TestTwoInOneRegistry holds: buses that share a registry count together, and
-// names that others took are an error.
+// TestTwoInOneRegistry checks that buses that share a registry share metrics, and that a name in use by
+// another metric is an error.
 func TestTwoInOneRegistry(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()

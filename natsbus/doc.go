@@ -1,20 +1,16 @@
 // Package natsbus carries small messages between processes over NATS.
 //
-// A Bus is for hints that are worth sending and never worth waiting for. It
-// opens whether a server is there or not, connects and connects again for as
-// long as it is open, and makes its subscriptions anew each time. While there
-// is no connection a message is an error, at once, and none waits here to be
-// sent. NATS delivers a message at most once.
+// A Bus is for hints that are worth sending but not worth waiting for. It opens with or without a server.
+// While it is open it reconnects by itself and subscribes again after each connect. Without a connection,
+// Publish returns an error at once and nothing is buffered. NATS delivers a message at most once.
 //
 // # The client
 //
-// The protocol is spoken by github.com/nats-io/nats.go, which Scope uses, too.
-// Two habits of its are kept from the callers here. It holds the lock that
-// publishing and subscribing need while it connects, for as long as a server
-// that accepts and does not answer lets it; so that only goroutines of a Bus
-// wait for that lock, and callers for their contexts. And it closes a connection
-// for good at an error of the server that it does not know, whatever it was told
-// about reconnecting; a Bus then opens another.
+// Bus uses github.com/nats-io/nats.go, as Scope does. It shields its callers from two properties of that
+// client. First, while the client connects it holds the lock that publishing and subscribing need, possibly
+// for long; only goroutines of the Bus wait for that lock, and callers wait for their contexts. Second, the
+// client closes a connection for good after an unknown error of the server, even when told to reconnect; the
+// Bus then opens another connection.
 //
 // # Servers
 //
@@ -22,9 +18,8 @@
 //
 //	nats://[user:password@]host[:port]   tls://[token@]host[:port]
 //
-// Credentials of the first server are those of all that have none of their own.
-// Characters that mean something in a URL are escaped in them, as %40 for @.
-// With tls:// the server must offer TLS and have a certificate that the
-// machine's roots, or Options.TLS, vouch for; a nats:// server that demands TLS
-// gets it. Other servers of a cluster are learnt from those that are given.
+// Servers without credentials use the credentials of the first server. Special characters in credentials must
+// be escaped, for example @ as %40. With tls:// the server must offer TLS with a certificate that the
+// machine's roots or Options.TLS accept. A nats:// server that demands TLS gets TLS. The client learns the
+// other servers of a cluster from the given ones.
 package natsbus

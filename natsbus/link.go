@@ -9,18 +9,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// link is a connection of nats.go, which connects again by itself.
+// link is a connection of nats.go, which reconnects by itself.
 type link struct {
 	conn   *nats.Conn
-	closed chan struct{} // closed when it is given up, after its last callback
+	closed chan struct{} // closed after the last callback of a connection that is given up
 
-	// What the callbacks know; nats.go calls them one at a time.
+	// The fields below belong to the callbacks, which nats.go calls one at a time.
 	up   bool
-	told bool // that there is no connection
+	told bool // whether the loss of the connection was logged
 }
 
-// keep holds a connection until ctx ends: another one, where nats.go gave one
-// up.
+// keep holds a connection until ctx ends. It opens another one when nats.go gives one up.
 func (b *Bus) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		l, err := b.dial(ctx)
@@ -36,7 +35,7 @@ func (b *Bus) keep(ctx context.Context) {
 	}
 }
 
-// dial returns a link that is connected or tries to be.
+// dial returns a link that is connected or tries to connect.
 func (b *Bus) dial(ctx context.Context) (*link, error) {
 	l := &link{closed: make(chan struct{})}
 	opts := b.options(ctx, l)
@@ -45,8 +44,7 @@ func (b *Bus) dial(ctx context.Context) (*link, error) {
 	return l, err
 }
 
-// hold makes a link the one to use until it is closed, which it is when ctx
-// ends.
+// hold makes a link the current one until it is closed. It closes the link when ctx ends.
 func (b *Bus) hold(ctx context.Context, l *link) {
 	b.become(l)
 	defer b.become(nil)
@@ -67,15 +65,14 @@ func (b *Bus) become(l *link) {
 	b.changed = make(chan struct{})
 }
 
-// present returns the link at the moment, nil when there is none, and what is
-// closed when that changes.
+// present returns the current link, or nil, and a channel that is closed when the current link changes.
 func (b *Bus) present() (*link, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.current, b.changed
 }
 
-// await returns a link as soon as there is one.
+// await waits for a link.
 func (b *Bus) await(ctx context.Context) (*link, error) {
 	for {
 		l, changed := b.present()
@@ -90,7 +87,7 @@ func (b *Bus) await(ctx context.Context) (*link, error) {
 	}
 }
 
-// options are those of nats.go for a link. ctx ends dialling.
+// options returns the options of nats.go for a link. When ctx ends, dialling ends.
 func (b *Bus) options(ctx context.Context, l *link) nats.Options {
 	o := nats.GetDefaultOptions()
 	o.Servers, o.Name, o.TLSConfig = b.servers, b.opts.Name, b.opts.TLS
@@ -101,7 +98,7 @@ func (b *Bus) options(ctx context.Context, l *link) nats.Options {
 	o.RetryOnFailedConnect, o.MaxReconnect, o.IgnoreAuthErrorAbort = true, -1, true
 	o.ReconnectWait = b.opts.ReconnectWait
 	o.ReconnectJitter, o.ReconnectJitterTLS = b.opts.ReconnectWait, b.opts.ReconnectWait
-	o.ReconnectBufSize = -1 // nothing may wait for a connection
+	o.ReconnectBufSize = -1 // no message is buffered
 	o.PingInterval, o.MaxPingsOut = b.opts.Ping, 1
 	o.SubChanLen = maxWaiting
 	o.ConnectedCB = func(c *nats.Conn) { b.connected(l, c) }
@@ -126,8 +123,8 @@ func (b *Bus) connected(l *link, c *nats.Conn) {
 	b.opts.Logger.Info("nats: connected", "server", c.ConnectedAddr())
 }
 
-// disconnected is called more than once for one loss, and without an error
-// when the connection was closed from here.
+// disconnected is the callback for a lost connection. It may be called more than once for one loss. err is
+// nil when this side closed the connection.
 func (b *Bus) disconnected(l *link, err error) {
 	if !l.up {
 		return
@@ -139,17 +136,16 @@ func (b *Bus) disconnected(l *link, err error) {
 	}
 }
 
-// failed is called for each attempt to connect that failed.
+// failed is the callback for each failed attempt to connect.
 func (b *Bus) failed(l *link, err error) {
-	if l.told || errors.Is(err, nats.ErrNoServers) { // which stands for the refusals of all; the next attempt says one
+	if l.told || errors.Is(err, nats.ErrNoServers) { // ErrNoServers sums up the refusals of all servers; the next attempt names one
 		return
 	}
 	l.told = true
 	b.opts.Logger.Warn("nats: cannot connect, trying again for ever", "err", err)
 }
 
-// erred is called for what goes wrong beside all calls: dropped messages, and
-// what the server does not permit.
+// erred is the callback for errors outside of calls: dropped messages, and missing permissions.
 func (b *Bus) erred(sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
 		b.metrics.count(methodNext, err)
@@ -157,7 +153,7 @@ func (b *Bus) erred(sub *nats.Subscription, err error) {
 	b.complain("err", err)
 }
 
-// complain logs an error that may come often, now and then.
+// complain logs an error that may be frequent, at a limited rate.
 func (b *Bus) complain(what string, err error) {
 	b.trouble.Do(func() { b.opts.Logger.Warn("nats: "+what, "err", err) })
 }

@@ -8,22 +8,21 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What may wait for a handler: of one subject, messages and their bytes. The
-// package's messages are keys of some 50 bytes.
+// These are the limits of one subscription for messages that wait for its handler. Keys of shortcuts have
+// some 50 bytes.
 const (
 	maxWaiting      = 256
 	maxWaitingBytes = 64 << 10
 )
 
-// listener is a subscription for as long as its user wants it.
+// listener is a subscription from Subscribe until unsubscribe.
 type listener struct {
 	subject string
 	handle  func(payload []byte)
 	stop    context.CancelFunc
 }
 
-// listen hands messages to a listener until ctx ends, on whatever connection
-// there is.
+// listen passes messages to a listener until ctx ends, over one connection after another.
 func (b *Bus) listen(ctx context.Context, l *listener) {
 	for {
 		to, err := b.await(ctx)
@@ -31,7 +30,7 @@ func (b *Bus) listen(ctx context.Context, l *listener) {
 			return
 		}
 		b.hear(ctx, to, l)
-		select { // until there is another connection, or this one may be tried again
+		select { // wait for another connection, or to retry this one
 		case <-to.closed:
 		case <-time.After(b.opts.ReconnectWait):
 		case <-ctx.Done():
@@ -40,8 +39,7 @@ func (b *Bus) listen(ctx context.Context, l *listener) {
 	}
 }
 
-// hear subscribes on a connection and hands messages over until ctx ends or
-// the connection is closed for good.
+// hear subscribes on a connection and passes messages on until ctx ends or the connection is closed for good.
 func (b *Bus) hear(ctx context.Context, to *link, l *listener) {
 	sub, err := to.conn.SubscribeSync(l.subject)
 	b.metrics.count(methodSubscribe, err)
@@ -50,13 +48,13 @@ func (b *Bus) hear(ctx context.Context, to *link, l *listener) {
 		return
 	}
 	defer b.unsubscribe(sub)
-	_ = sub.SetPendingLimits(maxWaiting, maxWaitingBytes) // fails when it is closed, which shows below
+	_ = sub.SetPendingLimits(maxWaiting, maxWaitingBytes) // fails after a close, which NextMsg reports below
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, nats.ErrSlowConsumer): // counted when it happened
+		case errors.Is(err, nats.ErrSlowConsumer): // the callback has counted it
 			continue
 		case err == nil:
 			b.metrics.count(methodNext, nil)
@@ -64,13 +62,13 @@ func (b *Bus) hear(ctx context.Context, to *link, l *listener) {
 			continue
 		}
 		b.metrics.count(methodNext, err)
-		if !errors.Is(err, nats.ErrNoResponders) { // a message that is none, which anybody may send
+		if !errors.Is(err, nats.ErrNoResponders) { // a status message, which anybody may publish
 			return
 		}
 	}
 }
 
-// unsubscribe ends a subscription, unless its connection has ended it.
+// unsubscribe ends a subscription, unless the end of its connection did.
 func (b *Bus) unsubscribe(sub *nats.Subscription) {
 	if !sub.IsValid() {
 		return

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open returns a bus with short waits that ends with the test, and its log.
+// open returns a bus with short delays, and its log. The bus closes when the test ends.
 func open(t testing.TB, url string, opts Options) (*Bus, *logtest.Journal) {
 	t.Helper()
 	j := new(logtest.Journal)
@@ -36,14 +36,14 @@ func open(t testing.TB, url string, opts Options) (*Bus, *logtest.Journal) {
 	return b, j
 }
 
-// say publishes, with a deadline that nothing here should need.
+// say publishes with a generous deadline.
 func (b *Bus) say(t testing.TB, subject, payload string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), servertest.Patience)
 	defer cancel()
 	return b.Publish(ctx, subject, []byte(payload))
 }
 
-// subscribe collects what comes in on a subject.
+// subscribe collects the payloads of a subject.
 func subscribe(t testing.TB, b *Bus, subject string) (came <-chan string, unsubscribe func()) {
 	t.Helper()
 	c := make(chan string, 1<<10)
@@ -54,7 +54,7 @@ func subscribe(t testing.TB, b *Bus, subject string) (came <-chan string, unsubs
 	return c, unsubscribe
 }
 
-// heard publishes on one bus until it comes in from another.
+// heard publishes on one bus until another bus receives it.
 func heard(t testing.TB, from *Bus, subject string, came <-chan string) {
 	t.Helper()
 	servertest.Eventually(t, "a message on "+subject, func() bool {
@@ -68,13 +68,13 @@ func heard(t testing.TB, from *Bus, subject string, came <-chan string) {
 	})
 }
 
-// server is a NATS server that a test speaks for itself.
+// server is a NATS server whose part the test plays.
 type server struct {
 	net.Listener
 	serving sync.WaitGroup
 }
 
-// serve answers what a client says, line by line, until speak returns false.
+// serve answers a client line by line until speak returns false.
 func serve(t testing.TB, speak func(line string, to net.Conn) bool) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,7 +8,7 @@ import (
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
-// What Scope calls the operations in its metrics.
+// These are Scope's names for the operations in metrics.
 const (
 	methodPublish     = "Publish"
 	methodSubscribe   = "SubscribeSync"
@@ -16,14 +16,13 @@ const (
 	methodUnsubscribe = "Unsubscribe"
 )
 
-// metrics of a bus. The name, the labels and the methods of the first are
-// Scope's.
+// metrics are the metrics of a bus. The name, labels and methods of requests are Scope's.
 type metrics struct {
 	requests  *prometheus.CounterVec // method, status_code: "200" or "500"
 	connected prometheus.Gauge
 }
 
-// newMetrics makes the metrics, or takes those that another bus registered.
+// newMetrics returns registered metrics. Buses with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	requests, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace, Name: "nats_requests_total",
@@ -44,7 +43,7 @@ func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	return &metrics{requests, connected}, nil
 }
 
-// count counts how an operation went.
+// count counts the result of an operation.
 func (m *metrics) count(method string, err error) {
 	code := "200"
 	if err != nil {

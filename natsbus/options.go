@@ -9,39 +9,38 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options are the settings of Open that have defaults; nil is all of them.
+// Options are the optional settings of Open. nil means all defaults.
 type Options struct {
-	// Name is what the server shows for the connection. Default "timeblob".
+	// Name is the name of the connection at the server. Default "timeblob".
 	Name string
 
-	// Timeout bounds each attempt to connect to one server, looking up its
-	// name included, and each write. Default 2 s.
+	// Timeout limits each attempt to connect to a server, including the lookup of its name, and each write.
+	// Default 2 s.
 	Timeout time.Duration
 
-	// ReconnectWait is how long to wait, plus a random time of up to as much,
-	// after all servers were tried. Default 1 s.
+	// ReconnectWait is the delay after all servers were tried. A random delay of up to the same length is
+	// added. Default 1 s.
 	ReconnectWait time.Duration
 
-	// Ping is how often a server that says nothing is asked whether it is
-	// there. One that does not answer is left after twice as long. Default 5 s.
+	// Ping is the interval at which a silent server is pinged. A server that does not answer within twice the
+	// interval is given up. Default 5 s.
 	Ping time.Duration
 
-	// TLS is used where a connection has TLS. Default the machine's roots and
-	// TLS 1.2 or later.
+	// TLS is the configuration for connections with TLS. Default: the machine's roots, TLS 1.2 or later.
 	TLS *tls.Config
 
-	// Registerer takes the metrics; nil: they are not registered. Buses that
-	// share a registerer and a namespace share their metrics.
+	// Registerer registers the metrics; nil for none. Buses with the same registerer and namespace share
+	// their metrics.
 	Registerer prometheus.Registerer
-	// Namespace begins the metrics' names; default "timeblob".
+	// Namespace is the prefix of metric names. Default "timeblob".
 	Namespace string
 
-	// Logger is told when the connection is made and lost, and of the first
-	// failure to make it. Default slog.Default().
+	// Logger logs when the connection is made or lost, and the first failure to connect. Default
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// filled returns a copy with the defaults filled in, or what is wrong.
+// filled returns a copy with defaults, or an error for invalid options.
 func (o *Options) filled() (Options, error) {
 	var full Options
 	if o != nil {

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// SubjectError says that a text is no subject that means one thing only.
+// SubjectError says that a text is not a literal subject.
 type SubjectError struct{ Subject, Reason string }
 
 func (e *SubjectError) Error() string {
 	return fmt.Sprintf("subject %.80q: %s", e.Subject, e.Reason)
 }
 
-// checkSubject returns an error unless a subject is literal: of printable ASCII
-// without spaces and wildcards, its parts between dots not empty.
+// checkSubject returns an error unless a subject is literal: printable ASCII without spaces and wildcards,
+// and no empty part between dots.
 func checkSubject(subject string) error {
 	for i := range len(subject) {
 		switch c := subject[i]; {

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// CheckURL returns what is wrong with a URL for Open, nil when nothing is. The
-// error does not hold the URL, which may hold secrets.
+// CheckURL returns an error for a URL that Open would refuse. The error does not contain the URL, which may
+// hold secrets.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err
 }
 
-// parseURL returns the servers of a URL, each with a scheme and, where the
-// first has credentials, with credentials.
+// parseURL returns the servers of a URL. Each has a scheme and, when the first server has credentials,
+// credentials.
 func parseURL(text string) (servers []string, err error) {
 	var first *url.URL
 	for part := range strings.SplitSeq(text, ",") {
@@ -31,7 +31,7 @@ func parseURL(text string) (servers []string, err error) {
 	return servers, nil
 }
 
-// parseServer reads one server, which may leave to the first what that has.
+// parseServer parses one server. It takes a missing scheme and missing credentials from the first server.
 func parseServer(text string, first *url.URL) (*url.URL, error) {
 	if !strings.Contains(text, "://") && first != nil {
 		text = first.Scheme + "://" + text
@@ -41,12 +41,12 @@ func parseServer(text string, first *url.URL) (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("natsbus: a server is no URL such as nats://host:4222: " +
+		return nil, errors.New("natsbus: a server is not a URL such as nats://host:4222: " +
 			"escape what is special in the credentials, as %2F for /")
 	}
 	switch {
 	case first != nil && u.Scheme != first.Scheme:
-		return nil, errors.New("natsbus: servers must begin with nats:// or with tls:// all alike")
+		return nil, errors.New("natsbus: all servers must begin with the same scheme, nats:// or tls://")
 	case u.Hostname() == "":
 		return nil, errors.New("natsbus: a server has no host")
 	case u.Port() != "" && !isPort(u.Port()):
@@ -61,7 +61,7 @@ func parseServer(text string, first *url.URL) (*url.URL, error) {
 	return u, nil
 }
 
-// isPort tells whether a text is the number of a port that can be connected to.
+// isPort reports whether a text is the number of a port that a client can connect to.
 func isPort(text string) bool {
 	n, err := strconv.Atoi(text)
 	return err == nil && n >= 1 && n <= 65535

@@ -45,16 +45,16 @@ func TestParseURL(t *testing.T) {
 		"nats://u:secret@h:0":       "from 1 to 65535",
 		"nats://u:secret@a,h:99999": "from 1 to 65535",
 		"nats://a,":                 "no host",
-		"nats://a,tls://b":          "alike",
-		"nats://u:secret@a:port":    "no URL",
-		"nats://u:se/cret@a":        "no URL",
-		"nats://u:secret%zz@a":      "no URL",
+		"nats://a,tls://b":          "same scheme",
+		"nats://u:secret@a:port":    "not a URL",
+		"nats://u:se/cret@a":        "not a URL",
+		"nats://u:secret%zz@a":      "not a URL",
 		"nats://u:secret@a/b":       "nothing may follow",
 		"nats://u:secret@a?x=y":     "nothing may follow",
 		"nats://u:secret@a#b":       "nothing may follow",
-		"nats://u:secret@a\nb":      "no URL",
-		"nats://u:secret@a b":       "no URL",
-		"nats://a,nats://u:secret":  "no URL",
+		"nats://u:secret@a\nb":      "not a URL",
+		"nats://u:secret@a b":       "not a URL",
+		"nats://a,nats://u:secret":  "not a URL",
 	} {
 		if err := CheckURL(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -70,8 +70,8 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-// guarded is a configuration in which a client without credentials, as the one
-// that waits for the server, may do nothing.
+// guarded is a configuration that allows nothing to clients without credentials, such as the one that waits
+// for the server to start.
 const guarded = `
 no_auth_user: nobody
 authorization: { users: [
@@ -91,12 +91,12 @@ func configured(t *testing.T, text string) (address string) {
 	return strings.TrimPrefix(url, "nats://")
 }
 
-// TestCredentials holds: credentials of the URL reach the server, and nobody
-// else; wrong ones are tried for ever, for the server may learn better.
+// TestCredentials checks that credentials of the URL reach the server and no log. Refused credentials are
+// retried for ever, because the server may accept them later.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	address := configured(t, guarded)
-	b, said := open(t, "nats://scope:s3cr%2Ft@127.0.0.1:1,"+address, Options{}) // the first is not there
+	b, said := open(t, "nats://scope:s3cr%2Ft@127.0.0.1:1,"+address, Options{}) // the first server does not exist
 	came, _ := subscribe(t, b, "s")
 	heard(t, b, "s", came)
 
@@ -115,7 +115,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestTLS holds: tls:// is TLS, with a certificate that is checked.
+// TestTLS checks that tls:// uses TLS and verifies the certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -139,8 +139,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// selfSigned writes a certificate for 127.0.0.1 and its key into a directory,
-// and returns the roots that vouch for it.
+// selfSigned writes a certificate for 127.0.0.1 and its key into a directory, and returns a pool with the
+// certificate.
 func selfSigned(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

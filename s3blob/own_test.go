@@ -64,7 +64,7 @@ func TestPutAgain(t *testing.T) {
 	}
 }
 
-// TestAnothersPut: after a Put of unknown outcome the key may turn out to be
+// TestAnothersPut checks that after a Put of unknown outcome the key may turn out to be
 // another writer's, and other bytes are never taken for one's own.
 func TestAnothersPut(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func (a *answering) RoundTrip(request *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(request)
 }
 
-// TestOlderServers: a server that refuses a header is sent another form, or
+// TestOlderServers checks that a server that refuses a header is sent another form, or
 // Put says what to set, at once, and Fault until it is mended.
 func TestOlderServers(t *testing.T) {
 	t.Parallel()
@@ -206,7 +206,7 @@ func TestDelete(t *testing.T) {
 	})
 }
 
-// TestDeleteSaysWhatStays: a key that could not be deleted is an error with its
+// TestDeleteSaysWhatStays checks that a key that could not be deleted is an error with its
 // name.
 func TestDeleteSaysWhatStays(t *testing.T) {
 	t.Parallel()

@@ -14,15 +14,13 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// marked is the topology that holds what tells posts apart; the reports posted
-// have no other nodes there.
+// marked is the topology whose nodes identify posts. The posted reports have no other nodes in it.
 const marked = report.Overlay
 
-// body is a captured report, ready to be posted any number of times. A post is
-// two members of gzip: the head of the report, with a node that is that post's
-// alone, and the rest, which was compressed once and for all.
+// body is a captured report that can be posted many times. A post is two gzip members: the head of the report
+// with the post's own node, and the rest, which is compressed once.
 type body struct {
-	fields uint32 // of the report, the marked topology among them
+	fields uint32 // the number of the report's fields, including the marked topology
 	rest   []byte
 }
 
@@ -79,7 +77,7 @@ func newBody(file []byte) (b body, err error) {
 	return b, err
 }
 
-// post returns the two parts of a post, which holds a node of that id.
+// post returns the two parts of a post with a node of the given id.
 func (b body) post(id string) (head, rest []byte, err error) {
 	m := msgp.AppendMapHeader(nil, b.fields)
 	m = msgp.AppendString(m, marked.Wire())
@@ -94,7 +92,7 @@ func (b body) post(id string) (head, rest []byte, err error) {
 	return head, b.rest, err
 }
 
-// tiny returns a report of one node, gzip'd.
+// tiny returns a report of one node, compressed with gzip.
 func tiny(id string) ([]byte, error) {
 	r := report.New()
 	r.ID = id // as probes' reports have one

@@ -12,13 +12,13 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// Check is what came of asking some tenants for all that they posted.
+// Check is the result of asking some tenants for everything they posted.
 type Check struct {
-	Tenants, Posts int      // that were asked about
-	Faults         []string `json:",omitempty"` // what was missing, or should not have been there
+	Tenants, Posts int      // that were checked
+	Faults         []string `json:",omitempty"` // missing and unexpected posts
 }
 
-// check asks some tenants, at random, for all that they posted.
+// check asks some random tenants for everything they posted.
 func (s *siege) check(ctx context.Context) Check {
 	var c Check
 	for _, i := range rand.Perm(len(s.probes))[:min(s.opts.verify, len(s.probes))] {
@@ -35,10 +35,10 @@ func (s *siege) check(ctx context.Context) Check {
 	return c
 }
 
-// found returns the ids of the posts that a tenant is answered.
+// found returns the ids of the posts in a tenant's answer.
 func (s *siege) found(ctx context.Context, tenant string) (map[string]bool, error) {
 	var text bytes.Buffer
-	begun := s.begun.Add(-time.Minute) // should its clock differ
+	begun := s.begun.Add(-time.Minute) // allows for a different clock
 	query := url.Values{"start": {begun.UTC().Format(time.RFC3339Nano)}}
 	if err := s.client.ask(ctx, tenant, query, &text); err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func (s *siege) found(ctx context.Context, tenant string) (map[string]bool, erro
 	return ids, nil
 }
 
-// faults says how what a tenant is answered differs from what it posted. A post
-// that failed may have been taken or not. It removes from found what it knows.
+// faults describes how a tenant's answer differs from its posts. A failed post may be in the answer or not.
+// faults removes the known posts from found.
 func (p *probe) faults(found map[string]bool) (faults []string) {
 	lost := 0
 	for post := range p.sent {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// client talks to a collector for all tenants, over connections that are kept.
+// client sends requests for all tenants over kept connections.
 type client struct {
 	url, header string
 	web         *http.Client
 }
 
-// requestTimeout is how long an answer is waited for.
+// requestTimeout limits each request.
 const requestTimeout = 2 * time.Minute
 
 func newClient(url, header string, connections int) *client {
@@ -27,15 +27,15 @@ func newClient(url, header string, connections int) *client {
 
 func (c *client) close() { c.web.CloseIdleConnections() }
 
-// statusError says that a request was answered, but not with 200.
+// statusError is an answer with another status than 200.
 type statusError struct {
 	status int
-	reason string // the answer's first bytes
+	reason string // the first bytes of the answer
 }
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.reason) }
 
-// post posts a report that comes in parts.
+// post posts a report whose body comes in parts.
 func (c *client) post(ctx context.Context, tenant string, parts ...[]byte) error {
 	readers, length := make([]io.Reader, len(parts)), 0
 	for i, p := range parts {
@@ -53,7 +53,7 @@ func (c *client) post(ctx context.Context, tenant string, parts ...[]byte) error
 	return c.do(r, io.Discard)
 }
 
-// ask asks for a tenant's report, and writes the msgpack of it to w.
+// ask gets a tenant's report and writes its msgpack to w.
 func (c *client) ask(ctx context.Context, tenant string, query url.Values, w io.Writer) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/api/report?"+query.Encode(), nil)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *client) ask(ctx context.Context, tenant string, query url.Values, w io.
 	return c.do(r, w)
 }
 
-// metrics asks for what the collector says of itself.
+// metrics gets the collector's metrics.
 func (c *client) metrics(ctx context.Context) (metrics, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/metrics", nil)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *client) metrics(ctx context.Context) (metrics, error) {
 	return readMetrics(&text)
 }
 
-// do sends a request and reads the answer to its end, to w when it is 200.
+// do sends a request and reads the whole answer. An answer with status 200 goes to w.
 func (c *client) do(r *http.Request, w io.Writer) error {
 	resp, err := c.web.Do(r)
 	if err != nil {

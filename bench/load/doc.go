@@ -1,18 +1,16 @@
-// Command load drives a collector of reports as many tenants' probes and some
-// people would, and says what that took: latencies, memory over time, flushes,
-// processor time. It starts the collector itself, on an embedded store in a
-// directory that it removes, or is told where one runs.
+// Command load drives a collector with the posts and questions of many tenants. It reports latencies, memory
+// over time, flushes and processor time. It starts a collector on an embedded store in a temporary directory,
+// or uses one that runs already.
 //
 //	go run ./bench/load                       1000 tenants for 5 minutes
 //	go run ./bench/load -tenants 50 -duration 30s -- --tick 1s
 //	go run ./bench/load -once 100000          as many tenants, each heard of once
 //
-// What follows -- goes to "collector serve". Every post holds a node of its
-// own, so that in the end the tool can ask some tenants for all that they sent
-// and tell whether anything is missing. It exits with 1 when something was
-// lost or refused, and with 2 when it was used wrongly.
+// Arguments after -- go to "collector serve". Every post holds a node of its own, so that the tool can ask
+// some tenants for everything they posted and see whether anything is missing. The exit code is 1 when
+// something was lost or refused, and 2 for wrong usage.
 //
-// A tenant's probe posts as real ones do, one report after the other: a post
-// that takes longer than the time between two delays the next one, which then
-// counts from when it was due. Questions do not wait for each other.
+// A tenant's probe sends one report after the other, as real probes do. A post that takes longer than the
+// interval delays the next post, whose latency then counts from the time when it was due. Questions do not
+// wait for each other.
 package main

@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-// latencies are how long requests of one kind took. It is safe for any number
-// of goroutines.
+// latencies collects the durations of requests of one kind. It is safe for concurrent use.
 type latencies struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	took   []time.Duration
-	failed map[string]int    // by status, or what else went wrong
-	reason map[string]string // of the first of each
+	failed map[string]int    // by status or other cause
+	reason map[string]string // the first reason for each cause
 }
 
-// add notes a request that took that long, or failed.
+// add records a request's duration or failure.
 func (l *latencies) add(took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +36,7 @@ func (l *latencies) add(took time.Duration, err error) {
 	}
 }
 
-// kindOf names a failure without its particulars.
+// kindOf returns the kind of a failure without its details.
 func kindOf(err error) string {
 	var answered *statusError
 	if errors.As(err, &answered) {
@@ -50,13 +49,12 @@ func kindOf(err error) string {
 	return "no answer"
 }
 
-// Latency sums up how long requests of a kind took; durations are in
-// nanoseconds.
+// Latency sums up the durations of requests of one kind. Durations in JSON are in nanoseconds.
 type Latency struct {
-	Count         int               // answered with 200
-	P50, P99, Max time.Duration     // of these
+	Count         int               // requests that were answered with 200
+	P50, P99, Max time.Duration     // of these requests
 	Failed        map[string]int    `json:",omitempty"` // by status, "timeout" or "no answer"
-	Reasons       map[string]string `json:",omitempty"` // the first of each
+	Reasons       map[string]string `json:",omitempty"` // the first for each kind
 }
 
 func (l *latencies) sum() Latency {
@@ -67,7 +65,7 @@ func (l *latencies) sum() Latency {
 		Failed: l.failed, Reasons: l.reason}
 }
 
-// failures returns how many failed in all.
+// failures returns the number of failed requests.
 func (l Latency) failures() (n int) {
 	for _, count := range l.Failed {
 		n += count
@@ -75,8 +73,8 @@ func (l Latency) failures() (n int) {
 	return n
 }
 
-// quantile returns the least of sorted durations that a share of all does not
-// exceed; 0 when there are none.
+// quantile returns the smallest of the sorted durations that is not below the given share of them, or 0
+// without durations.
 func quantile(sorted []time.Duration, share float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

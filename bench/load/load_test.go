@@ -18,13 +18,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A server's connection that was closed waits half a second for its client.
+	// The HTTP server keeps a closed connection for half a second.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 var corpus = filepath.Join("..", "..", "reports", "testdata", "corpus")
 
-// TestBodies holds: a post is the captured report with one node more.
+// TestBodies checks that a post is the captured report with one more node.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	bodies, err := loadBodies(filepath.Join(corpus, "k8s-node"))
@@ -55,8 +55,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestFaults holds: what is missing is found, and what should not be there, but
-// posts that failed may be either.
+// TestFaults checks that missing and unexpected posts are found, and that failed posts may be either.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	p := &probe{tenant: "t", sent: 4, doubt: []int{2}}
@@ -77,7 +76,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// drive runs the command and returns its exit code and what it said.
+// drive runs the command and returns its exit code and output.
 func drive(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, said bytes.Buffer
@@ -115,7 +114,7 @@ func TestSiege(t *testing.T) {
 	}
 }
 
-// TestVisit drives a real collector with tenants that come once.
+// TestVisit drives a real collector with tenants that post once.
 func TestVisit(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := drive(t, "-once", "60", "-rate", "200", "-settle", "1m", "-sample", "100ms", "-progress", "200ms",
@@ -125,7 +124,7 @@ func TestVisit(t *testing.T) {
 	}
 }
 
-// TestWrongUsage holds: what cannot be is said, and help is no failure.
+// TestWrongUsage checks the messages about wrong flags, and that help is no failure.
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]struct {
@@ -152,8 +151,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// TestLoss holds: a collector that loses what it takes, or refuses it, makes
-// the command fail.
+// TestLoss checks that the command fails when a collector loses or refuses posts.
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	empty, err := wire.AppendMsgpack(nil, report.New())

@@ -18,14 +18,14 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the command; it returns the exit code.
+// run runs the command and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
-		return 2 // package flag has said why
+		return 2 // package flag has printed the reason
 	}
 	result, err := measure(ctx, opts, stderr)
 	if err == nil {
@@ -41,13 +41,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// outcome is what a measurement came to.
+// outcome is the result of a measurement.
 type outcome interface {
 	write(w io.Writer) error // for people
-	verdict() error          // what went wrong, if anything
+	verdict() error          // what went wrong; nil if nothing did
 }
 
-// printed is an outcome with the two forms in which it is shown.
+// printed is an outcome in its two printed forms.
 type printed struct{ outcome }
 
 func (p printed) print(w io.Writer, asJSON bool) error {
@@ -62,7 +62,7 @@ func (p printed) print(w io.Writer, asJSON bool) error {
 	return err
 }
 
-// measure reaches a collector, drives it, and leaves it as it was found.
+// measure starts or finds a collector, drives it, and stops what it started.
 func measure(ctx context.Context, opts *options, stderr io.Writer) (p printed, err error) {
 	t, err := reach(ctx, opts, stderr)
 	if err != nil {

@@ -11,27 +11,27 @@ import (
 	"strings"
 )
 
-// metrics are the samples that a collector shows, summed up over the labels
-// that do not matter here: all but le, and method for the steps of a flush.
+// metrics are a collector's samples, summed over all labels except le, and except method for the steps of a
+// flush.
 type metrics map[series]float64
 
-// series names one of metrics.
+// series names one of the metrics.
 type series struct {
 	name   string
-	method string  // "" for what has none
-	le     float64 // upper bound of a bucket; NaN never, 0 for what is no bucket
+	method string  // "" for none
+	le     float64 // the upper bound of a bucket; 0 for other metrics, never NaN
 }
 
-// wanted are the names that are kept.
+// wanted are the names of the metrics to keep.
 var wanted = []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",
 	"go_memstats_heap_inuse_bytes", "go_memstats_heap_alloc_bytes", "go_goroutines",
 	"scope_pending_bytes", "scope_live_tenants", "scope_reports_received_total", "scope_flush_duration_seconds_bucket",
 	"scope_flush_duration_seconds_count", "scope_flush_retries_total", "scope_values_refused_total"}
 
-// labelled finds the labels that matter.
+// labelled matches the labels to keep.
 var labelled = regexp.MustCompile(`\b(le|method)="([^"]*)"`)
 
-// readMetrics reads the text form of Prometheus.
+// readMetrics parses Prometheus' text format.
 func readMetrics(r io.Reader) (metrics, error) {
 	m := metrics{}
 	lines := bufio.NewScanner(r)
@@ -62,10 +62,10 @@ func seriesOf(name, line string) series {
 	return s
 }
 
-// get returns a value without labels.
+// get returns the value of a metric without labels.
 func (m metrics) get(name string) float64 { return m[series{name: name}] }
 
-// steps returns the steps of a flush that took place, sorted.
+// steps returns the steps of flushes that occurred, sorted.
 func (m metrics) steps() []string {
 	var steps []string
 	for s := range m {
@@ -77,7 +77,7 @@ func (m metrics) steps() []string {
 	return steps
 }
 
-// flushes returns how long a step of the flushes took since earlier metrics.
+// flushes returns the histogram of a step since earlier metrics.
 func (m metrics) flushes(step string, since metrics) histogram {
 	var h histogram
 	for s, count := range m {
@@ -94,8 +94,7 @@ func (m metrics) flushes(step string, since metrics) histogram {
 	return h
 }
 
-// histogram is how many values are at most as large as bounds, which ascend to
-// infinity.
+// histogram counts the values up to each bound. The bounds ascend to infinity.
 type histogram []bin
 
 type bin struct{ upTo, count float64 }
@@ -107,9 +106,8 @@ func (h histogram) total() float64 {
 	return h[len(h)-1].count
 }
 
-// quantile returns the value that a share of all does not exceed, taken to be
-// evenly spread within a bucket, as Prometheus takes them. What lies above the
-// last bound counts as that bound.
+// quantile returns the value below which the given share lies. Like Prometheus, it assumes that values are
+// evenly spread within a bucket, and returns the last finite bound for values above it.
 func (h histogram) quantile(share float64) float64 {
 	rank := share * h.total()
 	from := bin{}

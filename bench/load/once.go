@@ -9,28 +9,26 @@ import (
 	"time"
 )
 
-// Visit is what came of tenants that each posted once.
+// Visit is the result of a run in which each tenant posts once.
 type Visit struct {
 	Tenants int
 	Posts   Latency
 	Samples []Sample
-	// Before is what the collector took before the first post, Most the most
-	// that it took, After what it took in the end, all of heap in use and RSS
-	// alike in bytes.
+	// Before is the memory before the first post, Most the maximum, After the memory at the end. Heap in use
+	// and RSS are in bytes.
 	Before, Most, After Sample
-	Took, Settled       time.Duration // posting, and from then until memory was back
-	Back                bool          // no tenant is left, and heap in use is near what it was
+	Took, Settled       time.Duration // the time for posting, and from then until memory was back
+	Back                bool          // whether no tenant is left and heap in use is near its start
 }
 
-// near is how much more heap may be in use in the end than before: the metrics
-// of tenants, which stay a while and are bounded in number, and what the store
-// keeps to write.
+// near is how much the heap may have grown in the end: for metrics of tenants, which stay for a while and are
+// limited in number, and for the store's write buffers.
 const near = 192 << 20
 
-// visitors is how many tenants post at a time.
+// visitors is the number of tenants that post at the same time.
 const visitors = 64
 
-// visit has many tenants post once each and waits for memory to come back.
+// visit lets many tenants post once each and waits for memory to come back.
 func visit(ctx context.Context, t *target, opts *options, stderr io.Writer) (*Visit, error) {
 	c := newClient(t.url, opts.header, visitors)
 	defer c.close()
@@ -57,7 +55,7 @@ func visit(ctx context.Context, t *target, opts *options, stderr io.Writer) (*Vi
 	return v, ctx.Err()
 }
 
-// postOnce posts for each tenant once, at most as fast as the options say.
+// postOnce posts once for each tenant, at most at the rate of the options.
 func postOnce(ctx context.Context, c *client, opts *options, posts *latencies) {
 	begun := time.Now()
 	turns := make(chan int)
@@ -86,7 +84,7 @@ func postTiny(ctx context.Context, c *client, tenant string) error {
 	return c.post(ctx, tenant, blob)
 }
 
-// settle watches until memory is back, or has had its time.
+// settle watches until memory is back or the time for it is over.
 func settle(ctx context.Context, w *watcher, opts *options, stderr io.Writer) {
 	begun := time.Now()
 	done := make(chan struct{})
@@ -102,7 +100,7 @@ func settle(ctx context.Context, w *watcher, opts *options, stderr io.Writer) {
 	})
 }
 
-// back tells whether memory has come back.
+// back reports whether memory has come back.
 func back(before, now Sample) bool {
 	return now.Tenants <= before.Tenants && now.Pending <= before.Pending && now.HeapInUse <= before.HeapInUse+near
 }

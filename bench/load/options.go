@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	url, collector string
 	serve          []string // arguments for collector serve
@@ -27,7 +27,7 @@ type options struct {
 	json             bool
 }
 
-// parse reads the arguments. What is wrong with them it says to stderr.
+// parse parses the arguments. It writes errors to stderr.
 func parse(args []string, stderr io.Writer) (*options, error) {
 	o := &options{}
 	f := o.flags()
@@ -45,20 +45,20 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 
 func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
-	f.StringVar(&o.url, "url", "", "drive the collector at this `URL`, which takes tenants, in place of one of its own")
-	f.StringVar(&o.collector, "collector", "", "start this `PROGRAM`; default: the collector, built from here")
-	f.StringVar(&o.header, "tenant-header", "X-Scope-OrgID", "the `NAME` of the header that says the tenant")
+	f.StringVar(&o.url, "url", "", "drive the collector at this `URL`, which needs a tenant header, instead of starting one")
+	f.StringVar(&o.collector, "collector", "", "start this `PROGRAM`; default: build the collector from this source")
+	f.StringVar(&o.header, "tenant-header", "X-Scope-OrgID", "the `NAME` of the header that names the tenant")
 	f.StringVar(&o.reports, "reports", "reports/testdata/corpus/k8s-node", "post the reports in this `DIR` in turn")
 	f.IntVar(&o.tenants, "tenants", 1000, "`N` tenants post")
-	f.DurationVar(&o.every, "every", 3*time.Second, "each tenant posts every `DURATION`, all of them evenly spread")
-	f.DurationVar(&o.duration, "duration", 5*time.Minute, "for a `DURATION`")
+	f.DurationVar(&o.every, "every", 3*time.Second, "each tenant posts every `DURATION`; tenants are evenly spread")
+	f.DurationVar(&o.duration, "duration", 5*time.Minute, "run for a `DURATION`")
 	f.Float64Var(&o.questions, "questions", 20, "ask `N` questions a second, half of them about now and half about a window before")
-	f.IntVar(&o.verify, "verify", 20, "in the end ask `N` tenants for all that they posted")
-	f.IntVar(&o.once, "once", 0, "in place of all that, `N` tenants each post a tiny report once, and memory is watched")
+	f.IntVar(&o.verify, "verify", 20, "at the end, ask `N` tenants for everything they posted")
+	f.IntVar(&o.once, "once", 0, "instead, let `N` tenants post a tiny report once each and watch memory")
 	f.IntVar(&o.rate, "rate", 2000, "with -once, at most `N` posts a second")
 	f.DurationVar(&o.settle, "settle", 5*time.Minute, "with -once, give memory a `DURATION` to come back")
-	f.DurationVar(&o.sample, "sample", 2*time.Second, "look at the collector's metrics every `DURATION`")
-	f.DurationVar(&o.progress, "progress", 5*time.Second, "say how far it is every `DURATION`")
+	f.DurationVar(&o.sample, "sample", 2*time.Second, "read the collector's metrics every `DURATION`")
+	f.DurationVar(&o.progress, "progress", 5*time.Second, "report progress every `DURATION`")
 	f.BoolVar(&o.json, "json", false, "show the result as JSON")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), "load drives a collector as many tenants would and says what that took.\n\n"+

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// Siege is what a siege came to.
+// Siege is the result of a run with posts and questions.
 type Siege struct {
 	Tenants         int
 	Every, Duration time.Duration
 	Questions       float64 // a second
 
-	Posts, Live, Past Latency // Live are questions about now, Past about a window before
-	Skipped           int64   // posts and questions that were not sent, since too many were under way
+	Posts, Live, Past Latency // Live are questions about now, Past about earlier windows
+	Skipped           int64   // posts and questions that were skipped because too many were under way
 	Flushes           []Flush
 
 	Samples    []Sample
 	MaxPending int64   // bytes
-	Growth     float64 // of RSS over the last flatOver of the run, or all of it, as a share
+	Growth     float64 // of RSS over the last flatOver of the run, or all of it, as a fraction
 	CPU        float64 // processors that the collector kept busy
-	Missed     int     // looks at the metrics that failed
+	Missed     int     // failed reads of the metrics
 
-	Received, Posted int // reports, as the collector and as its clients count them
+	Received, Posted int // reports, as counted by the collector and by the clients
 	Check            Check
 }
 
-// Flush is how long a step of flushing a value took, in seconds.
+// Flush is the duration of one step of flushes, in seconds.
 type Flush struct {
 	Step     string
 	Count    int
 	P50, P99 float64
 }
 
-// flatOver is how long memory is to be flat at the end.
+// flatOver is the time at the end during which memory should not grow.
 const flatOver = 3 * time.Minute
 
 func (s *siege) sum(w *watcher, check Check) *Siege {
@@ -57,7 +57,7 @@ func (s *siege) sum(w *watcher, check Check) *Siege {
 	return r
 }
 
-// verdict says what was lost or refused.
+// verdict returns what was lost or refused; nil for nothing.
 func (r *Siege) verdict() error {
 	var wrong []error
 	for name, l := range map[string]Latency{"posts": r.Posts, "questions about now": r.Live, "questions about the past": r.Past} {

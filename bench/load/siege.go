@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// probe posts for one tenant. Its fields are its goroutine's while it runs.
+// probe posts for one tenant. While it runs, only its goroutine uses its fields.
 type probe struct {
 	tenant string
 	bodies []body
 	sent   int   // posts
-	doubt  []int // those of them that were not answered with 200
+	doubt  []int // the posts that were not answered with 200
 }
 
-// id names a post of the tenant.
+// id returns the id of one of the tenant's posts.
 func (p *probe) id(post int) string { return p.tenant + ";" + strconv.Itoa(post) }
 
-// siege is tenants that post and people that ask, at the same time.
+// siege is tenants that post and users that ask at the same time.
 type siege struct {
 	opts    *options
 	client  *client
@@ -31,16 +31,14 @@ type siege struct {
 	probes  []*probe
 	posts   latencies
 	live    latencies // questions about now
-	past    latencies // questions about a window before
+	past    latencies // questions about earlier windows
 	skipped atomic.Int64
 }
 
-// maxQuestions bounds the questions under way; what would be more is not asked,
-// and counted as skipped.
+// maxQuestions limits the questions under way. Further questions are counted as skipped.
 const maxQuestions = 256
 
-// besiege posts and asks for as long as the options say, and then checks that
-// nothing was lost.
+// besiege posts and asks for the duration of the options. Then it checks that nothing was lost.
 func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*Siege, error) {
 	bodies, err := loadBodies(opts.reports)
 	if err != nil {
@@ -67,7 +65,7 @@ func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*
 	return s.sum(w, check), ctx.Err()
 }
 
-// drive runs probes and questions until the time is up and all are answered.
+// drive runs probes and questions until the time is over and all requests are answered.
 func (s *siege) drive(ctx context.Context, w *watcher, stderr io.Writer) {
 	until, cancel := context.WithTimeout(ctx, s.opts.duration)
 	defer cancel()
@@ -91,9 +89,9 @@ func (s *siege) say(stderr io.Writer, now Sample) {
 		short(posts.P99), live.Count+past.Count, short(max(live.P99, past.P99)), failed))
 }
 
-// run posts a tenant's reports, the first one at an instant, until the time is
-// up. A report that is due while the one before is under way waits for it, and
-// counts from when it was due; when the next is due as well, it is skipped.
+// run posts a tenant's reports from a start time until the time is over. A report that is due while the
+// previous post is under way waits for it, and its latency counts from the time when it was due. It is
+// skipped when the next one is due as well.
 func (s *siege) run(ctx, until context.Context, p *probe, due time.Time) {
 	for ; sleepUntil(until, due); due = due.Add(s.opts.every) {
 		for late := time.Since(due); late >= s.opts.every; late -= s.opts.every {
@@ -113,7 +111,7 @@ func (s *siege) run(ctx, until context.Context, p *probe, due time.Time) {
 	}
 }
 
-// sleepUntil waits for an instant; false when ctx ends before.
+// sleepUntil waits for an instant. It returns false when ctx ends first.
 func sleepUntil(ctx context.Context, at time.Time) bool {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
@@ -125,8 +123,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// ask asks questions, evenly spread, until the time is up, and waits for their
-// answers.
+// ask asks evenly spread questions until the time is over, and waits for the answers.
 func (s *siege) ask(ctx, until context.Context) {
 	var g sync.WaitGroup
 	defer g.Wait()
@@ -142,8 +139,7 @@ func (s *siege) ask(ctx, until context.Context) {
 	}
 }
 
-// question asks about a tenant: now, or a window that ended at some instant
-// since the beginning.
+// question asks about a tenant: about now, or about a window since the start.
 func (s *siege) question(ctx context.Context, past bool, due time.Time) {
 	tenant, query, kind := s.probes[rand.N(len(s.probes))].tenant, url.Values{}, &s.live
 	if past {

@@ -98,7 +98,7 @@ func TestLatencies(t *testing.T) {
 	}
 }
 
-// every returns samples of those RSS, a minute apart.
+// every returns samples with the given RSS, a minute apart.
 func every(rss ...int64) (samples []Sample) {
 	for i, n := range rss {
 		samples = append(samples, Sample{At: time.Duration(i) * time.Minute, RSS: n})

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// table is text in columns, the first aligned to the left and, when the rows
-// have more than two, the others to the right.
+// table is text in columns. The first column is aligned to the left. In tables of more than two columns the
+// others are aligned to the right.
 type table [][]string
 
 func (t *table) row(cells ...string) { *t = append(*t, cells) }
@@ -52,7 +52,7 @@ func (l Latency) writeFailures(w io.Writer) {
 	}
 }
 
-// writeMemory writes how memory went, in figures by the minute and as a line.
+// writeMemory writes memory over time, as figures for each minute and as a line.
 func writeMemory(w io.Writer, samples []Sample) {
 	t := table{{"AT"}, {"RSS"}, {"heap in use"}}
 	for _, s := range minutes(samples) {
@@ -68,8 +68,8 @@ func writeMemory(w io.Writer, samples []Sample) {
 	fmt.Fprintf(w, "RSS          %s\n", sparkline(rss, 60))
 }
 
-// sparkline draws values that are not negative in at most that many characters,
-// from 0 to the greatest: each is the greatest of those that share it.
+// sparkline draws non-negative values in at most width characters, scaled from 0 to the maximum. A character
+// shows the largest of its values.
 func sparkline(values []float64, width int) string {
 	const bars = "▁▂▃▄▅▆▇█"
 	top := 0.0
@@ -89,7 +89,7 @@ func sparkline(values []float64, width int) string {
 	return line.String()
 }
 
-// short writes a duration to three digits.
+// short writes a duration with three digits.
 func short(d time.Duration) string {
 	for unit := time.Duration(1); unit <= time.Second; unit *= 10 {
 		if d < 1000*unit {

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// target is the collector that is driven.
+// target is the collector to drive.
 type target struct {
 	url  string
-	stop func() error // ends what reach has started, and fails when the collector had something to say
+	stop func() error // ends what reach started; fails when the collector logged errors
 }
 
-// commandPackage is what is built unless the options name a program.
+// commandPackage is built unless the options name a program.
 const commandPackage = "github.com/timeblob/timeblob/reports/cmd/collector"
 
 // reach returns the collector that the options name, or starts one.
@@ -47,8 +47,7 @@ func reach(ctx context.Context, opts *options, stderr io.Writer) (*target, error
 	return t, nil
 }
 
-// start starts a collector on a store in a directory and returns when it
-// listens.
+// start starts a collector on a store in a directory. It returns when the collector listens.
 func start(ctx context.Context, dir string, opts *options, stderr io.Writer) (*target, error) {
 	program := opts.collector
 	if program == "" {
@@ -82,9 +81,9 @@ func start(ctx context.Context, dir string, opts *options, stderr io.Writer) (*t
 // patience is how long a collector may take to store what it holds.
 const patience = time.Minute
 
-// end has the collector store what it holds and waits for it.
+// end stops the collector, which stores what it holds, and waits for its end.
 func end(cmd *exec.Cmd, said *lastWords) error {
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended on its own, which Wait says
+	_ = cmd.Process.Signal(syscall.SIGTERM) // when the process has ended, Wait reports it
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	if err := cmd.Wait(); err != nil {

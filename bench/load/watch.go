@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Sample is what a collector said of itself at a moment.
+// Sample is the state of a collector at a moment, from its metrics.
 type Sample struct {
 	At         time.Duration // since the start
 	RSS        int64         // bytes
@@ -23,17 +23,17 @@ func (m metrics) sample(at time.Duration) Sample {
 		Tenants: int(m.get("scope_live_tenants")), CPUSeconds: m.get("process_cpu_seconds_total")}
 }
 
-// watcher looks at a collector's metrics again and again.
+// watcher reads a collector's metrics at intervals.
 type watcher struct {
 	client  *client
 	begun   time.Time
 	samples []Sample
 	first   metrics
 	last    metrics
-	missed  int // looks that failed
+	missed  int // failed reads
 }
 
-// newWatcher takes the first look.
+// newWatcher returns a watcher with a first sample.
 func newWatcher(ctx context.Context, c *client) (*watcher, error) {
 	w := &watcher{client: c, begun: time.Now()}
 	m, err := c.metrics(ctx)
@@ -50,7 +50,7 @@ func (w *watcher) note(m metrics) {
 	w.samples = append(w.samples, m.sample(time.Since(w.begun)))
 }
 
-// look takes a look, and tells each of also about it.
+// look takes a sample and calls each of also with it.
 func (w *watcher) look(ctx context.Context) {
 	m, err := w.client.metrics(ctx)
 	if err != nil {
@@ -60,8 +60,7 @@ func (w *watcher) look(ctx context.Context) {
 	w.note(m)
 }
 
-// watch looks every sample and says every progress how far it is, until done
-// closes or ctx ends.
+// watch takes samples and reports progress until done is closed or ctx ends.
 func (w *watcher) watch(ctx context.Context, opts *options, done <-chan struct{}, say func(now Sample)) {
 	look, speak := time.NewTicker(opts.sample), time.NewTicker(opts.progress)
 	defer look.Stop()
@@ -88,8 +87,7 @@ func (s Sample) write(w io.Writer, at time.Duration, text string) {
 		size(s.Pending), size(s.HeapInUse), size(s.RSS))
 }
 
-// minutes returns the samples closest after each full minute, the first one
-// included, and the last.
+// minutes returns the first sample, the samples closest after each full minute, and the last.
 func minutes(samples []Sample) []Sample {
 	var at []Sample
 	next := time.Duration(0)
@@ -102,9 +100,8 @@ func minutes(samples []Sample) []Sample {
 	return at
 }
 
-// growth returns by how much, as a share, memory grew over the end of a run of
-// samples: the mean of its last sixth against that of its first. No samples,
-// no growth.
+// growth returns the growth of memory over samples as a fraction: the mean of the last sixth compared with
+// the mean of the first sixth. Without samples it is 0.
 func growth(samples []Sample, over time.Duration) float64 {
 	for len(samples) > 0 && samples[len(samples)-1].At-samples[0].At > over {
 		samples = samples[1:]

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestPage holds: a page is seen as it was asked for, its scripts do not run, and what it may not load
+// TestPage checks that a page is seen as it was asked for, its scripts do not run, and what it may not load
 // is told.
 func TestPage(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestGate holds: a closed gate admits nothing, and its channel is closed when
+// TestGate checks that a closed gate admits nothing, and its channel is closed when
 // the last admitted call has ended, not before.
 func TestGate(t *testing.T) {
 	t.Parallel()
@@ -38,7 +38,7 @@ func TestGate(t *testing.T) {
 	})
 }
 
-// TestIdleGate holds: a gate without calls is idle as soon as it is closed.
+// TestIdleGate checks that a gate without calls is idle as soon as it is closed.
 func TestIdleGate(t *testing.T) {
 	t.Parallel()
 	var g Gate

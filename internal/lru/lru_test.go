@@ -302,7 +302,7 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// TestExpire holds: what has expired leaves without being asked for, and
+// TestExpire checks that what has expired leaves without being asked for, and
 // nothing else does.
 func TestExpire(t *testing.T) {
 	t.Parallel()

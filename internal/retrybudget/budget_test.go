@@ -41,7 +41,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestGiven: what a success gives back is there again, and no more than the
+// TestGiven checks that what a success gives back is there again, and no more than the
 // bucket holds.
 func TestGiven(t *testing.T) {
 	t.Parallel()

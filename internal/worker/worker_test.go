@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestPool holds: no more jobs are done at a time, and no more wait, than may;
+// TestPool checks that no more jobs are done at a time, and no more wait, than may;
 // each ends in its time, and close waits for all.
 func TestPool(t *testing.T) {
 	t.Parallel()
@@ -52,7 +52,7 @@ func TestPool(t *testing.T) {
 	})
 }
 
-// TestPoolCloses holds: close lets jobs end by themselves while there is time.
+// TestPoolCloses checks that close lets jobs end by themselves while there is time.
 func TestPoolCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

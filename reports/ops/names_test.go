@@ -163,7 +163,7 @@ func (k known) unknown(expr string) (found []string) {
 
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
-// TestNames holds: what dashboard and alerts ask for is there.
+// TestNames checks that what dashboard and alerts ask for is there.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	k := everything(t)

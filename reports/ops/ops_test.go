@@ -58,7 +58,7 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestDashboard holds: Grafana can show it. Panels have ids of their own and
+// TestDashboard checks that Grafana can show it. Panels have ids of their own and
 // places that do not overlap, and take their data from the source that is
 // chosen; every target asks for something, and variables that are used are
 // there.
@@ -123,7 +123,7 @@ func (p panel) breaches(taken map[[2]int]string) (found []string) {
 
 var alert = regexp.MustCompile(`(?m)^ +- alert: (\w+)$`)
 
-// TestAlerts holds: every alert says what is wrong and what to do, and its
+// TestAlerts checks that every alert says what is wrong and what to do, and its
 // tests have a case in which it fires and one in which it does not.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
@@ -150,7 +150,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestPromtool holds: Prometheus takes the alerts, and they pass their tests.
+// TestPromtool checks that Prometheus takes the alerts, and they pass their tests.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
 	promtool := servertest.Program(t, "promtool")

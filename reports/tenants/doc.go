@@ -1,10 +1,9 @@
-// Package tenants reads a collector's tenants file, which says whose the tokens
-// are that requests bring, and what each tenant may send. [Parse] reads a text
-// once; a [File] is read again whenever it changes.
+// Package tenants reads a collector's tenants file. The file says which tenant a token belongs to and how
+// much a tenant may send. [Parse] parses a text once; a [File] is read again when it changes.
 //
 // # Format
 //
-// The file is text, UTF-8, one tenant a line, in any order:
+// The file is UTF-8 text with one tenant on each line, in any order:
 //
 //	# a comment, also at the end of a line
 //	acme   token=4Zk1gYQ0bVb1xN7p rate=200 pending=64MiB size=4MiB
@@ -12,8 +11,8 @@
 //	""     token=B5m0xVtq3Q9dKfYw
 //	*      token=w3eGJ9r6c2TnLhPz token=Zt8qRk4mXvB1nHs7
 //
-// The name of a tenant is its id; "" names the single tenant, of which the id
-// is empty. Behind it, in any order and with white space between them, stand:
+// A line begins with the tenant's id; "" is the default tenant, whose id is empty. Then follow, in any order
+// and separated by white space:
 //
 //	token=TEXT        a request with TEXT is from this tenant; several may be given
 //	token=sha256:HEX  the same, TEXT being what has this SHA-256 sum
@@ -25,15 +24,13 @@
 //	size=BYTES        a report as it is posted
 //	inflated=BYTES    a report once it is inflated
 //
-// A limit that is not there is the collector's for all tenants. A token is 1 to
-// 512 visible ASCII characters other than quotes and commas. Make it long and
-// random, 16 bytes or more of what an entropy source gives: the sum of a short
-// one is found by trying.
+// Without a limit, the collector's limit for all tenants applies. A token is 1 to 512 visible ASCII
+// characters except quotes and commas. Make it long and random, with 16 bytes or more from a random
+// generator: a short token can be found by trying.
 //
-// The name * is of peers: query services and gateways that are let in by a
-// token and name the tenant of each request in the tenant header. They have no
-// limits of their own.
+// The name * stands for peers: query services and gateways that are allowed in by a token and name the tenant
+// of each request in the tenant header. They have no limits of their own.
 //
-// A file with a token or a basic entry closes the collector to requests without
-// credentials. A file without any only sets limits.
+// With a token or a basic entry in the file, the collector refuses requests without credentials. A file
+// without them only sets limits.
 package tenants

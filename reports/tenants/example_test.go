@@ -21,7 +21,7 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// acme true 200
-	// line 1: field 1 behind the name: is none of token=, basic=, rate=, pending=, size= or inflated=
+	// line 1: field 1 after the name: is not one of token=, basic=, rate=, pending=, size= or inflated=
 }
 
 func ExampleOpen() {

@@ -17,20 +17,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options tune a File; nil or a zero field means the default.
+// Options are the optional settings of a File. nil or a zero field means the default.
 type Options struct {
-	// Every is how often Run looks at the file. A change is taken when two
-	// looks in a row see the same, so that none is read half-written. Default
-	// 1 s.
+	// Every is the interval at which Run checks the file. The file is read when two checks in a row see the
+	// same change, so that a half-written file is not used. Default 1 s.
 	Every time.Duration
-	// NoPeers refuses the name *: no header tells which tenant a peer names.
+	// NoPeers refuses the name *. Set it where requests have no tenant header.
 	NoPeers bool
-	// Registerer takes the metrics; nil for none. Namespace leads their
-	// names; default "scope".
+	// Registerer registers the metrics; nil for none. Namespace is the prefix of their names. Default
+	// "scope".
 	Registerer prometheus.Registerer
 	Namespace  string
-	// Logger is told when the file was read again, and when that failed.
-	// Default none.
+	// Logger logs when the file was read again or could not be used. Default none.
 	Logger *slog.Logger
 }
 
@@ -54,26 +52,25 @@ func (opts *Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// File is a tenants file. While Run runs it is read again when it changes, be
-// it written to or replaced by another of its name. A version that is broken,
-// or gone, is logged and counted, and the last good one stays; so it does when
-// a file that held tokens holds none, which would let everybody in. It is safe
-// for any number of goroutines.
+// File is a tenants file. While Run runs, the file is read again after each change: it may be rewritten or
+// replaced. A faulty or missing file is logged and counted, and the last good version stays in force. So it
+// does when a file with tokens becomes one without, which would admit all requests. File is safe for
+// concurrent use.
 type File struct {
 	path    string
 	opts    Options
 	metrics *fileMetrics
 	table   atomic.Pointer[Table]
 
-	mu      sync.Mutex        // guards what follows
-	seen    look              // the last one
-	read    look              // the one of the version that was read last; zero for none
-	failing bool              // that version was not taken
+	mu      sync.Mutex        // guards the fields below
+	seen    look              // the last check
+	read    look              // the check of the version that was read last; zero for none
+	failing bool              // whether that version is not in force
 	digest  [sha256.Size]byte // of the version in force
 }
 
-// Open reads a tenants file, which must be there and in order. Its errors name
-// the path, and the line where one is to blame, but hold nothing of the file.
+// Open reads a tenants file, which must exist and be valid. Its errors name the path and the line, but repeat
+// nothing of the file.
 func Open(path string, opts *Options) (*File, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -91,10 +88,10 @@ func Open(path string, opts *Options) (*File, error) {
 	return f, nil
 }
 
-// Table returns what the file says.
+// Table returns the version in force.
 func (f *File) Table() *Table { return f.table.Load() }
 
-// Run looks at the file until ctx ends.
+// Run checks the file until ctx ends.
 func (f *File) Run(ctx context.Context) {
 	ticker := time.NewTicker(f.opts.Every)
 	defer ticker.Stop()
@@ -108,8 +105,7 @@ func (f *File) Run(ctx context.Context) {
 	}
 }
 
-// Look looks at the file once, as Run does. It reads one that has changed when
-// the Look before saw the same change.
+// Look checks the file once, as Run does. It reads the file when the previous Look saw the same change.
 func (f *File) Look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +121,7 @@ func (f *File) Look() {
 	case err != nil:
 		f.metrics.refused.Inc()
 		f.metrics.good.Set(0)
-		f.opts.Logger.Error("the tenants file was not taken, what it said before stays", "path", f.path, "err", err)
+		f.opts.Logger.Error("the tenants file is not usable; the previous version stays in force", "path", f.path, "err", err)
 	case changed || f.failing:
 		f.metrics.taken.Inc()
 		f.metrics.good.Set(1)
@@ -135,8 +131,7 @@ func (f *File) Look() {
 	f.failing = err != nil
 }
 
-// load reads the file and takes what it says, if that is in order and not what
-// is in force.
+// load reads the file. A valid version that differs from the one in force comes into force.
 func (f *File) load() (changed bool, err error) {
 	text, err := readFile(f.path)
 	if err != nil {
@@ -158,18 +153,18 @@ func (f *File) load() (changed bool, err error) {
 	return true, nil
 }
 
-// check refuses what is in order by itself and not here.
+// check refuses a valid table that does not fit this collector or the version before.
 func (f *File) check(t *Table) error {
 	switch {
 	case t.peers > 0 && f.opts.NoPeers:
-		return &SyntaxError{t.peers, "names peers, who need a tenant header: configure one, or leave them out"}
+		return &SyntaxError{t.peers, "names peers, which need a tenant header: configure one, or remove the line"}
 	case f.Table().Secured() && !t.Secured():
-		return errors.New("holds no token any more, which would let everybody in: start the collector anew if that is meant")
+		return errors.New("has no tokens any more, so every request would be accepted: restart the collector if you want that")
 	}
 	return nil
 }
 
-// readFile returns what a file holds; Parse refuses what is cut off.
+// readFile returns the content of a file, at most one byte more than Parse accepts.
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -180,7 +175,7 @@ func readFile(path string) ([]byte, error) {
 	return text, pathless(err)
 }
 
-// pathless returns a file's error without the path, which is said once.
+// pathless returns a file's error without the path, so that a message names the path once.
 func pathless(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -188,7 +183,7 @@ func pathless(err error) error {
 	return err
 }
 
-// look is what a file looks like from outside; the zero value is none.
+// look is the state of a file from os.Stat; the zero value means no file.
 type look struct {
 	info   os.FileInfo
 	failed string
@@ -202,7 +197,7 @@ func lookAt(path string) look {
 	return look{info: info}
 }
 
-// same reports whether two looks saw the same version of the same file.
+// same reports whether two looks saw the same version of the file.
 func (l look) same(other look) bool {
 	if l.info == nil || other.info == nil {
 		return l.info == nil && other.info == nil && l.failed == other.failed

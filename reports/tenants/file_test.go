@@ -18,7 +18,7 @@ import (
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
-// watched is a tenants file that is being watched.
+// watched is a tenants file that a File watches.
 type watched struct {
 	*tenants.File
 	path     string
@@ -26,7 +26,7 @@ type watched struct {
 	registry *prometheus.Registry
 }
 
-// watch writes a file, opens it and runs it, within a bubble of synctest.
+// watch writes a file, opens it and runs the File, in a synctest bubble.
 func watch(t *testing.T, text string, opts tenants.Options) *watched {
 	t.Helper()
 	w := &watched{path: filepath.Join(t.TempDir(), "tenants"), log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
@@ -51,7 +51,7 @@ func (w *watched) write(t *testing.T, text string) {
 	}
 }
 
-// replace puts another file in place of the file, of the same time.
+// replace puts another file with the same time in place of the file.
 func (w *watched) replace(t *testing.T, text string) {
 	t.Helper()
 	info, err := os.Stat(w.path)
@@ -66,7 +66,7 @@ func (w *watched) replace(t *testing.T, text string) {
 	}
 }
 
-// want checks whose tokens are in force: "token" of the tenant of that name.
+// want checks which tokens are in force. The token of a tenant is "token".
 func (w *watched) want(t *testing.T, tokens ...string) {
 	t.Helper()
 	for _, token := range []string{"t1", "t2", "t3"} {
@@ -90,7 +90,7 @@ func (w *watched) wantReads(t *testing.T, taken, refused, good string) {
 	}
 }
 
-// look lets the watcher look twice.
+// look waits for two checks of the file.
 func look() {
 	time.Sleep(2 * time.Second)
 	synctest.Wait()
@@ -110,32 +110,32 @@ func TestFileIsReadAgain(t *testing.T) {
 		if got := w.Table().Limits("b").Rate; got != 5 {
 			t.Errorf("rate %v", got)
 		}
-		w.replace(t, "a token=t1\nb token=t3 rate=6") // of the same size and time
+		w.replace(t, "a token=t1\nb token=t3 rate=6") // same size and time
 		look()
 		w.want(t, "t1", "t3")
 		if err := os.Chtimes(w.path, time.Time{}, time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		look()
-		w.wantReads(t, "2", "0", "1") // the last one says the same
+		w.wantReads(t, "2", "0", "1") // the last version has the same content
 		if n := strings.Count(w.log.String(), "\n"); n != 2 || !strings.Contains(w.log.String(), "tenants=2 tokens=2") {
 			t.Errorf("logged %s", w.log)
 		}
 	})
 }
 
-// TestBrokenFileIsNotTaken holds: the last good version stays, and what is wrong
-// is said once.
+// TestBrokenFileIsNotTaken checks that the last good version stays in force, and that the fault is logged
+// once.
 func TestBrokenFileIsNotTaken(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, w *watched)
 		says  string
 	}{
-		"broken":    {func(t *testing.T, w *watched) { w.write(t, "a token=t2\nb token:t3s3cret\n") }, "err=\"line 2: field 1 behind the name: is none of"},
+		"broken":    {func(t *testing.T, w *watched) { w.write(t, "a token=t2\nb token:t3s3cret\n") }, "err=\"line 2: field 1 after the name: is not one of"},
 		"gone":      {func(t *testing.T, w *watched) { os.Remove(w.path) }, "no such file or directory"},
-		"no tokens": {func(t *testing.T, w *watched) { w.write(t, "") }, "holds no token any more"},
-		"peers":     {func(t *testing.T, w *watched) { w.replace(t, "# peers\n\n* token=t2") }, "line 3: names peers, who need a tenant header"},
+		"no tokens": {func(t *testing.T, w *watched) { w.write(t, "") }, "has no tokens any more"},
+		"peers":     {func(t *testing.T, w *watched) { w.replace(t, "# peers\n\n* token=t2") }, "line 3: names peers, which need a tenant header"},
 		"a directory": {func(t *testing.T, w *watched) {
 			os.Remove(w.path)
 			if err := os.Mkdir(w.path, 0o700); err != nil {
@@ -158,7 +158,7 @@ func TestBrokenFileIsNotTaken(t *testing.T) {
 					t.Errorf("logged %s", text)
 				}
 				os.Remove(w.path)
-				w.write(t, "a token=t1") // as it was
+				w.write(t, "a token=t1") // as before
 				look()
 				w.wantReads(t, "1", "1", "1")
 				w.write(t, "a token=t1 token=t2")
@@ -169,7 +169,7 @@ func TestBrokenFileIsNotTaken(t *testing.T) {
 	}
 }
 
-// TestHalfWrittenFileIsNotTaken holds: a file is taken once it is left alone.
+// TestHalfWrittenFileIsNotTaken checks that a file is read only when it stops changing.
 func TestHalfWrittenFileIsNotTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,8 +187,7 @@ func TestHalfWrittenFileIsNotTaken(t *testing.T) {
 	})
 }
 
-// TestFileChangesRightAfterOpen holds: a change is seen that leaves size and
-// time as they were when the file was opened.
+// TestFileChangesRightAfterOpen changes the file after Open without changing its size and time.
 func TestFileChangesRightAfterOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,8 +205,7 @@ func TestFileChangesRightAfterOpen(t *testing.T) {
 	})
 }
 
-// TestTokensMayCome holds: a file that only set limits may begin to ask for
-// tokens.
+// TestTokensMayCome adds tokens to a file that had only limits.
 func TestTokensMayCome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,7 +250,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestLookBesideReaders looks at a file that changes while others ask.
+// TestLookBesideReaders checks the file while others use it.
 func TestLookBesideReaders(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tenants")

@@ -8,7 +8,7 @@ import (
 	"github.com/timeblob/timeblob/internal/metric"
 )
 
-// fileMetrics say whether what is in force is what the file says.
+// fileMetrics show whether the file's present version is in force.
 type fileMetrics struct {
 	taken, refused prometheus.Counter
 	good           prometheus.Gauge

@@ -16,7 +16,7 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
-// Bounds of what is read.
+// Limits of the format.
 const (
 	maxFile  = 64 << 20 // bytes
 	maxLine  = 64 << 10 // bytes
@@ -24,25 +24,24 @@ const (
 	maxRate  = 1e9      // reports a second
 )
 
-// Words of the format.
+// The words of the format.
 const (
-	single     = `""`      // names the tenant of which the id is empty
-	peers      = "*"       // names those that name a tenant in each request
-	hashed     = "sha256:" // leads a token of which the sum is given
+	single     = `""`      // stands for the tenant with an empty id
+	peers      = "*"       // stands for peers, which name a tenant in each request
+	hashed     = "sha256:" // begins the SHA-256 sum of a token
 	fieldNames = "token=, basic=, rate=, pending=, size= or inflated="
 )
 
-// SyntaxError says what is wrong with a tenants file, and where. It repeats
-// nothing of the file: a token may stand in any wrong place.
+// SyntaxError says what is wrong with a tenants file, and where. It repeats nothing of the file, because a
+// token may be anywhere in a wrong file.
 type SyntaxError struct {
-	Line   int // from 1
+	Line   int // counted from 1
 	Reason string
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Parse reads a tenants file, of 64 MiB at most. Its error is a *SyntaxError
-// or that of reading.
+// Parse parses a tenants file of at most 64 MiB. Its error is a *SyntaxError or an error of reading.
 func Parse(r io.Reader) (*Table, error) {
 	p := &parser{table: &Table{limits: make(map[string]Limits), callers: make(map[sum]Caller), basic: make(map[sum]Caller)},
 		lines: make(map[string]int), tokens: make(map[sum]int), basics: make(map[sum]int)}
@@ -66,19 +65,19 @@ func Parse(r io.Reader) (*Table, error) {
 	return p.table, nil
 }
 
-// parser reads line by line.
+// parser parses line by line.
 type parser struct {
 	table  *Table
 	line   int
-	lines  map[string]int // where each name stood
-	tokens map[sum]int    // where each token stood
-	basics map[sum]int    // where each name with a password stood
+	lines  map[string]int // the line of each name
+	tokens map[sum]int    // the line of each token
+	basics map[sum]int    // the line of each user and password
 }
 
-// read reads a line, which may be empty.
+// read parses a line, which may be empty.
 func (p *parser) read(line []byte) error {
 	if p.line == 1 {
-		line = bytes.TrimPrefix(line, []byte("\ufeff")) // some editors put it there
+		line = bytes.TrimPrefix(line, []byte("\ufeff")) // some editors begin files with a byte order mark
 	}
 	words := strings.Fields(string(line))
 	for i, word := range words {
@@ -97,7 +96,7 @@ func (p *parser) read(line []byte) error {
 	return p.fields(caller, words[1:])
 }
 
-// name reads whom a line is about.
+// name parses the name at the beginning of a line.
 func (p *parser) name(word string) (c Caller, err error) {
 	switch word {
 	case single:
@@ -106,13 +105,13 @@ func (p *parser) name(word string) (c Caller, err error) {
 		p.table.peers = p.line
 	default:
 		if index.CheckTenant(word) != nil {
-			return c, fmt.Errorf("a tenant's id comes first, 1 to 64 letters, digits and -_., or %s for the single tenant, or %s for peers",
+			return c, fmt.Errorf("a tenant's id comes first, 1 to 64 letters, digits and -_., or %s for the default tenant, or %s for peers",
 				single, peers)
 		}
 		c.Tenant = word
 	}
 	if before := p.lines[word]; before > 0 {
-		return c, fmt.Errorf("names who stands on line %d already: write all on one line", before)
+		return c, fmt.Errorf("the name is on line %d already: use one line for each name", before)
 	}
 	p.lines[word] = p.line
 	if !c.Peer {
@@ -121,10 +120,10 @@ func (p *parser) name(word string) (c Caller, err error) {
 	return c, nil
 }
 
-// fields reads what is said about a caller.
+// fields parses the fields of a line.
 func (p *parser) fields(c Caller, words []string) error {
 	if len(words) == 0 {
-		return fmt.Errorf("says nothing behind the name: give it %s", fieldNames)
+		return fmt.Errorf("has nothing after the name: add %s", fieldNames)
 	}
 	var limits Limits
 	for i, word := range words {
@@ -141,7 +140,7 @@ func (p *parser) fields(c Caller, words []string) error {
 			err = limits.set(key, value)
 		}
 		if err != nil {
-			return fmt.Errorf("field %d behind the name: %w", i+1, err)
+			return fmt.Errorf("field %d after the name: %w", i+1, err)
 		}
 	}
 	switch {
@@ -154,21 +153,21 @@ func (p *parser) fields(c Caller, words []string) error {
 	return nil
 }
 
-// token notes a caller's token.
+// token adds a token of a caller.
 func (p *parser) token(c Caller, text string) error {
 	s, err := sumOf(text)
 	if err != nil {
 		return err
 	}
 	if before := p.tokens[s]; before > 0 {
-		return fmt.Errorf("the token stands on line %d already", before)
+		return fmt.Errorf("the token is on line %d already", before)
 	}
 	p.tokens[s] = p.line
 	p.table.callers[s] = c
 	return nil
 }
 
-// basic notes a caller's user name and password for HTTP basic authentication.
+// basic adds a user name and password of a caller, for HTTP basic authentication.
 func (p *parser) basic(c Caller, text string) error {
 	if name, _, ok := strings.Cut(text, ":"); !ok || name == "" {
 		return errors.New("basic needs USER:PASSWORD, or sha256: and the sum of USER:PASSWORD in hex")
@@ -178,24 +177,24 @@ func (p *parser) basic(c Caller, text string) error {
 		return err
 	}
 	if before := p.basics[s]; before > 0 {
-		return fmt.Errorf("the user and password stand on line %d already", before)
+		return fmt.Errorf("the user and password are on line %d already", before)
 	}
 	p.basics[s] = p.line
 	p.table.basic[s] = c
 	return nil
 }
 
-// sumOf returns the sum of a token as it is written in the file.
+// sumOf returns the sum of a token as the file gives it.
 func sumOf(text string) (s sum, err error) {
 	if digits, ok := strings.CutPrefix(text, hashed); ok {
 		given, err := hex.DecodeString(digits)
 		if err != nil || len(given) != len(s) {
-			return s, fmt.Errorf("%s needs 64 hex digits behind it", hashed)
+			return s, fmt.Errorf("%s needs 64 hex digits after it", hashed)
 		}
 		return sum(given), nil
 	}
 	if otherHash.MatchString(text) {
-		return s, fmt.Errorf("write the sum of a token as %sHEX: in lower case, and of no other hash", hashed)
+		return s, fmt.Errorf("write the sum of a token as %sHEX, in lower case; other hashes are not supported", hashed)
 	}
 	if len(text) == 0 || len(text) > maxToken || strings.ContainsFunc(text, notInToken) {
 		return s, fmt.Errorf("a token is 1 to %d visible ASCII characters other than quotes and commas", maxToken)
@@ -203,13 +202,12 @@ func sumOf(text string) (s sum, err error) {
 	return sha256.Sum256([]byte(text)), nil
 }
 
-// otherHash is how a sum is written by someone who does not know the format, as
-// SHA256:, sha-256: or sha512=.
+// otherHash matches the beginning of a sum in another notation, such as SHA256:, sha-256: or sha512=.
 var otherHash = regexp.MustCompile(`(?i)^sha[-_]?(1|224|256|384|512)[:=]`)
 
 func notInToken(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == ',' }
 
-// set reads one limit.
+// set parses one limit.
 func (l *Limits) set(key, value string) error {
 	bytes := map[string]*int64{"pending": &l.Pending, "size": &l.Size, "inflated": &l.Inflated}[key]
 	switch {
@@ -226,9 +224,9 @@ func (l *Limits) set(key, value string) error {
 		}
 		*bytes = n
 	case key == "rate" || bytes != nil:
-		return fmt.Errorf("%s came before", key)
+		return fmt.Errorf("%s is given twice", key)
 	default:
-		return fmt.Errorf("is none of %s", fieldNames)
+		return fmt.Errorf("is not one of %s", fieldNames)
 	}
 	return nil
 }

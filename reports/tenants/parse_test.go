@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hashed writes a token as its sum.
+// hashed returns the notation of a token's sum.
 func hashed(token string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(token))) }
 
 func mustParse(t testing.TB, text string) *tenants.Table {
@@ -74,10 +74,10 @@ func TestTablesWithoutTokens(t *testing.T) {
 	}
 }
 
-// secret stands in broken files where it may by mistake.
+// secret is in broken files, at places where a token may be by mistake.
 const secret = "s3cr3ts3cr3t"
 
-// broken are files that are not in order, and what is said about them.
+// broken are invalid files, with the expected line and reason.
 var broken = map[string]struct {
 	text   string
 	line   int
@@ -88,17 +88,17 @@ var broken = map[string]struct {
 	"hostile name":       {"\n\n> token=" + secret, 3, "a tenant's id comes first"},
 	"long name":          {strings.Repeat("a", 65) + " token=" + secret, 1, "a tenant's id comes first"},
 	"foreign name":       {"ünicode token=" + secret, 1, "a tenant's id comes first"},
-	"nothing said":       {"a rate=1\nb # token=" + secret, 2, "says nothing behind the name: give it token="},
-	"token alone":        {"a rate=1 " + secret, 1, "field 2 behind the name: is none of token=, basic=, rate="},
-	"padded token alone": {"a " + secret + "==", 1, "field 1 behind the name: is none of"},
-	"wrong field":        {"a tokens=" + secret, 1, "is none of"},
+	"nothing said":       {"a rate=1\nb # token=" + secret, 2, "has nothing after the name: add token="},
+	"token alone":        {"a rate=1 " + secret, 1, "field 2 after the name: is not one of token=, basic=, rate="},
+	"padded token alone": {"a " + secret + "==", 1, "field 1 after the name: is not one of"},
+	"wrong field":        {"a tokens=" + secret, 1, "is not one of"},
 	"wrong case":         {"a Token=" + secret, 1, "write token in lower case"},
 	"wrong case of rate": {"a RATE=1", 1, "write rate in lower case"},
-	"no field at all":    {"a T=" + secret, 1, "is none of"},
+	"no field at all":    {"a T=" + secret, 1, "is not one of"},
 	"sum in capitals":    {"a token=SHA256:" + hashed(secret)[7:], 1, "write the sum of a token as sha256:HEX"},
 	"sum with a hyphen":  {"a token=Sha-256:" + hashed(secret)[7:], 1, "write the sum of a token as sha256:HEX"},
 	"sum after =":        {"a token=sha256=" + hashed(secret)[7:], 1, "write the sum of a token as sha256:HEX"},
-	"another sum":        {"a token=sha512:" + hashed(secret)[7:], 1, "of no other hash"},
+	"another sum":        {"a token=sha512:" + hashed(secret)[7:], 1, "other hashes are not supported"},
 	"no token":           {"a token=", 1, "a token is 1 to 512 visible ASCII characters"},
 	"quoted token":       {`a token="` + secret + `"`, 1, "other than quotes and commas"},
 	"list of tokens":     {"a token=" + secret + "," + secret, 1, "other than quotes and commas"},
@@ -107,30 +107,30 @@ var broken = map[string]struct {
 	"long token":         {"a token=" + strings.Repeat(secret, 50), 1, "1 to 512"},
 	"short sum":          {"a token=sha256:" + hashed(secret)[9:], 1, "sha256: needs 64 hex digits"},
 	"no sum":             {"a token=sha256:" + secret, 1, "sha256: needs 64 hex digits"},
-	"token twice":        {"a token=" + secret + "\nb token=" + secret, 2, "stands on line 1 already"},
-	"sum twice":          {"a token=" + secret + " token=" + hashed(secret), 1, "stands on line 1 already"},
-	"token of a peer":    {"a token=" + secret + "\n\n* token=" + secret, 3, "stands on line 1 already"},
-	"tenant twice":       {"a rate=1\n#\na token=" + secret, 3, "names who stands on line 1 already"},
-	"peers twice":        {"* token=x\n* token=" + secret, 2, "names who stands on line 1 already"},
+	"token twice":        {"a token=" + secret + "\nb token=" + secret, 2, "is on line 1 already"},
+	"sum twice":          {"a token=" + secret + " token=" + hashed(secret), 1, "is on line 1 already"},
+	"token of a peer":    {"a token=" + secret + "\n\n* token=" + secret, 3, "is on line 1 already"},
+	"tenant twice":       {"a rate=1\n#\na token=" + secret, 3, "the name is on line 1 already"},
+	"peers twice":        {"* token=x\n* token=" + secret, 2, "the name is on line 1 already"},
 	"limit of peers":     {"* rate=1 token=" + secret, 1, "peers have no limits"},
 	"no rate":            {"a rate=", 1, "rate must be a number"},
 	"rate of nothing":    {"a rate=0", 1, "above 0"},
 	"negative rate":      {"a rate=-1", 1, "above 0"},
-	"rate of no number":  {"a rate=" + secret, 1, "field 1 behind the name: rate must be"},
+	"rate of no number":  {"a rate=" + secret, 1, "field 1 after the name: rate must be"},
 	"rate NaN":           {"a rate=NaN", 1, "rate must be"},
 	"endless rate":       {"a rate=Inf", 1, "rate must be"},
 	"rate too high":      {"a rate=1e10", 1, "rate must be"},
-	"rate twice":         {"a rate=1 rate=1", 1, "field 2 behind the name: rate came before"},
+	"rate twice":         {"a rate=1 rate=1", 1, "field 2 after the name: rate is given twice"},
 	"no size":            {"a size=0", 1, "size must be a number of bytes above 0"},
 	"size of no number":  {"a size=" + secret, 1, "size must be"},
 	"wrong unit":         {"a pending=64mib", 1, "pending must be"},
 	"negative":           {"a inflated=-1", 1, "inflated must be"},
-	"size twice":         {"a size=1 token=x size=1", 1, "field 3 behind the name: size came before"},
+	"size twice":         {"a size=1 token=x size=1", 1, "field 3 after the name: size is given twice"},
 	"long line":          {"a rate=1\n" + strings.Repeat("b", 1<<16) + secret, 2, "longer than 65536 bytes"},
 	"large":              {strings.Repeat("# "+secret+strings.Repeat("x", 1000)+"\n", 70_000), 66_118, "larger than"},
 }
 
-// TestParseRefuses holds: the error says where, and not what.
+// TestParseRefuses checks that the error has the line and the reason, but nothing of the file.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range broken {
@@ -148,7 +148,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// failingReader fails after a line.
+// failingReader fails after one line.
 type failingReader struct{ line string }
 
 var errBroken = errors.New("broken on purpose")

@@ -2,13 +2,13 @@ package tenants
 
 import "crypto/sha256"
 
-// Limits are those of one tenant. A zero field is the limit of all.
+// Limits are the limits of one tenant. A zero field means the limit for all tenants.
 type Limits struct {
 	Rate                    float64 // reports a second
-	Pending, Size, Inflated int64   // bytes: waiting to be stored; of a report, as posted and inflated
+	Pending, Size, Inflated int64   // bytes: waiting to be stored; one report as posted; one report decompressed
 }
 
-// Caller is whom a token is of.
+// Caller is the owner of a token.
 type Caller struct {
 	Tenant string
 	Peer   bool // names a tenant in each request; Tenant is empty
@@ -17,14 +17,14 @@ type Caller struct {
 // sum is the SHA-256 sum of a token.
 type sum [sha256.Size]byte
 
-// Table is what a tenants file says. It never changes, so any number of
-// goroutines may use it. A nil Table is that of no file.
+// Table is the content of a tenants file. It is immutable, so it is safe for concurrent use. A nil Table
+// stands for no file.
 type Table struct {
-	limits  map[string]Limits // of tenants that have any of their own
+	limits  map[string]Limits // of tenants with limits of their own
 	callers map[sum]Caller    // by token
 	basic   map[sum]Caller    // by user name and password
 	tenants int
-	peers   int // the line that names them; 0 for none
+	peers   int // the line of *; 0 for none
 }
 
 // Limits returns a tenant's own limits.
@@ -48,8 +48,8 @@ func (t *Table) Basic(user, password string) (Caller, bool) {
 	return c, ok
 }
 
-// Caller returns whom a token is of; false when nobody has it. It is looked up
-// by its SHA-256 sum, so how long that takes tells nothing about other tokens.
+// Caller returns the owner of a token; false when the token is unknown. It looks up the token's SHA-256 sum,
+// so that the time it takes reveals nothing about other tokens.
 func (t *Table) Caller(token string) (Caller, bool) {
 	if t == nil {
 		return Caller{}, false

@@ -17,24 +17,24 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// tables counts the tables of the tests, which share their servers.
+// tables counts the tables of tests, which share servers.
 var tables atomic.Int64
 
-// newTable returns the URL of a table that is not there yet.
+// newTable returns the URL of a table that does not exist yet.
 func newTable(t *testing.T, dynamo func(testing.TB) string) string {
 	t.Helper()
 	server := strings.TrimPrefix(dynamo(t), "http://")
 	return fmt.Sprintf("dynamodb://%s:%s@%s/reports-%d", servertest.AccessKey, servertest.SecretKey, server, tables.Add(1))
 }
 
-// newBucket returns the URL of a bucket that is not there yet.
+// newBucket returns the URL of a bucket that does not exist yet.
 func newBucket(t *testing.T) string {
 	t.Helper()
 	s3, _ := servertest.VersityGW(t)
 	return fmt.Sprintf("s3://%s:%s@%s/reports", s3.AccessKey, s3.SecretKey, strings.TrimPrefix(s3.Endpoint, "http://"))
 }
 
-// create makes a table and a bucket, and returns the flags that name them.
+// create creates a table and a bucket, and returns the flags that name them.
 func create(t *testing.T, index, blobs string) []string {
 	t.Helper()
 	pl := must1(stores.Parse("--to", index+","+blobs))
@@ -49,7 +49,7 @@ func create(t *testing.T, index, blobs string) []string {
 	return []string{"--index", index, "--blobs", blobs}
 }
 
-// onServers makes stores of a table, a bucket and a cache.
+// onServers returns a function that makes stores of a table, a bucket and a cache.
 func onServers(dynamo func(testing.TB) string) newStore {
 	return func(t *testing.T) []string {
 		t.Helper()
@@ -68,7 +68,7 @@ func TestEndToEndOnDynalite(t *testing.T) {
 	checkStore(t, onServers(servertest.SharedDynalite))
 }
 
-// TestCreate: --create makes what is not there, and leaves what is.
+// TestCreate checks that --create creates what is missing and keeps what exists.
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	path := goldentest.Files(t, "hosts/*/*")[0]
@@ -91,8 +91,8 @@ func TestCreate(t *testing.T) {
 	checkUsage(t, r, "cannot be used together")
 }
 
-// TestAlone: what was stored shortly before the start is in the present of a
-// collector that is alone, and not of one that shares its store.
+// TestAlone checks that a collector with --alone answers about the present with what was stored shortly
+// before its start. A collector that shares its store does not.
 func TestAlone(t *testing.T) {
 	t.Parallel()
 	store := create(t, newTable(t, servertest.SharedDynalite), newBucket(t))
@@ -110,11 +110,10 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// cacheHit is in the metrics of a collector that had a blob from its cache.
+// cacheHit is the metric of a collector that found a blob in its cache.
 var cacheHit = regexp.MustCompile(`(?m)^scope_memcache_hits_total [1-9]`)
 
-// TestCacheDies: without the cache a collector answers from the bucket, and it
-// flushes.
+// TestCacheDies checks that a collector without its cache answers from the bucket and still flushes.
 func TestCacheDies(t *testing.T) {
 	t.Parallel()
 	address, server := servertest.Memcached(t)
@@ -151,7 +150,7 @@ func TestCacheDies(t *testing.T) {
 	}
 }
 
-// metrics returns the page of metrics.
+// metrics returns the text of /metrics.
 func metrics(t *testing.T, url string) string {
 	t.Helper()
 	resp, err := http.Get(url + "/metrics")
@@ -162,13 +161,12 @@ func metrics(t *testing.T, url string) string {
 	return string(must1(io.ReadAll(resp.Body)))
 }
 
-// sums are what a report has twice as much of when it is merged with itself.
+// sums matches the fields that double when a report is merged with itself.
 func sums(path []string) bool {
 	return len(path) > 0 && (path[0] == "Window" || path[0] == "Sampling")
 }
 
-// TestFaultsAreReadable: what a person can do something about is said so, in
-// one line.
+// TestFaultsAreReadable checks that errors which the user can fix say so in one line.
 func TestFaultsAreReadable(t *testing.T) {
 	t.Parallel()
 	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
@@ -198,7 +196,7 @@ func TestFaultsAreReadable(t *testing.T) {
 	}
 }
 
-// TestNoCredentials: the SDK's chain is asked when there are none in the URL.
+// TestNoCredentials checks that the SDK's chain is asked when the URL holds no credentials.
 func TestNoCredentials(t *testing.T) {
 	t.Parallel()
 	blobs := newBucket(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// bomb is a request that is wrong, or larger than it looks.
+// bomb is a request that is malformed, or larger once decompressed than it looks.
 type bomb struct {
 	name   string
 	want   int
@@ -33,8 +33,7 @@ const (
 	mega      = 1 << 20
 )
 
-// repeat returns head, then element as often as it goes into size bytes, then
-// tail.
+// repeat returns head, then element repeated until size bytes, then tail.
 func repeat(head, element, tail string, size int) func() []byte {
 	return func() []byte {
 		return []byte(head + strings.Repeat(element, size/len(element)) + tail)
@@ -43,8 +42,8 @@ func repeat(head, element, tail string, size int) func() []byte {
 
 func text(s string) func() []byte { return func() []byte { return []byte(s) } }
 
-// packed is repeat, compressed: a member of gzip for each megabyte, all but the
-// first and the last of them the same.
+// packed is repeat compressed with gzip, one member for each megabyte. All members except the first and the
+// last are the same.
 func packed(head, element, tail string, size int) func() []byte {
 	return func() []byte {
 		part := strings.Repeat(element, mega/len(element))
@@ -61,7 +60,7 @@ func member(text string) []byte {
 	return b.Bytes()
 }
 
-// zeros are a gigabyte, compressed to one megabyte.
+// zeros is a gigabyte of zeros, compressed to one megabyte.
 var zeros = packed("", "\x00", "", 1<<30)
 
 func blob() []byte { return must1(wire.Codec{}.Encode(sample("bomb", 3))) }
@@ -126,8 +125,8 @@ var bombs = []bomb{
 	{"tenant: bad", 400, blob, []string{asMsgpack, asGzip, remote.TenantHeader + ": a/b"}},
 }
 
-// TestBombs: whatever is posted, the answer says in a line what is wrong with
-// it, memory stays bounded, and other tenants are served meanwhile and after.
+// TestBombs posts bombs. The answer names the fault in one line, memory stays bounded, and other tenants are
+// served during and after the attack.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	c := startBuilt(t, "--tenant-header", remote.TenantHeader, "--client-timeout", "2s")
@@ -157,7 +156,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// dropAtOnce drops the bombs that take longest, three at a time.
+// dropAtOnce posts the slowest bombs, three at a time.
 func (c *built) dropAtOnce(t *testing.T) {
 	var g errgroup.Group
 	g.SetLimit(3)
@@ -173,9 +172,8 @@ func (c *built) dropAtOnce(t *testing.T) {
 	_ = g.Wait()
 }
 
-// maxBlast is how much memory bombs may take: what the worst body of 64 MiB is
-// decoded to, twice, as the garbage collector lets it lie about for a while, and
-// longer where the processors are wanted elsewhere.
+// maxBlast limits the memory of bombs: twice what the worst body of 64 MiB decodes to, because garbage stays
+// for a while, and longer on a busy machine.
 const maxBlast = 2200e6
 
 // check checks an answer.
@@ -217,11 +215,11 @@ func heard(t *testing.T, resp *http.Response) (status int, said string) {
 	return resp.StatusCode, string(text)
 }
 
-// rawBomb is a request that a client of HTTP would not send.
+// rawBomb is a request that an HTTP client would not send.
 type rawBomb struct {
 	want       int
-	head, more string // more is said again and again until there is an answer
-	end        bool   // then nothing more comes
+	head, more string // more is repeated until there is an answer
+	end        bool   // whether nothing follows the head
 }
 
 const rawPost = "POST /api/report HTTP/1.1\r\nHost: x\r\n" + asMsgpack + "\r\n" + remote.TenantHeader + ": bomber\r\n"

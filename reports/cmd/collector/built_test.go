@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// built is a collector as users have it, without the race detector, in a
-// process of which the memory is watched.
+// built is a collector in a process, built without the race detector. The test watches the memory of the
+// process.
 type built struct {
 	*served
-	most atomic.Int64 // of the memory that it held, in bytes
+	most atomic.Int64 // the most memory that it held, in bytes
 }
 
 // startBuilt builds the command and starts it on a new embedded store.
@@ -47,8 +47,7 @@ func startBuilt(t *testing.T, args ...string) *built {
 	return b
 }
 
-// memory returns how many bytes of memory the process holds; 0 when it has
-// ended.
+// memory returns the memory of the process in bytes, or 0 after its end.
 func (b *built) memory() int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.pid))
 	if err != nil {
@@ -60,7 +59,7 @@ func (b *built) memory() int64 {
 	return n << 10
 }
 
-// metric returns what the collector says of itself under a name without labels.
+// metric returns the value of a metric without labels.
 func (b *built) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	resp, err := http.Get(b.url + "/metrics")

@@ -10,11 +10,11 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// onAWS names a table and a bucket, for flags that go with them.
+// onAWS names a table and a bucket, which some flags need.
 var onAWS = []string{"--index", "dynamodb://k:" + secret + "@h/tab", "--blobs", "s3://k:" + secret + "@h/buck"}
 
-// badConfigurations are arguments, or variables for the flags, that are refused
-// when the command starts: nothing listens, and no file is made.
+// badConfigurations are arguments, or variables for the same flags, that are refused when the command starts,
+// before it listens or creates a file.
 var badConfigurations = map[string]struct {
 	args []string
 	want string
@@ -89,9 +89,8 @@ var badConfigurations = map[string]struct {
 	"collector-timeout of none": {[]string{"--collector-timeout", "0"}, "--collector-timeout 0s: must be above 0"},
 }
 
-// TestBadConfigurations: what is wrong with a flag, or with the variable that
-// stands for it, is said at the start in one line that names it and has no
-// secret in it.
+// TestBadConfigurations checks that a wrong flag or variable is reported at the start, in one line that names
+// it and holds no secret.
 func TestBadConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, c := range badConfigurations {
@@ -103,7 +102,7 @@ func TestBadConfigurations(t *testing.T) {
 				args = append([]string{"serve"}, onAWS...)
 			}
 			ended, cancel := context.WithCancel(t.Context())
-			cancel() // what is not refused ends at once
+			cancel() // a configuration that is not refused ends at once
 			checkUsage(t, call{args: append(args, c.args...)}.run(ended), c.want)
 
 			flag, value, _ := strings.Cut(c.args[0], "=")
@@ -128,12 +127,12 @@ func TestBadConfigurations(t *testing.T) {
 	}
 }
 
-// needsAWS tells whether a flag goes with a table and a bucket.
+// needsAWS reports whether a flag needs a table and a bucket.
 func needsAWS(flag string) bool {
 	return flag == "--cache" || flag == "--index" || flag == "--blobs" || flag == "--create=yes"
 }
 
-// TestLinkToNothing: a directory that cannot be made says why.
+// TestLinkToNothing checks that the error explains why a directory cannot be created.
 func TestLinkToNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -150,7 +149,7 @@ func TestLinkToNothing(t *testing.T) {
 	}
 }
 
-// TestTokensEndInNewLines: a token from a file is taken without its new line.
+// TestTokensEndInNewLines checks that a token from a file loses its newline.
 func TestTokensEndInNewLines(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tenants")
@@ -164,8 +163,8 @@ func TestTokensEndInNewLines(t *testing.T) {
 	}
 }
 
-// TestByteOrderMark: JSON with a byte order mark is JSON, in files, in posts and
-// from standard input.
+// TestByteOrderMark checks that JSON may begin with a byte order mark, in files, in posts and on standard
+// input.
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -24,30 +24,29 @@ import (
 )
 
 const (
-	// copiedRows is how many rows are copied at a time: enough for rows of few
-	// entries not to wait for each other's queries.
+	// copiedRows is how many rows are copied at a time, so that the queries of rows with few entries overlap.
 	copiedRows = 8
-	// maxFaults is how many values a store may fail before a copy gives up on
-	// it. Values that cannot be copied by themselves do not count.
+	// maxFaults is after how many failures of a store a copy gives up. Values that are faulty themselves do
+	// not count.
 	maxFaults = 10
 )
 
-// What is wrong with a single value.
+// These errors concern one value. The copy goes on with the others.
 var (
-	errNoBlob = errors.New("the source has no such blob, which its index names")
+	errNoBlob = errors.New("the source's index names this blob, but the source does not have it")
 	errTaken  = errors.New("the destination holds another value at this instant")
 	errOther  = errors.New("the destination holds another blob under this key, or another value at this instant")
 )
 
-// copier copies values from a store to another. It is used once.
+// copier copies values from one store to another. It is used once.
 type copier struct {
 	p              *cli.Process
 	source, target *stores.Store
-	from, to       int64               // the instants to copy, Unix nanoseconds
-	slots          *semaphore.Weighted // of blobs in memory
+	from, to       int64               // the range to copy, in Unix nanoseconds
+	slots          *semaphore.Weighted // bounds the blobs in memory
 
 	mu   sync.Mutex
-	have map[string]bool // the tenants that have something to copy; guarded by mu
+	have map[string]bool // the tenants with values in the range; guarded by mu
 
 	copied, present, expired, failed, faults, volume atomic.Int64
 }
@@ -57,7 +56,7 @@ func newCopier(p *cli.Process, source, target *stores.Store, parallel int) *copi
 		have: make(map[string]bool)}
 }
 
-// copy copies the tenants' values, all tenants' without any, and says how many.
+// copy copies the values of the given tenants, or of all tenants, and returns what it did with them.
 func (k *copier) copy(ctx context.Context, tenants []string) error {
 	begin := time.Now()
 	rows, err := k.source.Rows(ctx, tenants, k.from, k.to)
@@ -75,7 +74,7 @@ func (k *copier) copy(ctx context.Context, tenants []string) error {
 	return err
 }
 
-// warnEmpty names the tenants without values: the ID may be mistyped.
+// warnEmpty warns about tenants without values, because their IDs may be mistyped.
 func (k *copier) warnEmpty(tenants []string) {
 	for _, tenant := range tenants {
 		if !k.have[tenant] {
@@ -84,7 +83,7 @@ func (k *copier) warnEmpty(tenants []string) {
 	}
 }
 
-// tally is what became of the values of a copy.
+// tally counts the values of a copy by result.
 func (k *copier) tally(took time.Duration) string {
 	text := fmt.Sprintf("copied %s (%s), %d present", human.Plural(int(k.copied.Load()), "value"),
 		human.Bytes(k.volume.Load()), k.present.Load())
@@ -94,7 +93,7 @@ func (k *copier) tally(took time.Duration) string {
 	return text + fmt.Sprintf(", of %s, in %v\n", human.Plural(len(k.have), "tenant"), took.Round(time.Millisecond))
 }
 
-// all copies rows, some at a time.
+// all copies several rows at a time.
 func (k *copier) all(ctx context.Context, rows []index.Row) error {
 	shown := terminal.StartProgress(k.p.Stderr, "copy", "hour", len(rows))
 	defer shown.End()
@@ -116,7 +115,7 @@ func (k *copier) all(ctx context.Context, rows []index.Row) error {
 	return err
 }
 
-// row copies the entries of a row that the target does not have.
+// row copies those entries of a row that the destination lacks.
 func (k *copier) row(ctx context.Context, row index.Row) error {
 	entries, err := k.source.Index.Query(ctx, row, k.from, k.to)
 	if err != nil || len(entries) == 0 {
@@ -140,14 +139,14 @@ func (k *copier) row(ctx context.Context, row index.Row) error {
 	return g.Wait()
 }
 
-// note remembers that a tenant has something to copy.
+// note records that a tenant has values in the range.
 func (k *copier) note(tenant string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.have[tenant] = true
 }
 
-// missing returns the entries that are to be copied.
+// missing returns the entries to copy.
 func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing []index.Entry) {
 	for _, e := range entries {
 		i, taken := slices.BinarySearchFunc(there, e.Time, func(t index.Entry, at int64) int { return cmp.Compare(t.Time, at) })
@@ -165,7 +164,7 @@ func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing [
 	return missing
 }
 
-// value copies the value of an entry, its blob first.
+// value copies one value: first its blob, then its entry.
 func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error {
 	found, err := k.source.Authority.Get(ctx, []string{e.Key})
 	if err != nil {
@@ -186,8 +185,8 @@ func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error 
 	return err
 }
 
-// complete gives a blob its entry that a copy has stored and, because it was
-// interrupted, not indexed, or that another copy is just storing.
+// complete adds the entry of a blob that the destination already has. An interrupted copy leaves such blobs,
+// and a concurrent copy has them for a moment.
 func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	found, err := k.target.Authority.Get(ctx, []string{e.Key})
 	if err != nil {
@@ -207,8 +206,7 @@ func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blo
 	return err
 }
 
-// judge decides what the error of a value means for the copy: nil, when it may
-// go on.
+// judge returns nil for an error after which the copy may go on.
 func (k *copier) judge(ctx context.Context, row index.Row, e index.Entry, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
@@ -221,16 +219,16 @@ func (k *copier) judge(ctx context.Context, row index.Row, e index.Entry, err er
 	if alone(err) || k.faults.Add(1) < maxFaults {
 		return nil
 	}
-	return errors.New("gave up: repeat the copy when the cause is gone")
+	return errors.New("gave up: repeat the copy once the cause is fixed")
 }
 
-// alone tells whether an error concerns one value and not the stores.
+// alone reports whether an error concerns one value and not a store.
 func alone(err error) bool {
 	return slices.ContainsFunc([]error{errNoBlob, errTaken, errOther, s3blob.ErrTooLarge},
 		func(of error) bool { return errors.Is(err, of) })
 }
 
-// fail names a value that was not copied.
+// fail reports a value that was not copied.
 func (k *copier) fail(row index.Row, e index.Entry, err error) {
 	k.failed.Add(1)
 	k.p.Warn("not copied: tenant %q, instant %d, blob %s: %v", row.Tenant, e.Time, e.Key, err)

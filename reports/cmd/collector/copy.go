@@ -34,7 +34,7 @@ copied at their pace, and whoever else uses it shares them.
 	},
 }
 
-// copying is what a copy is told to do.
+// copying holds the flags of a copy.
 type copying struct {
 	fromText, toText string
 	create           bool
@@ -46,11 +46,11 @@ type copying struct {
 }
 
 func (c *copying) define(f *cli.Flags) {
-	f.StringVar(&c.fromText, "from", "", "the `STORE` to copy from")
-	f.StringVar(&c.toText, "to", "", "the `STORE` to copy to")
+	f.StringVar(&c.fromText, "from", "", "copy from this `STORE`")
+	f.StringVar(&c.toText, "to", "", "copy to this `STORE`")
 	f.BoolVar(&c.create, "create", false, "make the destination's table and bucket where they are not there")
-	c.start = f.Instant("start", "the first `TIME` to copy; the beginning of all without")
-	c.end = f.Instant("end", "the `TIME` after the last to copy; the end of all without")
+	c.start = f.Instant("start", "copy from this `TIME` on; default: everything before --end")
+	c.end = f.Instant("end", "copy up to, but not including, this `TIME`; default: everything after --start")
 	f.Var(&c.tenants, "tenant", "copy only the tenant of an `ID`; repeat it, or separate IDs by commas, for more")
 	f.IntVar(&c.parallel, "parallel", 16, "copy `N` blobs at a time, which are in memory")
 	f.Must(c.check)
@@ -88,8 +88,8 @@ func (c *copying) checkSpan() error {
 	return nil
 }
 
-// span returns the instants to copy: all but the last nanosecond that there
-// is, unless flags say less.
+// span returns the instants to copy. Without flags these are all except the last nanosecond, which no range
+// contains.
 func (c *copying) span() (from, to int64) {
 	from, to = math.MinInt64, math.MaxInt64
 	if c.start.Text != "" {
@@ -120,7 +120,7 @@ func (c *copying) run(ctx context.Context, p *cli.Process, args []string) (err e
 	return k.copy(ctx, c.tenants)
 }
 
-// tenantList is a flag that holds tenants' IDs; none means all.
+// tenantList is a flag that holds tenants' IDs. An empty list means all tenants.
 type tenantList []string
 
 func (l *tenantList) String() string { return strings.Join(*l, ",") }

@@ -25,8 +25,8 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// TestCopyThereAndBack: the same windows come out of a directory, of a table
-// and a bucket that it was copied to, and of a directory that those were.
+// TestCopyThereAndBack copies a directory to a table and a bucket, and these to another directory. All three
+// answer the same windows alike.
 func TestCopyThereAndBack(t *testing.T) {
 	t.Parallel()
 	first, second := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "data")
@@ -54,7 +54,7 @@ func TestCopyThereAndBack(t *testing.T) {
 	goldentest.Equal(t, []byte(must(t, append(all, second)...)), []byte(must(t, append(all, first)...)), nil)
 }
 
-// TestCopyPart: tenants and instants choose what is copied.
+// TestCopyPart copies some tenants and a part of the time.
 func TestCopyPart(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(t.TempDir(), "data")
@@ -86,7 +86,7 @@ func TestCopyPart(t *testing.T) {
 				t.Errorf("to %.9s, copy %d: said %q", to, i, r.stderr)
 			}
 		}
-		back := filepath.Join(t.TempDir(), "data") // and by the rows of named tenants
+		back := filepath.Join(t.TempDir(), "data") // by the rows of named tenants
 		said := must(t, "copy", "--from", to, "--to", back, "--tenant", "a", "--start", "0", "--end", "7260")
 		if !strings.HasPrefix(said, "copied 3 values") {
 			t.Errorf("from %.9s: said %q", to, said)
@@ -94,7 +94,7 @@ func TestCopyPart(t *testing.T) {
 	}
 }
 
-// TestCopyKilled: a copy that is killed and repeated is a copy.
+// TestCopyKilled kills a copy and repeats it.
 func TestCopyKilled(t *testing.T) {
 	t.Parallel()
 	const values = 400
@@ -117,8 +117,8 @@ func TestCopyKilled(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
 }
 
-// killCopy kills a copy that has begun to put some values, four at a time, each
-// of which takes a while, and that would not come to the end.
+// killCopy kills a copy once it has put some values. Four puts run at a time, each is slow, and the copy
+// cannot finish.
 func killCopy(t *testing.T, source, idx, blobs string) {
 	t.Helper()
 	slow, puts := slowly(t, blobs, 100)
@@ -141,22 +141,22 @@ func killCopy(t *testing.T, source, idx, blobs string) {
 	}
 }
 
-// slowly returns a bucket's URL through a proxy that delays each put and tells
-// of it, and passes on no more than the first so many.
+// slowly returns a bucket's URL through a proxy that delays each put, counts it, and passes on a limited
+// number of puts.
 func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan struct{}) {
 	t.Helper()
 	host := must1(url.Parse(blobs)).Host
 	begun, n := make(chan struct{}, 10_000), new(atomic.Int64)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: host})
-		r.Out.Host = r.In.Host // which is signed
+		r.Out.Host = r.In.Host // the host is signed
 	}, ErrorHandler: func(http.ResponseWriter, *http.Request, error) {}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			begun <- struct{}{}
 			time.Sleep(20 * time.Millisecond)
 			if n.Add(1) > most {
-				io.Copy(io.Discard, r.Body) // for its end to be seen
+				io.Copy(io.Discard, r.Body) // reads to the end
 				<-r.Context().Done()
 				return
 			}
@@ -169,7 +169,7 @@ func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan st
 
 // The rest copies between stores in memory.
 
-// memory is a store in memory of which entries and blobs are apart.
+// memory is a store in memory that keeps entries and blobs separately.
 func memory(t *testing.T, tenants ...string) *stores.Store {
 	t.Helper()
 	idx, authority := index.NewMemIndex(), new(tiered.MemTier)
@@ -183,7 +183,7 @@ func memory(t *testing.T, tenants ...string) *stores.Store {
 	return s
 }
 
-// at is the entry of an instant of the first hour.
+// at returns the entry of an instant in the first hour.
 func at(tenant string, t int64) (index.Row, index.Entry) {
 	row := index.RowAt(tenant, t)
 	return row, index.Entry{Time: t, Key: row.BlobKey(t)}
@@ -200,7 +200,7 @@ func fill(t *testing.T, s *stores.Store, tenant string, n int) {
 	}
 }
 
-// copyAll copies everything and returns the copier, what was said, and the error.
+// copyAll copies everything and returns the copier, the output and the error.
 func copyAll(ctx context.Context, source, target *stores.Store) (k *copier, stdout, stderr string, err error) {
 	var out, warned buffer
 	k = newCopier(&cli.Process{Stdout: &out, Stderr: terminal.NewWriter(&warned)}, source, target, 4)
@@ -209,8 +209,7 @@ func copyAll(ctx context.Context, source, target *stores.Store) (k *copier, stdo
 	return k, out.String(), warned.String(), err
 }
 
-// TestCopySingleFaults: values that cannot be copied are named, and the others
-// are.
+// TestCopySingleFaults checks that values which cannot be copied are named, and the others are copied.
 func TestCopySingleFaults(t *testing.T) {
 	t.Parallel()
 	source, target := memory(t, "a"), memory(t)
@@ -265,7 +264,7 @@ func must1[T any](v T, err error) T {
 	return v
 }
 
-// slowTier notes how many reads are under way, and may fail them.
+// slowTier counts reads under way, and may fail them.
 type slowTier struct {
 	tiered.Tier
 	mu          sync.Mutex
@@ -296,8 +295,7 @@ func (s *slowTier) count(d int) {
 	s.most = max(s.most, s.reads)
 }
 
-// TestCopyIsBounded: no more blobs are in memory than --parallel says, whatever
-// the rows.
+// TestCopyIsBounded checks that a copy holds at most --parallel blobs in memory.
 func TestCopyIsBounded(t *testing.T) {
 	t.Parallel()
 	tenants := strings.Split("abcdefghijkl", "")
@@ -316,7 +314,7 @@ func TestCopyIsBounded(t *testing.T) {
 	}
 }
 
-// TestCopyGivesUp: a store that fails one value after the other is left alone.
+// TestCopyGivesUp checks that a copy gives up on a store that fails repeatedly.
 func TestCopyGivesUp(t *testing.T) {
 	t.Parallel()
 	source := memory(t, "a")
@@ -333,7 +331,7 @@ func TestCopyGivesUp(t *testing.T) {
 	}
 }
 
-// TestCopyCancelled: it ends soon, says so, and goes on where it was.
+// TestCopyCancelled checks that a copy ends soon after an interrupt, says so, and can be resumed.
 func TestCopyCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -357,8 +355,7 @@ func TestCopyCancelled(t *testing.T) {
 	}
 }
 
-// TestCopyLeavesOutWhatIsTooOld: a destination with a retention does not get
-// what it would not show.
+// TestCopyLeavesOutWhatIsTooOld checks that values older than the destination's retention are not copied.
 func TestCopyLeavesOutWhatIsTooOld(t *testing.T) {
 	t.Parallel()
 	source, target := memory(t, "a"), memory(t)

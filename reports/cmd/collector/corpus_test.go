@@ -18,7 +18,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// anyID leaves the ID of a merge out: it depends on how merges are nested.
+// anyID ignores the ID of a merge, which depends on the order of merging.
 func anyID(path []string) bool { return slices.Equal(path, []string{"ID"}) }
 
 // window is a golden window of the corpus.
@@ -43,7 +43,7 @@ func windows(t *testing.T) []window {
 	return all
 }
 
-// checkWindows asks for the golden windows with the flags that say whom.
+// checkWindows asks for the golden windows with flags that name the store or collector.
 func checkWindows(t *testing.T, whom ...string) {
 	t.Helper()
 	for _, w := range windows(t) {
@@ -87,14 +87,14 @@ func TestInspectShowsOldReportsAsTheyAreAndUpgraded(t *testing.T) {
 	}
 }
 
-// stamps leaves out the times that Scope takes from its clock, as it upgrades.
+// stamps ignores the times that Scope takes from its clock while it upgrades.
 func stamps(path []string) bool {
 	n := len(path)
 	return n > 2 && path[n-1] == "timestamp" && (path[0] == "Namespace" || strings.HasPrefix(path[n-2], "count_"))
 }
 
-// unlikeScope leaves out what merges have that Scope's lack: it loses an
-// address's DNS record when a later report has more names for it.
+// unlikeScope ignores what Scope's merges lack: Scope loses an address's DNS record when a later report has
+// more names for it.
 func unlikeScope(path []string) bool {
 	return stamps(path) || slices.Equal(path, []string{"DNS", "127.0.0.1"})
 }
@@ -175,7 +175,7 @@ func TestTables(t *testing.T) {
 		"query.golden":   {"query", "--data", data, "--at", "1700000004", "--window", "5s"},
 		"nothing.golden": {"query", "--data", data, "--at", "1600000004", "--tenant", "x"},
 	} {
-		t.Run(name, func(t *testing.T) { // one by one: two of them open the same directory
+		t.Run(name, func(t *testing.T) { // one by one, because two of them open the same directory
 			got := strings.ReplaceAll(must(t, args...), dir, "DIR")
 			golden(t, name, inMemory.ReplaceAllString(got, ", N in memory"))
 			for line := range strings.SplitSeq(got, "\n") {
@@ -187,7 +187,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// Every report of the corpus fits the table, too.
+// The table in the test data covers every report of the corpus.
 func TestTablesFit(t *testing.T) {
 	t.Parallel()
 	for line := range strings.SplitSeq(must(t, "inspect", goldentest.Path("hosts"), goldentest.Path("k8s-node")), "\n") {

@@ -20,17 +20,16 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 )
 
-// quiet are the expressions of the dashboard that are empty while all is well,
-// and those of other services than the one that is scraped.
+// quiet matches the dashboard's expressions that are empty while there are no failures, or that other
+// services provide.
 var quiet = regexp.MustCompile(`status_code="500"|result=~"failed\|dropped"|dynamo_retries|collectors_|collector_request|nats_|shortcut_sends`)
 
-// TestDashboardOnPrometheus scrapes a collector that works on real stores, and
-// asks a real Prometheus everything that the dashboard does until all of it
-// has an answer.
+// TestDashboardOnPrometheus scrapes a collector on real stores, and evaluates every expression of the
+// dashboard in a real Prometheus until each has an answer.
 func TestDashboardOnPrometheus(t *testing.T) {
 	t.Parallel()
 	store := onServers(servertest.SharedDynamoDBLocal)(t)
-	store[len(store)-1] += "?ttl=1s" // so that the authority is asked, too
+	store[len(store)-1] += "?ttl=1s" // so that the authority is asked as well
 	s := serveWithin(t, append([]string{"--tick", "500ms", "--window", "5s", "--tenant-header", remote.TenantHeader,
 		"--max-topology-nodes", "30", "--memory", "64KiB"}, store...)...)
 	prometheus, _ := servertest.Prometheus(t, strings.TrimPrefix(s.url, "http://"))
@@ -48,26 +47,25 @@ func TestDashboardOnPrometheus(t *testing.T) {
 	}
 }
 
-// asked is something that a panel asks.
+// asked is an expression of a panel.
 type asked struct{ panel, expr string }
 
-// answered reports whether Prometheus has an answer that makes sense. What it
-// cannot read fails the test.
+// answered reports whether Prometheus has a sensible answer. An answer that it cannot parse fails the test.
 func (a asked) answered(t *testing.T, prometheus string) bool {
 	t.Helper()
 	values, err := evaluate(prometheus, a.expr)
 	if err != nil {
 		t.Fatalf("%s: %s: %v", a.panel, a.expr, err)
 	}
-	values = slices.DeleteFunc(values, math.IsNaN) // of what was not done in these seconds
+	values = slices.DeleteFunc(values, math.IsNaN) // rates of what did not happen in these seconds
 	if a.panel == "Hit ratios" && slices.ContainsFunc(values, func(v float64) bool { return v < 0 || v > 1 }) {
-		return false // of few samples Prometheus extrapolates either counter by itself
+		return false // Prometheus extrapolates each counter by itself when samples are few
 	}
 	return len(values) > 0 || quiet.MatchString(a.expr)
 }
 
-// worker returns a function that lets two tenants' probes post, and asks for
-// what they posted; among it is what is refused.
+// worker returns a function in which the probes of two tenants post and ask. Some of these requests are
+// refused.
 func worker(t *testing.T, collector string) func() {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,8 +108,7 @@ func request(t *testing.T, method, target, tenant string) int {
 	return resp.StatusCode
 }
 
-// expressions returns what the dashboard's panels ask, as Grafana would with
-// every collector chosen.
+// expressions returns the expressions of the dashboard's panels, with every collector selected.
 func expressions(t *testing.T) (all []asked) {
 	t.Helper()
 	text, err := os.ReadFile("../../ops/grafana/dashboard.json")
@@ -136,7 +133,7 @@ func expressions(t *testing.T) (all []asked) {
 	return all
 }
 
-// evaluate asks Prometheus for the values of an expression now.
+// evaluate returns the current values of an expression.
 func evaluate(prometheus, expr string) ([]float64, error) {
 	resp, err := http.Get(prometheus + "/api/v1/query?query=" + url.QueryEscape(expr))
 	if err != nil {

@@ -19,8 +19,7 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// newStore makes a new, empty store and returns the flags that name it to serve,
-// import and query.
+// newStore makes an empty store and returns the flags that name it for serve, import and query.
 type newStore func(t *testing.T) []string
 
 func embedded(t *testing.T) []string { return []string{"--data", filepath.Join(t.TempDir(), "data")} }
@@ -30,8 +29,7 @@ func TestEndToEnd(t *testing.T) {
 	checkStore(t, embedded)
 }
 
-// checkStore checks that what goes into a store comes out of it. Every kind of
-// store must pass it.
+// checkStore checks that what goes into a store comes out of it. Every kind of store must pass.
 func checkStore(t *testing.T, open newStore) {
 	t.Run("imported windows", func(t *testing.T) {
 		t.Parallel()
@@ -58,8 +56,8 @@ func checkImport(t *testing.T, store []string) {
 	checkWindows(t, store...)
 }
 
-// checkServe pushes the captured reports to a collector and asks it, and then
-// the store that it leaves behind.
+// checkServe pushes the captured reports to a collector and queries it, and then queries its store after it
+// ended.
 func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...string) *served) {
 	want := goldentest.Inflate(t, goldentest.Path("golden", "hosts", "merged.json.gz"))
 	ignore := func(path []string) bool { return anyID(path) || unlikeScope(path) }
@@ -86,16 +84,16 @@ func checkServe(t *testing.T, store []string, start func(t *testing.T, args ...s
 	goldentest.Equal(t, []byte(late), []byte(must(t, "inspect", "--upgrade", "--json", goldentest.Files(t, "k8s-node/*")[0])), anyID)
 }
 
-// served is a collector that runs.
+// served is a running collector.
 type served struct {
 	url  string
 	pid  int               // 0 within the test
-	stop func() (code int) // as by a signal
-	kill func()            // at once; of a process only
-	said func() string     // on standard error
+	stop func() (code int) // as after a signal
+	kill func()            // at once; for a process only
+	said func() string     // the standard error so far
 }
 
-// buffer is a buffer that goroutines share.
+// buffer is a buffer that is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  strings.Builder // guarded by mu
@@ -113,7 +111,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// announced reads the line in which a collector says where it is.
+// announced reads the line in which a collector prints its URL.
 func announced(t *testing.T, stdout io.Reader, stderr *buffer) string {
 	t.Helper()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
@@ -124,7 +122,7 @@ func announced(t *testing.T, stdout io.Reader, stderr *buffer) string {
 	return url
 }
 
-// serveWithin runs a collector within the test.
+// serveWithin runs a collector inside the test's process.
 func serveWithin(t *testing.T, args ...string) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -141,20 +139,20 @@ func serveWithin(t *testing.T, args ...string) *served {
 	return &served{url: announced(t, stdout, stderr), stop: stop, said: stderr.String}
 }
 
-// child prepares the command as a process of its own.
+// child prepares the command as a separate process.
 func child(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	return cmd
 }
 
-// serveAsProcess runs a collector as a process, which a signal stops.
+// serveAsProcess runs a collector as a process. Stopping it sends a signal.
 func serveAsProcess(t *testing.T, args ...string) *served {
 	t.Helper()
 	return launch(t, child(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...))
 }
 
-// launch starts a collector, which a signal stops.
+// launch starts a collector. Stopping it sends a signal.
 func launch(t *testing.T, cmd *exec.Cmd) *served {
 	t.Helper()
 	stderr := &buffer{}
@@ -228,7 +226,7 @@ func TestServeWithoutTenants(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "inspect", "--json", "--upgrade", path)), anyID)
 }
 
-// An import that is killed and repeated is an import.
+// An interrupted import can be repeated.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
 	const files = 500
@@ -251,9 +249,8 @@ func TestImportKilled(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "merge", "--json", dir)), anyID)
 }
 
-// killImport kills an import that has stored a fifth of the files and stores
-// more. Pipes that nobody writes to keep it from coming to the end: one that
-// says when it was reached, and later one for each other worker.
+// killImport kills an import that has stored a fifth of the files. Pipes without a writer keep the import
+// from finishing: opening the first shows how far it is, and the others block the other workers.
 func killImport(t *testing.T, data, dir string) {
 	t.Helper()
 	pipes := t.TempDir()

@@ -27,8 +27,7 @@ type unreliable struct {
 	toTable, toBlobs *faulttest.Transport
 }
 
-// openUnreliable opens a table and a bucket that exist, with that many attempts
-// at a request.
+// openUnreliable opens an existing table and bucket with the given number of attempts for each request.
 func openUnreliable(t *testing.T, table, blobs string, attempts int) *unreliable {
 	t.Helper()
 	u := &unreliable{toTable: faulttest.NewTransport(&http.Transport{}, 1), toBlobs: faulttest.NewTransport(&http.Transport{}, 2)}
@@ -49,7 +48,7 @@ func openUnreliable(t *testing.T, table, blobs string, attempts int) *unreliable
 	return u
 }
 
-// fail makes requests go wrong in each of the ways that servers have.
+// fail makes requests fail in every way that servers do.
 func (u *unreliable) fail() {
 	throttled := faulttest.Fault{Chance: 0.1, Status: http.StatusBadRequest,
 		Body: `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}`}
@@ -68,21 +67,21 @@ func (u *unreliable) heal() {
 	u.toBlobs.Heal()
 }
 
-// besieged is a collector of ten tenants, and of one whose puts hang.
+// besieged is a collector with ten tenants and one more whose puts hang.
 type besieged struct {
 	*bucket.Collector[tally]
-	tenants       []string // the one whose puts hang is the last
-	want          tally    // of each tenant
+	tenants       []string // the puts of the last one hang
+	want          tally    // the sums of each tenant
 	clock         atomic.Int64
-	stored, early atomic.Int64 // values; early are those of the tenant whose puts hang
+	stored, early atomic.Int64 // the numbers of stored values; early counts those of the last tenant
 }
 
 const stuck = "stuck"
 
-// siegeBegin is the instant of the first value; ticks are a second apart.
+// siegeBegin is the instant of the first value. Ticks are a second apart.
 var siegeBegin = time.Unix(1_700_000_000, 0)
 
-// besiege seals eight values of each tenant and stores none.
+// besiege seals eight values for each tenant and stores none.
 func besiege(t *testing.T, u *unreliable) *besieged {
 	t.Helper()
 	b := &besieged{want: tally{}, tenants: []string{stuck}}
@@ -114,9 +113,8 @@ func besiege(t *testing.T, u *unreliable) *besieged {
 	return b
 }
 
-// TestFlushThroughFaults: while one tenant's puts hang and one request of three
-// of all goes wrong, the others' values become discoverable; nothing is lost,
-// and no answer is partial without an error.
+// TestFlushThroughFaults lets one tenant's puts hang and a third of all requests fail. The values of other
+// tenants become discoverable, nothing is lost, and no answer is partial without an error.
 func TestFlushThroughFaults(t *testing.T) {
 	t.Parallel()
 	table, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
@@ -140,7 +138,7 @@ func TestFlushThroughFaults(t *testing.T) {
 		t.Errorf("%d values are stored, %d of the tenant whose puts hung %d times", b.stored.Load(), b.early.Load(), hangs.Hit())
 	}
 	got, err := b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute), nil)
-	for err != nil && flushing.Err() == nil { // one question of a hundred meets a fault in each of its attempts
+	for err != nil && flushing.Err() == nil { // about one question in a hundred fails in each of its attempts
 		got, err = b.Range(t.Context(), stuck, siegeBegin, siegeBegin.Add(time.Minute), nil)
 	}
 	if err != nil || !maps.Equal(got.Value, b.want) {
@@ -156,8 +154,7 @@ func TestFlushThroughFaults(t *testing.T) {
 	checkReads(t, openUnreliable(t, table, blobs, 1), b)
 }
 
-// checkReads asks for what every tenant has, through faults that are not
-// retried and then without.
+// checkReads asks for every tenant's values, first with faults that are not retried, then without faults.
 func checkReads(t *testing.T, u *unreliable, b *besieged) {
 	t.Helper()
 	past := must1(bucket.NewQuantizer(u.index, u.values, addUp,

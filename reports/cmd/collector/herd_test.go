@@ -17,25 +17,25 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 )
 
-// herd is many connections to one server that send a byte a second.
+// herd is many connections to one server that send one byte a second.
 type herd struct {
 	t       *testing.T
 	address string
 	conns   []*dribbler
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	came int
 	told map[string]int // statuses, "" for none, "gone" where the connection was reset
 }
 
-// dribbler is one of them, half of which send a header and half a body.
+// dribbler is one connection of a herd. Half of them send a header, half a body.
 type dribbler struct {
 	number int
-	conn   net.Conn // nil when it is cut off
-	said   []byte   // by the server
+	conn   net.Conn // nil after it is cut off
+	said   []byte   // what the server sent
 }
 
-// herdSize returns how many connections this process may have.
+// herdSize returns how many connections this process may open.
 func herdSize(t *testing.T) int {
 	t.Helper()
 	if files := raiseOpenFiles(t); files < 12_000 {
@@ -55,8 +55,8 @@ func newHerd(t *testing.T, address string) *herd {
 	return h
 }
 
-// dribble sends one byte over each connection, and opens those that are cut off
-// if they are to come again. It takes a second.
+// dribble sends one byte over each connection within a second. It may open connections again that were cut
+// off.
 func (h *herd) dribble(again bool) {
 	second := time.After(time.Second)
 	var g sync.WaitGroup
@@ -94,7 +94,7 @@ func (h *herd) note(told string) {
 	h.told[told]++
 }
 
-// left returns how many are not cut off.
+// left returns how many connections are open.
 func (h *herd) left() (n int) {
 	for _, d := range h.conns {
 		if d.conn != nil {
@@ -104,7 +104,7 @@ func (h *herd) left() (n int) {
 	return n
 }
 
-// scatter closes what is left.
+// scatter closes the open connections.
 func (h *herd) scatter() {
 	for _, d := range h.conns {
 		if d.conn != nil {
@@ -119,8 +119,7 @@ const (
 		remote.TenantHeader + ": slow\r\nContent-Length: 16000000\r\n\r\n\x1f\x8b"
 )
 
-// open connects, from one of several addresses so that ports suffice, and
-// begins a request.
+// open connects from one of several addresses, so that there are enough ports, and begins a request.
 func (d *dribbler) open(address string) (err error) {
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+d.number%8))}, Timeout: 20 * time.Second}
 	if d.conn, err = from.Dial("tcp", address); err != nil {
@@ -132,13 +131,13 @@ func (d *dribbler) open(address string) (err error) {
 		text = slowBody
 	}
 	d.said = nil
-	_, _ = io.WriteString(d.conn, text) // it fails when it is cut off already, which the next step finds
+	_, _ = io.WriteString(d.conn, text) // an error means cut off; the next byte reports it
 	return nil
 }
 
 var statusLine = regexp.MustCompile(`^HTTP/1\.1 (\d+) `)
 
-// drip sends a byte, and returns what it was told if it is cut off.
+// drip sends a byte. If the connection is cut off it returns what the server sent.
 func (d *dribbler) drip() (told string, cut bool) {
 	_, _ = d.conn.Write([]byte{'x'})
 	_ = d.conn.SetReadDeadline(time.Now().Add(time.Millisecond / 10))
@@ -159,8 +158,7 @@ func (d *dribbler) drip() (told string, cut bool) {
 	return "gone", true
 }
 
-// bystander is a client that posts and asks as one should, each time over a new
-// connection and over one that is kept.
+// bystander is a well-behaved client. It posts and asks over new connections and over one that it keeps.
 type bystander struct {
 	url  string
 	body []byte
@@ -170,14 +168,14 @@ type bystander struct {
 	faults []string
 }
 
-// begin begins to post and ask until stop is called.
+// begin posts and asks until stop is called.
 func (b *bystander) begin() (stop func()) {
 	ending, ended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(ended); b.run(ending) }()
 	return func() { close(ending); <-ended }
 }
 
-// check checks that nothing failed, or took long.
+// check checks that no request failed or took long.
 func (b *bystander) check(t *testing.T) {
 	t.Helper()
 	if took := b.slowest(); len(b.faults) > 0 || took > 5*time.Second {
@@ -239,7 +237,7 @@ func (b *bystander) try(client *http.Client, method string) error {
 	return err
 }
 
-// slowest returns what the slowest requests but one of a hundred took.
+// slowest returns the 99th percentile of the durations.
 func (b *bystander) slowest() time.Duration {
 	slices.Sort(b.took)
 	return b.took[len(b.took)*99/100]

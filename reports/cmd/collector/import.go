@@ -49,7 +49,7 @@ same report. Shortcut reports are never stored; they are counted.
 	},
 }
 
-// maxShift is how many instants are tried for a report whose own is taken.
+// maxShift is how many instants import tries for one report.
 const maxShift = 1000
 
 // importer stores report files.
@@ -108,7 +108,7 @@ func (i *importer) all(ctx context.Context, b *files.Batch) error {
 	return nil
 }
 
-// one imports a file.
+// one imports one file.
 func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 	t, err := files.Time(filepath.Base(path))
 	if err != nil {
@@ -132,10 +132,10 @@ func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 	return i.place(ctx, t, l.Report, blob)
 }
 
-// place stores a report at the first instant from t on that is free, unless
-// one before that holds the same report.
+// place stores a report at the first free instant from t on. It stores nothing when it finds the same report
+// on the way.
 func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []byte) error {
-	for shift := range min(int64(maxShift), math.MaxInt64-t) { // the last instant is in no range
+	for shift := range min(int64(maxShift), math.MaxInt64-t) { // no range contains the last instant
 		row := index.RowAt(*i.tenant, t+shift)
 		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
 		err := i.store.Commit(ctx, row, e, blob)
@@ -154,8 +154,8 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 	return fmt.Errorf("its instant and the nanoseconds after it are taken by other reports")
 }
 
-// holds tells whether the store has the same report at an instant, and counts
-// it as present. A blob that retention has left without its entry gets it back.
+// holds reports whether the store has the same report at an instant, and counts that report as present. When
+// retention has removed only the entry of the blob, holds adds the entry again.
 func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *report.Report, blob []byte) (bool, error) {
 	entries, err := i.store.Index.Query(ctx, row, e.Time, e.Time+1)
 	if err != nil {
@@ -176,7 +176,7 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 	return true, err
 }
 
-// same tells whether the blob under a key is a report's, by meaning.
+// same reports whether the blob under a key decodes to an equal report.
 func (i *importer) same(ctx context.Context, key string, r *report.Report, blob []byte) (bool, error) {
 	found, err := i.store.Authority.Get(ctx, []string{key})
 	if err != nil {
@@ -196,7 +196,7 @@ func (i *importer) same(ctx context.Context, key string, r *report.Report, blob 
 	return sameReport(r, other)
 }
 
-// sameReport compares two reports by what they mean, which has one encoding.
+// sameReport compares two reports by their encodings: equal reports have equal encodings.
 func sameReport(a, b *report.Report) (bool, error) {
 	x, err := wire.AppendMsgpack(nil, a)
 	if err != nil {

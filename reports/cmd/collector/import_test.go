@@ -18,7 +18,7 @@ import (
 func TestImportFindsRoomForReportsOfOneInstant(t *testing.T) {
 	t.Parallel()
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
-	// The last two are in the last nanosecond of one row and the first of the next.
+	// The last two instants are on both sides of an hour's end.
 	const hour = 472222 * int64(time.Hour)
 	for i, name := range []string{"a/5.json", "b/5.msgpack", "c/5.msgpack.gz", "d/6.json", "e/7.json",
 		fmt.Sprintf("f/%d.json", hour-1), fmt.Sprintf("g/%d.json", hour-1)} {
@@ -108,7 +108,7 @@ func TestADirectoryIsHeldByOneProcess(t *testing.T) {
 	}
 }
 
-// Who meets a directory that a collector holds is told what to do in place.
+// A user who names a directory that a collector uses is told what to do instead.
 func TestAHeldDirectoryIsExplained(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
@@ -128,8 +128,8 @@ func TestAHeldDirectoryIsExplained(t *testing.T) {
 	}
 }
 
-// TestImportAtTheEnd: the last instants that a range reaches are taken, and the
-// one after them, which could never be found, is not.
+// TestImportAtTheEnd imports at the last instants of int64. The last instant is refused, because no range
+// contains it.
 func TestImportAtTheEnd(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

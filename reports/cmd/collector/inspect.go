@@ -24,7 +24,7 @@ standard input, whose form is told by what it holds.
 ` + files.Help,
 	Define: func(f *cli.Flags) cli.Action {
 		i := &inspector{}
-		f.BoolVar(&i.upgrade, "upgrade", false, "bring reports of old probes to the form of today first")
+		f.BoolVar(&i.upgrade, "upgrade", false, "first convert reports of old probes to today's form")
 		f.BoolVar(&i.json, "json", false, "write JSON, one report a line")
 		i.maxInflated = files.DefineMaxInflated(f)
 		return i.run

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// silent is a reader that tells when it is read, and then has nothing to say
-// until it is closed.
+// silent is a reader that reports the first read and then blocks until it is closed.
 type silent struct {
 	read   chan struct{}
 	closed chan struct{}
@@ -26,8 +25,7 @@ func (s *silent) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestOneInterruptEnds: a command that waits for what it reads ends with the
-// first interrupt.
+// TestOneInterruptEnds checks that one interrupt ends a command that waits for its input.
 func TestOneInterruptEnds(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 1)
@@ -74,8 +72,8 @@ func TestOneInterruptEnds(t *testing.T) {
 	}
 }
 
-// opened tells when a named pipe is open for reading. It keeps the pipe open
-// for writing until the test ends.
+// opened waits until a named pipe is open for reading. It keeps the pipe open for writing until the test
+// ends.
 func opened(t *testing.T, path string) chan struct{} {
 	t.Helper()
 	done := make(chan struct{})

@@ -24,8 +24,7 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// raw is a store as Scope's collectors use it: through the SDK alone, with
-// keys made here.
+// raw uses a store as Scope's collectors do: through the SDK, with keys that the test computes.
 type raw struct {
 	db            *dynamodb.Client
 	s3            *s3.Client
@@ -52,8 +51,7 @@ func openRaw(t *testing.T, index, blobs string) *raw {
 	}
 }
 
-// keys returns what Scope calls a tenant's instant: the item's key, and the
-// blob's.
+// keys returns Scope's keys for a tenant's instant: the item's and the blob's.
 func keys(tenant string, ts int64) (item map[string]types.AttributeValue, blob string) {
 	hour := fmt.Sprintf("%s-%d", tenant, ts/3_600_000_000_000)
 	return map[string]types.AttributeValue{
@@ -62,8 +60,7 @@ func keys(tenant string, ts int64) (item map[string]types.AttributeValue, blob s
 	}, fmt.Sprintf("%x/%d", md5.Sum([]byte(hour)), ts)
 }
 
-// TestLayoutIsScopes: what we store is found as Scope looks for it, and what
-// Scope stores is answered exactly.
+// TestLayoutIsScopes checks that Scope finds what we store, and that we answer exactly what Scope stored.
 func TestLayoutIsScopes(t *testing.T) {
 	t.Parallel()
 	index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)

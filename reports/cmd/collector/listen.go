@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// listen opens a listener at the address that a flag holds. Its errors name the
-// flag and say what to give it.
+// listen opens a listener at the address of a flag. Its errors name the flag and say what to do.
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {

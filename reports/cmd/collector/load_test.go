@@ -12,8 +12,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// A file of few bytes may hold very many: as many are read as a collector takes
-// from a probe, unless a flag says otherwise.
+// The limit for decompressed files is the collector's limit for posts unless a flag changes it.
 func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -39,7 +38,7 @@ func TestFilesThatInflateTooFarAreRefused(t *testing.T) {
 	}
 }
 
-// zipped returns b gzip'd.
+// zipped returns b compressed with gzip.
 func zipped(b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)

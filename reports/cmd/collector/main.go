@@ -1,10 +1,9 @@
-// Command collector collects Weave Scope's reports: it takes what probes post,
-// keeps it in a directory or in DynamoDB and S3, and answers what was seen in
-// any window of time. The other subcommands feed it, ask it, move what it
-// keeps, and look at reports in files; "collector help" lists them.
+// Command collector collects Weave Scope's reports. It receives what probes post, stores it in a directory or
+// in DynamoDB and S3, and answers questions about any time range. Other subcommands import, query, copy and
+// inspect reports; "collector help" lists them.
 //
-// It exits with 0, with 1 when something failed, and with 2 when it was used
-// wrongly. Errors are single lines on standard error.
+// The exit code is 0 for success, 1 for a failure and 2 for wrong usage. Errors are single lines on standard
+// error.
 package main
 
 import (

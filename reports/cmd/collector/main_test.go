@@ -21,8 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// asCommand in the environment makes the test binary the command itself, so
-// that tests can start it as a process.
+// asCommand in the environment turns the test binary into the command, so that tests can start it as a
+// process.
 const asCommand = "RUN_AS_COLLECTOR"
 
 func TestMain(m *testing.M) {
@@ -30,17 +30,17 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	// A server's connection that was closed waits half a second for its client.
+	// the HTTP server keeps a closed connection for half a second
 	goleak.VerifyTestMain(servertest.Main(m), goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-// result is what a run of the command came to.
+// result is the output and exit code of the command.
 type result struct {
 	code           int
 	stdout, stderr string
 }
 
-// call runs the command within the test.
+// call runs the command inside the test's process.
 type call struct {
 	args  []string
 	env   map[string]string
@@ -57,7 +57,7 @@ func (c call) run(ctx context.Context) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// collect runs the command with arguments alone.
+// collect runs the command with arguments and no environment.
 func collect(t *testing.T, args ...string) result {
 	t.Helper()
 	return call{args: args}.run(t.Context())
@@ -91,7 +91,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// usage is what is said to arguments that do not run.
+// usage is the expected output for arguments that do not run.
 var usage = map[string]struct {
 	args   []string
 	env    map[string]string
@@ -183,7 +183,7 @@ func TestHelpFits(t *testing.T) {
 	}
 }
 
-// Every flag is in the help with a text, and can be set by its variable.
+// Every flag has a help text, and a variable can set it.
 func TestEveryFlagHasAVariable(t *testing.T) {
 	t.Parallel()
 	for _, c := range collector.Commands {

@@ -11,15 +11,15 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
-// memoryHelp is what help says about memory.
+// memoryHelp is the part of help about memory.
 const memoryHelp = `When GOMEMLIMIT is not set, the collector takes 80 % of the memory that its cgroup (container, pod or service) may use
 as the limit at which Go collects garbage more often, and logs it. GOMEMLIMIT=off turns the limit off.`
 
-// limitMemory sets Go's memory limit to 80 % of what available says, which is
-// nothing where memory is not limited. A limit in the environment stays.
+// limitMemory sets Go's memory limit to 80 % of the available memory, as reported by available. It changes
+// nothing when the memory is not limited or GOMEMLIMIT is set.
 func limitMemory(log *slog.Logger, available func() (uint64, error)) {
 	if given, ok := os.LookupEnv("GOMEMLIMIT"); ok {
-		log.Info("the memory limit is that of GOMEMLIMIT", "limit", given)
+		log.Info("the memory limit comes from GOMEMLIMIT", "limit", given)
 		return
 	}
 	most, err := available()
@@ -28,7 +28,7 @@ func limitMemory(log *slog.Logger, available func() (uint64, error)) {
 		log.Info("memory is not limited: set GOMEMLIMIT to limit it")
 		return
 	case err != nil:
-		log.Warn("the memory limit of the cgroup cannot be read: set GOMEMLIMIT in its place", "err", err)
+		log.Warn("the memory limit of the cgroup cannot be read: set GOMEMLIMIT instead", "err", err)
 		return
 	}
 	limit := int64(most / 5 * 4)

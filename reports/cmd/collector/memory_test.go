@@ -12,8 +12,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// TestLimitMemory: a limit comes from the environment, else from the cgroup, and
-// is logged.
+// TestLimitMemory checks that the memory limit comes from the environment or else from the cgroup, and is
+// logged.
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })

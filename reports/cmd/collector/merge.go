@@ -35,7 +35,7 @@ read, nothing is written unless --keep-going is given. The FILE - is standard in
 	},
 }
 
-// mergeJob merges report files.
+// mergeJob merges report files into one report.
 type mergeJob struct {
 	output          string
 	json, keepGoing bool

@@ -12,5 +12,5 @@ func mkfifo(t *testing.T, _ string) {
 	t.Skip("named pipes of this system are no files")
 }
 
-// raiseOpenFiles has nothing to raise: this system has no such limit.
+// raiseOpenFiles does nothing: this system has no such limit.
 func raiseOpenFiles(*testing.T) uint64 { return math.MaxUint64 }

@@ -22,7 +22,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// pace5 lets five calls pass in each second, and throttles the others.
+// pace5 allows five calls a second and throttles the others.
 type pace5 struct {
 	err error
 
@@ -43,7 +43,7 @@ func (p *pace5) take() error {
 	return nil
 }
 
-// pacedIndex is an index of five provisioned units of each kind.
+// pacedIndex is an index with five provisioned read and write units.
 type pacedIndex struct {
 	index.Index
 	reads, writes pace5
@@ -63,7 +63,7 @@ func (x *pacedIndex) Query(ctx context.Context, row index.Row, from, to int64) (
 	return x.Index.Query(ctx, row, from, to)
 }
 
-// pacedTier is a bucket of five reads and five writes a second.
+// pacedTier is a bucket that allows five reads and five writes a second.
 type pacedTier struct {
 	tiered.Tier
 	reads, writes pace5
@@ -83,7 +83,7 @@ func (p *pacedTier) Put(ctx context.Context, key string, blob []byte) error {
 	return p.Tier.Put(ctx, key, blob)
 }
 
-// paced is a store in memory that throttles requests that come too fast.
+// paced is a store in memory that throttles.
 func paced(t *testing.T, tenants ...string) *stores.Store {
 	s := memory(t, tenants...)
 	few, slow := &types.ProvisionedThroughputExceededException{}, &smithy.GenericAPIError{Code: "SlowDown"}
@@ -92,7 +92,7 @@ func paced(t *testing.T, tenants ...string) *stores.Store {
 	return s
 }
 
-// TestCopyGoesAtTheStoresPace: between stores that throttle, all is copied.
+// TestCopyGoesAtTheStoresPace copies everything between stores that throttle.
 func TestCopyGoesAtTheStoresPace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestCopyGoesAtTheStoresPace(t *testing.T) {
 	})
 }
 
-// TestImportGoesAtTheStoresPace: into a store that throttles, all is imported.
+// TestImportGoesAtTheStoresPace imports everything into a store that throttles.
 func TestImportGoesAtTheStoresPace(t *testing.T) {
 	t.Parallel()
 	dir, tenant, inflated := t.TempDir(), "", cli.Size(1<<20)
@@ -135,8 +135,8 @@ func TestImportGoesAtTheStoresPace(t *testing.T) {
 	})
 }
 
-// TestThrottlingIsExplained: a person reads what to raise.
-// TestPatienceEnds: with its context, and with what is no throttling.
+// TestThrottlingIsExplained checks that a person reads what to raise.
+// TestPatienceEnds checks that with its context, and with what is no throttling.
 // throttledError is what a store answers that is asked too often.
 type throttledError struct{ err error }
 

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// running is a collector that runs as a process of its own, told what to do by
-// signals.
+// running is a collector in a process that the test controls with signals.
 type running struct {
 	cmd    *exec.Cmd
 	url    string
@@ -19,7 +18,7 @@ type running struct {
 	ended  chan struct{} // closed when the process has ended
 }
 
-// runServe starts a collector with variables beside the test's own.
+// runServe starts a collector with additional environment variables.
 func runServe(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
 	r := &running{cmd: child(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...), stderr: &buffer{}, ended: make(chan struct{})}
@@ -32,7 +31,7 @@ func runServe(t *testing.T, env []string, args ...string) *running {
 	r.url = announced(t, stdout, r.stderr)
 	go func() {
 		defer close(r.ended)
-		_ = r.cmd.Wait() // its state says what came of it
+		_ = r.cmd.Wait() // the process state holds the result
 	}()
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Kill() // unless it has ended
@@ -44,8 +43,7 @@ func runServe(t *testing.T, env []string, args ...string) *running {
 // signal sends SIGTERM.
 func (r *running) signal() { _ = r.cmd.Process.Signal(syscall.SIGTERM) }
 
-// end waits for the end of the process and returns its exit code, −1 when it
-// was killed, and how long that took.
+// end waits for the end of the process. It returns the exit code, or −1 after a kill, and the time it took.
 func (r *running) end(t *testing.T) (code int, took time.Duration) {
 	t.Helper()
 	begun := time.Now()
@@ -63,7 +61,7 @@ func (r *running) says(t *testing.T, text string) {
 	eventually(t, func() bool { return strings.Contains(r.stderr.String(), text) }, "it does not say "+text)
 }
 
-// eventually waits for what is about to happen in another process.
+// eventually waits for a condition in another process.
 func eventually(t *testing.T, happened func() bool, otherwise string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !happened(); time.Sleep(10 * time.Millisecond) {
@@ -73,8 +71,8 @@ func eventually(t *testing.T, happened func() bool, otherwise string) {
 	}
 }
 
-// fetch asks for a page over a connection of its own. A status of 0 says that
-// nobody answered.
+// fetch gets a page over a new connection. A status of 0 means that there was no
+// answer.
 func fetch(t *testing.T, url string) (status int, body string) {
 	t.Helper()
 	req := must1(http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))
@@ -87,7 +85,7 @@ func fetch(t *testing.T, url string) (status int, body string) {
 	return resp.StatusCode, string(must1(io.ReadAll(resp.Body)))
 }
 
-// until waits until a page is answered with a status and begins with a text.
+// until waits until a page has a status and begins with a text.
 func until(t *testing.T, url string, status int, begins string) {
 	t.Helper()
 	var got int

@@ -35,7 +35,7 @@ the collector calls bad does not stop the others.
 	Define: func(f *cli.Flags) cli.Action {
 		u := &pusher{remote: remote.DefineFlags(f, f.Tenant())}
 		f.StringVar(&u.to, "to", "", "the `URL` of the collector, as http://127.0.0.1:4040")
-		f.Var(&u.pace, "pace", "keep the distances of the times in the names; with =`N`, go N times as fast")
+		f.Var(&u.pace, "pace", "post at the intervals between the times in the names; with =`N`, N times as fast")
 		f.IntVar(&u.parallel, "parallel", 4, "post `N` files at a time")
 		f.DurationVar(&u.patience, "patience", time.Minute, "try each report for a `DURATION`")
 		f.Must(func() error { return cli.AtLeastOne("parallel", u.parallel) })
@@ -45,8 +45,7 @@ the collector calls bad does not stop the others.
 	},
 }
 
-// pace is how much faster than captured reports are posted; 0 is as fast as it
-// goes.
+// pace is the factor by which reports are posted faster than they were captured. 0 means as fast as possible.
 type pace float64
 
 func (v *pace) IsBoolFlag() bool { return true }
@@ -112,8 +111,8 @@ func (u *pusher) run(ctx context.Context, p *cli.Process, args []string) (err er
 	return errors.Join(err, b.Err(""))
 }
 
-// all posts the files of a batch. The first that the collector could not take
-// in time ends it, and so does one that it refused as it would refuse any.
+// all posts the files of a batch. It ends early when the collector did not accept a report in time, or would
+// refuse every report.
 func (u *pusher) all(ctx context.Context, b *files.Batch) error {
 	shown := terminal.StartProgress(b.P.Stderr, "push", "file", len(b.Files))
 	defer shown.End()
@@ -144,7 +143,7 @@ func (u *pusher) all(ctx context.Context, b *files.Batch) error {
 	return err
 }
 
-// schedule returns when the file of a path is to be posted.
+// schedule returns when to post the file of a path.
 func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) {
 	var first int64
 	started := false
@@ -163,7 +162,7 @@ func (u *pusher) schedule(start time.Time) func(path string) (time.Time, error) 
 	}
 }
 
-// one posts a file. An error is returned only when it is not the file's.
+// one posts a file. It returns only errors that concern the collector, not the file.
 func (u *pusher) one(ctx context.Context, b *files.Batch, path string) error {
 	post, err := files.ReadPost(ctx, path)
 	if err == nil {
@@ -183,7 +182,7 @@ func (u *pusher) one(ctx context.Context, b *files.Batch, path string) error {
 	return nil
 }
 
-// gaveUpError says that the collector did not take a report in time.
+// gaveUpError says that the collector did not accept a report in time.
 type gaveUpError struct {
 	patience time.Duration
 	err      error // of the last attempt
@@ -195,17 +194,16 @@ func (e *gaveUpError) Error() string {
 
 func (e *gaveUpError) Unwrap() error { return e.err }
 
-// retryError is a failure that may pass.
+// retryError is a failure that a retry may overcome.
 type retryError struct {
-	after time.Duration // the collector asks not to come back before that
+	after time.Duration // the delay that the collector asked for
 	err   error
 }
 
 func (e *retryError) Error() string { return e.err.Error() }
 func (e *retryError) Unwrap() error { return e.err }
 
-// deliver posts a report until the collector takes it, calls it bad, or
-// patience ends.
+// deliver posts a report until the collector accepts or rejects it, or u.patience is over.
 func (u *pusher) deliver(ctx context.Context, post *files.Post) error {
 	end := time.Now().Add(u.patience)
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
@@ -228,7 +226,7 @@ func (u *pusher) deliver(ctx context.Context, post *files.Post) error {
 	}
 }
 
-// post posts a report once.
+// post sends a report once.
 func (u *pusher) post(ctx context.Context, post *files.Post) error {
 	req, err := u.collector.Request(ctx, http.MethodPost, nil, post.Body)
 	if err != nil {
@@ -255,7 +253,7 @@ func (u *pusher) post(ctx context.Context, post *files.Post) error {
 	return u.collector.Refusal(resp)
 }
 
-// retryAfter returns how long the collector asks to wait.
+// retryAfter returns the delay that the collector asked for.
 func retryAfter(resp *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {

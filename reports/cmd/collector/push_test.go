@@ -23,7 +23,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// collectorStub is a collector that answers as a test likes.
+// collectorStub is an HTTP server that answers posts as a test decides.
 type collectorStub struct {
 	*httptest.Server
 	answer func(w http.ResponseWriter, n int) // n counts the posts from 1
@@ -86,7 +86,7 @@ func TestPushPostsAsProbesDo(t *testing.T) {
 			p.header.Get("Content-Encoding") != want[i].encoding || p.header.Get(remote.TenantHeader) != "t" {
 			t.Errorf("post %d: %s %v", i, p.path, p.header)
 		}
-		if i == 1 { // was gzip'd on the way
+		if i == 1 { // compressed by push
 			plain, err := wire.ReadBody(bytes.NewReader(p.body), true, 1<<20)
 			if err != nil || string(plain) != bodies[i] {
 				t.Errorf("post %d is not the file (%v)", i, err)
@@ -134,7 +134,7 @@ func TestPushGivesUp(t *testing.T) {
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), sample("one", 1))
 	}
 	s := newStub(t, func(w http.ResponseWriter, _ int) { http.Error(w, "full\nmore", http.StatusServiceUnavailable) })
-	r := collect(t, "push", "--parallel", "1", "--patience", "90ms", "--to", s.URL, dir) // less than any pause
+	r := collect(t, "push", "--parallel", "1", "--patience", "90ms", "--to", s.URL, dir) // shorter than any delay
 	if r.code != 1 || !strings.HasPrefix(r.stdout, "pushed 0 reports") {
 		t.Errorf("exit %d: %s", r.code, r.stdout)
 	}
@@ -152,8 +152,7 @@ func TestPushGivesUp(t *testing.T) {
 	}
 }
 
-// What the collector answers to any post stops the push at the first file, with
-// one line that says what to do.
+// A refusal that concerns every post ends the push at the first file, with one line that says what to do.
 func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -183,8 +182,8 @@ func TestPushStopsWhereNothingIsTaken(t *testing.T) {
 	}
 }
 
-// TestPushBelievesCollectorsOnly: what is not a collector's answer is named, and
-// nothing counts as pushed.
+// TestPushBelievesCollectorsOnly checks that push names an answer that does not come from a collector, and
+// counts nothing as pushed.
 func TestPushBelievesCollectorsOnly(t *testing.T) {
 	t.Parallel()
 	s := newStub(t, func(http.ResponseWriter, int) {})
@@ -193,10 +192,10 @@ func TestPushBelievesCollectorsOnly(t *testing.T) {
 		fmt.Fprint(w, "<html>Log in</html>")
 	}
 	for want, answer := range map[string]http.HandlerFunc{
-		"the answer is text/html; charset=utf-8, where a collector's is empty": login,
-		"301 Moved Permanently to " + s.URL + "/api/report":                    http.RedirectHandler(s.URL+"/api/report", 301).ServeHTTP,
-		"302 Found to http://sso.example.com/login?to=x":                       http.RedirectHandler("http://sso.example.com/login?to=x", 302).ServeHTTP,
-		"308 Permanent Redirect to " + s.URL + "/api/report":                   http.RedirectHandler(s.URL+"/api/report", 308).ServeHTTP,
+		"the answer is text/html; charset=utf-8, but a collector's answer is empty": login,
+		"301 Moved Permanently to " + s.URL + "/api/report":                         http.RedirectHandler(s.URL+"/api/report", 301).ServeHTTP,
+		"302 Found to http://sso.example.com/login?to=x":                            http.RedirectHandler("http://sso.example.com/login?to=x", 302).ServeHTTP,
+		"308 Permanent Redirect to " + s.URL + "/api/report":                        http.RedirectHandler(s.URL+"/api/report", 308).ServeHTTP,
 		"202 Accepted":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) },
 		"204 No Content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 	} {
@@ -216,7 +215,7 @@ func TestPushBelievesCollectorsOnly(t *testing.T) {
 		other := httptest.NewServer(http.HandlerFunc(login))
 		defer other.Close()
 		r := collect(t, "query", "--from", other.URL, "--at", "now")
-		if want := "the answer is no report but text/html; charset=utf-8: check the URL"; r.code != 1 || !strings.Contains(r.stderr, want) {
+		if want := "the answer is not a report but text/html; charset=utf-8: check the URL"; r.code != 1 || !strings.Contains(r.stderr, want) {
 			t.Errorf("exit %d, %s, want %q", r.code, r.stderr, want)
 		}
 	})
@@ -254,8 +253,7 @@ func TestPushEndsWhenInterrupted(t *testing.T) {
 	}
 }
 
-// The distances of the names are kept, also N times as fast, however long
-// posting takes.
+// Posts keep the intervals between the times in the names, divided by N, even when posts are slow.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	second := time.Second.Nanoseconds()

@@ -38,7 +38,7 @@ without --window, --start and --end it takes its own window.
 	},
 }
 
-// question is what a query asks, and whom.
+// question is what to ask, and which store or collector.
 type question struct {
 	place          *stores.Place
 	from           string
@@ -55,10 +55,10 @@ func (q *question) define(f *cli.Flags) {
 	q.tenant, q.chosen = f.Tenant(), f.Chosen
 	q.place = stores.DefineFlags(f, "")
 	f.StringVar(&q.from, "from", "", "the `URL` of a running collector")
-	q.at = f.Instant("at", "the `TIME` that the window ends before")
-	f.DurationVar(&q.window, "window", 15*time.Second, "how long the window is: a `DURATION`")
-	q.start = f.Instant("start", "the first `TIME`")
-	q.end = f.Instant("end", "the `TIME` after the last")
+	q.at = f.Instant("at", "answer about the window that ends before this `TIME`")
+	f.DurationVar(&q.window, "window", 15*time.Second, "the length of the window, a `DURATION`")
+	q.start = f.Instant("start", "answer about the range from this `TIME` on")
+	q.end = f.Instant("end", "the end of the range: a `TIME` that is not part of it")
 	f.BoolVar(&q.json, "json", false, "write the report as JSON")
 	q.remote = remote.DefineFlags(f, q.tenant)
 	f.Exclusive([]string{"data"}, []string{"from"}, stores.FlagNames)
@@ -97,7 +97,7 @@ func (q *question) run(ctx context.Context, p *cli.Process, args []string) error
 	return view.Write(p.Stdout, "", r, facts...)
 }
 
-// answer returns the report, and what else to show.
+// answer returns the report and the facts to show with it.
 func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, []view.Fact, error) {
 	if q.from != "" {
 		return q.askRemote(ctx, p)
@@ -115,7 +115,7 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 	return r, []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(n, "stored value")}}, nil
 }
 
-// span returns the range that is asked for.
+// span returns the range of the question.
 func (q *question) span() (from, to time.Time) {
 	if q.at.Text != "" {
 		return q.at.Add(-q.window), q.at.Time
@@ -128,8 +128,8 @@ func (q *question) rangeFact() view.Fact {
 	return view.Fact{Name: "range", Value: fmt.Sprintf("%s to %s (%v)", human.Time(from), q.untilText(), to.Sub(from))}
 }
 
-// askRemote asks a collector, or a query service: then some of what it would
-// answer may be missing, which goes to standard error, also with --json.
+// askRemote asks a collector or a query service. When parts of the answer are missing it says so on standard
+// error, also with --json.
 func (q *question) askRemote(ctx context.Context, p *cli.Process) (*report.Report, []view.Fact, error) {
 	c, err := q.remote.At(q.from, 1)
 	if err != nil {
@@ -149,10 +149,10 @@ func (q *question) askRemote(ctx context.Context, p *cli.Process) (*report.Repor
 	return r, []view.Fact{q.rangeFact()}, nil
 }
 
-// ownWindow tells whether the collector is to take its own window.
+// ownWindow reports whether the collector should use its own window.
 func (q *question) ownWindow() bool { return q.at.Text != "" && !q.chosen("window") }
 
-// untilText is the end of the range. What the present is, a collector says.
+// untilText writes the end of the range. "now" stays a word, because the collector's clock decides.
 func (q *question) untilText() string {
 	if q.from != "" && (q.at.IsNow() || q.end.IsNow()) {
 		return "now"
@@ -161,10 +161,8 @@ func (q *question) untilText() string {
 	return human.Time(to)
 }
 
-// parameters returns the question as a collector's API takes it. The present
-// is left out: ours may be the past by the time that the collector is asked,
-// and an instant that it is told, even one just past, leaves out what it has
-// not stored yet.
+// parameters returns the question in the form of the collector's API. It leaves out the present: by our clock
+// it may lie in the collector's past, and an answer about the past holds only what is stored already.
 func (q *question) parameters() url.Values {
 	from, to := q.span()
 	start, end := from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)

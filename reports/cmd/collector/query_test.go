@@ -44,7 +44,7 @@ func TestQuestionsToCollectors(t *testing.T) {
 	}
 }
 
-// All times of a command are read off one clock, once.
+// A command reads the clock once, for all its times.
 func TestOffsetsAreFromOneNow(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[string]string{"--data=d": "Z (15m0s)", "--from=h": " to now (15m0s)"} {
@@ -58,8 +58,7 @@ func TestOffsetsAreFromOneNow(t *testing.T) {
 	}
 }
 
-// What a query service could not ask is said on standard error, and leaves the
-// report on standard output alone.
+// A query service's missing parts are reported on standard error. Standard output has the report only.
 func TestQueryNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for missing, want := range map[string]string{

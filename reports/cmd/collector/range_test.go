@@ -10,8 +10,8 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// TestThirtyHours asks for a range of 30 hours, whose rows all hold values,
-// its ends and what lies just outside of them.
+// TestThirtyHours asks for a range of 30 hours with values in every row, and values at and just outside of
+// its ends.
 func TestThirtyHours(t *testing.T) {
 	t.Parallel()
 	within, outside := t.TempDir(), t.TempDir()

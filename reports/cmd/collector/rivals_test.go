@@ -16,8 +16,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// tally counts what is named. It is the least value that shows whether another
-// one was lost or merged twice.
+// tally counts names. It shows whether a value was lost or merged twice.
 type tally map[string]int
 
 func addUp(parts []tally) (tally, error) {
@@ -36,7 +35,7 @@ func (tallies) Encode(v tally) ([]byte, error) { return json.Marshal(v) }
 
 func (tallies) Decode(blob []byte) (v tally, err error) { return v, json.Unmarshal(blob, &v) }
 
-// rival is a collector on a store of its own connections.
+// rival is a collector with its own connections to a store.
 func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Collector[tally] {
 	t.Helper()
 	pl := must1(stores.Parse("--to", index+","+blobs))
@@ -64,9 +63,8 @@ func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Coll
 	return c
 }
 
-// TestRivals: two collectors that seal a tenant's values at the same
-// nanoseconds, 10 000 of them, lose none and double none. Under the race
-// detector, which makes a request cost three times as much, they are 2 000.
+// TestRivals lets two collectors seal values of one tenant at the same 10 000 nanoseconds. No value may be
+// lost or doubled. Under the race detector there are 2 000, because requests cost three times as much.
 func TestRivals(t *testing.T) {
 	t.Parallel()
 	const batch = 500
@@ -91,7 +89,7 @@ func TestRivals(t *testing.T) {
 				if err := c.Add(context.Background(), "t", tally{fmt.Sprint(w, "-", i): 1}, nil); err != nil {
 					t.Fatal(err)
 				}
-				_ = c.Flush(sealOnly) // delivers nothing yet, so that both want the instant
+				_ = c.Flush(sealOnly) // delivers nothing yet, so that both want the same instant
 			}
 		}
 		var flushes sync.WaitGroup

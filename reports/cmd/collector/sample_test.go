@@ -13,10 +13,10 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// inMemory is what views say about memory, which the runtime decides.
+// inMemory matches the sizes in memory, which the runtime decides.
 var inMemory = regexp.MustCompile(`, [0-9.]+ ([KM]i)?B in memory`)
 
-// sample returns a small report of one host with that many processes.
+// sample returns a small report of one host with a number of processes.
 func sample(host string, processes int) *report.Report {
 	r := report.New()
 	at := time.Unix(1_700_000_000, 0).UTC()
@@ -39,8 +39,8 @@ func sample(host string, processes int) *report.Report {
 	return r
 }
 
-// write writes a report to a file by its ending, in a directory that may be
-// new, and returns the path.
+// write writes a report to a file in a directory, which it creates, and returns the path. The name's ending
+// decides the format.
 func write(t *testing.T, path string, r *report.Report) string {
 	t.Helper()
 	data, err := files.Encode(r, files.Ending(path))

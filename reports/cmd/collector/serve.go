@@ -69,7 +69,7 @@ of the bucket, which should keep them for a day longer.
 	},
 }
 
-// server is a running collector.
+// server is a running collector or query service.
 type server struct {
 	listen, tenantHeader                     string
 	place                                    *stores.Place
@@ -89,7 +89,7 @@ type server struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	store   *stores.Store
-	stored  atomic.Int64 // values
+	stored  atomic.Int64 // the number of stored values
 	runner  runner
 	handler *httpapi.Handler
 	web     *http.Server
@@ -147,7 +147,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: serve takes no arguments", args[0])
 	}
-	signal.Ignore(syscall.SIGPIPE) // the reader of our output may leave
+	signal.Ignore(syscall.SIGPIPE) // the process that reads our output may end
 	s.log = s.logging.Logger(p.Stderr)
 	if err := s.openTenants(); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	}
 	defer s.ops.end()
 	if err := s.wire(); err != nil {
-		return cli.AsUsage(err) // flags that do not fit together
+		return cli.AsUsage(err) // flags that contradict each other
 	}
 	listener, err := listen(ctx, "listen", s.listen)
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *server) serveBackups() (stop func()) {
 	return stop
 }
 
-// wire makes what the role says on the store, and its HTTP surface.
+// wire builds the server for its role, with its HTTP surface.
 func (s *server) wire() error {
 	s.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -246,8 +246,7 @@ func (s *server) handlerOptions() *httpapi.Options {
 	}
 }
 
-// serve answers requests until ctx ends or serving fails, and then stores what
-// is left.
+// serve answers requests until ctx ends or serving fails. Then it stores what the collector still holds.
 func (s *server) serve(ctx context.Context, p *cli.Process, listener net.Listener) error {
 	defer s.tenancy.watch(ctx)()
 	running := make(chan error, 2)
@@ -275,8 +274,7 @@ func (s *server) serve(ctx context.Context, p *cli.Process, listener net.Listene
 	return err
 }
 
-// closed tells whether an error says no more than that there was a stop, which
-// may have come before what it stopped had begun.
+// closed reports whether an error only says that the server was stopped, perhaps before it had started.
 func closed(err error) bool {
 	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, bucket.ErrClosed)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 )
 
-// debugListener is where profiles can be had.
+// debugListener is the listener that serves profiles.
 type debugListener struct {
 	address string
 	stop    func()
@@ -32,8 +32,8 @@ func defineDebug(f *cli.Flags) *debugListener {
 	return d
 }
 
-// profiles is what the listener answers. It does not share http.DefaultServeMux,
-// on which importing pprof puts them as well, and which nobody serves.
+// profiles returns the handler for profiles. Importing pprof also registers them in http.DefaultServeMux,
+// which nothing serves.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -44,7 +44,7 @@ func profiles() http.Handler {
 	return mux
 }
 
-// start serves profiles, where there is an address, until stop is called.
+// start serves profiles until stop is called. Without an address it does nothing.
 func (d *debugListener) start(ctx context.Context, log *slog.Logger) error {
 	if d.address == "" {
 		return nil

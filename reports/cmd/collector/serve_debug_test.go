@@ -8,8 +8,7 @@ import (
 
 var profilesAt = regexp.MustCompile(`url=(http://127\.0\.0\.1:[0-9]+)/debug/pprof/`)
 
-// TestDebugListener holds: profiles are where they are said to be and nowhere
-// else, and nowhere unless asked for.
+// TestDebugListener checks that profiles are served at --debug-listen only, and not by default.
 func TestDebugListener(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, append(embedded(t), "--debug-listen", "127.0.0.1:0")...)

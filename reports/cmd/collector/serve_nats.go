@@ -11,7 +11,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// natsServers is where shortcuts are told to other services.
+// natsServers are the NATS servers over which services announce shortcuts to each other.
 type natsServers struct{ url string } // empty for none
 
 // nats defines the flag that names NATS servers.
@@ -23,7 +23,7 @@ func natsFlags(f *cli.Flags) *natsServers {
 	return n
 }
 
-// check reads the URL. Its errors hold no secrets.
+// check checks the URL. Its errors do not repeat secrets.
 func (n *natsServers) check() error {
 	if n.url == "" {
 		return nil
@@ -31,8 +31,8 @@ func (n *natsServers) check() error {
 	return stores.Named("--nats", natsbus.CheckURL(n.url))
 }
 
-// open opens the bus, which the server's store closes, and says what carries
-// shortcuts: nil where there is none.
+// open connects to NATS and returns the bus and the cache that carries shortcuts. Both are nil without
+// servers. Closing the server's store closes the bus.
 func (n *natsServers) open(s *server) (shortcuts.Bus, tiered.Tier, error) {
 	if n.url == "" {
 		return nil, nil, nil

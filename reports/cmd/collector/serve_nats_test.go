@@ -14,7 +14,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// shortcut is the file of a shortcut of one process on a host.
+// shortcut writes the file of a shortcut report of one process on a host.
 func shortcut(t *testing.T) string {
 	r := report.New()
 	r.Shortcut = true
@@ -23,7 +23,7 @@ func shortcut(t *testing.T) string {
 	return write(t, filepath.Join(t.TempDir(), "1700000000000000000.msgpack.gz"), r)
 }
 
-// waited asks a collector to wait, and returns what it was answered.
+// waited sends a waiting request to a collector and returns the answer.
 func waited(url, tenant string) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
@@ -42,7 +42,7 @@ func waited(url, tenant string) <-chan string {
 	return answered
 }
 
-// reach pushes a shortcut to one collector until who waits at another is told.
+// reach pushes a shortcut to one collector until a client that waits at another is answered.
 func reach(t *testing.T, from, to *served) {
 	t.Helper()
 	file := shortcut(t)
@@ -62,9 +62,8 @@ func reach(t *testing.T, from, to *served) {
 	}
 }
 
-// TestServeNATS: a shortcut that a probe posts to one collector is told to who
-// waits at another, which then shows it; NATS may be gone at the start, and in
-// between.
+// TestServeNATS posts a shortcut to one collector. A client that waits at another collector is answered, and
+// the answer there shows the shortcut. NATS may be down at the start, and later.
 func TestServeNATS(t *testing.T) {
 	t.Parallel()
 	nats, server := servertest.NATS(t)
@@ -73,7 +72,7 @@ func TestServeNATS(t *testing.T) {
 	stores := append(create(t, newTable(t, servertest.SharedDynalite), newBucket(t)), "--cache", "memcached://"+memcached,
 		"--tenant-header", remote.TenantHeader, "--nats", strings.Replace(nats, "nats://", "nats://scope:"+escaped+"@", 1))
 	a, b := serveWithin(t, stores...), serveAsProcess(t, stores...)
-	must(t, "push", "--to", a.url, "--tenant", "acme.eu", shortcut(t)) // which nobody else hears of
+	must(t, "push", "--to", a.url, "--tenant", "acme.eu", shortcut(t)) // for another tenant
 	server.Restart()
 	reach(t, a, b)
 	live := must(t, "query", "--json", "--from", b.url, "--tenant", "acme.eu", "--at", "now")
@@ -103,11 +102,11 @@ func TestServeNATS(t *testing.T) {
 	<-waiting
 }
 
-// escaped is the secret as it stands in a URL of NATS servers.
+// escaped is the secret as it is escaped in a URL of NATS servers.
 var escaped = strings.ReplaceAll(secret, "/", "%2F")
 
-// TestServeNATSWithoutCache: without a cache who waits is told, and the log
-// says what that means.
+// TestServeNATSWithoutCache checks that waiting clients are answered without a cache, and that the log
+// explains what is missing.
 func TestServeNATSWithoutCache(t *testing.T) {
 	t.Parallel()
 	nats, _ := servertest.NATS(t)

@@ -17,23 +17,23 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
-// opsForms is what help says about running a collector.
+// opsForms is the part of help about running a collector.
 const opsForms = `/healthz answers 200 as long as the process serves. /readyz does when the stores are reachable and the first tick
 has ended, and until the signal to stop; else it answers 503 with a line for each reason. A cache that is down is
 only a note. --debug-listen shows the arguments of the process, too: keep secrets in the environment.
 
 ` + telemetry.TracingHelp
 
-// operations are the flags of what surrounds the collector.
+// operations holds the flags for health, shutdown, logs and traces.
 type operations struct {
 	tls      *tlsfiles.Server
 	debug    *debugListener
-	shutdown time.Duration // all of it
-	delay    time.Duration // the part of it between unready and closed
+	shutdown time.Duration // the time for the whole shutdown
+	delay    time.Duration // its first part: not ready, but still serving
 
 	tracing  telemetry.Tracing
-	deadline time.Time // of the shutdown, when it has begun
-	hung     bool      // something did not end by then
+	deadline time.Time // the end of the shutdown; zero before it begins
+	hung     bool      // something did not end before the deadline
 }
 
 func defineOperations(f *cli.Flags) *operations {
@@ -55,7 +55,7 @@ func (o *operations) check() error {
 	return cli.Positive("shutdown-timeout", o.shutdown)
 }
 
-// begin starts what is there beside the collector.
+// begin starts what runs beside the collector.
 func (o *operations) begin(ctx context.Context, log *slog.Logger) (err error) {
 	if err = o.tls.Read(log); err != nil {
 		return err
@@ -69,8 +69,8 @@ func (o *operations) begin(ctx context.Context, log *slog.Logger) (err error) {
 	return nil
 }
 
-// stop calls f, of which the context ends when a twentieth of the time is left
-// for what comes after, and gives it up when no time is.
+// stop calls f with a context that ends when a twentieth of the time is left, which is for later steps. At
+// the deadline stop returns even if f has not.
 func (o *operations) stop(f func(context.Context) error) error {
 	o.deadline = time.Now().Add(o.shutdown)
 	ctx, cancel := context.WithDeadline(context.Background(), o.deadline.Add(-o.shutdown/20))
@@ -80,7 +80,7 @@ func (o *operations) stop(f func(context.Context) error) error {
 	return err
 }
 
-// end sends the spans that are left, and ends what begin started.
+// end sends the remaining spans and stops what begin started.
 func (o *operations) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), min(telemetry.MaxFlush, time.Until(o.last())))
 	defer cancel()
@@ -90,7 +90,7 @@ func (o *operations) end() {
 	o.debug.stop()
 }
 
-// close closes a store in the time that is left, unless it hangs.
+// close closes a store in the remaining time. It returns at the deadline even if the store hangs.
 func (o *operations) close(store func() error) error {
 	if o.hung {
 		return nil
@@ -98,9 +98,8 @@ func (o *operations) close(store func() error) error {
 	return within(o.last(), store)
 }
 
-// last is when what is to be done last must be: at the deadline of the shutdown,
-// and where one never began, after as long as one may take. Who comes late is
-// given a moment.
+// last returns the deadline for the last step: the end of the shutdown or, when none has begun, as long a
+// time from now. A deadline in the past is moved to a moment from now.
 func (o *operations) last() time.Time {
 	if o.deadline.IsZero() {
 		return time.Now().Add(o.shutdown)
@@ -111,13 +110,12 @@ func (o *operations) last() time.Time {
 	return o.deadline
 }
 
-// stop ends the server. At once it is not ready any more, and where it was told
-// to stop it serves on for --shutdown-delay; then it takes no more reports, ends
-// requests and stores what the collector holds.
+// stop ends the server. The server is not ready from now on. After a signal it serves on for
+// --shutdown-delay. Then it accepts no more reports, ends requests and stores what the collector holds.
 func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener, told bool) error {
 	s.handler.Withdraw()
 	if told {
-		_ = sleep(ctx, s.ops.delay) // the context does not end before
+		_ = sleep(ctx, s.ops.delay) // ctx does not end before
 	}
 	s.endRequests(ctx, listener)
 	err := s.runner.Close(ctx)
@@ -131,28 +129,28 @@ func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener
 	return err
 }
 
-// endRequests closes the listener and ends connections, half of the time that
-// is left at most being given to requests under way. While reports are under
-// way, others on connections that are open are told to come again.
+// endRequests closes the listener and waits for requests under way, for at most half of the remaining time.
+// Meanwhile new requests on open connections are refused and told to retry. Then endRequests closes the
+// connections.
 func (s *server) endRequests(ctx context.Context, listener net.Listener) {
 	end, _ := ctx.Deadline()
 	polite, cancel := context.WithTimeout(ctx, time.Until(end)/2)
 	defer cancel()
-	listener.Close() // its error is Serve's
+	listener.Close() // Serve returns the error
 	err := s.handler.Drain(polite)
 	if err == nil {
 		err = s.web.Shutdown(polite)
 	}
-	if err != nil && !errors.Is(err, net.ErrClosed) { // which Shutdown may meet, and goes on
+	if err != nil && !errors.Is(err, net.ErrClosed) { // Shutdown may return ErrClosed and go on
 		s.log.Warn("cut off requests that were under way", "error", err)
 		s.web.Close()
 	}
 }
 
-// errHung says that something did not end in time, whatever it was told.
-var errHung = errors.New("the store hangs: what it was given last may not be stored")
+// errHung says that a store did not end in time although its context ended.
+var errHung = errors.New("the store hangs: the last values may not be stored")
 
-// within runs f, and gives it up at a deadline.
+// within runs f and stops waiting for it at a deadline.
 func within(deadline time.Time, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

@@ -28,11 +28,10 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// hasty are flags for ticks that a test need not wait for.
+// hasty are flags for short ticks.
 var hasty = []string{"--tick", "100ms", "--window", "1s"}
 
-// TestReadyOnServers holds: /readyz follows the stores, down and up again, and
-// does not mind the cache.
+// TestReadyOnServers checks that /readyz follows the stores, down and up again, and ignores the cache.
 func TestReadyOnServers(t *testing.T) {
 	t.Parallel()
 	dynamo, table := servertest.DynamoDBLocal(t)
@@ -53,7 +52,7 @@ func TestReadyOnServers(t *testing.T) {
 	blobs.Restart()
 	eventually(t, func() bool { _, body := fetch(t, ready); return !strings.Contains(body, "blobs: ") }, "blobs are not reachable again")
 	until(t, ready, 503, "index: ")
-	table.Restart() // empty, as that server comes back
+	table.Restart() // empty: that server keeps nothing
 	create(t, index, objects)
 	cache.Restart()
 	until(t, ready, 200, "ready\n")
@@ -70,8 +69,8 @@ func TestReadyOnServers(t *testing.T) {
 	}
 }
 
-// TestShutdownDelay holds: after the signal the collector is not ready, and
-// takes what comes nevertheless, for as long as it was told.
+// TestShutdownDelay checks that the collector is not ready after the signal, but accepts reports during
+// --shutdown-delay.
 func TestShutdownDelay(t *testing.T) {
 	t.Parallel()
 	store, path := embedded(t), goldentest.Files(t, "hosts/*/*")[0]
@@ -90,7 +89,7 @@ func TestShutdownDelay(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "inspect", "--json", "--upgrade", path)), anyID)
 }
 
-// client is a connection that is kept.
+// client is a connection that stays open.
 type client struct {
 	net.Conn
 	answers *bufio.Reader
@@ -106,7 +105,7 @@ func dial(t *testing.T, url string) *client {
 	return &client{conn, bufio.NewReader(conn)}
 }
 
-// say sends text, and hears the answer.
+// say sends text and returns the answer.
 func (c *client) say(t *testing.T, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
@@ -125,9 +124,8 @@ func (c *client) hear(t *testing.T) *http.Response {
 	return resp
 }
 
-// TestShutdownDrains holds: a report that was under way at the signal is taken
-// and stored, and one that comes after it on a connection that was kept is told
-// when to come again.
+// TestShutdownDrains checks that a report under way at the signal is accepted and stored. A later report on
+// an open connection is refused with a Retry-After.
 func TestShutdownDrains(t *testing.T) {
 	t.Parallel()
 	store, path := embedded(t), goldentest.Files(t, "hosts/*/*")[0]
@@ -160,8 +158,8 @@ func TestShutdownDrains(t *testing.T) {
 	goldentest.Equal(t, []byte(got), []byte(must(t, "inspect", "--json", "--upgrade", path)), anyID)
 }
 
-// TestShutdownWithoutStore holds: what cannot be stored is named, and the
-// process ends in time all the same, with 1.
+// TestShutdownWithoutStore checks that the log names what could not be stored, and that the process ends in
+// time with exit code 1.
 func TestShutdownWithoutStore(t *testing.T) {
 	t.Parallel()
 	s3, blobs := servertest.VersityGW(t)
@@ -180,7 +178,7 @@ func TestShutdownWithoutStore(t *testing.T) {
 	}
 }
 
-// TestSecondSignal holds: who does not want to wait any longer need not.
+// TestSecondSignal checks that a second signal ends the process at once.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	s3, blobs := servertest.VersityGW(t)
@@ -205,7 +203,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// deaf is a tier of which puts hang, whatever their context says.
+// deaf is a tier whose puts hang and ignore their context.
 type deaf struct {
 	tiered.MemTier
 	release chan struct{}
@@ -216,8 +214,7 @@ func (d *deaf) Put(context.Context, string, []byte) error {
 	return errors.New("released")
 }
 
-// TestShutdownOfAHungStore holds: not even a store that obeys nobody keeps the
-// process past the deadline.
+// TestShutdownOfAHungStore checks that a hanging store does not keep the process past the deadline.
 func TestShutdownOfAHungStore(t *testing.T) {
 	t.Parallel()
 	blobs := &deaf{release: make(chan struct{})}
@@ -238,7 +235,7 @@ func TestShutdownOfAHungStore(t *testing.T) {
 	}
 }
 
-// TestClosingAStoreThatHangs holds: it is given up as well.
+// TestClosingAStoreThatHangs checks that a hanging Close does not either.
 func TestClosingAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -253,7 +250,7 @@ func TestClosingAStoreThatHangs(t *testing.T) {
 	}
 }
 
-// reluctant is a listener of which Accept does not notice the first Close.
+// reluctant is a listener whose Accept returns only after the second Close.
 type reluctant struct {
 	net.Listener
 	closes          atomic.Int64
@@ -273,8 +270,8 @@ func (l *reluctant) Close() error {
 	return l.Listener.Close()
 }
 
-// TestListenerClosedTwice holds: a shutdown that finds the listener closed has
-// nobody to cut off.
+// TestListenerClosedTwice checks that a shutdown accepts a listener that is closed already and cuts off no
+// request.
 func TestListenerClosedTwice(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, &stores.Store{Index: index.NewMemIndex(), Authority: new(tiered.MemTier)})

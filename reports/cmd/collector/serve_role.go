@@ -22,22 +22,22 @@ import (
 type role string
 
 const (
-	roleAll       role = "all"       // takes reports, and answers about all there is
-	roleCollector role = "collector" // one of several that take reports
-	roleQuery     role = "query"     // takes no reports: asks collectors and the store
+	roleAll       role = "all"       // accepts reports and answers about everything
+	roleCollector role = "collector" // is one of several that accept reports
+	roleQuery     role = "query"     // accepts no reports: asks collectors and the store
 )
 
-// roleForms is what help says about roles.
+// roleForms is the part of help about roles.
 const roleForms = `With --role all, the default, a server takes reports and answers for itself. With --role collector it is
 one of several: it takes reports and answers for what it takes and what all have stored. With --role query
 it takes none: it asks the --collectors what they hold, Scope's own among them, and the store for the rest.
 A collector that does not answer is named in the answer's header Timeblob-Missing.`
 
-// roleFlags are what a server's role is made of.
+// roleFlags are the flags that belong to a role.
 type roleFlags struct {
 	role       role
 	collectors peers.List
-	given      bool // collectors are
+	given      bool // whether --collectors is set
 	timeout    time.Duration
 	token      string
 	tls        *tlsfiles.Client
@@ -82,7 +82,7 @@ func (r *roleFlags) check() error {
 	return cli.Positive("collector-timeout", r.timeout)
 }
 
-// resolverAt returns a resolver that asks one server; nil for no address.
+// resolverAt returns a resolver that asks one DNS server, or nil for no address.
 func resolverAt(server string) (*net.Resolver, error) {
 	if server == "" {
 		return nil, nil
@@ -98,13 +98,13 @@ func resolverAt(server string) (*net.Resolver, error) {
 	}}, nil
 }
 
-// runner is what a server runs behind its HTTP surface.
+// runner is a collector or a querier, which the HTTP surface calls.
 type runner interface {
 	Run(ctx context.Context) error
 	Close(ctx context.Context) error
 }
 
-// checkRole says what of the other flags does not go with the role.
+// checkRole checks the flags that do not fit the role.
 func (s *server) checkRole() error {
 	switch {
 	case s.role.role == roleQuery && s.place.Embedded():
@@ -117,7 +117,7 @@ func (s *server) checkRole() error {
 	return nil
 }
 
-// wireQuerier makes the querier on the store, and its HTTP surface.
+// wireQuerier builds the querier on the store, and its HTTP surface.
 func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
 		Window:      s.window,

@@ -10,7 +10,7 @@ import (
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
-// tenantForms is what help says about the tenants file.
+// tenantForms is the part of help about the tenants file.
 const tenantForms = `Each line of the file of --tenants is one tenant's: its id, and behind it, in any order, token=TEXT or
 token=sha256:HEX, the sum that "printf %s TEXT | sha256sum" prints, as often as need be, and what it has in place of --tenant-rate, --max-tenant-pending,
 --max-body and --max-inflated: rate=N, pending=64MiB, size=4MiB and inflated=32MiB. What follows a # is a
@@ -20,14 +20,14 @@ comment, and "" is the id of the single tenant. Once the file holds a token, req
 peers, such as query services, which name the tenant of each request. The file is read again when it
 changes; one that is broken changes nothing, and is logged.`
 
-// tenancy is what serve knows about tenants.
+// tenancy holds serve's flags for tenants, and the tenants file.
 type tenancy struct {
 	path       string
 	rate       float64
 	max        int
 	maxPending *cli.Size
 
-	file *tenants.File // nil without one
+	file *tenants.File // nil without a tenants file
 }
 
 func (s *server) defineTenants(f *cli.Flags) {
@@ -43,7 +43,7 @@ func (s *server) defineTenants(f *cli.Flags) {
 }
 
 func (t *tenancy) check() error {
-	if !(t.rate >= 0) || math.IsInf(t.rate, 0) { // as NaN is not
+	if !(t.rate >= 0) || math.IsInf(t.rate, 0) { // written so that NaN is refused too
 		return errors.New("--tenant-rate must be a number of reports, 0 for no limit")
 	}
 	return cli.AtLeastOne("max-tenants", t.max)
@@ -59,7 +59,7 @@ func (s *server) openTenants() (err error) {
 	return err
 }
 
-// table returns what the file says at the moment.
+// table returns the file's content at the moment.
 func (t *tenancy) table() *tenants.Table {
 	if t.file == nil {
 		return nil
@@ -67,7 +67,7 @@ func (t *tenancy) table() *tenants.Table {
 	return t.file.Table()
 }
 
-// limit is the rate as the collector takes it.
+// limit returns the rate in the form of the collector's options.
 func (t *tenancy) limit() float64 {
 	if t.rate == 0 {
 		return -1
@@ -75,7 +75,7 @@ func (t *tenancy) limit() float64 {
 	return t.rate
 }
 
-// watch has the file read again when it changes, until stop is called.
+// watch reads the file again when it changes, until stop is called.
 func (t *tenancy) watch(ctx context.Context) (stop func()) {
 	if t.file == nil {
 		return func() {}

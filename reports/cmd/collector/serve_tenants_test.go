@@ -29,7 +29,7 @@ func rewrite(t *testing.T, path, text string) {
 	}
 }
 
-// become waits until a condition holds, for a minute at most.
+// become waits until a condition holds, for at most a minute.
 func become(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for start := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
@@ -55,8 +55,7 @@ func metricsOf(t *testing.T, s *served) string {
 	return string(text)
 }
 
-// TestServeWithTokens pushes and asks with tokens, right and wrong, while the
-// file changes.
+// TestServeWithTokens pushes and asks with right and wrong tokens, while the file changes.
 func TestServeWithTokens(t *testing.T) {
 	t.Parallel()
 	file := tenantsFile(t, "acme token=acme-s3cret\n* token=peer-s3cret\n")
@@ -71,7 +70,7 @@ func TestServeWithTokens(t *testing.T) {
 	}{
 		"no token":       {[]string{"--tenant", "acme"}, "", "401 Unauthorized: no token: send header Authorization with Bearer and the tenant's token (give --token, or set COLLECTOR_TOKEN)"},
 		"wrong token":    {nil, "wrong-s3cret", "401 Unauthorized: the token is of no tenant here (check --token or COLLECTOR_TOKEN"},
-		"another tenant": {[]string{"--tenant", "other"}, "acme-s3cret", "403 Forbidden: header X-Scope-OrgID names another tenant than the token's: leave it out (leave --tenant out: the token says it)"},
+		"another tenant": {[]string{"--tenant", "other"}, "acme-s3cret", "403 Forbidden: header X-Scope-OrgID names another tenant than the token's: leave it out (leave --tenant out: the token decides the tenant)"},
 		"peer alone":     {nil, "peer-s3cret", "401 Unauthorized: no tenant: send header X-Scope-OrgID"},
 		"broken token":   {nil, "x\ns3cret", "invalid header field value"},
 	} {
@@ -107,8 +106,8 @@ func TestServeWithTokens(t *testing.T) {
 	}
 }
 
-// TestServeKeepsRates holds: a tenant that posts too often is told when to come
-// back, does, and is counted; others have the rate of the flag.
+// TestServeKeepsRates checks that a tenant that posts too often gets a Retry-After, obeys it, and is counted.
+// Other tenants have the rate of the flag.
 func TestServeKeepsRates(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, append(embedded(t), "--tenant-header", remote.TenantHeader, "--tenants", tenantsFile(t, "slow rate=0.5 size=1GB"), "--tenant-rate", "0")...)
@@ -129,8 +128,8 @@ func TestServeKeepsRates(t *testing.T) {
 	}
 }
 
-// TestServeKeepsTheNumberOfTenants holds: a new tenant above --max-tenants is
-// refused and counted, the others go on, and a tenant that is idle makes room.
+// TestServeKeepsTheNumberOfTenants checks that a new tenant above --max-tenants is refused and
+// counted, that the others are served, and that an idle tenant makes room.
 func TestServeKeepsTheNumberOfTenants(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, append(embedded(t), "--tenant-header", remote.TenantHeader, "--max-tenants", "1", "--tick", "100ms", "--window", "200ms")...)
@@ -161,8 +160,8 @@ func TestServeKeepsTheNumberOfTenants(t *testing.T) {
 	}
 }
 
-// TestServeKeepsTenantsApart holds for the embedded store what tenants whose ids
-// look like parts of each other stored.
+// TestServeKeepsTenantsApart stores reports of tenants whose ids are similar in the embedded store. None sees
+// another's.
 func TestServeKeepsTenantsApart(t *testing.T) {
 	t.Parallel()
 	store := embedded(t)

@@ -24,7 +24,7 @@ func (brokenStore) Commit(context.Context, index.Row, index.Entry, []byte) error
 	return errors.New("disk full")
 }
 
-// newServer returns a server with the flags' defaults over a store.
+// newServer returns a server with default flags over a store.
 func newServer(t *testing.T, s *stores.Store, args ...string) *server {
 	t.Helper()
 	srv := &server{}
@@ -44,7 +44,7 @@ func newServer(t *testing.T, s *stores.Store, args ...string) *server {
 	return srv
 }
 
-// What cannot be stored in time is named, and makes the command fail.
+// The command names what it could not store in time, and fails.
 func TestServeNamesWhatItLoses(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, &stores.Store{Index: index.NewMemIndex(), Authority: new(tiered.MemTier), Committer: brokenStore{}},

@@ -12,13 +12,12 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// authority signs certificates, and is in a file.
-// issue writes a certificate for 127.0.0.1, of servers and clients, and its
-// key, and returns its serial number.
-// pair issues a certificate into a directory of its own.
-// pool is who trusts the authority.
-// TestTLS holds: probes and people talk https to the collector, by HTTP/2 too,
-// and the error of a wrong request says what to do.
+// authority signs certificates and is written to a file.
+// issue writes a certificate for 127.0.0.1, for servers and clients, with its key. It returns the serial
+// number.
+// pair issues a certificate into a new directory.
+// pool returns a pool with the authority.
+// TestTLS talks https to the collector, also with HTTP/2. The error of a wrong request says what to do.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	ca := tlstest.NewAuthority(t)
@@ -85,7 +84,7 @@ func checkProtocols(t *testing.T, url string, ca *tlstest.Authority) {
 	}
 }
 
-// TestClientCertificates holds: where they are demanded nobody else gets in.
+// TestClientCertificates checks that only clients with certificates get in where they are demanded.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	ca, other := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
@@ -128,10 +127,9 @@ func TestTLSUsage(t *testing.T) {
 	}
 }
 
-// shown returns the serial number of what a server shows.
-// TestTLSFilesChange holds: files that change are read again, and bad ones are
-// not taken.
-// TestServerTakesNewCertificate holds: so it is while the collector runs.
+// shown returns the serial number of a server's certificate.
+// TestTLSFilesChange checks that changed files are read again, and faulty ones are ignored.
+// TestServerTakesNewCertificate checks the same with a running collector.
 func TestServerTakesNewCertificate(t *testing.T) {
 	t.Parallel()
 	ca := tlstest.NewAuthority(t)

@@ -9,10 +9,9 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// TestSlowloris: ten thousand connections that dribble headers and bodies, and
-// come again when they are cut off, take no more than 200 MB of memory, do not
-// keep others waiting, and are told to be faster; when they are gone nothing is
-// left of them.
+// TestSlowloris opens ten thousand connections that send headers and bodies byte by byte, and reconnect when
+// they are cut off. The collector uses at most 200 MB of memory, serves others, and answers with 408.
+// Afterwards nothing of them is left.
 func TestSlowloris(t *testing.T) {
 	const most = 200e6
 	c := startBuilt(t, "--tenant-header", remote.TenantHeader, "--client-timeout", "4s", "--tick", "500ms", "--window", "1s")
@@ -23,7 +22,7 @@ func TestSlowloris(t *testing.T) {
 
 	h := newHerd(t, strings.TrimPrefix(c.url, "http://"))
 	for round := 0; round < 5 || h.left() > 0 && round < 30; round++ {
-		h.dribble(round < 5) // then nobody comes again
+		h.dribble(round < 5) // later, connections that are cut off stay closed
 	}
 	stop()
 	t.Logf("memory: %d MB before, %d MB more at most; %d came and were told %v; others took %v", idle/1e6, (c.most.Load()-idle)/1e6,
@@ -42,7 +41,7 @@ func TestSlowloris(t *testing.T) {
 	}
 }
 
-// calm waits until nothing is left of clients that are gone.
+// calm waits until nothing of the closed connections is left.
 func (b *built) calm(t *testing.T) {
 	t.Helper()
 	for begun := time.Now(); b.metric(t, "go_goroutines") > 60 || b.metric(t, "process_open_fds") > 60; time.Sleep(100 * time.Millisecond) {

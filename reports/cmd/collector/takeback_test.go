@@ -13,9 +13,8 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// What the commands and the collector write they take back: the windows of 25
-// reports add up to more than a day, and the packets that they counted to more
-// than a number holds.
+// The commands and the collector read everything that they write. The windows of 25 reports add up to more
+// than a day, and their packet counters exceed the largest number.
 func TestMergesAreTakenBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -40,7 +39,7 @@ func TestMergesAreTakenBack(t *testing.T) {
 		t.Fatalf("GET: %d: %s", status, answer)
 	}
 
-	// GET → push, where the collector holds the merge already.
+	// GET → push, to a collector that holds the merge already.
 	got := filepath.Join(dir, "1700000000000000001.json")
 	if err := os.WriteFile(got, []byte(answer), 0o644); err != nil {
 		t.Fatal(err)
@@ -60,7 +59,7 @@ func TestMergesAreTakenBack(t *testing.T) {
 	wantSums(t, must(t, all...), 100)
 }
 
-// wantSums checks that a report is the merge of n.
+// wantSums checks that a report is the merge of n reports.
 func wantSums(t *testing.T, text string, n int) {
 	t.Helper()
 	r, err := wire.DecodeJSON([]byte(strings.TrimSpace(text)))

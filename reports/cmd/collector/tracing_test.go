@@ -25,13 +25,13 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
-// receiver takes spans by OTLP over HTTP.
+// receiver receives spans by OTLP over HTTP.
 type receiver struct {
 	*httptest.Server
 	collectortrace.UnimplementedTraceServiceServer
 	t *testing.T
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	spans    []*otlptrace.Span
 	services map[string]bool
 }
@@ -52,7 +52,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.take(&sent)
 }
 
-// Export takes spans by OTLP over gRPC.
+// Export receives spans by OTLP over gRPC.
 func (r *receiver) Export(_ context.Context, sent *collectortrace.ExportTraceServiceRequest) (*collectortrace.ExportTraceServiceResponse, error) {
 	r.take(sent)
 	return new(collectortrace.ExportTraceServiceResponse), nil
@@ -73,7 +73,7 @@ func (r *receiver) take(sent *collectortrace.ExportTraceServiceRequest) {
 	}
 }
 
-// paths returns each span as the names from below a parent down to it.
+// paths returns for each span the names of its ancestors below a parent, and its own.
 func (r *receiver) paths(trace, parent string) (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,8 +117,8 @@ func traced(t *testing.T, method, url string, body []byte) string {
 	return answer
 }
 
-// TestTraces holds: one report and one question make a tree of spans from the
-// client's down to index and blobs, wherever these are.
+// TestTraces checks that a report and a question make a tree of spans from the client's span down to index
+// and blobs.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	const ask = " > GET /api/report > reports.Range"
@@ -175,8 +175,7 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// TestTracesOfAnotherName holds: the environment says of which service traces
-// are, and that there are none.
+// TestTracesOfAnotherName checks that the environment sets the service name and turns traces off.
 func TestTracesOfAnotherName(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -206,7 +205,7 @@ func TestTracesOfAnotherName(t *testing.T) {
 	}
 }
 
-// TestTracesByGRPC holds: OTLP's other protocol is spoken as well.
+// TestTracesByGRPC checks OTLP over gRPC.
 func TestTracesByGRPC(t *testing.T) {
 	t.Parallel()
 	to, server := newReceiver(t), grpc.NewServer()
@@ -226,11 +225,11 @@ func TestTracesByGRPC(t *testing.T) {
 	}
 }
 
-// TestTracesToNobody holds: where spans are sent to in vain, requests are not
-// slower and the end is in time, and the log is not full of it.
+// TestTracesToNobody checks that an unreachable receiver of spans does not slow down requests or the end of
+// the process, and does not fill the log.
 func TestTracesToNobody(t *testing.T) {
 	t.Parallel()
-	silent := must1(net.Listen("tcp", "127.0.0.1:0")) // the kernel accepts, and nobody answers
+	silent := must1(net.Listen("tcp", "127.0.0.1:0")) // the kernel accepts connections, and nobody answers
 	t.Cleanup(func() { silent.Close() })
 	for name, endpoint := range map[string]string{"hangs": "http://" + silent.Addr().String(), "refuses": "http://127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
@@ -256,5 +255,5 @@ func TestTracesToNobody(t *testing.T) {
 	}
 }
 
-// TestExports is not parallel: it sets variables.
-// TestProtocols is not parallel: it sets variables.
+// TestExports is not parallel, because it sets variables.
+// TestProtocols is not parallel, because it sets variables.

@@ -15,7 +15,7 @@ func mkfifo(t *testing.T, path string) {
 	}
 }
 
-// raiseOpenFiles lets this process open as many files as the system allows, and returns how many.
+// raiseOpenFiles raises the limit of open files as far as the system allows, and returns it.
 func raiseOpenFiles(t *testing.T) uint64 {
 	t.Helper()
 	var limit syscall.Rlimit

@@ -186,7 +186,7 @@ func TestMemoryIsProportionalToTheInput(t *testing.T) {
 	}
 }
 
-// TestLargeReportsAreMostlyContent holds: many bytes of empty values are no
+// TestLargeReportsAreMostlyContent checks that many bytes of empty values are no
 // licence for many times as many bytes of memory.
 func TestLargeReportsAreMostlyContent(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// TestWhatProbesSendIsKept holds: captured reports may be stored as they are,
+// TestWhatProbesSendIsKept checks that captured reports may be stored as they are,
 // and what this package writes may.
 func TestWhatProbesSendIsKept(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestWhatProbesSendIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotKept holds: what readers of old might not know, and what holds
+// TestWhatIsNotKept checks that what readers of old might not know, and what holds
 // more than the report, is written anew.
 func TestWhatIsNotKept(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
-// Package address checks the addresses of servers that flags and URLs hold, so
-// that a wrong one is refused when the command starts and not when it is used.
+// Package address checks the addresses of servers in flags and URLs, so that a wrong one is refused when the
+// command starts.
 package address
 
 import (
@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// hostName is what may stand for a server: a name or an address of letters,
-// digits, hyphens, underscores and dots, or an IPv6 address in brackets.
+// hostName matches a host: a name or an IPv4 address of letters, digits, hyphens, underscores and dots, or an
+// IPv6 address in brackets.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\])$`)
 
-// CheckServer checks host or host:port. Its errors do not repeat the host: where
-// an @ was forgotten the host is a secret.
+// CheckServer checks host or host:port. Its errors do not repeat the host: when the user forgot an @, it is a
+// secret.
 func CheckServer(server string) error {
 	host, port, given := Cut(server)
 	switch {
@@ -55,8 +55,8 @@ func CheckPort(port string) error {
 	return nil
 }
 
-// CheckListen checks host:port to listen at. The host may be empty, for all
-// interfaces, and the port 0, for a free one.
+// CheckListen checks host:port for a listener. The host may be empty, which means all interfaces. Port 0
+// means a free port.
 func CheckListen(listen string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Positive refuses durations that are not above zero.
+// Positive returns an error for a duration that is not above zero.
 func Positive(name string, d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("--%s %v: must be above 0", name, d)
@@ -13,7 +13,7 @@ func Positive(name string, d time.Duration) error {
 	return nil
 }
 
-// AtLeastOne refuses numbers below 1.
+// AtLeastOne returns an error for a number below 1.
 func AtLeastOne(name string, n int) error {
 	if n < 1 {
 		return fmt.Errorf("--%s %d: must be at least 1", name, n)
@@ -21,7 +21,7 @@ func AtLeastOne(name string, n int) error {
 	return nil
 }
 
-// NotZero refuses a flag that is 0.
+// NotZero returns an error for 0.
 func NotZero(name string, s *Size) error {
 	if *s == 0 {
 		return fmt.Errorf("--%s must not be 0", name)

@@ -12,42 +12,41 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 )
 
-// programName is how the command is called.
+// programName is the name of the command.
 const programName = "collector"
 
 // Program is a command with its subcommands.
 type Program struct {
-	Brief    string     // what it does, as a sentence
-	Commands []*Command // in the order in which help lists them
-	// redact takes secrets out of what is written to standard error.
+	Brief    string     // a sentence about what it does
+	Commands []*Command // in the order of help
+	// redact removes secrets from lines for standard error.
 	Redact func(line string) string
 }
 
 // Command is one subcommand.
 type Command struct {
 	Name   string
-	Usage  []string // what may follow the name, one line for each form
+	Usage  []string // the arguments after the name; one line for each form
 	Brief  string   // what it does, in half a line
-	About  string   // what else to know; paragraphs are separated by empty lines
+	About  string   // further help; empty lines separate paragraphs
 	Define func(f *Flags) Action
 }
 
-// Action runs a subcommand after its flags were set. A cancelled context asks
-// it to end soon.
+// Action runs a subcommand after its flags are set. When the context ends, the action must return soon.
 type Action func(ctx context.Context, p *Process, args []string) error
 
-// Process is how a subcommand reaches the world around it.
+// Process holds the streams and the environment of a subcommand.
 type Process struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr *terminal.Writer
-	redact func(line string) string // nil leaves lines as they are
+	redact func(line string) string // nil for no redaction
 }
 
-// lookup returns an environment variable, as os.LookupEnv does.
+// lookup returns an environment variable, like os.LookupEnv.
 type lookup func(name string) (value string, ok bool)
 
-// ErrInterrupted says that a signal ended the work early.
+// ErrInterrupted says that a signal interrupted the work.
 var ErrInterrupted = errors.New("interrupted")
 
 // usageError says that the command was called wrongly.
@@ -59,8 +58,8 @@ func Usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// Run is the whole command: args do not hold its name. It returns the exit
-// code: 0, 1 for a failure, 2 for wrong usage.
+// Run runs the command with args, which do not include its name. It returns the exit code: 0 for success, 1
+// for a failure, 2 for wrong usage.
 func (g *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env lookup) int {
 	p := &Process{Stdin: stdin, Stdout: stdout, Stderr: terminal.NewWriter(stderr), redact: g.Redact}
 	if len(args) == 0 {
@@ -104,15 +103,14 @@ func (p *Process) exit(subcommand string, err error) int {
 		return 2
 	case errors.Is(err, context.Canceled):
 		err = ErrInterrupted
-	case errors.Is(err, syscall.EPIPE): // the reader of our output has seen enough
+	case errors.Is(err, syscall.EPIPE): // the process that reads our output has ended
 		return 1
 	}
 	p.Warn("%v", err)
 	return 1
 }
 
-// Warn writes one line to standard error, without secrets. The line begins
-// with the command's name.
+// Warn writes one line to standard error, after the command's name, without secrets.
 func (p *Process) Warn(format string, args ...any) {
 	line := strings.TrimSpace(fmt.Sprintf(format, args...))
 	if p.redact != nil {

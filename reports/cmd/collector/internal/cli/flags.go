@@ -12,14 +12,13 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// Flags are the flags of a subcommand. What an argument does not set is taken
-// from the environment, and from the default when it is not there either.
+// Flags are the flags of a subcommand. Arguments win over environment variables, and these win over defaults.
 type Flags struct {
 	*flag.FlagSet
-	now     func() time.Time // the same for all flags: the clock is read once
+	now     func() time.Time // the same time for all flags
 	fromEnv map[string]bool  // the flags that the environment set
 	checks  []func() error
-	spaced  string // a flag whose value in the arguments begins or ends with white space
+	spaced  string // the last flag whose argument begins or ends with white space
 }
 
 func NewFlags(name string) *Flags {
@@ -29,13 +28,12 @@ func NewFlags(name string) *Flags {
 	return &Flags{FlagSet: fs, now: sync.OnceValue(time.Now), fromEnv: map[string]bool{}}
 }
 
-// Variable returns the environment variable that stands in for a flag.
+// Variable returns the name of the environment variable for a flag.
 func Variable(name string) string {
 	return "COLLECTOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// ParseArgs sets the flags and returns the other arguments, among which flags may
-// stand. After "--" nothing is a flag.
+// ParseArgs sets the flags and returns the other arguments. Flags may stand anywhere before "--".
 func (f *Flags) ParseArgs(args []string, env lookup) ([]string, error) {
 	if err := f.parseEnv(env); err != nil {
 		return nil, err
@@ -60,8 +58,7 @@ func (f *Flags) ParseArgs(args []string, env lookup) ([]string, error) {
 	return rest, f.check()
 }
 
-// parseEnv sets the flags that the environment holds. They do not count as
-// given by an argument.
+// parseEnv sets the flags from the environment. They do not count as given by an argument.
 func (f *Flags) parseEnv(env lookup) (err error) {
 	f.VisitAll(func(fl *flag.Flag) {
 		value, ok := env(Variable(fl.Name))
@@ -80,7 +77,7 @@ func (f *Flags) parseEnv(env lookup) (err error) {
 	return err
 }
 
-// AsUsage makes wrong usage of an error, if there is one.
+// AsUsage turns an error into one about wrong usage. It returns nil for nil.
 func AsUsage(err error) error {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
@@ -97,21 +94,20 @@ func (f *Flags) check() error {
 	return nil
 }
 
-// Must adds a check that runs once all flags are set.
+// Must adds a check that runs after all flags are set.
 func (f *Flags) Must(check func() error) { f.checks = append(f.checks, check) }
 
-// given tells whether an argument set the flag.
+// given reports whether an argument set the flag.
 func (f *Flags) given(name string) (ok bool) {
 	f.Visit(func(fl *flag.Flag) { ok = ok || fl.Name == name })
 	return ok
 }
 
-// Chosen tells whether an argument or the environment set the flag.
+// Chosen reports whether an argument or the environment set the flag.
 func (f *Flags) Chosen(name string) bool { return f.given(name) || f.fromEnv[name] }
 
-// Exclusive demands that at most one of the groups of flags is used. Flags
-// that arguments set win over groups of which only the environment set some:
-// those get their defaults back.
+// Exclusive allows flags of one of the groups only. When arguments set flags of one group, flags that the
+// environment set in other groups get their defaults back.
 func (f *Flags) Exclusive(groups ...[]string) {
 	f.Must(func() error {
 		used, err := onlyOne(groups, f.given, "--")
@@ -124,8 +120,8 @@ func (f *Flags) Exclusive(groups ...[]string) {
 	})
 }
 
-// onlyOne returns which group has a flag that is set, −1 for none, or an
-// error when several have.
+// onlyOne returns the index of the only group with a flag that is set. It returns −1 when there is none, and
+// an error when there are several.
 func onlyOne(groups [][]string, set func(string) bool, dashes string) (int, error) {
 	used, by := -1, ""
 	for i, group := range groups {
@@ -142,7 +138,7 @@ func onlyOne(groups [][]string, set func(string) bool, dashes string) (int, erro
 	return used, nil
 }
 
-// written is a flag as an argument or, without dashes, as a variable.
+// written returns a flag's name as an argument or, without dashes, as a variable.
 func written(name, dashes string) string {
 	if dashes == "" {
 		return Variable(name)
@@ -150,12 +146,12 @@ func written(name, dashes string) string {
 	return dashes + name
 }
 
-// resetOthers gives the flags of all groups but one their defaults back.
+// resetOthers gives the flags of all groups except one their defaults back.
 func (f *Flags) resetOthers(groups [][]string, used int) {
 	for i, group := range groups {
 		for _, name := range group {
 			if fl := f.Lookup(name); i != used && f.fromEnv[name] {
-				fl.Value.Set(fl.DefValue) // a default is valid
+				fl.Value.Set(fl.DefValue) // defaults are valid
 				delete(f.fromEnv, name)
 			}
 		}

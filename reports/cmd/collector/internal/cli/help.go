@@ -10,7 +10,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 )
 
-// envForms is what help says about the environment.
+// envForms is the part of help about the environment.
 var envForms = "A flag that is not given is taken from the environment: --tenant-header from " +
 	Variable("tenant-header") + ", and so on. An empty variable counts as not set."
 
@@ -18,7 +18,7 @@ func isHelp(arg string) bool {
 	return slices.Contains([]string{"help", "-h", "-help", "--help"}, arg)
 }
 
-// help writes what "collector help" with these arguments shows.
+// help writes the output of "collector help" with these arguments.
 func (g *Program) help(w io.Writer, args []string) error {
 	if len(args) == 0 || isHelp(args[0]) {
 		return g.overview(w)
@@ -46,7 +46,7 @@ func (g *Program) overview(w io.Writer) error {
 	return err
 }
 
-// help writes how to use the subcommand.
+// help writes the help of a subcommand.
 func (c *Command) help(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "collector %s %s.\n\nUsage:\n", c.Name, c.Brief)
@@ -65,7 +65,7 @@ func (c *Command) help(w io.Writer) error {
 	return err
 }
 
-// helpFlags writes the flags, their texts aligned.
+// helpFlags writes the flags with their descriptions in one column.
 func (c *Command) helpFlags(b *strings.Builder) {
 	f := NewFlags(c.Name)
 	c.Define(f)
@@ -77,7 +77,7 @@ func (c *Command) helpFlags(b *strings.Builder) {
 	})
 }
 
-// flagHead is how a flag is written, with the name of its value.
+// flagHead returns a flag with the name of its value.
 func flagHead(fl *flag.Flag) string {
 	value, _ := flag.UnquoteUsage(fl)
 	if value != "" {
@@ -86,7 +86,7 @@ func flagHead(fl *flag.Flag) string {
 	return "  " + dashes(fl.Name) + value
 }
 
-// flagText is what a flag does, and its default.
+// flagText returns a flag's description and default.
 func flagText(fl *flag.Flag) string {
 	_, text := flag.UnquoteUsage(fl)
 	if fl.DefValue == "" || fl.DefValue == "false" {

@@ -9,7 +9,7 @@ type Size int64
 
 func (s *Size) String() string { return human.ExactBytes(int64(*s)) }
 
-// Set reads what human.ParseBytes does.
+// Set reads a number of bytes in the forms of human.ParseBytes.
 func (s *Size) Set(text string) error {
 	n, err := human.ParseBytes(text)
 	if err == nil {
@@ -18,7 +18,7 @@ func (s *Size) Set(text string) error {
 	return err
 }
 
-// Size defines a flag of a number of bytes.
+// Size defines a flag that holds a number of bytes.
 func (f *Flags) Size(name string, value Size, usage string) *Size {
 	s := &value
 	f.Var(s, name, usage)

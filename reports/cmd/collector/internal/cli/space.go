@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// untrimmed is a flag's value that notes when an argument sets it to a text with
-// white space at an end. Package flag would repeat the text, which may hold a
-// secret, in the error.
+// untrimmed wraps a flag's value and records whether an argument has white space at an end. It keeps the
+// argument out of the error of package flag, because the argument may be a secret.
 type untrimmed struct {
 	flag.Value
 	name  string
@@ -23,21 +22,20 @@ func (v *untrimmed) Set(text string) error {
 	return v.Value.Set(text)
 }
 
-// IsBoolFlag tells package flag whether the flag needs no value.
+// IsBoolFlag tells package flag whether the flag may stand without a value.
 func (v *untrimmed) IsBoolFlag() bool {
 	b, ok := v.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
 }
 
-// spaced tells whether a text has white space at an end that a value does not
-// remove by itself.
+// spaced reports whether a text has white space at an end, and the value does not trim it.
 func spaced(v flag.Value, text string) bool {
 	_, removes := v.(*token)
 	return !removes && strings.TrimSpace(text) != text
 }
 
-// token is the value of a flag that holds a secret. White space around it is
-// removed: files with secrets often end in a new line.
+// token is the value of a flag that holds a secret. It trims white space, because files with secrets often
+// end in a newline.
 type token string
 
 func (t *token) String() string { return string(*t) }
@@ -47,10 +45,10 @@ func (t *token) Set(text string) error {
 	return nil
 }
 
-// TokenVar defines a flag of a token.
+// TokenVar defines a flag that holds a token.
 func (f *Flags) TokenVar(to *string, name, usage string) { f.Var((*token)(to), name, usage) }
 
-// dashes is a flag as it is written among the arguments.
+// dashes returns a flag as it is written in arguments.
 func dashes(name string) string {
 	if len(name) == 1 {
 		return "-" + name

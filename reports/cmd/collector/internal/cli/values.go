@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// worded is the value of a flag that says in words what it must be.
+// worded is the value of a flag. Its errors say in words what the value must be.
 type worded[T any] struct {
 	to    *T
-	kind  string // what it must be
+	kind  string // what the value must be
 	parse func(string) (T, error)
 }
 
-// define makes a flag of the value.
+// define defines a flag with the value.
 func (v worded[T]) define(f *Flags, name string, value T, usage string) {
 	*v.to = value
 	f.Var(v, name, usage)
 }
 
-// String is the value as text; package flag also asks it of a zero worded.
+// String returns the value as text. Package flag also calls it on a zero worded.
 func (v worded[T]) String() string {
 	if v.to == nil {
 		return ""
@@ -37,19 +37,19 @@ func (v worded[T]) Set(text string) error {
 	return nil
 }
 
-// DurationVar defines a flag as flag.FlagSet does, and so do the others; what
-// is wrong with a value they say in words.
+// DurationVar defines a flag like flag.FlagSet.DurationVar, and so do BoolVar and IntVar. Their errors say in
+// words what the value must be.
 func (f *Flags) DurationVar(to *time.Duration, name string, value time.Duration, usage string) {
 	worded[time.Duration]{to, "a duration, as 90s or 1h30m", time.ParseDuration}.define(f, name, value, usage)
 }
 
-// BoolVar defines a flag that needs no value.
+// BoolVar defines a flag that may stand without a value.
 func (f *Flags) BoolVar(to *bool, name string, value bool, usage string) {
 	*to = value
 	f.Var(truth{worded[bool]{to, "true or false", strconv.ParseBool}}, name, usage)
 }
 
-// truth is the value of a flag that needs none.
+// truth is the value of a flag that may stand without one.
 type truth struct{ worded[bool] }
 
 func (truth) IsBoolFlag() bool { return true }
@@ -63,11 +63,10 @@ func (f *Flags) Float64Var(to *float64, name string, value float64, usage string
 	worded[float64]{to, "a number", parse}.define(f, name, value, usage)
 }
 
-// ofFlag finds the name in what package flag says of a flag: one dash stands
-// before it, whatever stood in the argument.
+// ofFlag finds a flag's name in an error of package flag, which always writes one dash.
 var ofFlag = regexp.MustCompile(`^(flag provided but not defined: |flag needs an argument: |` +
 	`invalid (?:boolean )?value "(?:[^"\\]|\\.)*" for (?:flag )?)-([^-:][^:]+)`)
 
-// dashed writes the flag in an error of package flag as help does, with two
-// dashes, but for one of a single letter.
+// dashed writes the flags in an error of package flag with two dashes, as help does. Flags of one letter keep
+// one dash.
 func dashed(message string) string { return ofFlag.ReplaceAllString(message, "$1--$2") }

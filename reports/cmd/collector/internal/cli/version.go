@@ -12,13 +12,13 @@ func isVersion(arg string) bool {
 	return slices.Contains([]string{"version", "-version", "--version"}, arg)
 }
 
-// showVersion writes which command this is, and what it was built with.
+// showVersion writes the version of the command and of Go.
 func showVersion(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "collector %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// Version returns the version that the command was built as.
+// Version returns the version from the build information.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {

@@ -15,16 +15,16 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
-// Help is what help says about FILE and DIR.
+// Help is the part of help about FILE and DIR.
 const Help = `Directories are searched at any depth for files that end in .msgpack.gz, .msgpack, .json
 or .json.gz; links to directories are not followed. Files are taken in the order of their base names:
 those that begin with a number come first and by its value, others bytewise, and files of the same
 name by their paths. A file that is named twice is taken once.`
 
-// Endings are those of report files.
+// Endings are the file name endings of reports.
 var Endings = []string{".msgpack.gz", ".msgpack", ".json.gz", ".json"}
 
-// Ending returns the ending of a report file, or nothing.
+// Ending returns the ending of a report file, or "".
 func Ending(path string) string {
 	for _, e := range Endings {
 		if strings.HasSuffix(path, e) && filepath.Base(path) != e {
@@ -34,17 +34,17 @@ func Ending(path string) string {
 	return ""
 }
 
-// Batch is the work on many files: one that fails does not stop the others.
+// Batch is work on many files. A file that fails does not stop the others.
 type Batch struct {
 	P     *cli.Process
-	Files []string // in the order in which they are to be taken
+	Files []string // in the order of the work
 
 	mu     sync.Mutex
 	failed int // guarded by mu
 }
 
-// Gather finds the files that arguments name. What cannot be read counts as
-// failed; none at all is wrong usage or an error.
+// Gather finds the files that arguments name. Files that cannot be read count as failed. It returns an error
+// when there is no file.
 func Gather(p *cli.Process, args []string) (*Batch, error) {
 	if len(args) == 0 {
 		return nil, cli.Usagef("give at least one file or directory")
@@ -62,20 +62,20 @@ func Gather(p *cli.Process, args []string) (*Batch, error) {
 	return b, nil
 }
 
-// Fail reports what is wrong with a file.
+// Fail reports that a file failed.
 func (b *Batch) Fail(path string, err error) {
 	b.mu.Lock()
 	b.failed++
 	b.mu.Unlock()
 	var wrong *fs.PathError
 	if errors.As(err, &wrong) && wrong.Path == path {
-		err = wrong.Err // the path is said once
+		err = wrong.Err // the message names the path once
 	}
 	b.P.Warn("%s: %v", path, err)
 }
 
-// Err returns the error at the end of the work: nil when no file failed.
-// Without any file, none says what to report.
+// Err returns the error of the whole batch, or nil when no file failed. When the batch has no file, the error
+// says none.
 func (b *Batch) Err(none string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,10 +92,10 @@ func (b *Batch) Err(none string) error {
 type walk struct {
 	*Batch
 	seen   map[string]bool // absolute paths
-	others []string        // files in directories that are no reports
+	others []string        // files in directories that have another ending
 }
 
-// add takes what one argument names.
+// add collects the files that one argument names.
 func (w *walk) add(arg string) {
 	info, err := os.Stat(arg)
 	switch {
@@ -110,7 +110,7 @@ func (w *walk) add(arg string) {
 	}
 }
 
-// search takes the report files below a directory.
+// search collects the report files below a directory.
 func (w *walk) search(dir string) {
 	fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 		path := filepath.Join(dir, filepath.FromSlash(name))
@@ -127,7 +127,7 @@ func (w *walk) search(dir string) {
 	})
 }
 
-// isFile tells whether d is a file or a link to one.
+// isFile reports whether d is a file or a link to a file.
 func isFile(path string, d fs.DirEntry) bool {
 	if d.Type()&fs.ModeSymlink == 0 {
 		return d.Type().IsRegular()
@@ -148,7 +148,7 @@ func (w *walk) take(path string) {
 	}
 }
 
-// warnOthers names the first of the files that are no reports.
+// warnOthers names the first few files with other endings.
 func (w *walk) warnOthers() {
 	if n := len(w.others); n > 0 {
 		w.P.Warn("warning: passed over %s that do not end in %s: %s",
@@ -162,7 +162,7 @@ func byBase(a, b string) int {
 	return cmp.Or(byNumber(leadingNumber(x), leadingNumber(y)), cmp.Compare(x, y), cmp.Compare(a, b))
 }
 
-// byNumber orders decimal numbers by value, and before what is none.
+// byNumber orders decimal numbers by value. Numbers come before other texts.
 func byNumber(a, b string) int {
 	if a == "" || b == "" {
 		return cmp.Compare(len(b), len(a))
@@ -178,8 +178,8 @@ func byNumber(a, b string) int {
 	return order
 }
 
-// leadingNumber returns the decimal number at the beginning of a name, which
-// may be negative, without leading zeros; nothing when there is none.
+// leadingNumber returns the decimal number at the beginning of a name without leading zeros, or "". The
+// number may be negative.
 func leadingNumber(name string) string {
 	digits, negative := strings.CutPrefix(name, "-")
 	number := digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]

@@ -20,10 +20,10 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// stdinPath stands for standard input among the arguments.
+// stdinPath is the argument for standard input.
 const stdinPath = "-"
 
-// DefineMaxInflated defines --max-inflated: how much of a file is read, inflated.
+// DefineMaxInflated defines --max-inflated, the limit for the decompressed size of a file.
 func DefineMaxInflated(f *cli.Flags) *cli.Size {
 	limit := f.Size("max-inflated", wire.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")
 	f.Must(func() error {
@@ -35,21 +35,20 @@ func DefineMaxInflated(f *cli.Flags) *cli.Size {
 	return limit
 }
 
-// Loaded is a report out of a file.
+// Loaded is a report that was read from a file.
 type Loaded struct {
 	Report *report.Report
-	Size   int64 // of the file, in bytes
+	Size   int64 // the size of the file in bytes
 }
 
-// Load reads a report file that holds at most limit bytes, inflated. The ending
-// of its name tells its form or, where it has none of a report, its first bytes
-// do. It returns when ctx ends, also when standard input or a named pipe has
-// nothing to read: the read is then left behind, for the process to end with.
+// Load reads a report file of at most limit bytes, decompressed. The ending of the name tells the format;
+// without a known ending, the first bytes do. When ctx ends, Load returns, also while it waits for standard
+// input or a named pipe. That read then stays behind until the process ends.
 func Load(ctx context.Context, stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
 	return await(ctx, func() (*Loaded, error) { return load(stdin, path, limit) })
 }
 
-// await returns what read does, or the error of ctx when that ends before.
+// await returns the result of read, or the error of ctx if that ends first.
 func await[T any](ctx context.Context, read func() (T, error)) (result T, err error) {
 	done := make(chan struct{})
 	var late T
@@ -83,7 +82,7 @@ func decodeFrom(src io.Reader, ending string, limit cli.Size) (*Loaded, error) {
 	in := bufio.NewReader(counted)
 	gzipped := strings.HasSuffix(ending, ".gz")
 	if ending == "" {
-		magic, _ := in.Peek(2) // what cannot be read fails below
+		magic, _ := in.Peek(2) // the next read reports an error
 		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
 	}
 	plain, err := wire.ReadBody(in, gzipped, int64(limit))
@@ -110,7 +109,7 @@ func decode(plain []byte, ending string) (*report.Report, error) {
 	return wire.DecodeMsgpack(plain)
 }
 
-// counter counts what is read.
+// counter counts the bytes that are read.
 type counter struct {
 	src io.Reader
 	n   int64
@@ -122,7 +121,7 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Encode returns a report in the form that an ending names.
+// Encode encodes a report in the format of a file name's ending.
 func Encode(r *report.Report, ending string) ([]byte, error) {
 	switch ending {
 	case ".msgpack.gz":
@@ -137,7 +136,7 @@ func Encode(r *report.Report, ending string) ([]byte, error) {
 	return zip(text)
 }
 
-// zip returns b gzip'd.
+// zip compresses b with gzip.
 func zip(b []byte) ([]byte, error) {
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
@@ -148,8 +147,8 @@ func zip(b []byte) ([]byte, error) {
 	return zipped.Bytes(), err
 }
 
-// Write writes a report to a file in the form that its name ends in. The
-// file is there whole or, after an error, as it was before.
+// Write writes a report to a file in the format of the name's ending. The file is replaced as a whole or,
+// after an error, unchanged.
 func Write(path string, r *report.Report) (err error) {
 	data, err := Encode(r, Ending(path))
 	if err != nil {
@@ -174,15 +173,15 @@ func Write(path string, r *report.Report) (err error) {
 	return os.Rename(draft.Name(), path)
 }
 
-// Post is the body of a request that posts a report, and what it is.
+// Post is the body of a request that posts a report, and its headers.
 type Post struct {
 	Body        []byte
 	ContentType string
 	Gzipped     bool
 }
 
-// ReadPost reads a report file as a probe would post it: msgpack is gzip'd if
-// the file is not, JSON is left as it is.
+// ReadPost reads a report file in the form in which a probe would post it. It compresses msgpack if the file
+// is not compressed, and leaves JSON unchanged.
 func ReadPost(ctx context.Context, path string) (*Post, error) {
 	return await(ctx, func() (*Post, error) { return readPost(path) })
 }

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Time returns the instant in a report file's name, which is
-// "<unix nanoseconds>.<ending>".
+// Time returns the instant in a report file's name, which has the form "<unix nanoseconds>.<ending>".
 func Time(base string) (int64, error) {
 	stem, _, _ := strings.Cut(base, ".")
 	t, err := strconv.ParseInt(stem, 10, 64)

@@ -11,7 +11,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// upgrading decodes stored reports and brings them to the form of today.
+// upgrading decodes stored reports and converts them to today's form.
 type upgrading struct{ wire.Codec }
 
 func (c upgrading) Decode(blob []byte) (*report.Report, error) {
@@ -22,22 +22,21 @@ func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 	return report.Upgrade(r)
 }
 
-// A reader reads the values of the store in runs of at most that many, in
-// which no two neighbours are further apart than maxGap: a question about years
-// costs what was stored in them, and not one look for each of their hours.
+// A reader reads values in runs of limited length. Neighbours in a run are at most maxGap apart, so that a
+// question about years reads only hours with values.
 const (
 	maxRun = 256
 	maxGap = int64(time.Hour)
 )
 
-// Read returns the merge of a tenant's values in [from, to), and how many they
-// are. It holds the merge and no more than one run in memory.
+// Read returns the merge of a tenant's values in [from, to) and their number. It holds the merge and one run
+// in memory.
 func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time) (*report.Report, int, error) {
 	values, past, err := pastOf(s)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer values.Close(ctx) // what has not reached a cache then the authority has
+	defer values.Close(ctx) // the authority has what the caches lack
 	r := reader{past: past, tenant: tenant}
 	for e, err := range s.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
@@ -54,17 +53,17 @@ func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Tim
 	return merged, r.count, err
 }
 
-// reader merges stored values, run by run.
+// reader merges stored values run by run.
 type reader struct {
 	past        *bucket.Quantizer[*report.Report]
 	tenant      string
 	sum         Sum
-	count       int   // values met
-	first, last int64 // the instants of the run that was begun
-	run         int   // its values
+	count       int   // the number of values so far
+	first, last int64 // the range of the current run
+	run         int   // the number of values in the current run
 }
 
-// take adds an instant to the run, and merges the one before where it cannot.
+// take adds an instant to the current run. If the instant does not fit, take first merges the run.
 func (r *reader) take(ctx context.Context, t int64) error {
 	if r.run == maxRun || r.run > 0 && t-r.last > maxGap {
 		if err := r.merge(ctx); err != nil {
@@ -93,8 +92,8 @@ func (r *reader) merge(ctx context.Context) error {
 	return r.sum.Add(part.Value)
 }
 
-// pastOf returns what answers questions about the store, and the values beneath
-// it, which are to be closed. It keeps nothing, since a process asks once.
+// pastOf returns a quantizer for the store, and its values, which the caller must close. It caches nothing,
+// because the process asks once.
 func pastOf(s *stores.Store) (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
 	values, err := tiered.New(upgrading{stores.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
 	if err != nil {

@@ -6,19 +6,17 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// A sum folds when it holds that many reports, or that many bytes of them in
-// memory.
+// A Sum folds its parts when they reach this number, or this many bytes of memory.
 const (
 	foldReports = 64
 	foldBytes   = 256 << 20
 )
 
-// Sum merges any number of reports in bounded memory: what the merge holds
-// and a few reports more.
+// Sum merges any number of reports. It holds their merge and a limited number of parts in memory.
 type Sum struct {
 	merged    *report.Report // nil before the first fold
 	parts     []*report.Report
-	bytes     int64 // of the parts in memory
+	bytes     int64 // the size of the parts in memory
 	ids       strings.Builder
 	Count     int
 	Conflicts int
@@ -35,7 +33,7 @@ func (s *Sum) Add(r *report.Report) error {
 	return s.fold()
 }
 
-// fold merges the parts.
+// fold merges the parts into one.
 func (s *Sum) fold() error {
 	parts := s.parts
 	if s.merged != nil {
@@ -50,9 +48,8 @@ func (s *Sum) fold() error {
 	return nil
 }
 
-// Total returns the merge of all that was added, under the ID that it has when
-// merged in one step: a merge's ID hashes the IDs of its parts one after the
-// other, so one part with all of them gives the same.
+// Total returns the merge of all reports, with the ID of a merge in one step. A merge's ID is a hash over the
+// IDs of its parts in order, so a single part with all IDs has the same.
 func (s *Sum) Total() (*report.Report, error) {
 	if err := s.fold(); err != nil {
 		return nil, err

@@ -22,20 +22,20 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// TenantHeader is the request header in which Scope names the tenant.
+// TenantHeader is the request header in which Scope's clients name the tenant.
 const TenantHeader = "X-Scope-OrgID"
 
-// maxAnswer bounds what a collector may answer, in bytes.
+// maxAnswer limits the size of an answer, in bytes.
 const maxAnswer = 1 << 30
 
-// Client is a collector that is asked over HTTP.
+// Client asks a collector over HTTP.
 type Client struct {
 	base   *url.URL
 	header string // names the tenant
 	tenant string
 	token  string // empty for none
 	HTTP   *http.Client
-	tls    *tls.Config // of the client; nil for the default
+	tls    *tls.Config // nil for the default
 }
 
 // Flags are the flags of subcommands that talk to a collector.
@@ -49,7 +49,7 @@ type Flags struct {
 
 func DefineFlags(f *cli.Flags, tenant *string) *Flags {
 	r := &Flags{tenant: tenant, tls: tlsfiles.DefineClient(f, "")}
-	f.StringVar(&r.header, "tenant-header", TenantHeader, "the `NAME` of the request header that says the tenant")
+	f.StringVar(&r.header, "tenant-header", TenantHeader, "the `NAME` of the request header that names the tenant")
 	f.TokenVar(&r.token, "token", "the `TOKEN` that a collector with tokens wants; better in "+cli.Variable("token")+
 		", since others see a process's arguments")
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "wait at most a `DURATION` for each answer")
@@ -57,7 +57,7 @@ func DefineFlags(f *cli.Flags, tenant *string) *Flags {
 	return r
 }
 
-// At returns the collector at a URL.
+// At returns a client for the collector at a URL.
 func (f *Flags) At(address string, connections int) (*Client, error) {
 	base, err := parseURL(address)
 	if err != nil {
@@ -75,8 +75,8 @@ func (f *Flags) At(address string, connections int) (*Client, error) {
 		HTTP: &http.Client{Transport: transport, Timeout: f.timeout, CheckRedirect: questionsOnly}}, nil
 }
 
-// questionsOnly follows the redirection of a question. It does not follow that of
-// a post: the answer of a page for logging in would pass for a collector's.
+// questionsOnly follows redirections of GET requests only. After the redirection of a post, the answer of a
+// login page could pass for the collector's.
 func questionsOnly(_ *http.Request, via []*http.Request) error {
 	switch {
 	case via[0].Method != http.MethodGet:
@@ -87,8 +87,8 @@ func questionsOnly(_ *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// parseURL reads a collector's URL, such as http://127.0.0.1:4040. The scheme
-// may be missing, and the path of the API may be there.
+// parseURL parses a collector's URL, such as http://127.0.0.1:4040. The scheme is optional, and so is the
+// path of the API.
 func parseURL(text string) (*url.URL, error) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -110,7 +110,7 @@ func parseURL(text string) (*url.URL, error) {
 	return base, nil
 }
 
-// Request prepares a request to the reports of the collector.
+// Request prepares a request for the collector's reports.
 func (r *Client) Request(ctx context.Context, method string, query url.Values, body []byte) (*http.Request, error) {
 	target := r.base.JoinPath("api", "report")
 	target.RawQuery = query.Encode()
@@ -128,8 +128,8 @@ func (r *Client) Request(ctx context.Context, method string, query url.Values, b
 	return req, nil
 }
 
-// Ask returns the collector's answer to a question, and what is not in it: what
-// could not be asked, by name, or nothing.
+// Ask returns the collector's answer to a question. The second result names what is missing in the answer, or
+// is empty.
 func (r *Client) Ask(ctx context.Context, query url.Values) (answer *report.Report, missing string, err error) {
 	req, err := r.Request(ctx, http.MethodGet, query, nil)
 	if err != nil {
@@ -153,18 +153,17 @@ func (r *Client) Ask(ctx context.Context, query url.Values) (answer *report.Repo
 		return nil, "", fmt.Errorf("the answer is larger than %s: ask for less time", human.Bytes(maxAnswer))
 	}
 	if answer, err = wire.DecodeMsgpack(body); err != nil {
-		err = fmt.Errorf("the answer is no report but %s: check the URL (%w)", contentType(resp), err)
+		err = fmt.Errorf("the answer is not a report but %s: check the URL (%w)", contentType(resp), err)
 	}
 	return answer, terminal.Clean(resp.Header.Get("Timeblob-Missing")), err
 }
 
-// RefusalError is an answer that is not 200: its status, and the first line of
-// its body.
+// RefusalError is an answer with another status than 200, with the first line of its body.
 type RefusalError struct {
 	status int
 	text   string
-	advice string // what to do; empty for nothing
-	final  bool   // whatever the status
+	advice string // what the user can do; empty for none
+	final  bool   // whether a retry is pointless for any status
 }
 
 func (e *RefusalError) Error() string {
@@ -174,31 +173,30 @@ func (e *RefusalError) Error() string {
 	return e.text + " (" + e.advice + ")"
 }
 
-// ToAll tells whether any other request would be refused as well.
+// ToAll reports whether the collector would refuse any other request too.
 func (e *RefusalError) ToAll() bool {
 	return e.final || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 		http.StatusMethodNotAllowed}, e.status)
 }
 
-// Stored tells from the answer to a post, of status 200, whether a collector has
-// taken the report: its answer, as that of Scope's collectors, has no body. A
-// page for logging in has one.
+// Stored returns nil when the answer to a post, of status 200, comes from a collector. Answers of collectors,
+// ours and Scope's, have no body; a login page has one.
 func (r *Client) Stored(resp *http.Response) error {
 	if n, err := io.ReadFull(resp.Body, make([]byte, 1)); n == 0 && err == io.EOF {
 		return nil
 	} else if n == 0 {
 		return err
 	}
-	return &RefusalError{status: resp.StatusCode, text: "the answer is " + contentType(resp) + ", where a collector's is empty",
-		advice: "nothing counts as stored; check the URL, and what stands before the collector", final: true}
+	return &RefusalError{status: resp.StatusCode, text: "the answer is " + contentType(resp) + ", but a collector's answer is empty",
+		advice: "nothing counts as stored; check the URL, and the proxies in front of the collector", final: true}
 }
 
-// contentType names the form of an answer.
+// contentType describes the content type of an answer.
 func contentType(resp *http.Response) string {
 	if given := resp.Header.Get("Content-Type"); given != "" {
 		return terminal.Clean(given)
 	}
-	return "of no content type"
+	return "without a content type"
 }
 
 func (r *Client) Refusal(resp *http.Response) error {
@@ -213,7 +211,7 @@ func (r *Client) Refusal(resp *http.Response) error {
 			"redirections of posts are not followed; give the URL of the collector itself", true
 	}
 	if resp.StatusCode > 200 && resp.StatusCode < 300 {
-		e.advice, e.final = "a collector answers 200; check the URL, and what stands before the collector", true
+		e.advice, e.final = "a collector answers 200; check the URL, and the proxies in front of the collector", true
 	}
 	if strings.HasPrefix(line, plainToTLS) {
 		e.advice, e.final = "give https:// in the URL", true
@@ -221,7 +219,7 @@ func (r *Client) Refusal(resp *http.Response) error {
 	return e
 }
 
-// advice says what to do about a refusal.
+// advice says what the user can do about a refusal.
 func (r *Client) advice(resp *http.Response) string {
 	status, asked := resp.StatusCode, strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Bearer")
 	switch {
@@ -232,11 +230,11 @@ func (r *Client) advice(resp *http.Response) string {
 	case status == http.StatusUnauthorized && r.tenant == "":
 		return "give --tenant and, where the collector reads another header than " + r.header + ", --tenant-header"
 	case status == http.StatusUnauthorized:
-		return "was sent the tenant in the header " + r.header + ": --tenant-header must name the one that it reads"
+		return "the tenant was sent in the header " + r.header + ": --tenant-header must name the one that it reads"
 	case status == http.StatusForbidden && r.token != "" && r.tenant != "":
-		return "leave --tenant out: the token says it"
+		return "leave --tenant out: the token decides the tenant"
 	case status == http.StatusForbidden:
-		return "a collector forbids only what a token does not allow, so ask who runs what stands before it; it may want " +
+		return "a collector forbids only what a token does not allow, so ask the operator of the proxy in front of it; it may want " +
 			"http://user:password@ in the URL"
 	case status == http.StatusNotFound:
 		return "no collector answers at " + r.base.Redacted() + ": check the URL's port and path"

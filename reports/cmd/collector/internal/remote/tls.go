@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// Do sends a request. A failure that any other would meet as well is a
-// *refusalError.
+// Do sends a request. An error that every other request would meet too is a *RefusalError.
 func (r *Client) Do(req *http.Request) (*http.Response, error) {
 	resp, err := r.HTTP.Do(req)
 	if err == nil {
@@ -28,10 +27,8 @@ func (r *Client) Do(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// alert returns what is behind an error of a connection by https that was made
-// and broke off: that the collector did not accept the certificate it was shown
-// it says only after the handshake, and HTTP/2's client, which has sent more by
-// then, may not hear it. It is nil when it was something else.
+// alert returns the TLS alert behind an error of a connection, or nil. In TLS 1.3 a server refuses a client's
+// certificate only after the handshake. By then HTTP/2's client has sent more data and may miss the alert.
 func (r *Client) alert(ctx context.Context, err error) error {
 	broken, _ := errors.AsType[*net.OpError](err)
 	late, _ := errors.AsType[net.Error](err)
@@ -44,15 +41,14 @@ func (r *Client) alert(ctx context.Context, err error) error {
 		return nil
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // who accepts the certificate waits for a request
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // a server that accepts the certificate waits for a request
 	if _, err = conn.Read(make([]byte, 1)); err != nil && mistrust(err) != "" {
 		return err
 	}
 	return nil
 }
 
-// mistrust says what to do about an error of a handshake in which the two do
-// not accept each other; empty for another error.
+// mistrust says what the user can do about a failed TLS handshake. It is empty for other errors.
 func mistrust(err error) string {
 	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	switch text := err.Error(); {
@@ -66,5 +62,5 @@ func mistrust(err error) string {
 	return ""
 }
 
-// plainToTLS is how Go's server answers plain HTTP where it serves https.
+// plainToTLS is the answer of Go's HTTPS server to a plain HTTP request.
 const plainToTLS = "Client sent an HTTP request to an HTTPS server"

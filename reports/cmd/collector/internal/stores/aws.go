@@ -21,22 +21,21 @@ import (
 	"github.com/timeblob/timeblob/s3blob"
 )
 
-// homeRegion is what requests to servers other than Amazon's are signed for.
+// homeRegion is the region that requests to servers outside Amazon are signed for.
 const homeRegion = "us-east-1"
 
-// Namespace leads the names of metrics; it is Scope's.
+// Namespace is the prefix of metric names. It is Scope's.
 const Namespace = "scope"
 
-// service is a location of one of Amazon's services, or of a server that
-// speaks its protocol.
+// service is the location of an AWS service or of a compatible server.
 type service struct {
 	*location
-	flag    string // what errors call it
-	signFor string // the region, where the host is none; empty for the default
-	tls     bool   // https, where the host is no region
+	flag    string // the name of the flag in errors
+	signFor string // the region when the host is a server; empty for the default
+	tls     bool   // whether to use https when the host is a server
 }
 
-// parseService reads a URL and what its parameters say to all services.
+// parseService parses a URL and the parameters that all services have.
 func parseService(flag, text, scheme string) (*service, *parameters, error) {
 	l, err := parseLocation(text, scheme)
 	if err != nil {
@@ -54,9 +53,8 @@ func parseService(flag, text, scheme string) (*service, *parameters, error) {
 	return s, p, err
 }
 
-// config returns the SDK's configuration. It reads the SDK's files and
-// variables and asks nobody: credentials that were not given are looked for
-// when a request is signed.
+// config returns the SDK's configuration from its files and variables. It sends no requests. The SDK looks
+// for credentials when it signs the first request.
 func (s *service) config(ctx context.Context, log *slog.Logger) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithLogger(sdkLog(log))}
 	if s.key != "" {
@@ -90,21 +88,21 @@ func (s *service) setEndpoint(cfg *aws.Config) {
 	}
 }
 
-// sdkLog takes what the SDK logs of its own accord.
+// sdkLog drops the log lines of the SDK.
 func sdkLog(log *slog.Logger) smithylog.Logger {
 	return smithylog.LoggerFunc(func(_ smithylog.Classification, format string, v ...any) {
 		log.Debug("AWS SDK", "message", fmt.Sprintf(format, v...))
 	})
 }
 
-// dynamoTable is a DynamoDB table and how to use it.
+// dynamoTable is a DynamoDB table and its options.
 type dynamoTable struct {
 	*service
 	opts    dynamoindex.Options
 	created dynamoindex.TableOptions
 }
 
-// parseTable reads a URL of a table.
+// parseTable parses the URL of a table.
 func parseTable(flag, text string) (*dynamoTable, error) {
 	s, p, err := parseService(flag, text, dynamoScheme)
 	if err != nil {
@@ -123,7 +121,7 @@ func parseTable(flag, text string) (*dynamoTable, error) {
 	return t, p.err()
 }
 
-// open returns the index in the table. It asks nobody.
+// open returns the index in the table. It sends no requests.
 func (t *dynamoTable) open(ctx context.Context, how *Options) (*dynamoindex.Index, error) {
 	opts := t.opts
 	if how.Retention != 0 {
@@ -141,20 +139,20 @@ func (t *dynamoTable) open(ctx context.Context, how *Options) (*dynamoindex.Inde
 	return x, cli.AsUsage(Named(t.flag, err))
 }
 
-// s3Bucket is an S3 bucket and how to use it.
+// s3Bucket is an S3 bucket and its options.
 type s3Bucket struct {
 	*service
 	opts s3blob.Options
 }
 
-// parseBucket reads a URL of a bucket.
+// parseBucket parses the URL of a bucket.
 func parseBucket(flag, text string) (*s3Bucket, error) {
 	s, p, err := parseService(flag, text, s3Scheme)
 	if err != nil {
 		return nil, err
 	}
 	if strings.Contains(s.name, "/") {
-		return nil, errors.New("a bucket's name has no slash, and blobs are kept under no prefix")
+		return nil, errors.New("a bucket's name has no slash; prefixes are not supported")
 	}
 	b := &s3Bucket{service: s}
 	b.opts.PathStyle = !s.region()
@@ -169,7 +167,7 @@ func parseBucket(flag, text string) (*s3Bucket, error) {
 	return b, p.err()
 }
 
-// open returns the tier in the bucket. It asks nobody.
+// open returns the tier in the bucket. It sends no requests.
 func (b *s3Bucket) open(ctx context.Context, how *Options) (*s3blob.Tier, error) {
 	opts := b.opts
 	opts.Registerer, opts.Namespace, opts.Logger = how.Metrics, Namespace, how.Logger
@@ -181,7 +179,7 @@ func (b *s3Bucket) open(ctx context.Context, how *Options) (*s3blob.Tier, error)
 	return t, cli.AsUsage(Named(b.flag, err))
 }
 
-// awsStore is a table and a bucket that are one store.
+// awsStore is a store made of a table and a bucket.
 type awsStore struct {
 	index  *dynamoindex.Index
 	tier   *s3blob.Tier
@@ -189,7 +187,7 @@ type awsStore struct {
 	bucket *s3Bucket
 }
 
-// create makes bucket and table where they are not there.
+// create creates the bucket and the table if they do not exist.
 func (a *awsStore) create(ctx context.Context) error {
 	if err := a.tier.CreateBucket(ctx); err != nil {
 		return a.bucket.explain(err)
@@ -201,12 +199,11 @@ func (a *awsStore) entries(ctx context.Context, tenant string, from, to int64) i
 	return a.table.explained(a.index.Entries(ctx, tenant, from, to))
 }
 
-// maxListed is how many hours of named tenants are asked for one by one, a
-// month, before the table is searched for those that exist.
+// maxListed is the largest number of hours for which rows lists every hour of the named tenants. Beyond it,
+// rows scans the table for existing rows.
 const maxListed = 31 * 24
 
-// rows returns the tenants' rows in [from, to), all tenants' without any. Some
-// may have no entries.
+// rows returns the rows of the given tenants, or of all tenants, in [from, to). Some may have no entries.
 func (a *awsStore) rows(ctx context.Context, tenants []string, from, to int64) (rows []index.Row, err error) {
 	if hours := index.RowAt("", to).Hour - index.RowAt("", from).Hour; len(tenants) > 0 && hours <= maxListed {
 		for _, tenant := range tenants {

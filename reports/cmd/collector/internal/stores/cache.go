@@ -14,20 +14,20 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// cacheParameters are those that parseCache knows, for help.
+// cacheParameters lists the parameters of parseCache for help.
 const cacheParameters = "ttl, timeout, max-item, batch, parallel, failures, cooldown, refresh."
 
-// memcachedPort is where memcached listens unless it is told otherwise.
+// memcachedPort is memcached's default port.
 const memcachedPort = "11211"
 
-// cache is memcached servers and how to use them.
+// cache holds memcached servers and their options.
 type cache struct {
 	*location
 	servers memcache.Servers
 	opts    memcache.Options
 }
 
-// parseCache reads a URL of memcached servers.
+// parseCache parses a URL of memcached servers.
 func parseCache(text string) (*cache, error) {
 	l, err := parseLocation(text, memcachedScheme, srvScheme)
 	if err != nil {
@@ -53,7 +53,7 @@ func parseCache(text string) (*cache, error) {
 	return c, p.err()
 }
 
-// setServers reads which servers the location means.
+// setServers sets the servers of a location.
 func (c *cache) setServers() error {
 	if c.scheme == srvScheme {
 		return c.setRecord()
@@ -77,18 +77,17 @@ func (c *cache) setServers() error {
 	return nil
 }
 
-// serviceName is how services are named in SRV records, without the underscore.
+// serviceName matches the name of a service in SRV records, without its underscore.
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
-// setRecord reads which SRV records the location means: those of
-// _service._tcp.host.
+// setRecord sets the servers from the SRV records of _service._tcp.host.
 func (c *cache) setRecord() error {
 	_, _, port := address.Cut(c.host + c.name)
 	switch {
 	case c.host == "" || c.name == "" || strings.Contains(c.name, "/"):
 		return errors.New("must be memcached+srv://service/host")
 	case port:
-		return errors.New("leave the port out: the SRV records say it")
+		return errors.New("leave the port out: the SRV records hold it")
 	case strings.HasPrefix(c.host, "_") || strings.HasPrefix(c.name, "_"):
 		return errors.New("write the service without _ and the protocol, as memcached+srv://memcached/host " +
 			"for the records of _memcached._tcp.host")
@@ -102,7 +101,7 @@ func (c *cache) setRecord() error {
 	return nil
 }
 
-// open puts the cache before the authority of a store, which closes it.
+// open puts the cache in front of a store's authority. Closing the store closes the cache.
 func (c *cache) open(ctx context.Context, s *Store, how *Options) error {
 	opts := c.opts
 	opts.Registerer, opts.Namespace, opts.Logger = how.Metrics, Namespace, how.Logger

@@ -16,8 +16,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// storeError says which table or bucket failed and, in place of the SDK's
-// words, what that means.
+// storeError names the table or bucket that failed and explains the SDK's error.
 type storeError struct {
 	where *location
 	what  string
@@ -28,8 +27,8 @@ func (e *storeError) Error() string { return fmt.Sprintf("%v: %s", e.where, e.wh
 
 func (e *storeError) Unwrap() error { return e.err }
 
-// explain puts an error of the table's or bucket's into words that say what to
-// do. What callers branch on it leaves as it is.
+// explain replaces an error of the table or bucket by one that says what to do. It keeps errors that callers
+// branch on.
 func (l *location) explain(err error) error {
 	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, context.Canceled) {
 		return err
@@ -40,7 +39,7 @@ func (l *location) explain(err error) error {
 	return &storeError{l, meaning(err), err}
 }
 
-// meaning is what an error comes to.
+// meaning explains an error.
 func meaning(err error) string {
 	if none, ok := errors.AsType[*credentialsError](err); ok {
 		return none.Error()
@@ -57,7 +56,7 @@ func meaning(err error) string {
 	return err.Error()
 }
 
-// refused is what a service's own error comes to.
+// refused explains an error that the service returned.
 func refused(answer smithy.APIError, err error) string {
 	switch answer.ErrorCode() {
 	case "ResourceNotFoundException":
@@ -67,7 +66,7 @@ func refused(answer smithy.APIError, err error) string {
 	case "AccessDenied", "AccessDeniedException":
 		return "access denied, the README lists the permissions that are needed: " + answer.ErrorMessage()
 	case "ProvisionedThroughputExceededException":
-		return "throttled: the table has fewer provisioned units than this asks for"
+		return "throttled: the table has too few provisioned units for these requests"
 	case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 		"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId":
 		return fmt.Sprintf("the credentials were refused: %s: %s", answer.ErrorCode(), answer.ErrorMessage())
@@ -85,7 +84,7 @@ func (e *credentialsError) Error() string {
 
 func (e *credentialsError) Unwrap() error { return e.err }
 
-// finder is the SDK's chain of credentials, of which errors have a type.
+// finder wraps the SDK's chain of credentials, so that its errors have a type.
 type finder struct{ aws.CredentialsProvider }
 
 func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
@@ -96,7 +95,7 @@ func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return found, err
 }
 
-// explainedIndex is an index whose errors say where and what.
+// explainedIndex is an index whose errors name the table and explain the cause.
 type explainedIndex struct {
 	index.Index
 	at *location
@@ -111,7 +110,7 @@ func (x explainedIndex) Query(ctx context.Context, row index.Row, from, to int64
 	return entries, x.at.explain(err)
 }
 
-// explainedTier is a tier whose errors say where and what.
+// explainedTier is a tier whose errors name the bucket and explain the cause.
 type explainedTier struct {
 	tiered.Tier
 	at *location
@@ -126,7 +125,7 @@ func (t explainedTier) Put(ctx context.Context, key string, blob []byte) error {
 	return t.at.explain(t.Tier.Put(ctx, key, blob))
 }
 
-// explained are entries whose error says where and what.
+// explained yields entries and explains their error.
 func (l *location) explained(entries iter.Seq2[index.Entry, error]) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		for e, err := range entries {

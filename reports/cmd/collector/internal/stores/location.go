@@ -24,8 +24,8 @@ const (
 // Its text never holds the secret, nor do the errors of parseLocation.
 type location struct {
 	scheme      string
-	key, secret string // credentials; empty when the SDK is to find them
-	host        string // with its port, if one is given
+	key, secret string // empty when the SDK finds them
+	host        string // with the port, if there is one
 	name        string
 	parameters  url.Values
 }
@@ -72,7 +72,7 @@ func (l *location) setCredentials(text string) error {
 	return nil
 }
 
-// setParameters reads what follows the question mark, each parameter once.
+// setParameters parses the part after the question mark. Each parameter may occur once.
 func (l *location) setParameters(query string) (err error) {
 	if strings.Contains(query, "@") {
 		return errors.New("an @ follows the ?: write a ? in the secret as %3F")
@@ -88,15 +88,14 @@ func (l *location) setParameters(query string) (err error) {
 	return nil
 }
 
-// regionName is how Amazon names regions, as us-east-1, us-gov-west-1 and
-// eusc-de-east-1.
+// regionName matches the name of an AWS region, such as us-east-1, us-gov-west-1 and eusc-de-east-1.
 var regionName = regexp.MustCompile(`^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]+$`)
 
-// region tells whether the host is a region of Amazon's, and no server.
+// region reports whether the host is an AWS region and not a server.
 func (l *location) region() bool { return regionName.MatchString(l.host) }
 
-// secrets are the credentials in what looks like a location.
+// secrets matches the credentials of URLs in a text.
 var secrets = regexp.MustCompile(`(?i)\b(dynamodb|s3|memcached(?:\+srv)?|nats|tls)://\S*@`)
 
-// HideSecrets takes the credentials out of locations within a text.
+// HideSecrets removes the credentials of URLs in a text.
 func HideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }

@@ -50,7 +50,7 @@ func TestTableURLs(t *testing.T) {
 	}
 }
 
-// TestEndpoints: a region is Amazon's, any other host is a server.
+// TestEndpoints checks that a region is Amazon's, any other host is a server.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]struct {
@@ -118,11 +118,11 @@ func TestCacheURLs(t *testing.T) {
 }
 
 // badPlaces are flags that are wrong usage, and a part of what is said.
-// TestBadPlaces: what is wrong is said in one line, without the secret, and
+// TestBadPlaces checks that what is wrong is said in one line, without the secret, and
 // nothing is done.
-// TestPlacesInTheEnvironment: a variable is told from an argument, and its
+// TestPlacesInTheEnvironment checks that a variable is told from an argument, and its
 // secret is not said either.
-// TestPlacesInOneText: a comma between two URLs is not one in a secret.
+// TestPlacesInOneText checks that a comma between two URLs is not one in a secret.
 func TestPlacesInOneText(t *testing.T) {
 	t.Parallel()
 	pl, err := Parse("--to", "dynamodb://k:a,b@h/t?attempts=2,s3://k:c,d@h/b")

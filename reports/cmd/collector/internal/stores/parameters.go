@@ -13,18 +13,18 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// parameters reads those of a location into a driver's options. It learns what
-// parameters there are from what it is asked for, and err refuses the others.
+// parameters reads the parameters of a location into a driver's options. It records the names that callers
+// ask for, and err refuses all others.
 type parameters struct {
 	values url.Values
 	known  []string
-	gone   []string // known once; err does not offer them
+	gone   []string // removed parameters, which err does not offer
 	errs   []error
 }
 
 func (l *location) read() *parameters { return &parameters{values: l.parameters} }
 
-// read sets a variable to a parameter's value, if it is given.
+// read sets a variable to the value of a parameter, if it is given.
 func read[T any](p *parameters, name, kind string, to *T, parse func(string) (T, error)) {
 	p.known = append(p.known, name)
 	if !p.values.Has(name) {
@@ -70,7 +70,7 @@ func (p *parameters) duration(name string, to *time.Duration) {
 	})
 }
 
-// notNegative returns err, or an error for a number below 0.
+// notNegative returns err, or an error for a negative number.
 func notNegative[N int | time.Duration](n N, err error) error {
 	if err == nil && n < 0 {
 		return strconv.ErrRange
@@ -86,8 +86,7 @@ func (p *parameters) text(name string, to *string) {
 	read(p, name, "a text", to, func(text string) (string, error) { return text, nil })
 }
 
-// removed refuses a parameter of earlier versions, unless its value asks for
-// what is done anyway.
+// removed refuses a parameter of earlier versions, unless its value equals what this version does anyway.
 func (p *parameters) removed(name, same, instead string) {
 	if !p.values.Has(name) {
 		return
@@ -98,7 +97,7 @@ func (p *parameters) removed(name, same, instead string) {
 	p.gone = append(p.gone, name)
 }
 
-// err says which parameters are wrong or not known.
+// err returns an error for parameters that are wrong or unknown.
 func (p *parameters) err() error {
 	errs := p.errs
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {

@@ -13,38 +13,37 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// How long long work waits before it asks a store again that throttled it.
+// These are the delays before work asks a store again that throttled it.
 const (
 	firstPause = 500 * time.Millisecond
 	lastPause  = 30 * time.Second
 )
 
-// Patient returns the store for work that may ask for more than a table or a
-// bucket allows: what is throttled is repeated until its context ends, and so
-// the work goes at the store's pace. A person is told once.
+// Patient returns a store that repeats throttled requests until their context ends, so that long work runs at
+// the store's pace. It warns once.
 func (s *Store) Patient(warn func(format string, args ...any)) *Store {
 	if s.Committer != nil {
-		return s // a directory throttles nobody
+		return s // directories do not throttle
 	}
 	patient, a := *s, &patience{warn: warn}
 	patient.Index, patient.Authority = patientIndex{s.Index, a}, patientTier{s.Authority, a}
 	return &patient
 }
 
-// patience repeats what a store throttles.
+// patience repeats requests that a store throttles.
 type patience struct {
 	warn func(format string, args ...any)
 	said sync.Once
 }
 
-// wait returns what ask does when that is not throttled, or the context's error.
+// wait calls ask until it is not throttled or the context ends.
 func (a *patience) wait(ctx context.Context, ask func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := ask()
 		if !throttled(err) {
 			return err
 		}
-		a.said.Do(func() { a.warn("warning: it goes on as slowly as it must: %v", err) })
+		a.said.Do(func() { a.warn("warning: the store throttles requests, so this takes longer: %v", err) })
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		case <-ctx.Done():
@@ -53,7 +52,7 @@ func (a *patience) wait(ctx context.Context, ask func() error) error {
 	}
 }
 
-// throttled tells whether an error is a service's way to say: not so fast.
+// throttled reports whether a service asks its client to slow down.
 func throttled(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// DefaultDir is where the embedded store is unless flags say otherwise.
+// DefaultDir is the default directory of the embedded store.
 const DefaultDir = "./data"
 
-// Help is what help says about the URLs of stores.
+// Help is the part of help about the URLs of stores.
 const Help = `Without --index and --blobs everything is kept in one directory. With them, entries are kept in a table
 of DynamoDB and blobs in a bucket of S3, in which any number of collectors may share, Scope's own among them.
 What stands for the host in their URLs is a region of Amazon's, as us-east-1, or a server that speaks the
@@ -32,31 +32,30 @@ After a ? the URLs take parameters. Both: attempts, attempt-timeout, timeout and
 tls. --index: retention, and read-units and write-units of a provisioned table.
 --blobs: parallel, max-blob, path-style, unconditional. --cache: ` + cacheParameters
 
-// FlagNames are those that name a store other than the embedded one.
+// FlagNames are the flags that name a store other than the embedded one.
 var FlagNames = []string{"index", "blobs", "cache", "create"}
 
-// Place is where a store is: in a directory or, when table is not nil, in a
-// table and a bucket.
+// Place says where a store is: in a directory or, when table is not nil, in a table and a bucket.
 type Place struct {
 	Data, indexURL, blobsURL, cacheURL string
-	Create                             bool // make table and bucket
+	Create                             bool // create the table and the bucket
 
 	table  *dynamoTable
 	bucket *s3Bucket
 	cache  *cache // nil for none
 }
 
-// Options is how to open a store, apart from where it is.
+// Options say how to open a store.
 type Options struct {
 	Logger    *slog.Logger
 	Metrics   prometheus.Registerer // nil for none
-	Retention time.Duration         // 0 for what the place says
-	Existing  bool                  // the directory must hold a store
-	Instead   string                // what to do when a running collector holds the directory
+	Retention time.Duration         // 0 for the place's own
+	Existing  bool                  // the directory must hold a store already
+	Instead   string                // what to do when a running collector uses the directory
 }
 
-// place defines the flags that name a store. The caller excludes what is
-// there beside them, and then lets the place be checked.
+// DefineFlags defines the flags that name a store. The caller adds the rules about flags that exclude each
+// other, and then calls Check.
 func DefineFlags(f *cli.Flags, data string) *Place {
 	pl := &Place{}
 	f.StringVar(&pl.Data, "data", data, "the `DIR` of the embedded store")
@@ -67,14 +66,14 @@ func DefineFlags(f *cli.Flags, data string) *Place {
 	return pl
 }
 
-// DefineCreate defines the flag that makes table and bucket.
+// DefineCreate defines the flag that creates the table and the bucket.
 func (pl *Place) DefineCreate(f *cli.Flags) *Place {
 	f.BoolVar(&pl.Create, "create", false, "make the table and the bucket where they are not there")
 	return pl
 }
 
-// Check reads the URLs. Its errors hold no secrets, which is why the URLs are
-// not read by flag.Value: package flag says the values that those refuse.
+// Check parses the URLs. Its errors hold no secrets. Check and not flag.Value parses them, because package
+// flag repeats the values in its errors.
 func (pl *Place) Check() error {
 	switch {
 	case (pl.indexURL == "") != (pl.blobsURL == ""):
@@ -92,7 +91,7 @@ func (pl *Place) Check() error {
 	return err
 }
 
-// parse reads the URLs of table and bucket, which errors call by those names.
+// parse parses the URLs of table and bucket. Errors call them by the given names.
 func (pl *Place) parse(index, blobs string) (err error) {
 	if pl.table, err = parseTable(index, pl.indexURL); err != nil {
 		return Named(index, err)
@@ -108,8 +107,8 @@ func Named(name string, err error) error {
 	return nil
 }
 
-// Parse reads where a store is in the text of a flag: a directory, or the URLs
-// of a table and a bucket with a comma between them.
+// Parse parses the location of a store: a directory, or the URLs of a table and a bucket, separated by a
+// comma.
 func Parse(flag, text string) (*Place, error) {
 	if dir, ok := strings.CutPrefix(text, "dir:"); ok {
 		return &Place{Data: dir}, nil
@@ -117,7 +116,7 @@ func Parse(flag, text string) (*Place, error) {
 	if !strings.Contains(text, "://") {
 		return &Place{Data: text}, nil
 	}
-	comma := strings.LastIndex(text, ","+s3Scheme+"://") // commas may be in secrets, too
+	comma := strings.LastIndex(text, ","+s3Scheme+"://") // secrets may contain commas too
 	if comma < 0 {
 		return nil, fmt.Errorf("%s: must be a directory, or the URLs of a table and a bucket: dynamodb://…,s3://…", flag)
 	}
@@ -125,10 +124,10 @@ func Parse(flag, text string) (*Place, error) {
 	return pl, pl.parse(flag+": the first URL", flag+": the second URL")
 }
 
-// Embedded tells whether the place is a directory.
+// Embedded reports whether the place is a directory.
 func (pl *Place) Embedded() bool { return pl.table == nil }
 
-// String returns where the store is, without secrets.
+// String describes the place without secrets.
 func (pl *Place) String() string {
 	if pl.Embedded() {
 		return pl.Data
@@ -136,8 +135,7 @@ func (pl *Place) String() string {
 	return fmt.Sprintf("%v,%v", pl.table, pl.bucket)
 }
 
-// Open opens the store that is there. Of a table and a bucket it asks nothing
-// unless it is to make them.
+// Open opens the store. It sends requests to AWS only when it has to create a table or a bucket.
 func (pl *Place) Open(ctx context.Context, how Options) (*Store, error) {
 	if !pl.Embedded() {
 		return pl.openAWS(ctx, &how)
@@ -146,18 +144,18 @@ func (pl *Place) Open(ctx context.Context, how Options) (*Store, error) {
 		return nil, err
 	}
 	s, err := pl.openDirectory(&how)
-	if errors.Is(err, syscall.EAGAIN) { // what a lock of another process's answers
+	if errors.Is(err, syscall.EAGAIN) { // another process holds the lock
 		err = &heldError{pl.Data, how.Instead, err}
 	}
 	return s, err
 }
 
-// checkLink refuses a link that leads to nothing, which no directory can be made
-// under.
+// checkLink returns an error for a link to a directory that does not exist, because a directory cannot be
+// created at such a path.
 func checkLink(dir string) error {
 	link, err := os.Readlink(dir)
 	if err != nil {
-		return nil // it is no link
+		return nil // not a link
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("open store %q: the link leads to %q, which does not exist: make that directory, or remove the link", dir, link)
@@ -173,14 +171,14 @@ func (pl *Place) openDirectory(how *Options) (*Store, error) {
 	return OpenDirectory(pl.Data, opts)
 }
 
-// heldError says that another process holds a directory, and what to do.
+// heldError says that another process uses a directory, and what to do.
 type heldError struct {
 	dir, instead string
 	err          error
 }
 
 func (e *heldError) Error() string {
-	return fmt.Sprintf("open store %q: another process holds it: when that is a collector, %s", e.dir, e.instead)
+	return fmt.Sprintf("open store %q: another process uses it: if that is a collector, %s", e.dir, e.instead)
 }
 
 func (e *heldError) Unwrap() error { return e.err }
@@ -207,8 +205,8 @@ func (pl *Place) openAWS(ctx context.Context, how *Options) (*Store, error) {
 	return s, pl.addCache(ctx, s, how)
 }
 
-// addCache puts the cache, if there is one, before the store's authority, and
-// closes the store when it cannot.
+// addCache puts the cache, if there is one, in front of the store's authority. It closes the store when that
+// fails.
 func (pl *Place) addCache(ctx context.Context, s *Store, how *Options) error {
 	if pl.cache == nil {
 		return nil

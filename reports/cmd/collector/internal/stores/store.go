@@ -14,24 +14,22 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// Store is where a collector's entries and blobs are.
+// Store holds a collector's entries and blobs.
 type Store struct {
 	Index     index.Index
 	Authority tiered.Tier
-	Committer index.Committer // nil where entries and blobs are apart
-	Caches    []tiered.Cache  // before the authority
-	// entries returns a tenant's entries of any range at little cost.
+	Committer index.Committer // nil where entries and blobs are separate
+	Caches    []tiered.Cache  // in front of the authority
+	// entries returns a tenant's entries of any range at low cost.
 	Entries func(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
-	// rows returns the rows of tenants, of all without any, that may have
-	// entries in [from, to).
+	// rows returns the rows of the given tenants, or of all tenants, that may have entries in [from, to).
 	Rows      func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error)
-	Retention time.Duration                               // what is older need not be put; 0 for none
-	Backup    func(ctx context.Context, dir string) error // nil but for the embedded store
+	Retention time.Duration                               // older values need not be stored; 0 for no limit
+	Backup    func(ctx context.Context, dir string) error // for the embedded store only; else nil
 	Close     func() error
 }
 
-// OpenDirectory opens the embedded store in a directory, and makes it where there
-// is none.
+// OpenDirectory opens the embedded store in a directory, and creates it if there is none.
 func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	db, err := local.Open(dir, opts)
 	if err != nil {
@@ -43,8 +41,8 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	}, nil
 }
 
-// directoryRows returns the rows of an embedded store, all of which have
-// entries. It reads the entries, which costs little there.
+// directoryRows returns the rows of an embedded store that have entries. It reads all entries, which is cheap
+// there.
 func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error) {
 	return func(ctx context.Context, tenants []string, from, to int64) (rows []index.Row, err error) {
 		if len(tenants) == 0 {
@@ -66,10 +64,9 @@ func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, fro
 	}
 }
 
-// Commit stores a blob and makes it discoverable, in this order. When the key
-// or the instant is taken it returns index.ErrExists; after any error but
-// that one the blob may be stored, and after ErrExists too where entries and
-// blobs are apart.
+// Commit stores a blob and then its entry. When the key or the instant is in use it returns index.ErrExists.
+// After another error, the blob may be stored. After ErrExists it may be stored as well where entries and
+// blobs are separate.
 func (s *Store) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	if s.Committer != nil {
 		return s.Committer.Commit(ctx, row, e, blob)
@@ -81,12 +78,12 @@ func (s *Store) Commit(ctx context.Context, row index.Row, e index.Entry, blob [
 		return err
 	}
 	for _, c := range s.Caches {
-		_ = c.Tier.Put(ctx, e.Key, blob) // a cache's fault is counted by the cache
+		_ = c.Tier.Put(ctx, e.Key, blob) // the cache counts its own failures
 	}
 	return nil
 }
 
-// openExisting opens the embedded store in a directory that must hold one.
+// openExisting opens the embedded store in a directory that must hold one already.
 func openExisting(dir string, opts *local.Options) (*Store, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -98,14 +95,14 @@ func openExisting(dir string, opts *local.Options) (*Store, error) {
 	return OpenDirectory(dir, opts)
 }
 
-// maxBlob is how long a stored report may be, inflated, in bytes.
+// maxBlob is the largest decompressed size of a stored report, in bytes.
 const maxBlob = 1 << 30
 
-// Outlived tells whether an instant is older than the store keeps entries.
+// Outlived reports whether an instant is older than the store's retention.
 func (s *Store) Outlived(t int64) bool {
 	return s.Retention > 0 && time.Since(time.Unix(0, t)) > s.Retention
 }
 
-// Blobs is the codec of stored reports. It takes what is larger than any
-// report that is received: the merge of many is one blob.
+// Blobs is the codec of stored reports. Its limit is above the size of any received report, because one blob
+// holds the merge of many.
 var Blobs = wire.Codec{MaxBytes: maxBlob}

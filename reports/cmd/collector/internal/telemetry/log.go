@@ -8,7 +8,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// Logging are the flags of subcommands that log.
+// Logging holds the flags of subcommands that log.
 type Logging struct{ format, level string }
 
 func DefineLogging(f *cli.Flags) *Logging {
@@ -41,7 +41,7 @@ func (l *Logging) Logger(w io.Writer) *slog.Logger {
 	return slog.New(traceIDs{slog.NewTextHandler(w, opts)})
 }
 
-// Warnings returns the logger of subcommands that do not log what goes well.
+// Warnings returns the logger of subcommands that log warnings and errors only.
 func Warnings(w io.Writer) *slog.Logger {
 	return (&Logging{format: "text", level: "warn"}).Logger(w)
 }

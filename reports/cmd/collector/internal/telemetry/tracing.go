@@ -23,30 +23,28 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// TracingHelp is what help says about traces.
+// TracingHelp is the part of help about traces.
 const TracingHelp = `Traces are sent where OpenTelemetry's variables say: OTEL_EXPORTER_OTLP_ENDPOINT, as http://127.0.0.1:4318, or
 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT turns them on, and so does OTEL_TRACES_EXPORTER=otlp; none there, or
 OTEL_SDK_DISABLED=true, turns them off. OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf, http/json or grpc.
 OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_PROPAGATORS (tracecontext and baggage),
 OTEL_BSP_… and the other OTEL_EXPORTER_OTLP_… mean what they mean everywhere.`
 
-// serviceName is what traces are of unless OTEL_SERVICE_NAME says otherwise.
+// serviceName is the service name in traces unless OTEL_SERVICE_NAME is set.
 const serviceName = "timeblob-collector"
 
-// MaxFlush bounds how long spans take at the end: they are worth less than a
-// restart is.
+// MaxFlush limits the time for sending the last spans, so that they do not delay a restart.
 const MaxFlush = 5 * time.Second
 
-// Tracing is where spans go. The zero value is nowhere.
+// Tracing sends spans. The zero value sends none.
 type Tracing struct {
 	Provider   trace.TracerProvider // nil for none
 	Propagator propagation.TextMapPropagator
 	Stop       func(context.Context) error
 }
 
-// Start begins to send spans as the environment says. It connects to
-// nobody before there are any. What the environment says wrongly is logged, and
-// nothing else about it changes.
+// Start sends spans as the environment says. It connects when there are spans to send. It logs wrong
+// variables and otherwise ignores them.
 func Start(ctx context.Context, log *slog.Logger) (Tracing, error) {
 	t := Tracing{Propagator: propagators(log), Stop: func(context.Context) error { return nil }}
 	if !exports(log) {
@@ -63,12 +61,12 @@ func Start(ctx context.Context, log *slog.Logger) (Tracing, error) {
 	if err != nil {
 		log.Warn("OpenTelemetry resource", "err", err)
 	}
-	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(from)) // and the sampler of the environment
+	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(from)) // the SDK reads the sampler from the environment
 	t.Provider, t.Stop = p, p.Shutdown
 	return t, nil
 }
 
-// exports reports whether the environment asks for spans to be sent.
+// exports reports whether the environment asks for spans.
 func exports(log *slog.Logger) bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false
@@ -82,23 +80,23 @@ func exports(log *slog.Logger) bool {
 	case "none":
 		return false
 	}
-	log.Warn("OTEL_TRACES_EXPORTER is not known, so that there are no traces: it must be otlp or none", "value", chosen)
+	log.Warn("OTEL_TRACES_EXPORTER is not known, so traces are off: it must be otlp or none", "value", chosen)
 	return false
 }
 
-// otlpClient returns what speaks the protocol that the environment says.
+// otlpClient returns a client for the protocol in the environment.
 func otlpClient(log *slog.Logger) otlptrace.Client {
 	switch chosen := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")); chosen {
 	case "grpc":
 		return otlptracegrpc.NewClient()
-	case "", "http/protobuf", "http/json": // which of them the client reads by itself
+	case "", "http/protobuf", "http/json": // the client chooses between the two
 	default:
-		log.Warn("OTEL_EXPORTER_OTLP_PROTOCOL is not known, and http/protobuf in its place", "value", chosen)
+		log.Warn("OTEL_EXPORTER_OTLP_PROTOCOL is not known; http/protobuf is used", "value", chosen)
 	}
 	return otlptracehttp.NewClient()
 }
 
-// propagators returns what reads off requests whose trace they are of.
+// propagators returns the propagators, which read trace contexts from requests.
 func propagators(log *slog.Logger) propagation.TextMapPropagator {
 	known := map[string]propagation.TextMapPropagator{"tracecontext": propagation.TraceContext{}, "baggage": propagation.Baggage{}}
 	var chosen []propagation.TextMapPropagator
@@ -113,16 +111,16 @@ func propagators(log *slog.Logger) propagation.TextMapPropagator {
 	return propagation.NewCompositeTextMapPropagator(chosen...)
 }
 
-// calm logs errors of the exporter now and then: the first, and then one in a
-// while with how many there were.
+// calm logs the first error of the exporter, and then at most one in a while with the number of errors before
+// it.
 type calm struct {
 	log   *slog.Logger
 	every time.Duration
 	now   func() time.Time
 
-	mu     sync.Mutex // guards what follows
-	next   time.Time  // when to log again
-	silent int        // errors since the last that was logged
+	mu     sync.Mutex // guards the fields below
+	next   time.Time  // when the next error may be logged
+	silent int        // errors since the last logged one
 }
 
 // Handle implements otel.ErrorHandler.
@@ -138,8 +136,7 @@ func (c *calm) Handle(err error) {
 	c.next, c.silent = now.Add(c.every), 0
 }
 
-// traceIDs puts the trace and the span of a context, where there are any, into
-// the lines that are logged with it.
+// traceIDs adds the trace and span IDs of the context to log lines.
 type traceIDs struct{ slog.Handler }
 
 // Handle implements slog.Handler.
@@ -156,5 +153,5 @@ func (h traceIDs) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return traceIDs{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup implements slog.Handler. The trace is then in the group, too.
+// WithGroup implements slog.Handler. The IDs are then in the group, too.
 func (h traceIDs) WithGroup(name string) slog.Handler { return traceIDs{h.Handler.WithGroup(name)} }

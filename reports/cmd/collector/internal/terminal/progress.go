@@ -12,25 +12,24 @@ import (
 	"golang.org/x/term"
 )
 
-// lineEvery is how often long work says on standard error how far it is, when
-// that is not a terminal.
+// lineEvery is the interval of progress lines when standard error is not a terminal.
 const lineEvery = 10 * time.Second
 
-// progress shows how many of the things to do are done: a bar on a terminal,
-// else a line now and then. It is safe for any number of goroutines.
+// progress shows how much of the work is done: a bar on a terminal, else a line at intervals. It is safe for
+// concurrent use.
 type progress struct {
-	what  string // is done, such as "import"
-	thing string // it is done to, such as "file"
+	what  string // the action, such as "import"
+	thing string // its object, such as "file"
 	total int
 	out   *Writer
-	bar   *progressbar.ProgressBar // nil when out is no terminal
+	bar   *progressbar.ProgressBar // nil when out is not a terminal
 
 	mu   sync.Mutex
 	done int       // guarded by mu
 	said time.Time // when the last line was written; guarded by mu
 }
 
-// progress starts to show work on that many things.
+// progress starts to show work on the given number of things.
 func StartProgress(out *Writer, what, thing string, total int) *progress {
 	g := &progress{what: what, thing: thing, total: total, out: out, said: time.Now()}
 	if g.out.isTerminal() {
@@ -50,7 +49,7 @@ func newBar(w io.Writer, what string, total int) *progressbar.ProgressBar {
 		progressbar.OptionClearOnFinish())
 }
 
-// Add says that one more is done.
+// Add reports that one more thing is done.
 func (g *progress) Add() {
 	if g.bar != nil {
 		g.out.locked(func() { g.bar.Add(1) })
@@ -65,7 +64,7 @@ func (g *progress) Add() {
 	}
 }
 
-// End takes the bar away.
+// End removes the bar.
 func (g *progress) End() {
 	if g.bar != nil {
 		g.out.hide(nil)
@@ -75,15 +74,14 @@ func (g *progress) End() {
 
 func (g *progress) clear() { g.bar.Clear() }
 
-// Writer lets goroutines share a writer. What is written while a
-// progress bar stands there takes the bar away first.
+// Writer lets goroutines share a writer. Each write first removes the progress bar.
 type Writer struct {
 	mu     sync.Mutex
 	w      io.Writer
-	before func() // takes the bar away; nil when there is none; guarded by mu
+	before func() // removes the bar; nil for none; guarded by mu
 }
 
-// NewWriter returns a writer to w that goroutines may share.
+// NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 func (l *Writer) Write(b []byte) (int, error) {
@@ -107,7 +105,7 @@ func (l *Writer) locked(do func()) {
 	do()
 }
 
-// isTerminal tells whether a person watches.
+// isTerminal reports whether the writer is a terminal.
 func (l *Writer) isTerminal() bool {
 	f, ok := l.w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

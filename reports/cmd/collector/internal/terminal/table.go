@@ -7,8 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Table is text in columns. Columns of which every cell is a number, but for
-// the head, are aligned to the right.
+// Table is text in columns. A column in which every cell below the head is a number is aligned to the right.
 type Table struct {
 	Indent int
 	Head   bool // the first row names the columns
@@ -22,7 +21,7 @@ func (t *Table) Row(cells ...string) {
 	t.Rows = append(t.Rows, cells)
 }
 
-// Write writes the rows, the columns two spaces apart.
+// Write writes the rows with two spaces between columns.
 func (t *Table) Write(w io.Writer) error {
 	widths, right := t.measure()
 	var b strings.Builder
@@ -37,7 +36,7 @@ func (t *Table) Write(w io.Writer) error {
 	return err
 }
 
-// measure returns the width of every column, and which hold numbers only.
+// measure returns the width of every column and whether it holds only numbers.
 func (t *Table) measure() (widths []int, right []bool) {
 	for n, row := range t.Rows {
 		for i, cell := range row {
@@ -61,8 +60,7 @@ func pad(cell string, width int, right bool) string {
 	return cell + space
 }
 
-// widest returns how many characters of a cell are shown: what leaves room for
-// the other columns.
+// widest returns the largest number of characters of a cell that leaves room for the other columns.
 func (t *Table) widest() int {
 	if t.Head {
 		return Columns / 2
@@ -70,7 +68,7 @@ func (t *Table) widest() int {
 	return Columns - 20
 }
 
-// cut returns the beginning of s, of at most that many characters.
+// cut returns at most the first n characters of s.
 func cut(s string, characters int) string {
 	if runes := []rune(s); len(runes) > characters {
 		return string(runes[:characters-1]) + "…"
@@ -78,8 +76,7 @@ func cut(s string, characters int) string {
 	return s
 }
 
-// Clean replaces what could upset a terminal: reports hold what hosts far away
-// say.
+// Clean replaces control characters, which could disturb a terminal. Reports hold text from remote hosts.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -2,11 +2,10 @@ package terminal
 
 import "strings"
 
-// Columns is the width of the terminal that help and tables are made for.
+// Columns is the width of a terminal that help and tables assume.
 const Columns = 100
 
-// Wrap writes words in lines of at most columns; all but the first
-// line are indented.
+// Wrap breaks words into lines of at most the given width. It indents all lines except the first.
 func Wrap(b *strings.Builder, words string, indent int) {
 	at := indent
 	for i, word := range strings.Fields(words) {

@@ -7,14 +7,13 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// Client are the files with which a subcommand knows a collector, and shows
-// who it is.
+// Client holds the files with which a subcommand verifies a collector and identifies itself.
 type Client struct{ prefix, ca, cert, key string }
 
-// DefineClient defines the flags, of which the names begin with a prefix.
+// DefineClient defines the flags. Their names begin with a prefix.
 func DefineClient(f *cli.Flags, prefix string) *Client {
 	t := &Client{prefix: prefix}
-	f.StringVar(&t.ca, prefix+"ca", "", "trust the certificate authorities in a PEM `FILE` in place of the system's")
+	f.StringVar(&t.ca, prefix+"ca", "", "trust the certificate authorities in a PEM `FILE` instead of the system's")
 	f.StringVar(&t.cert, prefix+"cert", "", "show the certificate in a PEM `FILE` to a collector that demands one")
 	f.StringVar(&t.key, prefix+"key", "", "the private key of --"+prefix+"cert in a PEM `FILE`")
 	f.Must(func() error {
@@ -26,7 +25,7 @@ func DefineClient(f *cli.Flags, prefix string) *Client {
 	return t
 }
 
-// Config returns what the files say; nil where there are none.
+// Config returns the TLS configuration from the files, or nil without files.
 func (t *Client) Config() (*tls.Config, error) {
 	if t.ca == "" && t.cert == "" {
 		return nil, nil

@@ -16,14 +16,14 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// recheck is how often at most a handshake looks whether files have changed.
+// recheck is the shortest interval between two checks for changed files.
 const recheck = time.Second
 
-// Server are the files with which a server proves who it is, and knows its
-// clients. They are read again when they have changed.
+// Server holds the files with which a server identifies itself and verifies its clients. Changed files are
+// read again.
 type Server struct {
 	cert, key, clientCA string
-	config              *tls.Config // of what was read; nil for plain HTTP
+	config              *tls.Config // the configuration from the files; nil for plain HTTP
 }
 
 func DefineServer(f *cli.Flags) *Server {
@@ -46,7 +46,7 @@ func (t *Server) check() error {
 	return nil
 }
 
-// Scheme is that of the server's URL.
+// Scheme returns the scheme of the server's URL.
 func (t *Server) Scheme() string {
 	if t.cert == "" {
 		return "http"
@@ -54,7 +54,7 @@ func (t *Server) Scheme() string {
 	return "https"
 }
 
-// Read reads the files, if there are any, which must be in order.
+// Read reads the files, if there are any. Faulty files are an error.
 func (t *Server) Read(log *slog.Logger) error {
 	if t.cert == "" {
 		return nil
@@ -67,7 +67,7 @@ func (t *Server) Read(log *slog.Logger) error {
 	return nil
 }
 
-// Serve serves by TLS where there are files. It closes the listener.
+// Serve serves over TLS if there are files, else plain HTTP. It closes the listener.
 func (t *Server) Serve(web *http.Server, listener net.Listener) error {
 	if t.config == nil {
 		return web.Serve(listener)
@@ -105,8 +105,8 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// stats returns what tells whether the files have changed. One that is not
-// there has none.
+// stats returns the file information that shows whether the files have changed. It is nil for a file that
+// does not exist.
 func (t *Server) stats() (all [3]fs.FileInfo) {
 	for i, path := range []string{t.cert, t.key, t.clientCA} {
 		if info, err := os.Stat(path); path != "" && err == nil {
@@ -116,20 +116,20 @@ func (t *Server) stats() (all [3]fs.FileInfo) {
 	return all
 }
 
-// identity is what the files hold, as they were when last in order.
+// identity holds the content of the files when they were last valid.
 type identity struct {
 	files *Server
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	config  *tls.Config
-	stats   [3]fs.FileInfo // of what was read
+	stats   [3]fs.FileInfo // of the files that were read
 	checked time.Time
-	fault   string // why the files as they are now were not taken; empty when they were
+	fault   string // why the present files are not used; empty when they are
 }
 
-// forClient returns how to talk to a client that says hello.
+// forClient returns the TLS configuration for a new connection.
 func (c *identity) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +140,7 @@ func (c *identity) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
 	return c.config, nil
 }
 
-// refresh reads the files again where they have changed, or could not be read.
-// The mutex is held.
+// refresh reads the files again when they have changed or could not be read. The caller holds mu.
 func (c *identity) refresh() {
 	if c.fault == "" && !changed(c.stats, c.files.stats()) {
 		return
@@ -149,7 +148,7 @@ func (c *identity) refresh() {
 	again := c.fault
 	if err := c.read(); err != nil {
 		if c.fault = err.Error(); c.fault != again {
-			c.log.Warn("TLS files have changed and are not usable: those before are served on", "err", err)
+			c.log.Warn("TLS files have changed and are not usable: the previous ones stay in use", "err", err)
 		}
 		return
 	}
@@ -157,8 +156,7 @@ func (c *identity) refresh() {
 	c.log.Info("TLS files were read again", "cert", c.files.cert)
 }
 
-// read takes what the files hold. Their stats come first: what changes while
-// they are read is read again.
+// read reads the files. It gets their stats first, so that a change during the read is noticed later.
 func (c *identity) read() error {
 	stats := c.files.stats()
 	config, err := c.files.load()

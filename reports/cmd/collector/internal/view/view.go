@@ -13,14 +13,13 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// maxHosts is how many hosts a view lists.
+// maxHosts is the largest number of hosts that a view lists.
 const maxHosts = 40
 
-// Fact is a line of a view: what it is about, and what is so.
+// Fact is a line of a view: a name and a value.
 type Fact struct{ Name, Value string }
 
-// Write shows a report to a person: the given facts, those of the report
-// itself, its hosts and its topologies.
+// Write shows a report to a person: the given facts, facts about the report, its hosts and its topologies.
 func Write(w io.Writer, title string, r *report.Report, facts ...Fact) error {
 	var b strings.Builder
 	if title != "" {
@@ -37,7 +36,7 @@ func Write(w io.Writer, title string, r *report.Report, facts ...Fact) error {
 	return err
 }
 
-// writeTable writes a table that holds more than its head, after a gap.
+// writeTable writes a table after an empty line, unless the table has only a head.
 func writeTable(b *strings.Builder, t *terminal.Table) {
 	if len(t.Rows) > 1 {
 		b.WriteByte('\n')
@@ -79,7 +78,7 @@ func pluginNames(r *report.Report) string {
 	return orDash(strings.Join(names, ", "))
 }
 
-// topologyTable counts what is in the topologies that hold anything.
+// topologyTable counts the nodes of the topologies that are not empty.
 func topologyTable(r *report.Report) *terminal.Table {
 	t := &terminal.Table{Indent: 2, Head: true}
 	t.Row("TOPOLOGY", "NODES", "CONTROLS", "METADATA", "METRICS", "TABLES")
@@ -97,7 +96,7 @@ func topologyTable(r *report.Report) *terminal.Table {
 	return t
 }
 
-// hostTable lists the hosts and the probes on them.
+// hostTable lists the hosts and their probes.
 func hostTable(r *report.Report) *terminal.Table {
 	t := &terminal.Table{Indent: 2, Head: true}
 	t.Row("HOST", "VERSION", "PROBE", "SEEN")
@@ -117,7 +116,7 @@ func hostTable(r *report.Report) *terminal.Table {
 	return t
 }
 
-// latest returns a node's latest value under a key, and when it was set.
+// latest returns a node's latest value under a key, and its time.
 func latest(n *report.Node, key string) (string, time.Time) {
 	for _, l := range n.Latest {
 		if l.Key == key {

@@ -11,8 +11,8 @@ import (
 	gomemcache "github.com/bradfitz/gomemcache/memcache"
 )
 
-// TestAnnouncedLengthIsBounded has a server announce more than it may, and
-// more than comes. The bound is lowered, so that the test takes no gigabyte.
+// TestAnnouncedLengthIsBounded announces more than the limit, and more than follows. The limit is lowered, so
+// that the test needs no gigabyte.
 func TestAnnouncedLengthIsBounded(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
@@ -21,7 +21,7 @@ func TestAnnouncedLengthIsBounded(t *testing.T) {
 		_, _ = bufio.NewReader(theirs).ReadString('\n')
 		_, _ = io.WriteString(theirs, "VALUE k 0 10001 1\r\n")
 	}()
-	l := newLane(ours)
+	l := newSession(ours)
 	l.conn.longest = 10_000
 	defer l.close()
 	err := l.exchange(t.Context(), func(c *gomemcache.Client) error {
@@ -33,13 +33,13 @@ func TestAnnouncedLengthIsBounded(t *testing.T) {
 	}
 }
 
-// TestLateSuccessEndsTheConnection has the context end while the answer comes:
-// the next exchange would be interrupted.
+// TestLateSuccessEndsTheConnection ends the context while the answer arrives. The connection must not be used
+// again.
 func TestLateSuccessEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	l := newLane(ours)
+	l := newSession(ours)
 	defer l.close()
 	ctx, cancel := context.WithCancel(t.Context())
 	err := l.exchange(ctx, func(*gomemcache.Client) error { cancel(); return nil })
