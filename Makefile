@@ -1,4 +1,4 @@
-# The two commands to know: make run shows the collector at work, make test checks everything.
+# Two commands are enough to start: make run starts a collector with sample reports, make test runs every check.
 LISTEN   ?= 127.0.0.1:4040
 DATA     ?= ./data
 FUZZTIME ?= 5s
@@ -11,16 +11,16 @@ export LISTEN DATA FUZZTIME
 
 .PHONY: build run test lint api fuzz bench peers load clean
 
-# The tag leaves out of gRPC, by which spans may be sent, a page that nobody asks for; with it the linker keeps all
-# of the AWS SDK, and the command is of 57 MB in place of 42.
+# The tag leaves out a debug page of gRPC, which sends spans. With that page the linker would keep the whole AWS SDK,
+# and the command would have 57 MB instead of 42.
 build:
 	go build -tags grpcnotrace -o bin/collector ./reports/cmd/collector
 
-# The collector on its embedded store in $(DATA), fed with the sample reports; until Ctrl-C.
+# Runs the collector on an embedded store in $(DATA) and posts the sample reports to it, until Ctrl-C.
 run: build
 	@scripts/run-demo
 
-# Every test under the race detector, against real servers, which are installed when missing.
+# Runs every test under the race detector, against real servers. It installs missing servers.
 test:
 	@scripts/install-servers
 	@scripts/test $(TESTARGS)
@@ -28,23 +28,23 @@ test:
 lint:
 	@scripts/lint
 
-# Brings the files in api up to date with the exported API; make lint fails while they differ.
+# Writes the exported API to the files in api. make lint fails while they differ.
 api:
 	@go run -C scripts/check ./api -C $(CURDIR) -write
 
-# Every fuzz target for $(FUZZTIME).
+# Runs every fuzz target for $(FUZZTIME).
 fuzz:
 	@scripts/fuzz
 
-# The benchmarks whose names match $(BENCH).
+# Runs the benchmarks whose names match $(BENCH).
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
-# Caches, stores and codecs of others beside ours, on the same work; PEERS='-run cache -rounds 3' does less.
+# Compares our caches, stores and codecs with other libraries on the same work. PEERS='-run cache -rounds 3' does less.
 peers:
 	cd bench/peers && go run . $(PEERS)
 
-# A collector under the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say.
+# Drives a collector with the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say.
 load:
 	go run ./bench/load $(LOAD)
 

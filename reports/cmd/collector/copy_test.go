@@ -240,7 +240,7 @@ func TestCopySingleFaults(t *testing.T) {
 		t.Errorf("error %v, said %q", err, stdout)
 	}
 	for _, want := range []string{
-		"instant 10, blob " + lost.Key + ": the source has no such blob",
+		"instant 10, blob " + lost.Key + ": the source's index names this blob",
 		"instant 3, blob " + e.Key + ": the destination holds another blob",
 		"instant 4, blob ",
 	} {

@@ -106,7 +106,7 @@ func TestCopyGoesAtTheStoresPace(t *testing.T) {
 		if err != nil || !strings.HasPrefix(stdout, "copied 200 values") || strings.Contains(stderr, "not copied") {
 			t.Errorf("error %v, said %q, %q", err, stdout, stderr)
 		}
-		if n := strings.Count(stderr, "as slowly as it must: dynamodb://h/n: throttled\n"); n < 1 || n > 2 {
+		if n := strings.Count(stderr, "so this takes longer: dynamodb://h/n: throttled\n"); n < 1 || n > 2 {
 			t.Errorf("the pace is explained %d times, want once for each store: %q", n, stderr)
 		}
 		if took := time.Since(begin); took > 30*time.Minute {

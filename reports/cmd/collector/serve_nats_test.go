@@ -128,9 +128,9 @@ func TestBadNATS(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"127.0.0.1:4222":                       "--nats: natsbus: a server must begin with nats:// or tls://",
-		"nats://k:" + secret + "@127.0.0.1":    "--nats: natsbus: a server is no URL",
+		"nats://k:" + secret + "@127.0.0.1":    "--nats: natsbus: a server is not a URL",
 		"nats://k:" + escaped + "@h/x":         "nothing may follow",
-		"nats://k:" + escaped + "@h,tls://h":   "all alike",
+		"nats://k:" + escaped + "@h,tls://h":   "same scheme",
 		"nats://k:" + escaped + "@h,nats://":   "no host",
 		"http://k:" + escaped + "@127.0.0.1:1": "must begin with nats://",
 	} {

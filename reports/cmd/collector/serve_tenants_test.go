@@ -101,7 +101,7 @@ func TestServeWithTokens(t *testing.T) {
 	rewrite(t, file, "# two\nacme new-s3cret\n")
 	become(t, "the broken file", func() bool { return strings.Contains(metricsOf(t, s), "scope_tenants_file_good 0\n") })
 	must(t, append(ask, "--token", "new-s3cret")...)
-	if code := s.stop(); code != 0 || strings.Contains(s.said(), "s3cret") || strings.Count(s.said(), "err=\"line 2: field 1 behind the name: is none of token=") != 1 {
+	if code := s.stop(); code != 0 || strings.Contains(s.said(), "s3cret") || strings.Count(s.said(), "err=\"line 2: field 1 after the name: is not one of token=") != 1 {
 		t.Errorf("exit %d: %s", code, s.said())
 	}
 }
@@ -189,8 +189,8 @@ func TestServeRefusesTenants(t *testing.T) {
 		says string
 	}{
 		"missing":  {[]string{"--tenants", "no/such"}, 1, "tenants file no/such: no such file or directory"},
-		"broken":   {[]string{"--tenants", tenantsFile(t, "\na token=x s3cret")}, 1, "line 2: field 2 behind the name: is none of"},
-		"peers":    {[]string{"--tenants", tenantsFile(t, "* token=s3cret")}, 1, "line 1: names peers, who need a tenant header"},
+		"broken":   {[]string{"--tenants", tenantsFile(t, "\na token=x s3cret")}, 1, "line 2: field 2 after the name: is not one of"},
+		"peers":    {[]string{"--tenants", tenantsFile(t, "* token=s3cret")}, 1, "line 1: names peers, which need a tenant header"},
 		"rate":     {[]string{"--tenant-rate", "-1"}, 2, "--tenant-rate must be a number"},
 		"no rate":  {[]string{"--tenant-rate", "NaN"}, 2, "--tenant-rate must be a number"},
 		"endless":  {[]string{"--tenant-rate", "Inf"}, 2, "--tenant-rate must be a number"},
