@@ -19,15 +19,22 @@ func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time, opts
 	if err := index.CheckTenant(tenant); err != nil {
 		return a, err
 	}
+	since := c.since()
 	if !c.Live(at) {
 		return c.Range(ctx, tenant, at.Add(-c.opts.Window), at, opts)
 	}
 	if a, err = c.live(ctx, tenant, opts); err != nil {
 		return Answer[T]{}, err
 	}
-	a.Provisional = time.Unix(0, c.shared.lastSealed.Load())
+	a.Provisional = time.Unix(0, since)
 	return a, nil
 }
+
+// since returns the instant of the last seal: from there on values may come.
+// A question calls it before it looks at values, so that no later seal hides that
+// an open tick was included. After the clock was set back, since is the clock's
+// time until ticks are sealed again.
+func (c *Collector[T]) since() int64 { return min(c.shared.lastSealed.Load(), c.now()) }
 
 // Recent is the live window from memory alone. For a collector that is alone and
 // has not run for a window yet, it lacks what the store holds from before the
@@ -62,12 +69,12 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 		a.Entries = len(window)
 		return a, err
 	}
-	g := newGathered[T](from, started, opts)
-	if err := c.known(ctx, tenant, &g); err != nil {
+	g, err := c.gather(ctx, []string{tenant}, time.Unix(0, from), time.Unix(0, started), opts)
+	if err != nil {
 		return a, err
 	}
 	for _, v := range window {
-		g.live = append(g.live, liveValue[T]{Time: now, Value: v})
+		g.question.Extra = append(g.question.Extra, plan.Extra[T]{Tenant: tenant, Time: now, Value: v})
 	}
 	return c.past.merged(ctx, &g)
 }
@@ -107,7 +114,7 @@ func (c *Collector[T]) Steps(ctx context.Context, tenant string, from, to time.T
 			yield(Step[T]{}, err)
 			return
 		}
-		c.past.steps(ctx, g.question, step, g.timed(), g.provisional, yield)
+		c.past.steps(ctx, g.sliced(), step, g.provisional, yield)
 	}
 }
 
@@ -121,27 +128,13 @@ func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.
 			yield(Value[T]{}, err)
 			return
 		}
-		yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.live, yield)
+		yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
 	}
 }
 
 // gather returns what the index and memory have of a range.
 func (c *Collector[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (gathered[T], error) {
-	start, end, err := span(from, to)
-	g := newGathered[T](start, end, opts)
-	if err != nil {
-		return g, err
-	}
-	for _, tenant := range tenants {
-		if err := index.CheckTenant(tenant); err != nil {
-			return g, err
-		}
-		if err := c.known(ctx, tenant, &g); err != nil {
-			return g, err
-		}
-	}
-	g.inOrder()
-	return g, nil
+	return c.past.gather(ctx, tenants, from, to, opts, c.known)
 }
 
 // Has reports whether the tenant has any value with from ≤ instant < to, in
@@ -184,44 +177,44 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 	return span(from, to)
 }
 
-// known adds the entries of a tenant, and its values that are not among them.
+// known returns the entries of a tenant, and its values that are not among them.
 // It watches the tenant while it asks the index: so it misses no value that
 // becomes discoverable meanwhile, and no value that is older than another one
 // that the index has already. It compares what it saw with the entries, so that
 // no value counts twice.
-func (c *Collector[T]) known(ctx context.Context, id string, g *gathered[T]) error {
-	from, to := g.question.From, g.question.To
+func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) (k known[T], err error) {
 	for {
 		t := c.tenants.lookup(id)
 		w := t.watch()
 		entries, err := c.past.entries(ctx, id, from, to)
+		since := c.since()
 		open, next, openErr := t.unwatch(w, from, to)
 		if err = cmp.Or(err, openErr); err != nil {
-			return err
+			return k, err
 		}
 		if c.tenants.lookup(id) != t {
 			continue // a tenant that came, or came back, meanwhile was not watched
 		}
 		extra, times, err := missing(ctx, w.sealed, entries, from, to)
 		if err != nil {
-			return err
+			return k, err
 		}
 		values, err := c.lazies.values(ctx, append(extra, open...))
 		if err != nil {
-			return err
+			return k, err
 		}
+		k.entries = entries
 		for i, v := range values {
 			e := index.Entry{Time: next}
 			if i < len(times) {
 				e = times[i]
 			}
-			g.live = append(g.live, liveValue[T]{e.Time, e.Key, v})
+			k.live = append(k.live, plan.Extra[T]{Tenant: id, Time: e.Time, Key: e.Key, Value: v})
 		}
-		g.question.Series = append(g.question.Series, plan.Series{Tenant: id, Entries: entries})
-		if sealed := c.shared.lastSealed.Load(); to > sealed {
-			g.provisional = earlier(g.provisional, time.Unix(0, sealed))
+		if to > since {
+			k.provisional = time.Unix(0, since)
 		}
-		return nil
+		return k, nil
 	}
 }
 

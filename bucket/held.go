@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -23,6 +24,10 @@ type Held[T any] struct {
 	// Next is an instant, Unix nanoseconds, that no value sealed later
 	// precedes unless the clock is set back.
 	Next int64
+	// Since is the instant of the last seal, Unix nanoseconds: from there on
+	// values may still come. 0 is unknown, as collectors of earlier versions do
+	// not send it; Next then stands for it.
+	Since int64
 	// Sealed are the values not known to be in the index, of the range that
 	// was asked for, in the order in which they were sealed.
 	Sealed []HeldValue[T]
@@ -49,15 +54,16 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return Held[T]{}, err
 	}
+	since := c.since()
 	t := c.tenants.lookup(tenant)
 	if t == nil {
-		return Held[T]{Version: c.versionOf(0), Next: c.now()}, nil
+		return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, nil
 	}
 	held, err := t.holds(start, end)
 	if err != nil {
 		return Held[T]{}, err
 	}
-	h := Held[T]{Version: c.versionOf(held.version), Next: held.next, IsOpen: len(held.open) > 0}
+	h := Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
 	values, err := c.lazies.values(ctx, held.values())
 	if err != nil {
 		return Held[T]{}, err
@@ -100,28 +106,29 @@ func (h *Held[T]) collector() string {
 	return h.Version[:max(0, strings.LastIndexByte(h.Version, '-'))]
 }
 
-// liveValue is a value that is not in the index. Open ticks have no key.
-type liveValue[T any] struct {
-	Time  int64 // Unix nanoseconds; an open tick's instant to come
-	Key   string
-	Value T
-}
-
-// live returns the values that are not among the entries.
-func (h *Held[T]) live(entries []index.Entry) (values []liveValue[T]) {
+// live returns the values that are not among the entries of a tenant. An open
+// tick has the instant at which it would end now, and no key.
+func (h *Held[T]) live(tenant string, entries []index.Entry) (values []plan.Extra[T]) {
 	for _, v := range h.Sealed {
 		if !names(entries, v.Entry) {
-			values = append(values, liveValue[T]{v.Entry.Time, v.Entry.Key, v.Value})
+			values = append(values, plan.Extra[T]{Tenant: tenant, Time: v.Entry.Time, Key: v.Entry.Key, Value: v.Value})
 		}
 	}
 	if h.IsOpen {
-		values = append(values, liveValue[T]{Time: h.Next, Value: h.Open})
+		values = append(values, plan.Extra[T]{Tenant: tenant, Time: h.Next, Value: h.Open})
 	}
 	return values
 }
 
-// opened returns the instant from which on values may still come.
-func (h *Held[T]) opened() int64 { return h.Next }
+// provisional returns the instant from which on values may still come into a
+// range that ends at an instant; the zero time when none may.
+func (h *Held[T]) provisional(end int64) (t time.Time) {
+	since := cmp.Or(h.Since, h.Next)
+	if since < end || h.IsOpen {
+		t = time.Unix(0, since)
+	}
+	return t
+}
 
 // maxMoved is how much later, in nanoseconds, a sealed value may be found in
 // the index than it was held for: instants that are taken move it on, by a

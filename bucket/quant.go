@@ -196,7 +196,7 @@ func (q *Quantizer[T]) Steps(ctx context.Context, tenant string, from, to time.T
 			yield(Step[T]{}, err)
 			return
 		}
-		q.steps(ctx, x, step, nil, time.Time{}, yield)
+		q.steps(ctx, x, step, time.Time{}, yield)
 	}
 }
 
@@ -204,10 +204,9 @@ func errStep(from, to time.Time) error {
 	return &RangeError{from, to, "cannot be cut into steps: the step must be positive"}
 }
 
-// steps yields the answers for the slices of a question and of values that are
-// not in the index.
-func (q *Quantizer[T]) steps(ctx context.Context, x plan.Question[T], step time.Duration, extra []plan.Timed[T], provisional time.Time, yield func(Step[T], error) bool) {
-	for s, err := range q.past.Steps(ctx, x, int64(step), extra) {
+// steps yields the answers for the slices of a question.
+func (q *Quantizer[T]) steps(ctx context.Context, x plan.Question[T], step time.Duration, provisional time.Time, yield func(Step[T], error) bool) {
+	for s, err := range q.past.Steps(ctx, x, int64(step)) {
 		out := Step[T]{From: time.Unix(0, s.From), To: time.Unix(0, s.To), Answer: answerOf(s.Answer)}
 		if out.To.After(provisional) && !provisional.IsZero() {
 			out.Provisional = provisional
@@ -269,11 +268,11 @@ func yieldAll[V any](tenant string, items iter.Seq2[plan.Item[V], error], yield 
 }
 
 // yieldInOrder yields stored values and live ones, both ascending, by instant.
-func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, live []liveValue[T], yield func(Value[T], error) bool) {
+func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, live []plan.Extra[T], yield func(Value[T], error) bool) {
 	next := func() bool {
 		v := live[0]
 		live = live[1:]
-		return yield(Value[T]{Tenant: tenant, Time: time.Unix(0, v.Time), Key: v.Key, Value: v.Value}, nil)
+		return yield(Value[T]{Tenant: v.Tenant, Time: time.Unix(0, v.Time), Key: v.Key, Value: v.Value}, nil)
 	}
 	goOn := true
 	yieldAll(tenant, items, func(v Value[T], err error) bool {

@@ -92,7 +92,7 @@ func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Tim
 			yield(Step[T]{}, err)
 			return
 		}
-		q.past.steps(ctx, g.question, step, g.timed(), g.provisional, func(s Step[T], err error) bool {
+		q.past.steps(ctx, g.sliced(), step, g.provisional, func(s Step[T], err error) bool {
 			s.Missing = append(s.Missing, g.missing...)
 			return yield(s, err)
 		})
@@ -118,7 +118,7 @@ func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Ti
 				return
 			}
 		}
-		yieldInOrder(q.past.past.Values(ctx, g.question), tenant, g.live, yield)
+		yieldInOrder(q.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
 	}
 }
 
@@ -138,29 +138,17 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 	return q.past.Has(ctx, tenant, from, to)
 }
 
-// gather asks the sources and reads the index, for one tenant after the other.
-func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (g gathered[T], err error) {
-	start, end, err := span(from, to)
-	if err != nil {
-		return g, err
-	}
-	g = newGathered[T](start, end, opts)
-	for _, tenant := range tenants {
-		if err := index.CheckTenant(tenant); err != nil {
-			return g, err
-		}
+// gather asks the sources and reads the index, for several tenants at a time.
+func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (gathered[T], error) {
+	return q.past.gather(ctx, tenants, from, to, opts, func(ctx context.Context, tenant string, start, end int64) (k known[T], err error) {
 		p := newPoll(tenant, from, to, sources)
-		entries, err := p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
+		k.entries, err = p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
 		if err != nil {
-			return g, err
+			return k, err
 		}
-		g.question.Series = append(g.question.Series, plan.Series{Tenant: tenant, Entries: entries})
-		g.live = append(g.live, p.live(entries)...)
-		g.missing = append(g.missing, p.missing()...)
-		g.provisional = earlier(g.provisional, p.provisional(end))
-	}
-	g.inOrder()
-	return g, nil
+		k.live, k.missing, k.provisional = p.live(k.entries), p.missing(), p.provisional(end)
+		return k, nil
+	})
 }
 
 // poll is one question to several sources.
@@ -248,7 +236,7 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 
 // live returns the values held that are not among the entries. Of sources that
 // are one collector under several names the first counts.
-func (p *poll[T]) live(entries []index.Entry) (values []liveValue[T]) {
+func (p *poll[T]) live(entries []index.Entry) (values []plan.Extra[T]) {
 	heard := make(map[string]bool)
 	for i := range p.held {
 		h := &p.held[i]
@@ -258,7 +246,7 @@ func (p *poll[T]) live(entries []index.Entry) (values []liveValue[T]) {
 			}
 			heard[id] = true
 		}
-		values = append(values, h.live(entries)...)
+		values = append(values, h.live(p.tenant, entries)...)
 	}
 	return values
 }
@@ -278,12 +266,12 @@ func (p *poll[T]) missing() (all []Missing) {
 	return all
 }
 
-// provisional returns the earliest instant that a source may still seal a value
-// for, when the range reaches past that.
+// provisional returns the earliest instant from which on a source may still seal
+// values for a range that ends at an instant.
 func (p *poll[T]) provisional(end int64) (t time.Time) {
 	for i := range p.held {
-		if h := &p.held[i]; p.failed[i] == nil && h.opened() < end {
-			t = earlier(t, time.Unix(0, h.opened()))
+		if p.failed[i] == nil {
+			t = earlier(t, p.held[i].provisional(end))
 		}
 	}
 	return t

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/plan"
+	"github.com/timeblob/timeblob/index"
 )
 
 // RangeOptions tune a question; nil means the defaults.
@@ -107,12 +108,49 @@ func span(from, to time.Time) (a, b int64, err error) {
 	return from.UnixNano(), to.UnixNano(), nil
 }
 
+// known is what the index and the sources have of one tenant's range.
+type known[T any] struct {
+	entries     []index.Entry
+	live        []plan.Extra[T] // what sources hold beside the entries
+	missing     []Missing       // sources
+	provisional time.Time       // from here on values may still come; zero: none
+}
+
 // gathered is what the index and the sources have of a range.
 type gathered[T any] struct {
-	question    plan.Question[T] // of the index's entries
-	live        []liveValue[T]   // what sources hold beside them, ascending
+	question    plan.Question[T] // its extra values are what sources hold beside the entries, ascending
 	missing     []Missing        // sources
 	provisional time.Time
+}
+
+// gather asks look about several tenants side by side.
+func (q *Quantizer[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, look func(ctx context.Context, tenant string, from, to int64) (known[T], error)) (g gathered[T], err error) {
+	start, end, err := span(from, to)
+	if err != nil {
+		return g, err
+	}
+	for _, tenant := range tenants {
+		if err := index.CheckTenant(tenant); err != nil {
+			return g, err
+		}
+	}
+	found := make([]known[T], len(tenants))
+	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (entries []index.Entry, err error) {
+		found[i], err = look(ctx, tenants[i], start, end)
+		return found[i].entries, err
+	})
+	if err != nil {
+		return g, err
+	}
+	o := opts.orDefault()
+	g.question = plan.Question[T]{Series: series, From: start, To: end, Partial: o.Partial, MaxBytes: o.MaxBytes}
+	for _, k := range found {
+		g.question.Extra = append(g.question.Extra, k.live...)
+		g.missing = append(g.missing, k.missing...)
+		g.provisional = earlier(g.provisional, k.provisional)
+	}
+	slices.SortStableFunc(g.question.Extra, func(a, b plan.Extra[T]) int { return cmp.Compare(a.Time, b.Time) })
+	return g, nil
 }
 
 // earlier returns the earlier of two instants; the zero one counts as never.
@@ -123,32 +161,19 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// timed returns the live values for steps: an open tick whose instant to come is
+// sliced returns the question for steps: an open tick whose instant to come is
 // beyond the range belongs to the range's last slice.
-func (g *gathered[T]) timed() []plan.Timed[T] {
-	timed := make([]plan.Timed[T], len(g.live))
-	for i, v := range g.live {
-		timed[i] = plan.Timed[T]{Time: max(min(v.Time, g.question.To-1), g.question.From), Value: v.Value}
+func (g *gathered[T]) sliced() plan.Question[T] {
+	x := g.question
+	x.Extra = slices.Clone(x.Extra)
+	for i := range x.Extra {
+		x.Extra[i].Time = max(min(x.Extra[i].Time, x.To-1), x.From)
 	}
-	return timed
-}
-
-// inOrder sorts the live values.
-func (g *gathered[T]) inOrder() {
-	slices.SortStableFunc(g.live, func(a, b liveValue[T]) int { return cmp.Compare(a.Time, b.Time) })
-}
-
-func newGathered[T any](from, to int64, opts *RangeOptions) (g gathered[T]) {
-	o := opts.orDefault()
-	g.question = plan.Question[T]{From: from, To: to, Partial: o.Partial, MaxBytes: o.MaxBytes}
-	return g
+	return x
 }
 
 // merged answers with everything that was gathered.
 func (q *Quantizer[T]) merged(ctx context.Context, g *gathered[T]) (a Answer[T], err error) {
-	for _, v := range g.live {
-		g.question.Extra = append(g.question.Extra, v.Value)
-	}
 	if a, err = q.answer(ctx, g.question); err != nil {
 		return Answer[T]{}, err
 	}

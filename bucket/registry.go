@@ -4,8 +4,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/bucket/internal/outbox"
+	"github.com/timeblob/timeblob/bucket/internal/window"
 )
 
 // registry holds the tenants that a collector has in memory.
@@ -99,5 +103,39 @@ func (r *registry[T]) shrink() {
 		roomy := r.byID
 		r.byID, r.most = make(map[string]*tenant[T], left), left
 		maps.Copy(r.byID, roomy)
+	}
+}
+
+// shared is what a collector's tenants have in common.
+type shared[T any] struct {
+	opts    *CollectorOptions[T]
+	user    *userFuncs[T]
+	lazies  *lazies[T]
+	budget  *budget
+	outbox  *outbox.Outbox[*pending[T]]
+	sealed  func()        // is told of each value that is sealed
+	changes atomic.Uint64 // how many versions tenants have had
+	running atomic.Bool   // Run runs
+	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
+
+	lastSealed atomic.Int64 // Unix nanoseconds; written with the collector's sealing held
+
+	// forgotten is the latest instant that a forgotten tenant gave to a value. A
+	// tenant begins with it, so that one that comes back gives no instant twice.
+	forgotten atomic.Int64
+}
+
+func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
+
+func (s *shared[T]) newTenant(id string) *tenant[T] {
+	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, asking: make(chan struct{}, 1),
+		ticks:   window.New(int64(s.opts.Window), s.lazies.join),
+		version: s.changes.Add(1), last: s.forgotten.Load(), watches: make(map[*watch[T]]struct{}), edits: 1}
+}
+
+// forget keeps the last instant of a tenant that is being forgotten.
+func (s *shared[T]) forget(last int64) {
+	for known := s.forgotten.Load(); last > known && !s.forgotten.CompareAndSwap(known, last); {
+		known = s.forgotten.Load()
 	}
 }

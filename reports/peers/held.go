@@ -19,13 +19,14 @@ import (
 	"github.com/timeblob/timeblob/reports/shortcuts"
 )
 
-// A collector sends what it holds as multipart/mixed (RFC 2046). The version and
-// the next instant of bucket.Held are headers of the answer. Each report is a
+// A collector sends what it holds as multipart/mixed (RFC 2046). The version, the
+// next instant and the last seal of bucket.Held are headers of the answer. Each report is a
 // part in msgpack; the headers of the part name its role, and its entry. Instants
 // are decimal Unix nanoseconds.
 const (
 	headerVersion = "Timeblob-Version"
 	headerNext    = "Timeblob-Next"
+	headerSince   = "Timeblob-Since"   // collectors of earlier versions do not send it
 	headerInstant = "Timeblob-Instant" // of a part: the entry's instant
 	headerKey     = "Timeblob-Key"     // of a part: the key of the entry or shortcut
 	headerRole    = "Timeblob-Role"    // of a part: one of the roles below
@@ -65,6 +66,9 @@ func EncodeHoldings(head http.Header, h *reports.Holdings) (body []byte, err err
 	err = errors.Join(err, w.Close())
 	head.Set(headerVersion, h.Version)
 	head.Set(headerNext, strconv.FormatInt(h.Next, 10))
+	if h.Since != 0 {
+		head.Set(headerSince, strconv.FormatInt(h.Since, 10))
+	}
 	head.Set("Content-Type", mime.FormatMediaType("multipart/mixed", map[string]string{"boundary": w.Boundary()}))
 	return b.Bytes(), err
 }
@@ -96,6 +100,11 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 	h.Version = head.Get(headerVersion)
 	if h.Next, err = strconv.ParseInt(head.Get(headerNext), 10, 64); err != nil {
 		return h, fmt.Errorf("header %s: %w", headerNext, err)
+	}
+	if since := head.Get(headerSince); since != "" {
+		if h.Since, err = strconv.ParseInt(since, 10, 64); err != nil {
+			return h, fmt.Errorf("header %s: %w", headerSince, err)
+		}
 	}
 	bounded := &io.LimitedReader{R: body, N: limit + 1}
 	for parts := multipart.NewReader(bounded, given["boundary"]); ; {

@@ -176,7 +176,7 @@ func TestHoldingsOnTheWire(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]reports.Holdings{
 		"nothing": {Held: bucket.Held[*report.Report]{Version: "x-0", Next: -5}},
-		"all": {Held: bucket.Held[*report.Report]{Version: "x-1", Next: 1 << 60, Open: hosts("open"), IsOpen: true,
+		"all": {Held: bucket.Held[*report.Report]{Version: "x-1", Next: 1 << 60, Since: 1 << 59, Open: hosts("open"), IsOpen: true,
 			Sealed: []bucket.HeldValue[*report.Report]{
 				{Entry: index.Entry{Time: -7, Key: "k/-7"}, Value: hosts("h1")},
 				{Entry: index.Entry{Time: 8, Key: "k/8"}, Own: true, Value: hosts("h2")},
@@ -191,7 +191,7 @@ func TestHoldingsOnTheWire(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		same := got.Version == h.Version && got.Next == h.Next && got.IsOpen == h.IsOpen &&
+		same := got.Version == h.Version && got.Next == h.Next && got.Since == h.Since && got.IsOpen == h.IsOpen &&
 			slices.EqualFunc(got.Sealed, h.Sealed, func(a, b bucket.HeldValue[*report.Report]) bool {
 				equal(t, a.Value, b.Value)
 				return a.Entry == b.Entry && a.Own == b.Own

@@ -17,11 +17,10 @@ type Protocol struct {
 	clock  func() time.Time // this process's, for the age of what it remembers
 	reads  int              // how many sets of places a range reads at a time
 
-	mu       sync.Mutex // guards what follows
-	settings Settings
-	off      error     // ErrOff, when the index had no settings
-	asked    time.Time // when the settings were read; zero: never
-	held     map[Span]int64
+	known settings
+
+	mu   sync.Mutex     // guards what follows
+	held map[Span]int64 // until when, Unix nanoseconds
 }
 
 // New returns the protocol over an index's places. Clock is this process's

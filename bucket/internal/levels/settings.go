@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/timeblob/timeblob/index"
@@ -98,7 +99,8 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 		return fmt.Errorf("levels: the index has spans %v, lateness %v, skew %v and linger %v: use these, or another index",
 			there.Spans, there.Lateness, there.Skew, there.Linger)
 	}
-	return p.learn(there)
+	p.known.set(there, nil, p.clock())
+	return nil
 }
 
 // create writes settings where there are none, and returns those that are
@@ -131,25 +133,32 @@ func (p *Protocol) read(ctx context.Context) (s Settings, err error) {
 // Settings returns what the index says, read again when it is older than a
 // minute. The error is ErrOff where the index has none.
 func (p *Protocol) Settings(ctx context.Context) (Settings, error) {
-	p.mu.Lock()
-	s, at, err := p.settings, p.asked, p.off
-	p.mu.Unlock()
-	if !at.IsZero() && p.clock().Sub(at).Abs() < refresh {
+	if s, at, err := p.known.get(); !at.IsZero() && p.clock().Sub(at).Abs() < refresh {
 		return s, err
 	}
-	s, err = p.read(ctx)
-	if err != nil && !errors.Is(err, ErrOff) {
-		return s, err
+	s, err := p.read(ctx)
+	if err == nil || errors.Is(err, ErrOff) {
+		p.known.set(s, err, p.clock())
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.settings, p.off, p.asked = s, err, p.clock()
 	return s, err
 }
 
-func (p *Protocol) learn(s Settings) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.settings, p.off, p.asked = s, nil, p.clock()
-	return nil
+// settings remembers what was read last.
+type settings struct {
+	mu   sync.Mutex // guards what follows
+	last Settings
+	off  error     // ErrOff, when the index had none
+	at   time.Time // when they were read; zero: never
+}
+
+func (s *settings) get() (last Settings, at time.Time, off error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.at, s.off
+}
+
+func (s *settings) set(last Settings, off error, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.off, s.at = last, off, at
 }

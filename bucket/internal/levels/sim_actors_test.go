@@ -103,7 +103,7 @@ func (a *actor) protocol() *Protocol {
 		s.Lateness = 0
 	}
 	p := New(view{a}, func() time.Time { return time.Unix(0, 0) })
-	p.reads, p.settings, p.asked = 1, s, time.Unix(0, 0)
+	p.reads, p.known.last, p.known.at = 1, s, time.Unix(0, 0)
 	return p
 }
 
@@ -158,10 +158,10 @@ func (a *actor) write(p *Protocol, t int64, deletes bool) error {
 		if err := send(ctx); err != nil {
 			return err
 		}
-		return p.hold(ctx, p.settings, "", t, p.now().Add(unit))
+		return p.hold(ctx, p.known.last, "", t, p.now().Add(unit))
 	case m.releasedHolds:
 		err := p.Write(ctx, "", t, unit, deletes, send)
-		for _, level := range p.settings.Spans {
+		for _, level := range p.known.last.Spans {
 			if place, _ := p.Place(ctx, SpanAt("", level, t)); place.Kind == Hold {
 				_ = p.swap(ctx, place, State{Kind: Open})
 			}
@@ -192,7 +192,7 @@ func (p *Protocol) buildLate(span Span, a *actor) error {
 	if err != nil {
 		return err
 	}
-	seal, err := p.rollUp(context.Background(), p.settings, claim, work{a, p})
+	seal, err := p.rollUp(context.Background(), p.known.last, claim, work{a, p})
 	if err != nil {
 		return err
 	}
@@ -290,11 +290,11 @@ func reader(from, to int64) func(*actor) {
 		q := question{from: from, to: to}
 		var err error
 		if s.mutant.cachedSeals {
-			q.parts, err = p.Cover(context.Background(), p.settings, "", from, to, nil)
+			q.parts, err = p.Cover(context.Background(), p.known.last, "", from, to, nil)
 		}
 		a.do("begins a question", false, func() any { q.begin(s); return answer{} })
 		if !s.mutant.cachedSeals {
-			q.parts, err = p.Cover(context.Background(), p.settings, "", from, to, func(span Span) bool {
+			q.parts, err = p.Cover(context.Background(), p.known.last, "", from, to, func(span Span) bool {
 				return !s.mutant.openIgnored && slices.ContainsFunc(q.held, span.holds)
 			})
 		}

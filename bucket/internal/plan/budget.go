@@ -17,8 +17,9 @@ func newBudget(limit int64) *budget {
 }
 
 // charge waits until there is room for bytes, or ctx ends. A fetch that is
-// larger than the whole budget waits until it is alone: batches are cut to the
-// budget, so only a single quantum, or a wrong estimate, is that large.
+// larger than the whole budget waits until it is alone. Batches are cut to the
+// budget and larger values are refused, so only a fetch whose estimate has grown
+// meanwhile is that large.
 func (b *budget) charge(ctx context.Context, bytes int64) (release func(), err error) {
 	bytes = min(max(bytes, 1), b.limit)
 	if err := b.room.Acquire(ctx, bytes); err != nil {

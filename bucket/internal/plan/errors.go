@@ -21,15 +21,21 @@ func (e *TooManyError) Error() string {
 	return fmt.Sprintf("tenant %q: more than %d entries in the range: ask for a shorter one, or raise MaxEntries", e.Tenant, e.Limit)
 }
 
-// RangeTooLargeError says that the values of a range take more bytes of memory than
-// the question allows. It is returned before a blob is read.
+// RangeTooLargeError says that the values of a range take more bytes of memory
+// than the question allows, or one value more than all questions may use. It is
+// returned before a blob is read.
 type RangeTooLargeError struct {
 	Tenant string
 	Bytes  int64 // the estimate: the blobs' lengths times the memory that a byte of a blob takes
-	Limit  int64 // RangeOptions.MaxBytes
+	Limit  int64
+	Option string // which option sets the limit: MaxBytes for all values of the range, MaxDecodedBytes for each of them
 }
 
 func (e *RangeTooLargeError) Error() string {
+	if e.Option == "MaxDecodedBytes" {
+		return fmt.Sprintf("tenant %q: one value of the range takes about %d bytes of memory, and all questions together may use %d: raise MaxDecodedBytes",
+			e.Tenant, e.Bytes, e.Limit)
+	}
 	return fmt.Sprintf("tenant %q: the values of the range take about %d bytes of memory, and the question allows %d: ask for a shorter range, or raise MaxBytes",
 		e.Tenant, e.Bytes, e.Limit)
 }
@@ -68,14 +74,14 @@ func (e *MissingError) Keys() []string {
 // leaves them out.
 type MergeError struct {
 	Tenant  string
-	Entries []index.Entry // the values that the others do not merge with; a span's when its merge was refused
+	Entries []index.Entry // the values that the others do not merge with; a span's when its merge was refused. An open tick has no key
 	Err     error         // of the merge function; a *PanicError when it panicked
 }
 
 func (e *MergeError) Error() string {
 	s := fmt.Sprintf("tenant %q: merge", e.Tenant)
 	if len(e.Entries) > 0 {
-		s += fmt.Sprintf(" of %s, blob %s", instant(e.Entries[0].Time), e.Entries[0].Key)
+		s += fmt.Sprintf(" of %s, blob %s", instant(e.Entries[0].Time), cmp.Or(e.Entries[0].Key, "of the open tick"))
 	}
 	if more := len(e.Entries) - 1; more > 0 {
 		s += fmt.Sprintf(" and %d others", more)
@@ -89,7 +95,7 @@ func (e *MergeError) Unwrap() error { return e.Err }
 type Missing struct {
 	Tenant string
 	Time   time.Time // the value's instant; zero when a source is missing as a whole
-	Key    string    // its blob's; empty when a source is missing as a whole
+	Key    string    // its blob's; empty for an open tick, and when a source is missing as a whole
 	Source string    // the collector that did not answer; empty for a stored value
 	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
 }
@@ -97,7 +103,7 @@ type Missing struct {
 // lost is an entry whose value is not in a merge.
 type lost struct {
 	tenant string
-	entry  index.Entry // the zero entry for a value that is not in the index
+	entry  index.Entry // without a key for an open tick
 	err    error
 }
 
@@ -133,11 +139,7 @@ func failure(all []lost, failed error) error {
 // missing describes what a partial answer lost.
 func missing(all []lost) (list []Missing) {
 	for _, l := range all {
-		m := Missing{Tenant: l.tenant, Key: l.entry.Key, Err: l.err}
-		if l.entry.Key != "" {
-			m.Time = time.Unix(0, l.entry.Time)
-		}
-		list = append(list, m)
+		list = append(list, Missing{Tenant: l.tenant, Time: time.Unix(0, l.entry.Time), Key: l.entry.Key, Err: l.err})
 	}
 	return list
 }

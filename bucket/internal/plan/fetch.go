@@ -153,7 +153,7 @@ func (m *merged[T]) collect(parts []part[T], tenant string, entries []index.Entr
 	for i, r := range values {
 		switch {
 		case r.Found:
-			parts = append(parts, part[T]{r.Value, tenant, entries[i : i+1]})
+			parts = append(parts, part[T]{r.Value, tenant, entries[i : i+1], 1})
 			m.count++
 			m.blobs += r.Size
 		case r.Err != nil:
@@ -187,7 +187,7 @@ func (b *batch[T]) mergeLoose(ctx context.Context, values []blob.Result[T], fail
 	b.rest.refuse(refused)
 	b.base = nil
 	if len(parts) > 0 {
-		b.base = []part[T]{{value: v}}
+		b.base = []part[T]{{value: v, values: valuesIn(parts) - len(refused)}}
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 
 	"github.com/timeblob/timeblob/index"
 )
@@ -10,23 +13,33 @@ import (
 // that a question whose context has ended stops after one call.
 const maxParts = 64
 
-// part is a value that is being merged, and the entries that it is made of; none
-// for a value that is not in the index.
+// part is a value that is being merged, and the entries that it is made of. The
+// merge of what came before has no entries: it is never to blame.
 type part[T any] struct {
 	value   T
 	tenant  string
 	entries []index.Entry
+	values  int // merged in value
+}
+
+// valuesIn returns how many values are merged in parts.
+func valuesIn[T any](parts []part[T]) (n int) {
+	for i := range parts {
+		n += parts[i].values
+	}
+	return n
 }
 
 // fold merges parts, in one call where they are at most maxParts. It leaves out
 // what the merge function refuses, and names it. The error is the context's.
 func (p *Past[T]) fold(ctx context.Context, parts []part[T]) (v T, refused []lost, err error) {
+	count := 0
 	for first := true; len(parts) > 0; first = false {
 		n := min(len(parts), maxParts)
 		batch := parts[:n]
 		if !first { // v is the merge so far
 			n = min(len(parts), maxParts-1)
-			batch = append([]part[T]{{value: v}}, parts[:n]...)
+			batch = append([]part[T]{{value: v, values: count}}, parts[:n]...)
 		}
 		if err := ctx.Err(); err != nil {
 			return v, nil, err
@@ -35,6 +48,7 @@ func (p *Past[T]) fold(ctx context.Context, parts []part[T]) (v T, refused []los
 		if v, left, err = p.foldBatch(ctx, batch); err != nil {
 			return v, nil, err
 		}
+		count = valuesIn(batch) - len(left)
 		refused, parts = append(refused, left...), parts[n:]
 	}
 	return v, refused, nil
@@ -59,43 +73,70 @@ func (p *Past[T]) foldBatch(ctx context.Context, parts []part[T]) (v T, refused 
 const seeds = 3
 
 // sift merges parts one by one and leaves out those that are refused. Which of
-// two values is to blame nobody can tell, so where most are refused by the first
-// one sift begins anew with the next.
+// two values is to blame nobody can tell, so sift tries several parts to begin
+// with, the one of the most values first, and refuses as few values as it can.
 func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best T, refused []lost, err error) {
-	fewest := len(parts) + 1
-	for seed := range min(seeds, len(parts)) {
-		v, out, last := parts[seed].value, []int(nil), cause
-		for i := range parts {
-			if err := ctx.Err(); err != nil {
-				return best, nil, err
-			}
-			if i == seed {
-				continue
-			}
-			next, err := p.call([]T{v, parts[i].value})
-			if err != nil {
-				out, last = append(out, i), err
-				continue
-			}
-			v = next
+	all, fewest := valuesIn(parts), math.MaxInt
+	for _, seed := range seedsOf(parts) {
+		v, out, last, err := p.siftFrom(ctx, parts, seed, cause)
+		if err != nil {
+			return best, nil, err
 		}
-		if len(out) < fewest {
-			fewest, best, refused = len(out), v, blame(parts, out, last)
+		left := blame(parts, out, last)
+		if len(left) < fewest {
+			fewest, best, refused = len(left), v, left
 		}
-		if 2*len(out) < len(parts) {
+		if 2*len(left) < all || len(parts[seed].entries) == 0 {
 			break
 		}
 	}
 	return best, refused, nil
 }
 
+// seedsOf returns the parts to begin with: the merge of what came before where
+// there is one, then the parts of the most values.
+func seedsOf[T any](parts []part[T]) []int {
+	order := make([]int, len(parts))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		if before := len(parts[a].entries) == 0; before != (len(parts[b].entries) == 0) {
+			if before {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(parts[b].values, parts[a].values)
+	})
+	return order[:min(seeds, len(order))]
+}
+
+// siftFrom merges each part with the seed. It returns the merge, the parts that
+// were refused, and why the last one was.
+func (p *Past[T]) siftFrom(ctx context.Context, parts []part[T], seed int, cause error) (v T, out []int, last, err error) {
+	v, last = parts[seed].value, cause
+	for i := range parts {
+		if err := ctx.Err(); err != nil {
+			return v, nil, nil, err
+		}
+		if i == seed {
+			continue
+		}
+		next, err := p.call([]T{v, parts[i].value})
+		if err != nil {
+			out, last = append(out, i), err
+			continue
+		}
+		v = next
+	}
+	return v, out, last, nil
+}
+
 // blame returns the entries of the refused parts.
 func blame[T any](parts []part[T], refused []int, cause error) (all []lost) {
 	for _, i := range refused {
 		err := &MergeError{Tenant: parts[i].tenant, Entries: parts[i].entries, Err: cause}
-		if len(parts[i].entries) == 0 {
-			all = append(all, lost{tenant: parts[i].tenant, err: err})
-		}
 		for _, e := range parts[i].entries {
 			all = append(all, lost{parts[i].tenant, e, err})
 		}

@@ -51,7 +51,11 @@ func (p *Past[T]) ask(t testing.TB, tenant string, from, to time.Duration, extra
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Answer(t.Context(), Question[T]{Series: series, From: int64(from), To: int64(to), Extra: extra})
+	q := Question[T]{Series: series, From: int64(from), To: int64(to)}
+	for _, v := range extra {
+		q.Extra = append(q.Extra, Extra[T]{Tenant: tenant, Time: int64(to), Value: v})
+	}
+	return p.Answer(t.Context(), q)
 }
 
 // put adds an entry whose key is a letter.

@@ -14,11 +14,19 @@ import (
 // Question asks for the merge of the entries of a range. All but Series may be
 // left out.
 type Question[T any] struct {
-	Series   []Series // at least one
-	From, To int64    // Unix nanoseconds
-	Extra    []T      // values that are not in the index; they are part of this answer only
-	Partial  bool     // leave out what cannot be read, and say so
-	MaxBytes int64    // of memory that the values may take; 0: no limit
+	Series   []Series   // at least one
+	From, To int64      // Unix nanoseconds
+	Extra    []Extra[T] // they are part of this answer only; ascending for Steps
+	Partial  bool       // leave out what cannot be read, and say so
+	MaxBytes int64      // of memory that the values may take; 0: no limit
+}
+
+// Extra is a value that is not in the index.
+type Extra[T any] struct {
+	Tenant string
+	Time   int64  // Unix nanoseconds
+	Key    string // its blob's to be; empty for an open tick
+	Value  T
 }
 
 // Series is one tenant's entries of the range, ascending.
@@ -58,19 +66,34 @@ func (q *Question[T]) size() (n int) {
 	return n
 }
 
-// allow refuses a question whose values would take too much memory.
+// allow refuses a question whose values would take too much memory, together or
+// one of them alone.
 func (p *Past[T]) allow(q *Question[T]) error {
-	if q.MaxBytes <= 0 {
-		return nil
-	}
 	var bytes int64
 	for _, s := range q.Series {
-		bytes += p.expect(s.Entries)
-	}
-	if bytes > q.MaxBytes {
-		return &RangeTooLargeError{Tenant: q.Series[0].Tenant, Bytes: bytes, Limit: q.MaxBytes}
+		if largest := p.largest(s.Entries); largest > p.budget.limit {
+			return &RangeTooLargeError{Tenant: s.Tenant, Bytes: largest, Limit: p.budget.limit, Option: "MaxDecodedBytes"}
+		}
+		if q.MaxBytes > 0 {
+			bytes += p.expect(s.Entries)
+		}
+		if bytes > q.MaxBytes {
+			return &RangeTooLargeError{Tenant: s.Tenant, Bytes: bytes, Limit: q.MaxBytes, Option: "MaxBytes"}
+		}
 	}
 	return nil
+}
+
+// largest estimates the bytes of memory of the largest value of entries.
+func (p *Past[T]) largest(entries []index.Entry) int64 {
+	var size int64
+	for i := range entries {
+		size = max(size, entries[i].Size)
+	}
+	if size == 0 {
+		return 0 // lengths are unknown
+	}
+	return p.values.Expect(size)
 }
 
 // finish makes the answer, or the error, of what was merged.
@@ -100,24 +123,28 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 	if m = results[0].Value; len(q.Extra) == 0 {
 		return m, nil
 	}
-	parts := q.extras()
-	if m.count > 0 {
-		parts = append(parts, part[T]{m.value, q.Series[0].Tenant, q.Series[0].Entries})
+	all, err := p.sum(ctx, q, m, q.Series[0])
+	if err == nil && len(all.lost) > len(m.lost) { // refused: merged flat, more tell which value is to blame
+		return p.batches(ctx, q)
 	}
-	return p.sum(ctx, q, m, parts)
+	return all, err
 }
 
 // extras returns the values that are not in the index as parts.
 func (q *Question[T]) extras() []part[T] {
 	parts := make([]part[T], len(q.Extra), len(q.Extra)+1)
-	for i, v := range q.Extra {
-		parts[i] = part[T]{value: v, tenant: q.Series[0].Tenant}
+	for i, e := range q.Extra {
+		parts[i] = part[T]{e.Value, e.Tenant, []index.Entry{{Time: e.Time, Key: e.Key}}, 1}
 	}
 	return parts
 }
 
-// sum merges parts into an answer that has m's count and losses, and the extras.
-func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], parts []part[T]) (merged[T], error) {
+// sum merges the extras with m, the merge of a series.
+func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], of Series) (merged[T], error) {
+	parts := q.extras()
+	if m.count > 0 {
+		parts = append(parts, m.part(of.Tenant, of.Entries))
+	}
 	v, refused, err := p.fold(ctx, parts)
 	if err != nil {
 		return m, fmt.Errorf("merge of tenant %q from %s to %s: %w", q.Series[0].Tenant, instant(q.From), instant(q.To), err)
@@ -175,7 +202,7 @@ func (r *run[T]) Fetch(ctx context.Context, _ []int, results []blob.Result[merge
 // batches merges a question batch by batch, so that it holds no more than one
 // batch's values beside the merge of those before it.
 func (p *Past[T]) batches(ctx context.Context, q *Question[T]) (all merged[T], err error) {
-	segments := q.segments(int64(p.opts.Quantum))
+	segments := p.segments(q)
 	base := q.extras()
 	for {
 		n := batchOf(segments, p.opts.Batch, p.budget.limit, p.expect)
@@ -190,8 +217,8 @@ func (p *Past[T]) batches(ctx context.Context, q *Question[T]) (all merged[T], e
 			return all, nil
 		}
 		base = nil
-		if all.count+len(q.Extra) > 0 {
-			base = []part[T]{{value: all.value}}
+		if n := all.count + len(q.Extra); n > 0 {
+			base = []part[T]{{value: all.value, values: n}}
 		}
 	}
 }
@@ -206,15 +233,25 @@ func (m *merged[T]) add(other merged[T]) {
 }
 
 // segments cuts the entries of all series.
-func (q *Question[T]) segments(quantum int64) (all []segment) {
+func (p *Past[T]) segments(q *Question[T]) (all []segment) {
 	for _, s := range q.Series {
-		cut := split(s.Entries, q.From, q.To, quantum)
-		for i := range cut {
-			cut[i].tenant = s.Tenant
+		for _, cut := range split(s.Entries, q.From, q.To, int64(p.opts.Quantum)) {
+			cut.tenant = s.Tenant
+			all = p.fit(all, cut)
 		}
-		all = append(all, cut...)
 	}
 	return all
+}
+
+// fit appends a segment, in parts where the budget has no room for the whole.
+func (p *Past[T]) fit(all []segment, s segment) []segment {
+	for n := p.fitting(s.entries, len(s.entries)); n < len(s.entries); n = p.fitting(s.entries, len(s.entries)) {
+		part := s
+		part.whole, part.entries = false, s.entries[:n:n]
+		all = append(all, part)
+		s.whole, s.entries = false, s.entries[n:]
+	}
+	return append(all, s)
 }
 
 // batch merges base and some segments. It counts the values of the segments
@@ -235,7 +272,7 @@ func (b *batch[T]) merge(ctx context.Context, base []part[T]) (m merged[T], err 
 	was := make([]bool, len(results)) // cached
 	for i := range results {
 		if was[i] = results[i].Found; was[i] {
-			base = append(base[:len(base):len(base)], part[T]{results[i].Value.value, b.spans[i].key.tenant, b.spans[i].entries})
+			base = append(base[:len(base):len(base)], results[i].Value.part(b.spans[i].key.tenant, b.spans[i].entries))
 			m.add(results[i].Value)
 		}
 	}
@@ -253,7 +290,7 @@ func (b *batch[T]) merge(ctx context.Context, base []part[T]) (m merged[T], err 
 		if !was[i] {
 			m.add(results[i].Value)
 			if results[i].Value.count > 0 {
-				parts = append(parts, part[T]{results[i].Value.value, b.spans[i].key.tenant, b.spans[i].entries})
+				parts = append(parts, results[i].Value.part(b.spans[i].key.tenant, b.spans[i].entries))
 			}
 		}
 	}

@@ -164,13 +164,22 @@ const maxSeries = 16
 // EntriesOf returns the entries of several tenants, in their order. Together
 // they are at most MaxEntries.
 func (p *Past[T]) EntriesOf(ctx context.Context, tenants []string, from, to int64) ([]Series, error) {
+	return p.SeriesOf(ctx, tenants, func(ctx context.Context, i int) ([]index.Entry, error) {
+		return p.Entries(ctx, tenants[i], from, to)
+	})
+}
+
+// SeriesOf returns what read returns for each of several tenants, by index,
+// which are together at most MaxEntries entries. Several goroutines call read at
+// a time.
+func (p *Past[T]) SeriesOf(ctx context.Context, tenants []string, read func(ctx context.Context, i int) ([]index.Entry, error)) ([]Series, error) {
 	all := make([]Series, len(tenants))
 	var count atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxSeries)
 	for i, tenant := range tenants {
 		group.Go(func() error {
-			entries, err := p.Entries(ctx, tenant, from, to)
+			entries, err := read(ctx, i)
 			all[i] = Series{tenant, entries}
 			if err == nil && count.Add(int64(len(entries))) > int64(p.opts.MaxEntries) {
 				return &TooManyError{Tenant: tenant, Limit: p.opts.MaxEntries}

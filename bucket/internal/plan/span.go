@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math"
+	"slices"
 
 	"github.com/timeblob/timeblob/index"
 )
@@ -32,6 +33,18 @@ type merged[T any] struct {
 	lost   []lost // entries that are not in it
 	failed error  // the store's account of reads that failed
 	poison bool   // the merge function refused some
+}
+
+// part returns a merge of entries as a part of a larger merge.
+func (m *merged[T]) part(tenant string, entries []index.Entry) part[T] {
+	if len(m.lost) > 0 {
+		gone := make(map[string]bool)
+		for _, l := range m.lost {
+			gone[l.entry.Key] = true
+		}
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e index.Entry) bool { return gone[e.Key] })
+	}
+	return part[T]{m.value, tenant, entries, m.count}
 }
 
 // recall returns the kept merge of a span.

@@ -10,12 +10,6 @@ import (
 	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
-// Timed is a value that is not in the index, and its instant.
-type Timed[T any] struct {
-	Time  int64 // Unix nanoseconds
-	Value T
-}
-
 // Slice is the answer for [From, To), which is one step of a range.
 type Slice[T any] struct {
 	From, To int64
@@ -26,7 +20,7 @@ type Slice[T any] struct {
 type slice[T any] struct {
 	from, to int64
 	entries  []index.Entry
-	extra    []Timed[T]
+	extra    []Extra[T]
 }
 
 // maxSlices is how many slices are answered at a time at most.
@@ -34,14 +28,15 @@ const maxSlices = 256
 
 // Steps answers the consecutive steps of a question of one tenant, the last of
 // which may be shorter. It reads the blobs of several steps at a time, as many
-// as fit into a batch, and merges each entry once. Extra must ascend.
-func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64, extra []Timed[T]) iter.Seq2[Slice[T], error] {
+// as fit into a batch, and merges each entry once. The question's extra values
+// must ascend.
+func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64) iter.Seq2[Slice[T], error] {
 	return func(yield func(Slice[T], error) bool) {
 		if err := p.allow(&q); err != nil {
 			yield(Slice[T]{}, err)
 			return
 		}
-		cut := cutter[T]{entries: q.Series[0].Entries, extra: extra, next: q.From, end: q.To, step: step}
+		cut := cutter[T]{entries: q.Series[0].Entries, extra: q.Extra, next: q.From, end: q.To, step: step}
 		for group := cut.group(p); len(group) > 0; group = cut.group(p) {
 			results, err := p.slices(ctx, &q, group)
 			if err != nil {
@@ -61,7 +56,7 @@ func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64, extra []
 // cutter cuts a range into slices.
 type cutter[T any] struct {
 	entries   []index.Entry // from next on
-	extra     []Timed[T]    // likewise
+	extra     []Extra[T]    // likewise
 	next, end int64
 	step      int64
 }
@@ -106,7 +101,7 @@ func (c *cutter[T]) group(p *Past[T]) (group []slice[T]) {
 // slices merges the entries of a group of slices, each for itself.
 func (p *Past[T]) slices(ctx context.Context, q *Question[T], group []slice[T]) ([]merged[T], error) {
 	all := make([]merged[T], len(group))
-	if len(group) == 1 && len(group[0].entries) > p.opts.Batch {
+	if len(group) == 1 && p.fitting(group[0].entries, p.opts.Batch) < len(group[0].entries) {
 		part := *q
 		part.From, part.To, part.Extra = group[0].from, group[0].to, nil
 		part.Series = []Series{{q.Series[0].Tenant, group[0].entries}}
@@ -147,16 +142,9 @@ func (p *Past[T]) spansOf(tenant string, group []slice[T]) (b *batch[T], of []in
 // finishSlice merges a slice's entries with its extra values.
 func (p *Past[T]) finishSlice(ctx context.Context, q *Question[T], s slice[T], m merged[T]) (Answer[T], error) {
 	if len(s.extra) > 0 {
-		own := Question[T]{Series: q.Series, From: s.from, To: s.to}
-		for _, e := range s.extra {
-			own.Extra = append(own.Extra, e.Value)
-		}
-		parts := own.extras()
-		if m.count > 0 {
-			parts = append(parts, part[T]{m.value, q.Series[0].Tenant, s.entries})
-		}
+		own := Question[T]{Series: q.Series, From: s.from, To: s.to, Extra: s.extra}
 		var err error
-		if m, err = p.sum(ctx, &own, m, parts); err != nil {
+		if m, err = p.sum(ctx, &own, m, Series{q.Series[0].Tenant, s.entries}); err != nil {
 			return Answer[T]{}, err
 		}
 	}

@@ -36,7 +36,7 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 		}
 		for _, s := range q.Series {
 			for entries := s.Entries; len(entries) > 0; {
-				n := p.fitting(entries)
+				n := p.fitting(entries, p.opts.Batch)
 				results, err := readSome(ctx, p.budget, p.expect(entries[:n]), entries[:n], read)
 				if err == nil {
 					err = yieldItems(s.Tenant, entries[:n], results, q.Partial, yield)
@@ -54,10 +54,11 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 	}
 }
 
-// fitting returns how many of the first entries fit into one batch; at least 1.
-func (p *Past[T]) fitting(entries []index.Entry) int {
+// fitting returns how many of the first entries are at most that many and fit
+// into the budget together; at least 1, unless there are none.
+func (p *Past[T]) fitting(entries []index.Entry, most int) int {
 	n, bytes := 0, int64(0)
-	for n < min(len(entries), p.opts.Batch) {
+	for n < min(len(entries), most) {
 		if bytes += p.expect(entries[n : n+1]); bytes > p.budget.limit && n > 0 {
 			break
 		}
