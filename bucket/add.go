@@ -21,8 +21,8 @@ type AddOptions struct {
 	// ID makes an Add repeatable: a value of the same tenant and ID, and for
 	// AddBlob with the same blob, is added once within a window. Add returns
 	// nil for the repetition. Of a tenant the last 65 536 ids are remembered,
-	// by this collector alone and until it ends. An empty ID is never a
-	// repetition.
+	// by this collector alone, and until it ends unless it has a journal that
+	// keeps records for a window. An empty ID is never a repetition.
 	ID string
 }
 
@@ -42,12 +42,15 @@ type Encoded[T any] struct {
 
 // Add adds a value of a tenant. A value of now is merged into the tenant's open
 // tick, at the cost of one merge. From then on the value is in every answer
-// that covers it. The collector keeps v: nobody may change it any more.
+// that covers it. The collector keeps v: nobody may change it any more. With a
+// journal, Add encodes v, and returns when the journal has it.
 //
 // The error is an *index.TenantError, a *FullError when too much of this tenant
 // or of all is pending, a *TenantLimitError, an *InstantError, ErrClosed, the
-// context's, or an error of the merge, such as a *PanicError. The value is then
-// in no answer and is not stored.
+// context's, or an error of the merge, such as a *PanicError. With a journal it
+// may also be a *JournalError, an *EncodeError or a *TooLargeError. The value is
+// then in no answer and is not stored, with one exception: when ctx ended while
+// the value was on its way into the journal, a restart may find it there.
 func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOptions) error {
 	size, err := c.user.weigh(v)
 	if err != nil {
@@ -90,8 +93,13 @@ type input[T any] struct {
 	hasID bool
 	id    once.ID
 
-	repeated bool // the id was added before, and the value with it
+	repeated bool   // the id was added before, and the value with it
+	record   uint64 // in the journal; 0 when there is none yet
+	taken    bool   // a tenant has the value
 }
+
+// good reports whether the value is known to be one that may be stored.
+func (in *input[T]) good() bool { return in.decoded || in.checked }
 
 // add takes a value in. What the tenant's state asks for, to check or to decode
 // a blob, is done without the tenant's mutex, and then the tenant is asked
@@ -110,6 +118,7 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 	if err := c.admit(tenant, in); err != nil {
 		return err
 	}
+	defer c.forgetRecord(in)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -134,6 +143,8 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 			err = c.decodeInput(in)
 		case need == needTick:
 			err = c.lazies.decodeInPlace(first)
+		case need == needRecord:
+			err = c.record(ctx, tenant, in)
 		}
 		if err != nil {
 			return err

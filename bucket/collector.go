@@ -77,7 +77,10 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 		return nil, fmt.Errorf("collector: metrics: %w", err)
 	}
 	c.metrics.limit.Add(float64(o.MaxPending))
-	return c, c.wire(merge)
+	if err := c.wire(merge); err != nil {
+		return nil, err
+	}
+	return c, c.replay()
 }
 
 // wire makes what the tenants share.

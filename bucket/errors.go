@@ -28,6 +28,17 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("%d bytes%s wait to be stored and the limit is %d: try again later", e.Pending, of, e.Limit)
 }
 
+// JournalError says that the journal has not taken a value, because it is full or
+// its disk fails, or that it could not read one. A value that was to be added was
+// not taken: try again later.
+type JournalError struct{ Err error }
+
+func (e *JournalError) Error() string {
+	return "the journal of values that wait to be stored: " + e.Err.Error()
+}
+
+func (e *JournalError) Unwrap() error { return e.Err }
+
 // TenantLimitError is returned by Add for a value of a new tenant when the
 // collector holds as many tenants as it may. Tenants of whom nothing is left in
 // memory make room for others.

@@ -44,6 +44,7 @@ func (c *Collector[T]) finish(p *pending[T], failed int) {
 		c.opts.Logger.Error("the callback for stored values failed", "tenant", p.owner.id, "err", err)
 	}
 	p.owner.drop(p, true)
+	c.endRecords(p)
 	c.release(p)
 }
 
@@ -57,7 +58,7 @@ func (c *Collector[T]) release(p *pending[T]) {
 // giveUp ends the attempts at a value that can never be stored. A value that is
 // too large for one blob and was merged of several is stored in halves.
 func (c *Collector[T]) giveUp(p *pending[T], cause error) {
-	if tooLarge(cause) && len(p.parts) > 1 {
+	if tooLarge(cause) && max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
 		if err == nil {
 			c.opts.Logger.Info("the value of a tick is too large for one blob and is stored in parts",
@@ -71,7 +72,11 @@ func (c *Collector[T]) giveUp(p *pending[T], cause error) {
 	}
 	c.opts.Logger.Error("a value can never be stored and is dropped", "tenant", p.owner.id, "err", cause)
 	c.metrics.failed.Inc()
+	if err := c.lazies.wake(p.value); err != nil {
+		c.opts.Logger.Error("a value that is dropped cannot be read", "tenant", p.owner.id, "err", err)
+	}
 	p.owner.drop(p, false)
+	c.endRecords(p)
 	c.release(p)
 	v, err := c.lazies.value(p.value)
 	if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
@@ -81,6 +86,9 @@ func (c *Collector[T]) giveUp(p *pending[T], cause error) {
 
 // split returns two values whose merge is p's.
 func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
+	if len(p.records) > 0 {
+		return c.splitRecords(p)
+	}
 	size, n := p.size-int64(len(p.blob)), len(p.parts)
 	for i, parts := range [][]*lazy[T]{p.parts[:n/2], p.parts[n/2:]} {
 		v := parts[0]
@@ -105,7 +113,13 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 	if err := c.encode(p); err != nil {
 		return err
 	}
+	if found, err := c.findReplayed(ctx, p); found || err != nil {
+		return err
+	}
 	for range maxMoves {
+		if err := c.note(ctx, p); err != nil {
+			return err
+		}
 		taken, err := c.place(ctx, p)
 		if err != nil || !taken {
 			return err
@@ -121,6 +135,9 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 		return nil
 	}
 	bytes, more, err := c.lazies.blobOf(p.value)
+	if _, unread := errors.AsType[*JournalError](err); unread {
+		return err
+	}
 	if err != nil {
 		return &EncodeError{Tenant: p.owner.id, Time: time.Unix(0, p.entry.Time), Err: err}
 	}
@@ -213,7 +230,7 @@ func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken b
 	if err != nil {
 		return false, err
 	}
-	if slices.ContainsFunc(there, p.entry.Same) {
+	if slices.ContainsFunc(there, p.isOwn) {
 		p.reach(indexed)
 		return false, nil
 	}

@@ -21,8 +21,8 @@ type Decoder[T any] interface {
 	Decode(blob []byte) (T, error)
 }
 
-// lazy is a value in memory: as itself, as its blob, or as both. Its form may
-// change at any time; the value never does.
+// lazy is a value: in memory as itself, as its blob, or as both, or in the
+// journal. Its form may change at any time; the value never does.
 type lazy[T any] struct{ form atomic.Pointer[form[T]] }
 
 // form is a lazy value at a moment.
@@ -30,6 +30,8 @@ type form[T any] struct {
 	value   T
 	decoded bool   // value is there
 	blob    []byte // nil when there is none
+
+	records []uint64 // the value is the merge of these records of the journal, when it is not in memory
 }
 
 // encodedOnly returns the lazy value of a blob.
@@ -45,6 +47,18 @@ func decodedWith[T any](v T, blob []byte) *lazy[T] {
 	l.form.Store(&form[T]{value: v, decoded: true, blob: blob})
 	return l
 }
+
+// restingOn returns the lazy value of records in the journal.
+func restingOn[T any](records []uint64) *lazy[T] {
+	l := &lazy[T]{}
+	l.rest(records)
+	return l
+}
+
+// rest leaves the value to the journal.
+func (l *lazy[T]) rest(records []uint64) { l.form.Store(&form[T]{records: records}) }
+
+func (l *lazy[T]) isResting() bool { return l.form.Load().records != nil }
 
 func (l *lazy[T]) blob() []byte { return l.form.Load().blob }
 
@@ -79,6 +93,13 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 	if v, ok := ls.recent.Get(l); ok {
 		return v, nil
 	}
+	if f.records != nil {
+		v, err := ls.valueOf(f.records)
+		if err != nil && l.form.Load() != f { // it has come back to memory, and its records may be gone
+			return ls.value(l)
+		}
+		return v, err
+	}
 	v, err := ls.decode(f.blob)
 	if err != nil {
 		return v, err
@@ -87,6 +108,42 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 		ls.recent.Add(l, v, size+int64(len(f.blob)))
 	}
 	return v, nil
+}
+
+// valueOf returns the merge of the values of records.
+func (ls *lazies[T]) valueOf(records []uint64) (v T, err error) {
+	parts := make([]T, len(records))
+	for i, id := range records {
+		blob, err := ls.blobIn(id)
+		if err != nil {
+			return v, err
+		}
+		if parts[i], err = ls.decode(blob); err != nil {
+			return v, err
+		}
+	}
+	return mergeParts(ls.user.merge, parts)
+}
+
+// blobIn returns the blob of a record in the journal.
+func (ls *lazies[T]) blobIn(id uint64) ([]byte, error) {
+	_, _, blob, err := ls.user.opts.Journal.Read(id)
+	if err != nil {
+		return nil, &JournalError{Err: err}
+	}
+	return blob, nil
+}
+
+// wake brings a value that rests in the journal back to memory.
+func (ls *lazies[T]) wake(l *lazy[T]) error {
+	if !l.isResting() {
+		return nil
+	}
+	v, err := ls.value(l)
+	if err == nil {
+		l.form.Store(&form[T]{value: v, decoded: true})
+	}
+	return err
 }
 
 func (ls *lazies[T]) decode(blob []byte) (T, error) {
@@ -113,8 +170,13 @@ func (ls *lazies[T]) decodeInPlace(l *lazy[T]) error {
 // blobOf returns the blob of a value, and how many bytes it takes that the
 // lazy value did not take before. It does not change l.
 func (ls *lazies[T]) blobOf(l *lazy[T]) (blob []byte, more int64, err error) {
-	if blob := l.blob(); blob != nil {
-		return blob, 0, nil
+	f := l.form.Load()
+	if f.blob != nil {
+		return f.blob, 0, nil
+	}
+	if len(f.records) == 1 { // the record is the blob
+		blob, err = ls.blobIn(f.records[0])
+		return blob, int64(len(blob)), err
 	}
 	v, err := ls.value(l)
 	if err != nil {

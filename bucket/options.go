@@ -96,6 +96,16 @@ type CollectorOptions[T any] struct {
 	// both of them.
 	Committer index.Committer
 
+	// Journal keeps what Add has taken until it is in the index, so that a
+	// process that is killed loses nothing. journal.Journal is one. Add then
+	// returns when the journal has the value. NewCollector takes over what an
+	// earlier process has left in it, if the journal is a Replayer. Values that
+	// have left the live window and cannot be stored yet rest in the journal and
+	// take no memory. Blobs must be a Decoder. Keys are fresh ones, see
+	// index.Row.FreshBlobKey. The journal belongs to the caller, who closes it
+	// after the collector. Default none.
+	Journal Journal
+
 	// Past tunes how stored values are read. Where its Size, Registerer,
 	// Namespace or Now are not set, those of the collector are used.
 	Past QuantizerOptions[T]

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -24,15 +26,21 @@ const (
 // pending is a sealed value until it is discoverable, or known never to be. One
 // goroutine at a time moves it on: the one that holds its turn.
 type pending[T any] struct {
-	owner *tenant[T]
-	value *lazy[T]
-	parts []*lazy[T]    // values whose merge is value, if it can be split
-	fresh bool          // its keys are never given to another value
-	turn  chan struct{} // full while the value is being moved on
-	done  chan struct{} // closed when it needs no further attempt
+	owner   *tenant[T]
+	value   *lazy[T]
+	parts   []*lazy[T]    // values whose merge is value, if it can be split
+	fresh   bool          // its keys are never given to another value
+	records []uint64      // of the values in the journal that it is merged of; never changed
+	turn    chan struct{} // full while the value is being moved on
+	done    chan struct{} // closed when it needs no further attempt
 
 	unsure bool          // an attempt under the present key may have landed; guarded by the turn
 	halves []*pending[T] // what it was split into; written before done is closed
+
+	seals    []uint64 // its sealed records in the journal; guarded by the turn
+	noted    blob.Ref // what the last of them says; guarded by the turn
+	keys     []string // its keys before the present one; guarded by the turn
+	replayed bool     // the index was not asked yet whether it has the value; guarded by the turn
 
 	mu    sync.Mutex // guards what follows
 	stage stage
@@ -68,6 +76,57 @@ func (p *pending[T]) encode(bytes []byte, more int64) {
 	p.blob, p.stage = bytes, encoded
 	p.entry.Size, p.entry.Sum = int64(len(bytes)), blob.SumOf(bytes)
 	p.size += more
+}
+
+// renew gives the value another key at its instant. The index may have it under
+// the one before.
+func (p *pending[T]) renew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = append(p.keys, p.entry.Key)
+	p.entry.Key = p.row.FreshBlobKey(p.entry.Time, rand.Text())
+	p.stage = min(p.stage, encoded)
+}
+
+// resume gives a value the key and the sum that the journal says, under which an
+// earlier process may have stored it.
+func (p *pending[T]) resume(v *record.Value) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.entry.Key, p.keys = v.Key, v.Keys
+	p.seals, p.noted = v.Seals, blob.Ref{Key: v.Key, Sum: v.Sum}
+	p.replayed, p.unsure = true, true
+}
+
+// rest leaves a value that was sealed before an instant to the journal alone,
+// unless it is being moved on. It returns how many bytes of memory that frees.
+func (p *pending[T]) rest(before int64) (freed int64) {
+	if len(p.records) == 0 {
+		return 0
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	default:
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.entry.Time >= before || p.finished() || p.size == 0 {
+		return 0
+	}
+	p.value.rest(p.records)
+	if p.blob = nil; p.stage < stored {
+		p.stage = sealed
+	}
+	freed, p.size = p.size, 0
+	return freed
+}
+
+// isOwn reports whether an entry at the value's instant is its own. The caller
+// has the turn.
+func (p *pending[T]) isOwn(e index.Entry) bool {
+	return e.Time == p.entry.Time && (e.Key == p.entry.Key || slices.Contains(p.keys, e.Key))
 }
 
 // reach notes that the value has come to a stage.

@@ -38,11 +38,23 @@ func (r *registry[T]) get(id string) (*tenant[T], error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.byID[id]; t != nil {
-		return t, nil
-	}
-	if len(r.byID) >= r.limit {
+	if len(r.byID) >= r.limit && r.byID[id] == nil {
 		return nil, &TenantLimitError{Tenant: id, Limit: r.limit}
+	}
+	return r.make(id), nil
+}
+
+// adopt returns the tenant of an id, a new one if need be, whatever the limit.
+func (r *registry[T]) adopt(id string) *tenant[T] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.make(id)
+}
+
+// make returns the tenant of an id, a new one if need be. The caller holds mu.
+func (r *registry[T]) make(id string) *tenant[T] {
+	if t := r.byID[id]; t != nil {
+		return t
 	}
 	t := r.newTenant(id)
 	if r.byID == nil {
@@ -51,7 +63,7 @@ func (r *registry[T]) get(id string) (*tenant[T], error) {
 	r.byID[id] = t
 	r.most = max(r.most, len(r.byID))
 	r.gauge.Inc()
-	return t, nil
+	return t
 }
 
 // room returns a *TenantLimitError when get would return one.

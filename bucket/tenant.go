@@ -1,7 +1,6 @@
 package bucket
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket/internal/once"
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
+	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/bucket/internal/window"
 	"github.com/timeblob/timeblob/index"
 )
@@ -51,6 +51,7 @@ const (
 	needCheck               // whether the blob is good
 	needValue               // of the blob
 	needTick                // the value of the open tick, which is held as its blob
+	needRecord              // a record of the value in the journal
 )
 
 // add takes a value into the open tick, or says what it needs for that. first is
@@ -65,153 +66,34 @@ func (t *tenant[T]) add(in *input[T]) (need need, first *lazy[T], err error) {
 	case in.hasID && t.seen(in.id, now):
 		in.repeated = true
 		return needNothing, nil, nil
+	case t.shared.opts.Journal != nil && in.record == 0 && in.good():
+		return needRecord, nil, nil
 	case in.past:
 		need, err = t.addPast(in, now)
 	default:
 		need, first, err = t.addNow(in, now)
 	}
-	if need == needNothing && err == nil && in.hasID {
-		t.ids.Add(in.id, now)
+	if need == needNothing && err == nil {
+		t.took(in, now)
 	}
 	return need, first, err
+}
+
+// took notes that a value is in. The caller holds mu.
+func (t *tenant[T]) took(in *input[T], now int64) {
+	in.taken = true
+	if in.hasID {
+		t.ids.Add(in.id, now)
+	}
+	if in.record != 0 && !in.past {
+		t.open.records = append(t.open.records, in.record)
+	}
 }
 
 // seen reports whether an id was added within the window. The caller holds mu.
 func (t *tenant[T]) seen(id once.ID, now int64) bool {
 	t.ids.Expire(now - int64(t.shared.opts.Window))
 	return t.ids.Has(id)
-}
-
-// addNow merges a value into the open tick. A blob that is the first of its tick
-// is kept as it is, unless more values are likely to follow, as they did in the
-// last tick. The caller holds mu.
-func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {
-	if t.overdue(now) {
-		t.seal(now)
-	}
-	k := &t.open
-	switch {
-	case k.value == nil && in.blob != nil && !t.busy && t.maySleep():
-		if !in.checked {
-			return needCheck, nil, nil
-		}
-		return needNothing, nil, t.start(encodedOnly[T](in.blob), int64(len(in.blob)), now)
-	case !in.decoded:
-		return needValue, nil, nil
-	case k.value == nil:
-		return needNothing, nil, t.start(decodedWith(in.value, in.blob), in.size+int64(len(in.blob)), now)
-	case k.outgrows(t.shared.user, in.size, t.shared.opts.tickLimit()):
-		if err := t.shared.budget.check(&t.account, in.size, t.shared.budget.limitOf(t.id)); err != nil {
-			return needNothing, nil, err
-		}
-		t.seal(now)
-		return needNothing, nil, t.start(decodedWith(in.value, in.blob), in.size+int64(len(in.blob)), now)
-	case !k.value.isDecoded():
-		return needTick, k.value, nil
-	}
-	return needNothing, nil, t.merge(in, now)
-}
-
-// maySleep reports whether values may be held as their blobs alone. In a window
-// of many ticks they are merged before anybody asks. The caller holds mu.
-func (t *tenant[T]) maySleep() bool { return t.shared.user.decoder != nil && t.ticks.Few() }
-
-// start begins the open tick with a value. The caller holds mu.
-func (t *tenant[T]) start(v *lazy[T], size, now int64) error {
-	if err := t.shared.budget.reserve(&t.account, size); err != nil {
-		return err
-	}
-	t.open.start(v, size, now)
-	t.changed()
-	return nil
-}
-
-// merge merges a value into the open tick, whose value is decoded. The caller
-// holds mu.
-func (t *tenant[T]) merge(in *input[T], now int64) error {
-	more, err := t.decodedSize()
-	if err != nil {
-		return err
-	}
-	if err := t.reserveBeside(in.size, more); err != nil {
-		return err
-	}
-	v := decodedWith(in.value, nil)
-	err = t.open.merge(t.shared.user, v, in.size, now)
-	if err != nil && !t.firstIsBad() {
-		t.shared.budget.add(&t.account, -in.size-more)
-		return fmt.Errorf("merge a value of tenant %q: %w", t.id, err)
-	}
-	t.open.recount(more)
-	if err != nil {
-		t.seal(now)
-		t.open.start(v, in.size, now)
-	}
-	t.changed()
-	return nil
-}
-
-// decodedSize returns how many bytes more the open tick's value takes, now that
-// it is decoded and about to be merged, than its blob was counted for. The
-// caller holds mu.
-func (t *tenant[T]) decodedSize() (more int64, err error) {
-	if !t.open.asBlob {
-		return 0, nil
-	}
-	size, err := t.shared.user.weigh(t.open.value.form.Load().value)
-	return size - t.open.size, err
-}
-
-// reserveBeside reserves the bytes of a value and what the open tick takes more.
-// A refusal names the size of the value alone.
-func (t *tenant[T]) reserveBeside(size, more int64) error {
-	err := t.shared.budget.reserve(&t.account, size+more)
-	if full, ok := err.(*FullError); ok {
-		full.Size = size
-	}
-	return err
-}
-
-// firstIsBad reports whether the tick's only value cannot even be merged with
-// itself: then it, and not the value that comes to it, makes the merge fail.
-// The caller holds mu.
-func (t *tenant[T]) firstIsBad() bool {
-	if t.open.adds != 1 {
-		return false
-	}
-	first := t.open.value.form.Load().value
-	_, err := t.shared.user.merge([]T{first, first})
-	return err != nil
-}
-
-// addPast takes a value of a past instant, which is sealed at once. The caller
-// holds mu.
-func (t *tenant[T]) addPast(in *input[T], now int64) (need, error) {
-	var v *lazy[T]
-	size := in.size
-	switch {
-	case !in.decoded && in.blob != nil && t.shared.user.decoder != nil:
-		if !in.checked {
-			return needCheck, nil
-		}
-		v, size = encodedOnly[T](in.blob), int64(len(in.blob))
-	case !in.decoded:
-		return needValue, nil
-	default:
-		v, size = decodedWith(in.value, in.blob), in.size+int64(len(in.blob))
-	}
-	if err := t.shared.budget.reserve(&t.account, size); err != nil {
-		return needNothing, err
-	}
-	p := newPending(t, v, size)
-	p.fresh = true
-	p.name(in.at)
-	t.hold(p)
-	if now-in.at < int64(t.shared.opts.Window) && (!t.shared.opts.Alone || in.at >= t.shared.started.Load()) {
-		t.ticks.Insert(v, in.at)
-		t.changed()
-	}
-	return needNothing, nil
 }
 
 // hold adds a sealed value to what is held and hands it to the outbox. The
@@ -233,6 +115,7 @@ func (t *tenant[T]) endTick() (idle bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.shared.now()
+	t.restHeld(now)
 	if t.open.value != nil {
 		t.seal(now)
 		return false
@@ -255,8 +138,8 @@ func (t *tenant[T]) seal(now int64) {
 	k := t.open
 	t.open, t.busy = openTick[T]{}, k.adds > 1
 	p := newPending(t, k.value, k.size)
-	p.parts = k.parts
-	p.fresh = back // the instant may have been used before
+	p.parts, p.records = k.parts, k.records
+	p.fresh = back || len(k.records) > 0 // the instant may have been used before, or the key must be nobody else's
 	p.name(at)
 	t.last = at
 	t.ticks.Push(k.value, t.leaves(&k, at, back))
@@ -310,6 +193,49 @@ func (t *tenant[T]) move(p *pending[T]) {
 	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
 }
 
+// renew gives a pending value another key at its instant.
+func (t *tenant[T]) renew(p *pending[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version = t.shared.changes.Add(1)
+	p.renew()
+}
+
+// adopt takes over a value that the journal kept. It has its instant already.
+func (t *tenant[T]) adopt(v *record.Value) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := newPending(t, restingOn[T](v.Members), 0)
+	p.records, p.fresh = v.Members, true
+	p.name(v.Time)
+	if v.Key != "" {
+		p.resume(v)
+	}
+	t.last = max(t.last, v.Time)
+	t.hold(p)
+	t.showPast(p.value, v.Time, t.shared.now())
+}
+
+// remember notes an id that came before a restart.
+func (t *tenant[T]) remember(s *record.Seen) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ids.Add(s.ID, s.Time)
+}
+
+// restHeld leaves to the journal what left the live window and is still not
+// discoverable. The caller holds mu.
+func (t *tenant[T]) restHeld(now int64) {
+	if t.shared.opts.Journal == nil {
+		return
+	}
+	for _, p := range t.held {
+		if freed := p.rest(now - int64(t.shared.opts.Window) - 2*int64(t.shared.opts.Tick)); freed != 0 {
+			t.shared.budget.add(&t.account, -freed)
+		}
+	}
+}
+
 // replace puts halves in the place of a pending value that was split. Questions
 // under way go on with the halves.
 func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) {
@@ -334,7 +260,7 @@ func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) {
 func (t *tenant[T]) drop(p *pending[T], stored bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if stored && t.maySleep() {
+	if p.blob != nil && (stored && t.maySleep() || p.value.isResting()) {
 		p.value.keepEncoded(p.blob)
 	}
 	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })

@@ -13,12 +13,13 @@ type openTick[T any] struct {
 	owned bool     // value belongs to the collector alone: Into may change it
 	shown *lazy[T] // a clone of an owned value for readers; nil until one asks
 
-	parts  []*lazy[T] // values whose merge is value, once the tick is large
-	asBlob bool       // value is the only one, and size counts its blob alone
-	begun  int64      // when its first value arrived, Unix nanoseconds
-	latest int64      // when its last value arrived
-	adds   int        // values that arrived
-	size   int64      // bytes counted as pending
+	parts   []*lazy[T] // values whose merge is value, once the tick is large
+	records []uint64   // of its values in the journal
+	asBlob  bool       // value is the only one, and size counts its blob alone
+	begun   int64      // when its first value arrived, Unix nanoseconds
+	latest  int64      // when its last value arrived
+	adds    int        // values that arrived
+	size    int64      // bytes counted as pending
 
 	weight  int64 // at least the bytes of memory that value takes
 	weighAt int64 // the weight at which to weigh value again
@@ -78,7 +79,8 @@ func (k *openTick[T]) mergeInto(u *userFuncs[T], v T) error {
 // value of a size are large together.
 func (k *openTick[T]) keepParts(u *userFuncs[T], size int64) {
 	large := largeTick(u.opts.MaxBlob)
-	if k.parts != nil || k.weight+size < max(large, k.weighAt) {
+	if k.parts != nil || len(k.records) > 0 || // the journal has them
+		k.weight+size < max(large, k.weighAt) {
 		return
 	}
 	if k.adds > 1 {
@@ -125,4 +127,145 @@ func (k *openTick[T]) show(u *userFuncs[T]) (*lazy[T], error) {
 		k.shown = decodedWith(v, nil)
 	}
 	return k.shown, nil
+}
+
+// addNow merges a value into the open tick. A blob that is the first of its tick
+// is kept as it is, unless more values are likely to follow, as they did in the
+// last tick. The caller holds mu.
+func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {
+	if t.overdue(now) {
+		t.seal(now)
+	}
+	k := &t.open
+	switch {
+	case k.value == nil && in.blob != nil && !t.busy && t.maySleep():
+		if !in.checked {
+			return needCheck, nil, nil
+		}
+		return needNothing, nil, t.start(encodedOnly[T](in.blob), int64(len(in.blob)), now)
+	case !in.decoded:
+		return needValue, nil, nil
+	case k.value == nil:
+		return needNothing, nil, t.start(decodedWith(in.value, in.blob), in.size+int64(len(in.blob)), now)
+	case k.outgrows(t.shared.user, in.size, t.shared.opts.tickLimit()):
+		if err := t.shared.budget.check(&t.account, in.size, t.shared.budget.limitOf(t.id)); err != nil {
+			return needNothing, nil, err
+		}
+		t.seal(now)
+		return needNothing, nil, t.start(decodedWith(in.value, in.blob), in.size+int64(len(in.blob)), now)
+	case !k.value.isDecoded():
+		return needTick, k.value, nil
+	}
+	return needNothing, nil, t.merge(in, now)
+}
+
+// maySleep reports whether values may be held as their blobs alone. In a window
+// of many ticks they are merged before anybody asks. The caller holds mu.
+func (t *tenant[T]) maySleep() bool { return t.shared.user.decoder != nil && t.ticks.Few() }
+
+// start begins the open tick with a value. The caller holds mu.
+func (t *tenant[T]) start(v *lazy[T], size, now int64) error {
+	if err := t.shared.budget.reserve(&t.account, size); err != nil {
+		return err
+	}
+	t.open.start(v, size, now)
+	t.changed()
+	return nil
+}
+
+// merge merges a value into the open tick, whose value is decoded. The caller
+// holds mu.
+func (t *tenant[T]) merge(in *input[T], now int64) error {
+	more, err := t.decodedSize()
+	if err != nil {
+		return err
+	}
+	if err := t.reserveBeside(in.size, more); err != nil {
+		return err
+	}
+	v := decodedWith(in.value, nil)
+	err = t.open.merge(t.shared.user, v, in.size, now)
+	if err != nil && !t.firstIsBad() {
+		t.shared.budget.add(&t.account, -in.size-more)
+		return fmt.Errorf("merge a value of tenant %q: %w", t.id, err)
+	}
+	t.open.recount(more)
+	if err != nil {
+		t.seal(now)
+		t.open.start(v, in.size, now)
+	}
+	t.changed()
+	return nil
+}
+
+// decodedSize returns how many bytes more the open tick's value takes, now that
+// it is decoded and about to be merged, than its blob was counted for. The
+// caller holds mu.
+func (t *tenant[T]) decodedSize() (more int64, err error) {
+	if !t.open.asBlob {
+		return 0, nil
+	}
+	size, err := t.shared.user.weigh(t.open.value.form.Load().value)
+	return size - t.open.size, err
+}
+
+// reserveBeside reserves the bytes of a value and what the open tick takes more.
+// A refusal names the size of the value alone.
+func (t *tenant[T]) reserveBeside(size, more int64) error {
+	err := t.shared.budget.reserve(&t.account, size+more)
+	if full, ok := err.(*FullError); ok {
+		full.Size = size
+	}
+	return err
+}
+
+// firstIsBad reports whether the tick's only value cannot even be merged with
+// itself: then it, and not the value that comes to it, makes the merge fail.
+// The caller holds mu.
+func (t *tenant[T]) firstIsBad() bool {
+	if t.open.adds != 1 {
+		return false
+	}
+	first := t.open.value.form.Load().value
+	_, err := t.shared.user.merge([]T{first, first})
+	return err != nil
+}
+
+// addPast takes a value of a past instant, which is sealed at once. The caller
+// holds mu.
+func (t *tenant[T]) addPast(in *input[T], now int64) (need, error) {
+	var v *lazy[T]
+	size := in.size
+	switch {
+	case !in.decoded && in.blob != nil && t.shared.user.decoder != nil:
+		if !in.checked {
+			return needCheck, nil
+		}
+		v, size = encodedOnly[T](in.blob), int64(len(in.blob))
+	case !in.decoded:
+		return needValue, nil
+	default:
+		v, size = decodedWith(in.value, in.blob), in.size+int64(len(in.blob))
+	}
+	if err := t.shared.budget.reserve(&t.account, size); err != nil {
+		return needNothing, err
+	}
+	p := newPending(t, v, size)
+	p.fresh = true
+	if in.record != 0 {
+		p.records = []uint64{in.record}
+	}
+	p.name(in.at)
+	t.hold(p)
+	t.showPast(v, in.at, now)
+	return needNothing, nil
+}
+
+// showPast makes a value of a past instant a part of the live window, if that
+// reaches back so far. The caller holds mu.
+func (t *tenant[T]) showPast(v *lazy[T], at, now int64) {
+	if now-at < int64(t.shared.opts.Window) && (!t.shared.opts.Alone || at >= t.shared.started.Load()) {
+		t.ticks.Insert(v, at)
+		t.changed()
+	}
 }

@@ -87,6 +87,9 @@ func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
 // takes up to 16 MiB and a blob up to 1 GiB. Both may be empty, and both must
 // never be changed afterwards.
 //
+// A record without a blob may take half of the segment that is kept free for
+// moving records, because such a record says what lets others become done.
+//
 // The error is a *FullError when the journal has no room, ErrClosed,
 // ErrReadOnly, or what the disk said. The record is then not in the journal.
 // After a fault of the disk Append fails at once for a second, and then tries
@@ -104,7 +107,11 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 		return 0, fmt.Errorf("journal: append: %w", context.Cause(ctx))
 	}
 	e := newEntry(kind, 0, meta, blob)
-	if err := j.ledger.reserve(e.size, j.limit()); err != nil {
+	limit := j.limit()
+	if len(blob) == 0 {
+		limit += j.opts.SegmentBytes / 2
+	}
+	if err := j.ledger.reserve(e.size, limit); err != nil {
 		j.metrics.refused.Inc()
 		j.keeper.kick()
 		return 0, err

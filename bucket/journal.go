@@ -1,0 +1,187 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/record"
+)
+
+// Journal keeps records until they are done; journal.Journal is one. It is safe
+// for any number of goroutines.
+//
+// A collector writes a record of each value before Add returns, and one of each
+// entry, with its instant and key, before it first puts the blob. When the entry
+// is in the index, all of them are done.
+type Journal interface {
+	// Append writes a record and returns its number, above 0, when a crash of
+	// the process cannot lose it. The bytes are not changed afterwards. After
+	// an error the record must not be found by a later Replay, unless ctx
+	// ended. A record without a blob should find room when others do not: it
+	// is what lets others become done.
+	Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error)
+	// Read returns a record that is not done.
+	Read(id uint64) (kind byte, meta, blob []byte, err error)
+	// End says that records are done, all of one call together. It does not
+	// wait. Numbers that are unknown mean nothing.
+	End(ids ...uint64)
+}
+
+// Replayer is a journal that tells what it holds.
+type Replayer interface {
+	// Replay calls visit for every record, in the order of their numbers, and
+	// returns its first error. It may include records that are done: those of
+	// the last window let the collector recognise repeated ids.
+	Replay(visit func(id uint64, kind byte, meta, blob []byte, done bool) error) error
+}
+
+// record writes a value that is being added to the journal.
+func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) error {
+	bytes := in.blob
+	if bytes == nil {
+		var err error
+		if bytes, err = c.user.encode(in.value); err != nil {
+			return &EncodeError{Tenant: tenant, Time: c.opts.Now(), Err: err}
+		}
+		if size := int64(len(bytes)); size > c.opts.MaxBlob {
+			return &TooLargeError{Tenant: tenant, Size: size, Limit: c.opts.MaxBlob}
+		}
+	}
+	a := record.Arrived{Tenant: tenant, Time: c.now(), HasAt: in.past, At: in.at, HasID: in.hasID, ID: in.id}
+	id, err := c.append(ctx, record.KindArrived, a.Encode(), bytes)
+	if err != nil {
+		c.metrics.refused.Inc()
+	}
+	in.record = id
+	return err
+}
+
+// append appends to the journal. The error is the context's or a *JournalError.
+func (c *Collector[T]) append(ctx context.Context, kind byte, meta, blob []byte) (uint64, error) {
+	appending, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+	defer cancel()
+	id, err := c.opts.Journal.Append(appending, kind, meta, blob)
+	switch {
+	case err == nil:
+		return id, nil
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case appending.Err() != nil:
+		err = fmt.Errorf("it does not answer within %v", c.opts.Deadline)
+	}
+	return 0, &JournalError{Err: err}
+}
+
+// forgetRecord ends the record of a value that was not added after all.
+func (c *Collector[T]) forgetRecord(in *input[T]) {
+	if in.record != 0 && !in.taken {
+		c.opts.Journal.End(in.record)
+	}
+}
+
+// note fixes a value's instant and key in the journal, before the first put. A
+// value whose blob has come out differently since gets another key.
+func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
+	if len(p.records) == 0 || p.noted.Key == p.entry.Key && p.noted.Sum == p.entry.Sum {
+		return nil
+	}
+	if p.noted.Key == p.entry.Key {
+		p.owner.renew(p)
+	}
+	e := p.entry
+	s := record.Sealed{Tenant: p.owner.id, Time: e.Time, Key: e.Key, Sum: e.Sum, Members: p.records}
+	id, err := c.append(ctx, record.KindSealed, s.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	p.seals, p.noted = append(p.seals, id), blob.Ref{Key: e.Key, Sum: e.Sum}
+	return nil
+}
+
+// endRecords says that a value needs its records no longer.
+func (c *Collector[T]) endRecords(p *pending[T]) {
+	if len(p.records) > 0 {
+		c.opts.Journal.End(append(p.seals, p.records...)...)
+	}
+}
+
+// findReplayed reports whether the index has a value that an earlier process was
+// storing when it ended.
+func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found bool, err error) {
+	if !p.replayed {
+		return false, nil
+	}
+	missing, err := c.takenByOther(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	p.replayed = false
+	return !missing, nil
+}
+
+// splitRecords returns two values of which each has half of a value's records.
+// They are merged again from the journal.
+func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err error) {
+	if err := c.lazies.wake(p.value); err != nil { // its records will be gone before it leaves the live window
+		return nil, err
+	}
+	n := len(p.records) / 2
+	for i, records := range [][]uint64{p.records[:n], p.records[n:]} {
+		half := newPending(p.owner, restingOn[T](records), 0)
+		half.records, half.fresh = records, true
+		half.name(p.entry.Time + int64(i))
+		halves = append(halves, half)
+	}
+	c.opts.Journal.End(p.seals...)
+	return halves, nil
+}
+
+// replay takes over what an earlier process has left in the journal.
+func (c *Collector[T]) replay() error {
+	if c.opts.Journal == nil {
+		return nil
+	}
+	if c.user.decoder == nil {
+		return errors.New("collector: a journal needs a blob store with a method Decode")
+	}
+	journal, ok := c.opts.Journal.(Replayer)
+	if !ok {
+		return nil
+	}
+	var r record.Replay
+	err := journal.Replay(func(id uint64, kind byte, meta, blob []byte, done bool) error {
+		r.Visit(id, kind, meta, int64(len(blob)), done)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("collector: %w", &JournalError{Err: err})
+	}
+	todo := r.Resolve(record.Limits{Tick: int64(c.opts.Tick), Window: int64(c.opts.Window), Bytes: c.opts.tickLimit()})
+	c.takeOver(&todo)
+	return nil
+}
+
+// takeOver takes values and ids of an earlier process.
+func (c *Collector[T]) takeOver(todo *record.Todo) {
+	for _, err := range todo.Damage {
+		c.metrics.failed.Inc()
+		c.opts.Logger.Error("a value in the journal is lost", "err", err)
+	}
+	c.opts.Journal.End(todo.Ended...)
+	for i := range todo.Values {
+		c.tenants.adopt(todo.Values[i].Tenant).adopt(&todo.Values[i])
+	}
+	oldest := c.now() - int64(c.opts.Window)
+	for i := range todo.IDs {
+		if s := &todo.IDs[i]; s.Time > oldest {
+			c.tenants.adopt(s.Tenant).remember(s)
+		}
+	}
+	if n := len(todo.Values); n > 0 {
+		c.opts.Logger.Info("values of an earlier process wait in the journal and are stored now", "values", n,
+			"oldest", time.Unix(0, todo.Values[0].Time))
+	}
+}
