@@ -17,8 +17,10 @@ import (
 type Answer struct {
 	Report *report.Report // shared: nobody may change it; empty when there are no reports
 	// Missing names, in order, the sources that are missing in the answer:
-	// collectors by their addresses, and "store" when an answer about now was
-	// made without the store.
+	// collectors by their addresses, "store" when an answer about now was made
+	// without the store, "clock" when the clock was set less than a window ago and
+	// an answer about now lacks older reports, and for a question that allows a
+	// partial answer the stored entries that cannot be read.
 	Missing []string
 	// Found says that there is a report, not counting shortcuts.
 	Found bool
@@ -28,34 +30,57 @@ type Answer struct {
 func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
 	switch {
 	case q.Ranged:
-		a.Report, err = c.Range(ctx, tenant, q.From, q.To)
-		a.Found = true
-	case c.live.Live(q.To):
-		return c.answerNow(ctx, tenant, q.To)
+		return c.answerRange(ctx, tenant, q.From, q.To, q.Partial)
+	case c.live.Live(q.To) || q.To.After(c.now()): // the last tick may seem to be yet to come, when the clock was set back
+		return c.answerNow(ctx, tenant, q.To, q.Partial)
 	case q.OnlyFound:
 		a.Found, err = c.HasReports(ctx, tenant, q.To)
 	default:
-		a.Report, err = c.Report(ctx, tenant, q.To)
-		a.Found = true
+		return c.answerRange(ctx, tenant, q.To.Add(-c.window), q.To, q.Partial)
 	}
 	return a, err
+}
+
+// answerRange answers with the merge of a range.
+func (c *Collector) answerRange(ctx context.Context, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
+	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
+	defer func() { asked.End(err) }()
+	found, err := c.live.Range(ctx, tenant, from, to, &bucket.RangeOptions{Partial: partial})
+	if err != nil {
+		return Answer{}, err
+	}
+	a.Report, err = withShortcuts(found.Value, nil)
+	a.Missing, a.Found = unread(found.Missing), true
+	return a, err
+}
+
+// unread names stored entries that a partial answer lacks.
+func unread(missing []bucket.Missing) (names []string) {
+	for _, m := range missing {
+		if m.Source == "" {
+			names = append(names, "entry "+m.Key+" of "+human.Stamp(m.Time))
+		}
+	}
+	return names
 }
 
 // answerNow answers with the live window and its shortcuts. When the store, which
 // a collector that has just started needs, fails or does not answer within the
 // store timeout, the answer is made from memory and says so.
-func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
+func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, partial bool) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-c.window), at)
 	defer func() { asked.End(err) }()
 	current := shortcuts.Reports(c.hub.Held(tenant)) // first, as in Report
 	inTime, cancel := context.WithTimeout(ctx, c.storeTimeout)
 	defer cancel()
-	found, err := c.live.At(inTime, tenant, at, nil)
+	set := c.clock.missing()
+	found, err := c.live.At(inTime, tenant, at, &bucket.RangeOptions{Partial: partial})
 	r := found.Value
+	a.Missing = append(set, unread(found.Missing)...)
 	if err != nil && ctx.Err() == nil && ClientFault(err) == nil && !errors.Is(err, bucket.ErrClosed) {
 		c.log.Warn("answer about now without the store", "tenant", tenant, "err", err)
 		r, err = c.live.Recent(ctx, tenant)
-		a.Missing = []string{MissingStore}
+		a.Missing = append(set, MissingStore)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -94,14 +119,9 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 // Range returns the merge of every report with from ≤ instant < to, or the empty
 // report when there is none. The instant of a report is the end of its tick. The
 // answer is exact, or an error. Ranges hold no shortcuts.
-func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (r *report.Report, err error) {
-	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
-	defer func() { asked.End(err) }()
-	a, err := c.live.Range(ctx, tenant, from, to, nil)
-	if err != nil {
-		return nil, err
-	}
-	return withShortcuts(a.Value, nil)
+func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (*report.Report, error) {
+	a, err := c.answerRange(ctx, tenant, from, to, false)
+	return a.Report, err
 }
 
 // withShortcuts merges shortcuts into a report, which is nil when there is none.

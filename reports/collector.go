@@ -47,6 +47,7 @@ type Collector struct {
 	closed   atomic.Bool // Close was called
 
 	storeTimeout time.Duration
+	clock        *setClock
 }
 
 // New returns a collector over an index and the tier that holds every blob. It
@@ -79,7 +80,8 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 	past := Archive{store: store, entries: live.Entries, window: live.Window(), now: o.Now,
 		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
 	return &Collector{Archive: past, live: live, hub: hub, metrics: m, rates: newRates(o.rate, o.Now),
-		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout}, nil
+		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout,
+		clock: newSetClock(o.Now, live.Window(), o.Logger)}, nil
 }
 
 // upgrading is the stores' codec. It upgrades the reports that it decodes, so
@@ -136,6 +138,7 @@ func (c *Collector) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			c.clock.missing()
 			c.hub.Sweep()
 			c.metrics.forgetIdle()
 			c.rates.forgetIdle()

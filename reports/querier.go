@@ -65,6 +65,7 @@ type Querier struct {
 	stop    chan struct{} // closed by Close
 
 	storeTimeout time.Duration
+	clock        *setClock
 	once         sync.Once
 }
 
@@ -99,7 +100,8 @@ func NewQuerier(idx index.Index, authority tiered.Tier, peers Peers, opts *Queri
 	archive := Archive{store: store, entries: past.Past().Entries, window: o.Window, now: o.Now,
 		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
 	return &Querier{Archive: archive, past: past, peers: peers, missing: missing, log: o.Logger, hub: hub,
-		stop: make(chan struct{}), storeTimeout: o.StoreTimeout}, nil
+		stop: make(chan struct{}), storeTimeout: o.StoreTimeout,
+		clock: newSetClock(o.Now, o.Window, o.Logger)}, nil
 }
 
 // Shortcuts returns the hub of the querier's shortcuts, where clients wait. Only
@@ -147,6 +149,7 @@ func (q *Querier) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			q.clock.missing()
 			q.hub.Sweep()
 		case <-ctx.Done():
 			return
@@ -194,9 +197,9 @@ func (e *NoCollectorError) Unwrap() []error { return e.Errs }
 // Ask answers a question.
 func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answer, error) {
 	if about.Ranged {
-		return q.Range(ctx, tenant, about.From, about.To)
+		return q.answerRange(ctx, tenant, about.From, about.To, about.Partial)
 	}
-	return q.Report(ctx, tenant, about.To)
+	return q.answerWindow(ctx, tenant, about.To, about.Partial)
 }
 
 // Report returns the merge of the window that ends at an instant. For an instant
@@ -208,25 +211,32 @@ func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answe
 // While the store fails, or does not answer within QuerierOptions.StoreTimeout,
 // the live window is the merge of what the collectors have in memory, and the
 // answer's Missing names "store".
-func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (a Answer, err error) {
+func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (Answer, error) {
+	return q.answerWindow(ctx, tenant, at, false)
+}
+
+// answerWindow is Report, of a partial answer if it is allowed.
+func (q *Querier) answerWindow(ctx context.Context, tenant string, at time.Time, partial bool) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-q.window), at)
 	defer func() { asked.End(err) }()
 	now := q.now()
 	if at.Before(now) {
-		return q.Range(ctx, tenant, at.Add(-q.window), at)
+		return q.answerRange(ctx, tenant, at.Add(-q.window), at, partial)
 	}
 	p := q.newQuery(tenant, now.Add(-q.window), q.AfterNow())
+	p.partial = partial
+	set := q.clock.missing()
 	r, err := p.askNow(ctx, q.storeTimeout)
 	switch {
 	case p.fromScope():
-		return p.live(ctx, nil)
+		return p.live(ctx, set)
 	case err != nil && storeFailed(ctx, err):
 		q.log.Warn("answer about now without the store", "tenant", tenant, "err", err)
-		return p.live(ctx, []string{MissingStore})
+		return p.live(ctx, append(set, MissingStore))
 	case err != nil:
 		return Answer{}, err
 	}
-	return p.answer(r, p.shortcuts(), p.missing())
+	return p.answer(r, p.shortcuts(), append(set, p.missing()...))
 }
 
 // MissingStore is the name of the store in Answer.Missing.
@@ -243,10 +253,16 @@ func storeFailed(ctx context.Context, err error) bool {
 // held by a collector. When no collector answers, a range that reaches into the
 // last window fails with a *NoCollectorError, and an earlier one is answered
 // from the store, with the collectors named in Missing.
-func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (a Answer, err error) {
+func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (Answer, error) {
+	return q.answerRange(ctx, tenant, from, to, false)
+}
+
+// answerRange is Range, of a partial answer if it is allowed.
+func (q *Querier) answerRange(ctx context.Context, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
 	defer func() { asked.End(err) }()
 	p := q.newQuery(tenant, from, to)
+	p.partial = partial
 	r, err := p.ask(ctx)
 	if err != nil {
 		return Answer{}, err

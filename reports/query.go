@@ -29,7 +29,8 @@ type query struct {
 	unknown  []string // names without a collector
 	calls    []*call
 	failed   []error // by call; nil for a collector that answered
-
+	partial  bool    // entries that cannot be read may be missing
+	unread   []string
 }
 
 func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
@@ -150,13 +151,14 @@ func (p *query) ask(ctx context.Context) (*report.Report, error) {
 	for i, c := range p.calls {
 		sources[i] = c
 	}
-	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, nil)
+	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, &bucket.RangeOptions{Partial: p.partial})
 	for i, c := range p.calls {
 		p.failed[i] = c.err
 	}
 	if err != nil {
 		return nil, err
 	}
+	p.unread = unread(a.Missing)
 	if p.recent && !p.fromScope() && p.silent() == len(p.calls) {
 		return nil, p.none()
 	}
@@ -185,8 +187,8 @@ func (p *query) none() error {
 	return &NoCollectorError{p.unknown, slices.DeleteFunc(slices.Clone(p.failed), func(err error) bool { return err == nil })}
 }
 
-// missing names the collectors whose holdings the answer lacks. It counts and
-// logs them. Scope's collectors have stored what is older than a window.
+// missing names the collectors whose holdings the answer lacks, and the stored
+// entries. It counts and logs the collectors. Scope's collectors have stored what is older than a window.
 func (p *query) missing() (names []string) {
 	for i, err := range p.failed {
 		if err == nil || errors.Is(err, ErrNoHoldings) && !p.recent {
@@ -197,7 +199,7 @@ func (p *query) missing() (names []string) {
 		p.q.log.Warn("a collector does not answer", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "err", err)
 	}
 	p.q.missing.Add(float64(len(p.unknown)))
-	return append(names, p.unknown...)
+	return append(append(names, p.unknown...), p.unread...)
 }
 
 // shortcuts returns the shortcuts that belong to the answer, each once: the ones

@@ -12,4 +12,7 @@ type Question struct {
 	// OnlyFound asks whether there is any report in the window that ends at To.
 	// The answer's Report may be nil.
 	OnlyFound bool
+	// Partial allows an answer without the stored reports that cannot be read, in
+	// place of an error. Answer.Missing names them.
+	Partial bool
 }

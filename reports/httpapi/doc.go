@@ -25,8 +25,13 @@
 // hideCommandLineArguments and hideEnvironmentVariables, which leave out possible
 // secrets. GET /api/probes has sparse, which asks only whether there are probes.
 //
+// A stored report that cannot be read makes GET /api/report fail, and the error
+// names it. With the parameter partial=true the answer leaves it out.
+//
 // When an answer is incomplete, the header Timeblob-Missing names what it lacks,
-// with commas between: collectors, and "store".
+// with commas between: collectors, "store", "clock" for a window after the clock
+// was set, and entries with their keys and instants. It names up to 20 and counts
+// the others.
 //
 // GET /api/wait is our addition. It answers {"shortcut":true} as soon as a shortcut
 // of the tenant arrives, here or, with a bus, at any service. It answers 204 when

@@ -3,12 +3,15 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -31,6 +34,9 @@ func (h *Handler) getReport(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if q.Partial, err = p.flag("partial"); err != nil {
+		return err
+	}
 	a, err := h.reader.Ask(r.Context(), tenant, q)
 	if err != nil {
 		return err
@@ -43,9 +49,16 @@ func (h *Handler) getReport(w http.ResponseWriter, r *request) error {
 // commas between. Complete answers do not have it. Scope does not know it.
 const headerMissing = "Timeblob-Missing"
 
+// maxMissing bounds the names in headerMissing. "and N more" stands for the rest.
+const maxMissing = 20
+
 func setMissing(w http.ResponseWriter, a reports.Answer) {
-	if len(a.Missing) > 0 {
-		w.Header().Set(headerMissing, strings.Join(a.Missing, ", "))
+	names := a.Missing
+	if more := len(names) - maxMissing; more > 0 {
+		names = append(slices.Clone(names[:maxMissing]), fmt.Sprintf("and %d more", more))
+	}
+	if len(names) > 0 {
+		w.Header().Set(headerMissing, human.Flat(strings.Join(names, ", ")))
 	}
 }
 

@@ -46,7 +46,7 @@ type question struct {
 	remote         *remote.Flags
 	at, start, end *cli.Instant
 	window         time.Duration
-	json           bool
+	json, partial  bool
 	chosen         func(flag string) bool
 }
 
@@ -60,6 +60,7 @@ func (q *question) define(f *cli.Flags) {
 	q.start = f.Instant("start", "answer about the range from this `TIME` on")
 	q.end = f.Instant("end", "the end of the range: a `TIME` that is not part of it")
 	f.BoolVar(&q.json, "json", false, "write the report as JSON")
+	f.BoolVar(&q.partial, "partial", false, "answer without the stored reports that cannot be read; warnings name them")
 	q.remote = remote.DefineFlags(f, q.tenant)
 	f.Exclusive([]string{"data"}, []string{"from"}, stores.FlagNames)
 	f.Exclusive([]string{"at", "window"}, []string{"start", "end"})
@@ -108,11 +109,14 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 		return nil, nil, err
 	}
 	from, to := q.span()
-	r, n, err := merged.Read(ctx, s, *q.tenant, from, to)
+	a, err := merged.Read(ctx, s, *q.tenant, from, to, q.partial)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return nil, nil, err
 	}
-	return r, []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(n, "stored value")}}, nil
+	for _, m := range a.Missing {
+		p.Warn("warning: the answer is without the entry %s of %s: %v", m.Key, human.Time(m.Time), m.Err)
+	}
+	return a.Report, []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(a.Values, "stored value")}}, nil
 }
 
 // span returns the range of the question.
@@ -161,14 +165,24 @@ func (q *question) untilText() string {
 	return human.Time(to)
 }
 
-// parameters returns the question in the form of the collector's API. It leaves out the present: by our clock
-// it may lie in the collector's past, and an answer about the past holds only what is stored already.
+// parameters returns the question in the form of the collector's API.
 func (q *question) parameters() url.Values {
+	values := q.rangeParameters()
+	if q.partial {
+		values.Set("partial", "true")
+	}
+	return values
+}
+
+// rangeParameters returns the parameters of the range. They leave out the present:
+// by our clock it may lie in the collector's past, and an answer about the past
+// holds only what is stored already.
+func (q *question) rangeParameters() url.Values {
 	from, to := q.span()
 	start, end := from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)
 	switch {
 	case q.at.IsNow() && q.ownWindow():
-		return nil
+		return url.Values{}
 	case q.at.IsNow():
 		return url.Values{"window": {q.window.String()}}
 	case q.ownWindow():

@@ -29,36 +29,45 @@ const (
 	maxGap = int64(time.Hour)
 )
 
-// Read returns the merge of a tenant's values in [from, to) and their number. It holds the merge and one run
+// Answer is the merge of a range.
+type Answer struct {
+	Report  *report.Report
+	Values  int              // values that are merged in Report
+	Missing []bucket.Missing // values that cannot be read, of a partial answer
+}
+
+// Read returns the merge of a tenant's values in [from, to). It fails if a value
+// cannot be read, unless the answer may be partial. It holds the merge and one run
 // in memory.
-func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time) (*report.Report, int, error) {
+func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
 	values, past, err := pastOf(s)
 	if err != nil {
-		return nil, 0, err
+		return a, err
 	}
 	defer values.Close(ctx) // the authority has what the caches lack
-	r := reader{past: past, tenant: tenant}
+	r := reader{past: past, tenant: tenant, opts: bucket.RangeOptions{Partial: partial}}
 	for e, err := range s.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
-			return nil, 0, err
+			return a, err
 		}
 		if err := r.take(ctx, e.Time); err != nil {
-			return nil, 0, err
+			return a, err
 		}
 	}
 	if err := r.merge(ctx); err != nil {
-		return nil, 0, err
+		return a, err
 	}
-	merged, err := r.sum.Total()
-	return merged, r.count, err
+	r.Report, err = r.sum.Total()
+	return r.Answer, err
 }
 
 // reader merges stored values run by run.
 type reader struct {
 	past        *bucket.Quantizer[*report.Report]
 	tenant      string
+	opts        bucket.RangeOptions
+	Answer      // without its Report
 	sum         Sum
-	count       int   // the number of values so far
 	first, last int64 // the range of the current run
 	run         int   // the number of values in the current run
 }
@@ -75,7 +84,6 @@ func (r *reader) take(ctx context.Context, t int64) error {
 	}
 	r.last = t
 	r.run++
-	r.count++
 	return nil
 }
 
@@ -85,9 +93,14 @@ func (r *reader) merge(ctx context.Context) error {
 		return nil
 	}
 	r.run = 0
-	part, err := r.past.Range(ctx, r.tenant, time.Unix(0, r.first), time.Unix(0, r.last+1), nil)
+	part, err := r.past.Range(ctx, r.tenant, time.Unix(0, r.first), time.Unix(0, r.last+1), &r.opts)
 	if err != nil {
 		return err
+	}
+	r.Values += part.Entries
+	r.Missing = append(r.Missing, part.Missing...)
+	if part.Entries == 0 {
+		return nil
 	}
 	return r.sum.Add(part.Value)
 }
