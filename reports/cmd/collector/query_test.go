@@ -25,6 +25,7 @@ func TestQuestionsToCollectors(t *testing.T) {
 		"a variable's end":  {[]string{"--at", "1.5"}, map[string]string{"COLLECTOR_END": "now"}, "timestamp=1970-01-01T00%3A00%3A01.5Z"},
 		"a variable's now": {[]string{"--start", "50", "--end", "60"}, map[string]string{"COLLECTOR_AT": "now"},
 			"end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
+		"a partial answer":  {[]string{"--at", "now", "--partial"}, nil, "partial=true"},
 		"an instant":        {[]string{"--at", "1.5"}, nil, "timestamp=1970-01-01T00%3A00%3A01.5Z"},
 		"a window":          {[]string{"--at", "60", "--window", "10s"}, nil, "end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
 		"a variable window": {[]string{"--at", "60"}, map[string]string{"COLLECTOR_WINDOW": "10s"}, "end=1970-01-01T00%3A01%3A00Z&start=1970-01-01T00%3A00%3A50Z"},
