@@ -119,10 +119,14 @@ type history struct {
 		values ids
 	}
 	current ids
+	begun   time.Time // when the first of current was added
 	next    int
 }
 
 func (h *history) add() int {
+	if len(h.current) == 0 {
+		h.begun = h.now
+	}
 	h.current = append(h.current, h.next)
 	h.next++
 	return h.next - 1
@@ -153,7 +157,7 @@ func later(a, b time.Time) time.Time {
 // reaches reports whether a range reaches into the open tick.
 func (h *history) reaches(from, to time.Time) bool {
 	now := later(h.now, h.last.Add(1))
-	return !now.Before(from) && (now.Before(to) || to.After(later(h.ticked, h.last)))
+	return from.Before(to) && !now.Before(from) && (now.Before(to) || to.After(later(h.begun, later(h.ticked, h.last))))
 }
 
 func (h *history) between(from, to time.Time) (v ids) {

@@ -392,7 +392,7 @@ func TestHeldIsOfTheRange(t *testing.T) {
 		from, to int
 		want     ids
 	}{
-		{-10, 0, nil}, {0, 1, ids{0}}, {0, 10, ids{0}}, {1, 20, ids{1}}, {1, 21, ids{1, 2, 3}}, {20, 30, ids{2, 3}}, {20, 31, ids{2, 3}}, {30, 31, ids{3}}, {31, 99, nil},
+		{-10, 0, nil}, {0, 1, ids{0}}, {0, 10, ids{0}}, {1, 20, ids{1}}, {1, 21, ids{1, 2}}, {20, 30, ids{2}}, {20, 31, ids{2, 3}}, {30, 31, ids{3}}, {31, 99, nil},
 	} {
 		from, to := begun.Add(time.Duration(r.from)*time.Second), begun.Add(time.Duration(r.to)*time.Second)
 		h, err := c.Held(t.Context(), "a", from, to)

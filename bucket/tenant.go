@@ -295,10 +295,10 @@ func (t *tenant[T]) unwatch(w *watch[T], from, to int64) (open []*lazy[T], next 
 	return open, next, err
 }
 
-// reaches reports whether [from, to) reaches into the open tick, which began
-// when ticks were sealed last and would end at next.
+// reaches reports whether [from, to) reaches into the open tick: beyond the last
+// seal and the arrival of the tick's first value. The tick would end at next.
 func (t *tenant[T]) reaches(next, from, to int64) bool {
-	return from <= next && (to > next || to > max(t.last, t.shared.lastSealed.Load()))
+	return from < to && from <= next && (to > next || to > max(t.last, t.shared.lastSealed.Load(), t.open.begun))
 }
 
 // shown returns the open tick's value as readers may have it, or none. The

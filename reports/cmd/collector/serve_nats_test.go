@@ -89,7 +89,7 @@ func TestServeNATS(t *testing.T) {
 			t.Errorf("no %s among the metrics", want)
 		}
 	}
-	if r := collect(t, "push", "--to", a.url, "--tenant", "acme..eu", shortcut(t)); r.code != 1 || !strings.Contains(r.stderr, "two in a row") {
+	if r := collect(t, "push", "--to", a.url, "--tenant", "acme..eu", shortcut(t)); r.code != 1 || !strings.Contains(r.stderr, "two dots in a row") {
 		t.Errorf("a tenant that is no subject: exit %d, %s", r.code, r.stderr)
 	}
 	http.DefaultClient.CloseIdleConnections()

@@ -131,7 +131,7 @@ func TestTraces(t *testing.T) {
 			[]string{" > bucket.flush > bucket.Commit > local.put"}},
 		"on servers": {func(t *testing.T) []string { return create(t, newTable(t, servertest.SharedDynalite), newBucket(t)) },
 			[]string{ask + " > bucket.plan > dynamoindex.Query", read + " > s3blob.GetObject"},
-			[]string{" > bucket.flush > bucket.Put > tiered.write > s3blob.PutObject", " > bucket.flush > index.Index > dynamoindex.PutItem"}},
+			[]string{" > bucket.flush > bucket.Put > tiered.write > s3blob.PutObject", " > bucket.flush > bucket.Index > dynamoindex.PutItem"}},
 		"with a cache": {onServers(servertest.SharedDynalite), []string{ask + " > bucket.plan > dynamoindex.Query", read + " > memcache.Get"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
