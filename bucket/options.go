@@ -36,7 +36,10 @@ type CollectorOptions[T any] struct {
 	Into func(dst, src T) (T, error)
 	// Clone returns a copy that shares no memory that anybody writes. Set it
 	// for types whose encoding or reading writes to the value: values are then
-	// cloned before they are encoded. It must only read its argument.
+	// cloned before they are encoded. It must only read its argument, and
+	// some Copy methods do not: Copy of a pprof profile encodes the profile.
+	// Answers are not cloned: clone an answer's Value before you call a method
+	// that writes to it.
 	Clone func(T) T
 	// Size is how many bytes of memory a value takes. It bounds what is
 	// pending and what is cached, and may be an estimate. Default a

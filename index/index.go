@@ -29,8 +29,9 @@ func (e Entry) Same(other Entry) bool { return e.Time == other.Time && e.Key == 
 // with errors.Is.
 var ErrExists = blob.ErrExists
 
-// Index finds the entries of a row. An index is safe for any number of
-// goroutines and processes. indextest.Run checks every promise made here.
+// Index finds the entries of a row. How it stores rows is its own affair: one
+// that keys entries by tenant and instant, in an ordered table, needs no rows at
+// all. An index is safe for any number of goroutines and processes. indextest.Run checks every promise made here.
 type Index interface {
 	// Put adds an entry. When the row already has an entry of the same
 	// instant, whatever its key, Put changes nothing and returns ErrExists.

@@ -11,8 +11,9 @@ import (
 // compare with errors.Is.
 var ErrExists = fs.ErrExist
 
-// Tier is one place that blobs are read from and written to. A blob under a
-// key never changes. A tier is safe for any number of goroutines, returns
+// Tier is one place that blobs are read from and written to. Keys are opaque to
+// it; package bucket's are at most 80 bytes of ASCII letters, digits, slashes
+// and hyphens. A blob under a key never changes. A tier is safe for any number of goroutines, returns
 // soon after its context has ended, keeps no reference to what it is given,
 // and returns bytes that are the caller's; tiertest.Run checks all that is
 // said here.
