@@ -46,7 +46,7 @@ var house = []room{
 	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},
 	{"s3blob", retrying, nil},
 	{"journal", []string{"internal/metric"}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
-	{"memcache", watching, nil},
+	{"memcache", append([]string{"internal/gate"}, watching...), nil},
 	{"natsbus", watching, nil},
 	{"embedded", []string{"bucket", "local", "tiered"}, []string{}},
 	{"remote", []string{"blob", "bucket", "index", "tiered", "internal/guard"}, []string{}},

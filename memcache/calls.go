@@ -2,74 +2,53 @@ package memcache
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
-// calls counts the calls of a tier that are under way, so that Close can end them and wait for them.
+// calls are a tier's calls that are under way. Closing the tier ends them and waits
+// for them.
 type calls struct {
-	under sync.WaitGroup
-
-	mu     sync.Mutex // guards the fields below
-	closed bool
-	last   uint64
-	cancel map[uint64]context.CancelCauseFunc
+	gate   gate.Gate
+	all    context.Context // ends when the tier is closed
+	endAll context.CancelFunc
 }
 
-// begin starts a call. The call's context ends with ctx, after timeout, or when the tier is closed; ended
-// returns the reason. The caller must call end once.
+func newCalls() *calls {
+	all, endAll := context.WithCancel(context.Background())
+	return &calls{all: all, endAll: endAll}
+}
+
+// begin admits a call. Its context ends with ctx, after timeout, or when the
+// tier is closed: ended says which. end must be called once.
 func (c *calls) begin(ctx context.Context, timeout time.Duration) (bounded context.Context, end func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	ending, cancel := context.WithCancelCause(ctx)
-	id, err := c.admit(cancel)
-	if err != nil {
-		cancel(err)
-		return nil, nil, err
+	if !c.gate.Enter() {
+		return nil, nil, ErrClosed
 	}
+	ending, cancel := context.WithCancelCause(ctx)
+	forget := context.AfterFunc(c.all, func() { cancel(ErrClosed) })
 	bounded, release := context.WithTimeout(ending, timeout)
 	return bounded, func() {
+		forget()
 		release()
 		cancel(nil)
-		c.leave(id)
+		c.gate.Leave()
 	}, nil
 }
 
-func (c *calls) admit(cancel context.CancelCauseFunc) (id uint64, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return 0, ErrClosed
-	}
-	if c.cancel == nil {
-		c.cancel = make(map[uint64]context.CancelCauseFunc)
-	}
-	c.last++
-	c.cancel[c.last] = cancel
-	c.under.Add(1)
-	return c.last, nil
-}
-
-func (c *calls) leave(id uint64) {
-	c.mu.Lock()
-	delete(c.cancel, id)
-	c.mu.Unlock()
-	c.under.Done()
-}
-
-// close refuses new calls, ends those under way and waits for them.
+// close admits no more calls, ends those under way and waits for them.
 func (c *calls) close() {
-	c.mu.Lock()
-	c.closed = true
-	for _, cancel := range c.cancel {
-		cancel(ErrClosed)
-	}
-	c.mu.Unlock()
-	c.under.Wait()
+	idle := c.gate.Close()
+	c.endAll()
+	<-idle
 }
 
-// ended returns why the context of a call ended: ErrClosed, or the context's own error.
+// ended returns why the context of a call did: ErrClosed, or the context's own
+// error.
 func ended(ctx context.Context) error {
 	if context.Cause(ctx) == ErrClosed {
 		return ErrClosed

@@ -19,7 +19,7 @@ type Tier struct {
 	expiration int32
 	servers    Servers
 	metrics    *metrics
-	calls      calls
+	calls      *calls
 	gate       *semaphore.Weighted // limits the requests under way
 	ring       atomic.Pointer[ring]
 
@@ -43,7 +43,7 @@ func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tier{opts: full, expiration: full.expiration(), servers: servers, metrics: m,
+	t := &Tier{opts: full, expiration: full.expiration(), servers: servers, metrics: m, calls: newCalls(),
 		gate: semaphore.NewWeighted(int64(full.Parallel)), refreshed: make(chan struct{})}
 	t.ring.Store(new(ring))
 	failed := t.refresh(ctx)

@@ -24,18 +24,12 @@ type metrics struct {
 
 // newMetrics returns registered metrics. Buses with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	requests, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "nats_requests_total",
-		Help: "What was asked of NATS, and messages that came (NextMsg); 500 is a failure, or messages dropped.",
-	}, []string{"method", "status_code"}))
-	if err != nil {
-		return nil, fmt.Errorf("natsbus: register metrics: %w", err)
-	}
-	connected, err := metric.Register(reg, prometheus.Gauge(prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "nats_connected", Help: "Connections to NATS that are up.",
-	})))
-	if err != nil {
-		return nil, fmt.Errorf("natsbus: register metrics: %w", err)
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	requests := f.Counters("nats_requests_total",
+		"What was asked of NATS, and messages that came (NextMsg); 500 is a failure, or messages dropped.", "method", "status_code")
+	connected := f.Gauge("nats_connected", "Connections to NATS that are up.")
+	if f.Err != nil {
+		return nil, fmt.Errorf("natsbus: register metrics: %w", f.Err)
 	}
 	for _, method := range []string{methodPublish, methodSubscribe, methodNext, methodUnsubscribe} {
 		requests.WithLabelValues(method, "200")

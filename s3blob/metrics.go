@@ -19,13 +19,13 @@ type metrics struct {
 
 // newMetrics makes the metrics, or takes those that another tier registered.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	seconds, err := metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "s3_request_duration_seconds",
-		Help:    "How long requests to S3 took, each attempt by itself. The status code may be cancel, timeout or error.",
-		Buckets: prometheus.DefBuckets, // Scope's
-	}, []string{"method", "status_code"}))
-	if err != nil {
-		return nil, fmt.Errorf("s3blob: register metrics: %w", err)
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	seconds := f.Histograms("s3_request_duration_seconds",
+		"How long requests to S3 took, each attempt by itself. The status code may be cancel, timeout or error.",
+		prometheus.DefBuckets, // Scope's
+		"method", "status_code")
+	if f.Err != nil {
+		return nil, fmt.Errorf("s3blob: register metrics: %w", f.Err)
 	}
 	return &metrics{seconds}, nil
 }

@@ -1,8 +1,6 @@
 package tenants
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/internal/metric"
@@ -15,12 +13,11 @@ type fileMetrics struct {
 }
 
 func newFileMetrics(reg prometheus.Registerer, namespace string) (*fileMetrics, error) {
-	reads, err := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace,
-		Name: "tenants_file_reads_total", Help: "New versions of the tenants file, by whether they were taken."}, []string{"result"}))
-	good, goodErr := metric.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace,
-		Name: "tenants_file_good", Help: "1 while what the tenants file says is in force, 0 while it is broken or gone."}))
-	if err := errors.Join(err, goodErr); err != nil {
-		return nil, err
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	reads := f.Counters("tenants_file_reads_total", "New versions of the tenants file, by whether they were taken.", "result")
+	good := f.Gauge("tenants_file_good", "1 while what the tenants file says is in force, 0 while it is broken or gone.")
+	if f.Err != nil {
+		return nil, f.Err
 	}
 	return &fileMetrics{taken: reads.WithLabelValues("taken"), refused: reads.WithLabelValues("refused"), good: good}, nil
 }

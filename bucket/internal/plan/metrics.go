@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,23 +20,15 @@ type Metrics struct {
 // NewMetrics registers the metrics; Quantizers that share a registry add
 // up.
 func NewMetrics(reg prometheus.Registerer, namespace string) (*Metrics, error) {
-	m := &Metrics{}
-	var errs [5]error
-	counter := func(name, help string) (prometheus.Counter, error) {
-		return metric.Register(reg, prometheus.NewCounter(
-			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
-	}
-	m.requests, errs[0] = counter("quantum_cache_requests_total", "Merges looked up in the cache of merges: whole quanta, and whole questions that were found.")
-	m.hits, errs[1] = counter("quantum_cache_hits_total", "Merges found in the cache of merges.")
-	m.merges, errs[2] = counter("quantum_merges_total", "Calls of the merge function for questions about stored values.")
-	m.duration, errs[3] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "range_duration_seconds",
-		Help:    "Time of each step of answering a range: reading the index, then fetching and merging.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"step"}))
-	m.entries, errs[4] = metric.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "range_entries", Help: "Entries that a range holds.",
-		Buckets: prometheus.ExponentialBuckets(1, 4, 10)}))
-	return m, errors.Join(errs[:]...)
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	return &Metrics{
+		requests: f.Counter("quantum_cache_requests_total", "Merges looked up in the cache of merges: whole quanta, and whole questions that were found."),
+		hits:     f.Counter("quantum_cache_hits_total", "Merges found in the cache of merges."),
+		merges:   f.Counter("quantum_merges_total", "Calls of the merge function for questions about stored values."),
+		duration: f.Histograms("range_duration_seconds", "Time of each step of answering a range: reading the index, then fetching and merging.",
+			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "step"),
+		entries: f.Histogram("range_entries", "Entries that a range holds.", prometheus.ExponentialBuckets(1, 4, 10)),
+	}, f.Err
 }
 
 // looked counts a look into the cache of merges.

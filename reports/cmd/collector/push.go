@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
@@ -26,8 +27,9 @@ var pushCommand = cli.Command{
 	Brief: "posts report files to a collector, as a probe does",
 	About: `Files are posted as they are: msgpack gzip'd, JSON as JSON. As many as --parallel says are under way at a
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as
-fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while; what
-it took in spite of a lost answer then counts twice in sums. Push gives up when one report has been refused
+fast. When the collector is not reachable, answers 429 or fails, the post is tried again after a while. If the
+collector had accepted it and the answer was lost, it counts once: the collector recognises a report that has
+an ID for as long as its window. Push gives up when one report has been refused
 in this way for as long as --patience says, or when it would refuse any: with 401, 403, 404 or 405. A report that
 the collector calls bad does not stop the others.
 
@@ -125,7 +127,7 @@ func (u *pusher) all(ctx context.Context, b *files.Batch) error {
 			b.Fail(path, err)
 			continue
 		}
-		if sleep(posting, time.Until(at)) != nil {
+		if pause.For(posting, time.Until(at)) != nil {
 			break
 		}
 		g.Go(func() error {
@@ -215,12 +217,12 @@ func (u *pusher) deliver(ctx context.Context, post *files.Post) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		pause := max(wait/2+rand.N(wait), again.after)
-		if time.Now().Add(pause).After(end) {
+		next := max(wait/2+rand.N(wait), again.after)
+		if time.Now().Add(next).After(end) {
 			return &gaveUpError{u.patience, err}
 		}
 		u.waits.Do(func() { u.warn("warning: it tries again, for %v at most: %v", u.patience, err) })
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, next); err != nil {
 			return err
 		}
 	}
@@ -260,19 +262,4 @@ func retryAfter(resp *http.Response) time.Duration {
 		return 0
 	}
 	return time.Duration(min(seconds, 3600)) * time.Second
-}
-
-// sleep waits until d has passed or ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

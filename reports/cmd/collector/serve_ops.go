@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
@@ -115,7 +116,7 @@ func (o *operations) last() time.Time {
 func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener, told bool) error {
 	s.handler.Withdraw()
 	if told {
-		_ = sleep(ctx, s.ops.delay) // ctx does not end before
+		_ = pause.For(ctx, s.ops.delay) // ctx does not end before
 	}
 	s.endRequests(ctx, listener)
 	err := s.runner.Close(ctx)
@@ -142,7 +143,7 @@ func (s *server) endRequests(ctx context.Context, listener net.Listener) {
 		err = s.web.Shutdown(polite)
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) { // Shutdown may return ErrClosed and go on
-		s.log.Warn("cut off requests that were under way", "error", err)
+		s.log.Warn("cut off requests that were under way", "err", err)
 		s.web.Close()
 	}
 }
