@@ -44,7 +44,8 @@ bench:
 peers:
 	cd bench/peers && go run . $(PEERS)
 
-# Drives a collector with the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say.
+# Drives a collector with the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say: LOAD="-store aws"
+# starts DynamoDB Local, versitygw and memcached for it.
 load:
 	go run ./bench/load $(LOAD)
 

@@ -1,9 +1,11 @@
 // Command load drives a collector with the posts and questions of many tenants. It reports latencies, memory
-// over time, flushes and processor time. It starts a collector on an embedded store in a temporary directory,
-// or uses one that runs already.
+// over time, flushes and processor time. It starts a collector, or uses one that runs already. The store is a
+// temporary directory. With -store aws the store is the servers that tests use, which scripts/install-servers
+// installs.
 //
 //	go run ./bench/load                       1000 tenants for 5 minutes
 //	go run ./bench/load -tenants 50 -duration 30s -- --tick 1s
+//	go run ./bench/load -store aws            on DynamoDB Local, versitygw and memcached
 //	go run ./bench/load -once 100000          as many tenants, each heard of once
 //
 // Arguments after -- go to "collector serve". Every post holds a node of its own, so that the tool can ask

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -114,6 +115,25 @@ func TestSiege(t *testing.T) {
 	}
 }
 
+// TestSiegeOfServers drives a collector on real servers for a moment, and names
+// the steps of its flushes.
+func TestSiegeOfServers(t *testing.T) {
+	t.Parallel()
+	servertest.NeedAWS(t)
+	code, stdout, stderr := drive(t, "-store", "aws", "-json", "-tenants", "2", "-every", "500ms", "-duration", "2s", "-questions", "4",
+		"-sample", "300ms", "-progress", "500ms", "--", "--tick", "200ms", "--window", "1s")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	var r Siege
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Flushes) < 2 || r.Posts.Count == 0 || r.Check.Posts != r.Posts.Count || len(r.Check.Faults) != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // TestVisit drives a real collector with tenants that post once.
 func TestVisit(t *testing.T) {
 	t.Parallel()
@@ -136,6 +156,8 @@ func TestWrongUsage(t *testing.T) {
 		"must be above 0":           {2, []string{"-rate", "0"}},
 		"must not be negative":      {2, []string{"-verify", "-1"}},
 		"no collector to start":     {2, []string{"-url", "127.0.0.1:1", "--", "--tick", "1s"}},
+		"must be directory, aws":    {2, []string{"-store", "tape"}},
+		"leave out -store":          {2, []string{"-url", "127.0.0.1:1", "-store", "aws"}},
 		"not defined: -x":           {2, []string{"-x"}},
 		"connection refused":        {1, []string{"-url", "127.0.0.1:1"}},
 		"flag provided but not def": {1, []string{"--", "--no-such-flag"}},

@@ -11,6 +11,7 @@ import (
 // options are the values of the flags.
 type options struct {
 	url, collector string
+	store          string
 	serve          []string // arguments for collector serve
 	header         string
 	reports        string
@@ -47,6 +48,8 @@ func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.StringVar(&o.url, "url", "", "drive the collector at this `URL`, which needs a tenant header, instead of starting one")
 	f.StringVar(&o.collector, "collector", "", "start this `PROGRAM`; default: build the collector from this source")
+	f.StringVar(&o.store, "store", storeDirectory, "start it on a `STORE`: directory; aws, which is DynamoDB Local, versitygw and "+
+		"memcached, started for the run; or flags, where --index, --blobs and others after -- name it")
 	f.StringVar(&o.header, "tenant-header", "X-Scope-OrgID", "the `NAME` of the header that names the tenant")
 	f.StringVar(&o.reports, "reports", "reports/testdata/corpus/k8s-node", "post the reports in this `DIR` in turn")
 	f.IntVar(&o.tenants, "tenants", 1000, "`N` tenants post")
@@ -79,5 +82,5 @@ func (o *options) check() error {
 	case o.url != "" && (o.collector != "" || len(o.serve) > 0):
 		return errors.New("with -url there is no collector to start: leave out -collector and what follows --")
 	}
-	return nil
+	return o.checkStore()
 }

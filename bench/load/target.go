@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,17 +39,21 @@ func reach(ctx context.Context, opts *options, stderr io.Writer) (*target, error
 	if err != nil {
 		return nil, err
 	}
-	t, err := start(ctx, dir, opts, stderr)
+	flags, endStore, err := openStore(opts.store, dir, stderr)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	t, err := start(ctx, dir, flags, opts, stderr)
+	if err != nil {
+		return nil, errors.Join(err, endStore(), os.RemoveAll(dir))
+	}
 	stop := t.stop
-	t.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
+	t.stop = func() error { return errors.Join(stop(), endStore(), os.RemoveAll(dir)) }
 	return t, nil
 }
 
-// start starts a collector on a store in a directory. It returns when the collector listens.
-func start(ctx context.Context, dir string, opts *options, stderr io.Writer) (*target, error) {
+// start starts a collector on the store that the flags in store name. It returns when the collector listens.
+func start(ctx context.Context, dir string, store []string, opts *options, stderr io.Writer) (*target, error) {
 	program := opts.collector
 	if program == "" {
 		program = filepath.Join(dir, "collector")
@@ -57,8 +62,8 @@ func start(ctx context.Context, dir string, opts *options, stderr io.Writer) (*t
 			return nil, fmt.Errorf("go build: %w: %s", err, bytes.TrimSpace(out))
 		}
 	}
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"),
-		"--tenant-header", opts.header, "--log-level", "warn"}, opts.serve...)
+	args := slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--tenant-header", opts.header, "--log-level", "warn"},
+		store, opts.serve)
 	cmd := exec.Command(program, args...)
 	said := &lastWords{}
 	cmd.Stderr = said
