@@ -48,6 +48,15 @@ func TestListenersSayWhatToDo(t *testing.T) {
 	}
 }
 
+// An address of another machine is refused with what to give instead.
+func TestListenElsewhere(t *testing.T) {
+	t.Parallel()
+	r := collect(t, append([]string{"serve", "--listen", "203.0.113.7:4040"}, embedded(t)...)...)
+	if want := "(give --listen an address of this machine, or :PORT for all of them)\n"; r.code != 1 || !strings.HasSuffix(r.stderr, want) {
+		t.Errorf("exit %d: %s, want %q", r.code, r.stderr, want)
+	}
+}
+
 // A merge that cannot be written names the file that was asked for.
 func TestMergeNamesTheFileItCannotWrite(t *testing.T) {
 	t.Parallel()

@@ -40,9 +40,9 @@ var serveCommand = cli.Command{
 	},
 	Brief: "takes what probes post, stores it and answers questions",
 	About: `Probes post to it, and query services and people ask it, at the address that it prints once it listens.
-What arrives within a tick is merged and stored at its end. On SIGTERM or an interrupt it takes no more
-requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it names.
-A second signal ends it at once.
+What arrives within a tick is merged and stored at its end. On SIGTERM, SIGHUP or an interrupt it takes no
+more requests, stores what it holds, and exits with 0; with 1 when something could not be stored, which it
+names. A second signal ends it at once. The log goes to standard error: it needs no signal to be rotated.
 
 ` + roleForms + `
 

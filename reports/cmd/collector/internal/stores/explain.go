@@ -44,6 +44,9 @@ func meaning(err error) string {
 	if none, ok := errors.AsType[*credentialsError](err); ok {
 		return none.Error()
 	}
+	if proxy, ok := errors.AsType[*net.OpError](err); ok && proxy.Op == "proxyconnect" {
+		return fmt.Sprintf("the proxy that HTTP_PROXY or HTTPS_PROXY names cannot be reached (NO_PROXY takes hosts that need none): %v", proxy.Err)
+	}
 	if unknown, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("the host %s was not found", unknown.Name)
 	}

@@ -3,7 +3,10 @@ package stores
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +18,16 @@ func TestThrottlingIsExplained(t *testing.T) {
 	t.Parallel()
 	err := (&location{scheme: "dynamodb", host: "h", name: "n"}).explain(&types.ProvisionedThroughputExceededException{})
 	if want := "dynamodb://h/n: throttled: the table has fewer provisioned units"; !strings.HasPrefix(err.Error(), want) || !throttled(err) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A proxy that is away is not taken for the store.
+func TestProxyIsExplained(t *testing.T) {
+	t.Parallel()
+	away := &net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}
+	err := (&location{scheme: "s3", host: "h", name: "n"}).explain(fmt.Errorf("put: %w", away))
+	if want := "s3://h/n: the proxy that HTTP_PROXY or HTTPS_PROXY names cannot be reached"; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
