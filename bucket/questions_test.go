@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"testing"
@@ -222,5 +223,58 @@ func (p *pair) checkValues(rt *rapid.T, q questions, from, to time.Time) {
 	same := func(a, b told) bool { return a.at.Equal(b.at) }
 	if !slices.EqualFunc(got, want, same) || !slices.Equal(sum(got), sum(want)) {
 		rt.Fatalf("values of %v from %v to %v: got %v, want %v", q.of, from, to, got, want)
+	}
+}
+
+// TestProvisionalAfterAClockWentBack holds: values may still come into a range
+// around the clock's time, though ticks were sealed at a later time.
+func TestProvisionalAfterAClockWentBack(t *testing.T) {
+	t.Parallel()
+	r := newResting(t, nil)
+	r.now = r.now.Add(-time.Hour)
+	mustAdd(t, r.Collector, "a", 1)
+	from, to := r.now.Add(-time.Second), r.now.Add(time.Second)
+	a, err := r.Range(t.Context(), "a", from, to, nil)
+	b, err2 := r.querier(t).Range(t.Context(), "a", from, to, []bucket.Source[ids]{r.Collector}, nil)
+	for _, got := range []bucket.Answer[ids]{a, b} {
+		wantIDs(t, "answer", got, errors.Join(err, err2), ids{1})
+		if !got.Provisional.Equal(r.now) {
+			t.Errorf("provisional from %v, want %v", got.Provisional, r.now)
+		}
+	}
+}
+
+// old is a collector of an earlier version, which does not tell its last seal.
+type old struct{ bucket.Source[ids] }
+
+func (o old) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[ids], error) {
+	h, err := o.Source.Held(ctx, tenant, from, to)
+	h.Since = 0
+	return h, err
+}
+
+// TestProvisionalOfOldCollectors holds: an answer with an open tick says that it
+// is provisional, whatever its source tells.
+func TestProvisionalOfOldCollectors(t *testing.T) {
+	t.Parallel()
+	r := newResting(t, nil)
+	sealed := r.now
+	r.now = r.now.Add(time.Second)
+	mustAdd(t, r.Collector, "a", 1)
+	q := r.querier(t)
+	for _, c := range []struct {
+		source bucket.Source[ids]
+		to     time.Time
+		want   time.Time
+	}{
+		{r.Collector, r.now, sealed},
+		{old{r.Collector}, r.now, r.now},
+		{old{r.Collector}, r.now.Add(1), r.now},
+		{old{r.Collector}, sealed, time.Time{}},
+	} {
+		a, err := q.Range(t.Context(), "a", sealed.Add(-time.Second), c.to, []bucket.Source[ids]{c.source}, nil)
+		if err != nil || !a.Provisional.Equal(c.want) || (len(a.Value) > 0) != !c.want.IsZero() {
+			t.Errorf("up to %v: got %+v, %v, want provisional from %v", c.to, a, err, c.want)
+		}
 	}
 }
