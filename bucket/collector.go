@@ -124,7 +124,7 @@ func (c *Collector[T]) seal() {
 // Run seals every tick and flushes what was sealed, again and again where the
 // store fails, until ctx ends or the collector is closed. It returns when all
 // that it began has ended: with nil, or at once with an error when the
-// collector was closed or run before. What is then pending is left to Close.
+// collector was closed or run before. Close then handles the pending values.
 func (c *Collector[T]) Run(ctx context.Context) error {
 	ended, err := c.begin()
 	if err != nil {

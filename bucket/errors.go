@@ -40,8 +40,7 @@ func (e *JournalError) Error() string {
 func (e *JournalError) Unwrap() error { return e.Err }
 
 // TenantLimitError is returned by Add for a value of a new tenant when the
-// collector holds as many tenants as it may. Tenants of whom nothing is left in
-// memory make room for others.
+// collector holds as many tenants as it may. A tenant without values in memory makes room for another.
 type TenantLimitError struct {
 	Tenant string
 	Limit  int // CollectorOptions.MaxTenants

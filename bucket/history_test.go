@@ -62,7 +62,7 @@ func checkAnswers(t *testing.T, c *bucket.Collector[ids]) {
 }
 
 // TestCollectorIsItsValues compares random histories, with a store that fails
-// at random, with the plain list of what was added and when it was sealed.
+// at random, with a plain list of the added values and the times of their seals.
 func TestCollectorIsItsValues(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

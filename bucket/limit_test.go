@@ -16,8 +16,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// mustRefuse adds a value that must be refused, by the tenant's own limit or by
-// that of all.
+// mustRefuse adds a value that must be refused, by the tenant's own limit or by the limit for all tenants.
 func mustRefuse(t testing.TB, c *bucket.Collector[ids], tenant string, v ids, ofTenant bool) *bucket.FullError {
 	t.Helper()
 	full, ok := errors.AsType[*bucket.FullError](c.Add(t.Context(), tenant, v, nil))
@@ -85,7 +84,7 @@ func TestTenantLimits(t *testing.T) {
 		tenant string
 		opts   bucket.CollectorOptions[ids]
 		limit  int64
-		all    bool // that of all comes first
+		all    bool // the limit for all tenants comes first
 	}{
 		"a quarter":                 {"a", bucket.CollectorOptions[ids]{MaxPending: 40}, 10, false},
 		"a quarter of little":       {"a", bucket.CollectorOptions[ids]{MaxPending: 3}, 1, false},
@@ -158,7 +157,7 @@ func TestRefusedMergesAreNotPending(t *testing.T) {
 }
 
 // TestPendingReturnsToNothing lets tenants add beside each other and beside
-// flushes, merges and stores failing now and then: what was taken is stored,
+// flushes, merges and stores failing now and then: every accepted value is stored,
 // and in the end nothing is counted any more.
 func TestPendingReturnsToNothing(t *testing.T) {
 	t.Parallel()

@@ -41,8 +41,7 @@ type CollectorOptions[T any] struct {
 	// Answers are not cloned: clone an answer's Value before you call a method
 	// that writes to it.
 	Clone func(T) T
-	// Size is how many bytes of memory a value takes. It bounds what is
-	// pending and what is cached, and may be an estimate. Default a
+	// Size is how many bytes of memory a value takes. The limits for pending and cached values use it. It may be an estimate. Default a
 	// measurement by reflection of each value that is added, which costs about
 	// what decoding it costs.
 	Size func(T) int64
@@ -110,7 +109,7 @@ type CollectorOptions[T any] struct {
 	Journal Journal
 
 	// Past tunes how stored values are read. Where its Size, Registerer,
-	// Namespace or Now are not set, those of the collector are used.
+	// Namespace or Now are not set, the collector's are used.
 	Past QuantizerOptions[T]
 
 	// Registerer takes the metrics; nil for none. Namespace leads their

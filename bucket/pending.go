@@ -165,7 +165,7 @@ func (p *pending[T]) note(err error, blame bool) {
 	}
 }
 
-// undelivered says what is known of the value while it is not discoverable.
+// undelivered describes a value that is not discoverable yet.
 func (p *pending[T]) undelivered() Undelivered {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,8 +11,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// numbers is a store that costs next to nothing, so that what is measured is
-// the quantizer: every key has the value 1.
+// numbers is a store that costs next to nothing, so that the benchmark measures the quantizer: every key has the value 1.
 type numbers struct{}
 
 func (numbers) Get(_ context.Context, refs []blob.Ref) ([]blob.Result[int], error) {

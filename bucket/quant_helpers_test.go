@@ -21,8 +21,7 @@ import (
 // noon is when most tests begin; it is at the edge of an hour and of a quantum.
 var noon = time.Date(2024, 5, 17, 12, 0, 0, 0, time.UTC)
 
-// counts is a T that shows what was lost and what was counted twice: how many
-// times each value is in a merge.
+// counts is a T that counts how often each value is in a merge, and so shows lost and doubled values.
 type counts map[int]int
 
 func mergeCounts(parts []counts) (counts, error) {

@@ -218,8 +218,7 @@ func TestRule3TenantsAndQuantaAreApart(t *testing.T) {
 	}
 }
 
-// TestRule3NothingBesideAnErrorIsCached reads two quanta and an edge, of which
-// something fails, and then each of them alone.
+// TestRule3NothingBesideAnErrorIsCached reads two quanta and an edge while a fetch fails, and then each of them alone.
 func TestRule3NothingBesideAnErrorIsCached(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("does not decode")
@@ -373,8 +372,7 @@ func TestOneGet(t *testing.T) {
 	p.checkFetched(t, 1, keys...)
 }
 
-// TestRule7QuestionsAreBounded asks about more than fits into a batch, of which
-// one quantum alone has too much.
+// TestRule7QuestionsAreBounded asks about more than fits into a batch, and about one quantum that does not fit alone.
 func TestRule7QuestionsAreBounded(t *testing.T) {
 	t.Parallel()
 	opts := longAgo()

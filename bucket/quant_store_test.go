@@ -21,8 +21,7 @@ func (countsCodec) Encode(v counts) ([]byte, error) { return json.Marshal(v) }
 
 func (countsCodec) Decode(blob []byte) (v counts, err error) { return v, json.Unmarshal(blob, &v) }
 
-// TestRule2RealStoreFails puts a quantizer on a real store of which the
-// authority fails in every way: each is an error, and the answer is right once
+// TestRule2RealStoreFails puts a quantizer on a real store whose authority fails in every way: each is an error, and the answer is right once
 // it has healed.
 func TestRule2RealStoreFails(t *testing.T) {
 	t.Parallel()

@@ -93,8 +93,7 @@ func (p *past) checkAll(t rapid.TB, tenant string, from, to time.Time) {
 	}
 }
 
-// TestRangeWhileWriting asks about several rows while they are written: what
-// was there before a question is in its answer, once.
+// TestRangeWhileWriting asks about several rows while they are written: every value that was stored before a question is in its answer once.
 func TestRangeWhileWriting(t *testing.T) {
 	t.Parallel()
 	const writers, each = 4, 300
@@ -207,7 +206,7 @@ func TestRangeRefuses(t *testing.T) {
 	}
 }
 
-// TestRangeAtTheEndsOfTime reads quanta of which not all instants exist.
+// TestRangeAtTheEndsOfTime reads quanta at the ends of time, which are cut short.
 func TestRangeAtTheEndsOfTime(t *testing.T) {
 	t.Parallel()
 	p := newPast(t, nil, &bucket.QuantizerOptions[counts]{Grace: -1})

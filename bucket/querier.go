@@ -100,7 +100,7 @@ func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Tim
 }
 
 // Values yields the tenant's values with from ≤ instant < to, in order and
-// unmerged: stored ones and those that the sources hold. A source that does
+// unmerged: stored values and values that the sources hold. A source that does
 // not answer is an error, unless the question allows a partial answer: then the
 // sequence begins with a Value for each of them that has only an Err.
 func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) iter.Seq2[Value[T], error] {
@@ -194,8 +194,7 @@ func (p *poll[T]) settle(ctx context.Context, read func() ([]index.Entry, error)
 }
 
 // agree reports whether what is held and the entries, read after it, belong
-// together. It asks those again of whom that is not plain, and takes over what
-// they hold now when they do not.
+// together. It asks unclear sources again and, when they do not belong together, uses the new answers.
 func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error) {
 	var doubtful []int
 	for i := range p.held {

@@ -415,7 +415,7 @@ func TestHeldIsOfTheRange(t *testing.T) {
 }
 
 // TestQuerierTakesNoLaterValueForAnEarlier has a source that held nothing seal
-// two values before the index is read, of which only the second gets there.
+// two values before the index is read, and only the second value reaches the index.
 func TestQuerierTakesNoLaterValueForAnEarlier(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)

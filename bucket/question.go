@@ -35,8 +35,7 @@ type Answer[T any] struct {
 	// Value is the merge, the zero value of T when Entries is 0. It is shared:
 	// nobody may change it.
 	Value T
-	// Entries is how many values are merged in Value: those of stored entries
-	// and those that are not in the index yet.
+	// Entries is how many values are merged in Value: values of stored entries and values that are not in the index yet.
 	Entries int
 	// Missing names what is not in Value. It is empty unless the question
 	// allowed a partial answer, or a source of a Querier did not answer.
@@ -81,7 +80,7 @@ type (
 )
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and
-// the store has no blob of that key.
+// the store has no blob with the entry's key.
 var ErrNoBlob = plan.ErrNoBlob
 
 // RangeError says that a range is none: it ends before it begins, or one of

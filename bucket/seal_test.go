@@ -154,7 +154,7 @@ func TestLiveWindowIsTime(t *testing.T) {
 	wantIDs(t, "a window after the last tick", v, err, nil)
 }
 
-// interrupted is an index of which a look is interrupted once.
+// interrupted is an index that interrupts one query.
 type interrupted struct {
 	index.Index
 	once      sync.Once
@@ -167,7 +167,7 @@ func (x *interrupted) Query(ctx context.Context, row index.Row, from, to int64) 
 }
 
 // TestAnswerHoldsWhatIsOlderThanItsYoungest adds two values while a question
-// is under way, of which the later one reaches the index first.
+// is under way, and the later value reaches the index first.
 func TestAnswerHoldsWhatIsOlderThanItsYoungest(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{false, true} {

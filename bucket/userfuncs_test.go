@@ -18,8 +18,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// counter is a value that users hold by pointer. Its methods do not check for
-// nil, as those of many types do not.
+// counter is a value that users hold by pointer. Its methods do not check for nil, like the methods of many types.
 type counter struct {
 	mu   sync.Mutex // guards reads, as a race would show
 	n    int
@@ -206,8 +205,7 @@ func addInto(dst, src *counter) (*counter, error) {
 
 func cloneCounter(c *counter) *counter { return &counter{n: c.n} }
 
-// TestInto accumulates into a value of the collector's: what was added stays as
-// it was, and readers of the open tick have their own.
+// TestInto accumulates into a value of the collector's: added values stay unchanged, and readers of the open tick have their own.
 func TestInto(t *testing.T) {
 	t.Parallel()
 	c := counters(t, &bucket.CollectorOptions[*counter]{Into: addInto, Clone: cloneCounter})

@@ -26,8 +26,7 @@ var throttling = faulttest.Fault{
 	Body:   `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`,
 }
 
-// TestAFifthFails checks that what is acknowledged is there, what is there is found, and
-// the extra requests are bounded.
+// TestAFifthFails checks that acknowledged entries are found and that the number of extra requests is limited.
 func TestAFifthFails(t *testing.T) {
 	t.Parallel()
 	other := throttling

@@ -210,7 +210,7 @@ func TestTheMarkerIsReadOnce(t *testing.T) {
 	}
 }
 
-// TestRowsAreLive checks that a row of which all entries have expired is none.
+// TestRowsAreLive checks that a row is not listed when all its entries have expired.
 func TestRowsAreLive(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {

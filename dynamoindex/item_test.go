@@ -33,7 +33,7 @@ func TestRowOf(t *testing.T) {
 	}
 }
 
-// TestOddSizes checks that what is no size or no sum is unknown, and no error.
+// TestOddSizes checks that an attribute that is not a size or sum counts as unknown, without an error.
 func TestOddSizes(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]types.AttributeValue{

@@ -15,7 +15,7 @@ import (
 
 // metrics of an index. The first three have Scope's names and labels: the
 // method is "DynamoDB.<operation>" in the first and the operation in the
-// others. The status code is that of the last answer (400 also when an instant
+// others. The status code is the last answer's (400 also when an instant
 // was taken or the table throttled), "500" when none came, and "cancel" when
 // the caller gave up.
 type metrics struct {

@@ -28,7 +28,7 @@ type Options struct {
 	Timeout time.Duration
 
 	// RetryRate is how many retries a second the index may make on average,
-	// over all requests, besides those that earlier successes have earned;
+	// over all requests, besides retries that earlier successes have earned;
 	// 10 when 0. Up to 100 retries are saved up.
 	RetryRate float64
 

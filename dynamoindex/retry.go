@@ -10,8 +10,7 @@ import (
 	"github.com/timeblob/timeblob/internal/retrybudget"
 )
 
-// The pauses between attempts, and the tokens of the budget of retries, which
-// are the SDK's: a bucket of 500, of which a retry takes 5.
+// The delays between attempts, and the budget of retries. The budget is the SDK's: 500 tokens, 5 for a retry.
 const (
 	basePause     = 25 * time.Millisecond
 	maxPause      = 2 * time.Second

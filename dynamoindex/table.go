@@ -23,8 +23,7 @@ const (
 // TableOptions say what a new table is like; nil and zero are on demand.
 type TableOptions struct {
 	// Provisioned pays for Read and Write units a second, used or not, rather
-	// than for requests. The units are those of Scope's tables, 10 and 5, when
-	// 0. One collector writes a unit for each tenant and tick.
+	// than for requests. Zero means the units of Scope's tables: 10 and 5. One collector writes a unit for each tenant and tick.
 	Provisioned bool
 	Read, Write int64
 }
@@ -33,7 +32,7 @@ type TableOptions struct {
 // creates a table that is absent, waits until it is active, some 10 s on AWS,
 // and with Options.Retention turns its TTL on. Of a table that exists it checks
 // the keys and the TTL attribute, and says what differs; opts is not looked at
-// then. A table that is being deleted is waited for and created anew. Any
+// then. A table that is being deleted is waited for and created again. Any
 // number of processes may call it at once. It waits as long as ctx lets it.
 func (x *Index) CreateTable(ctx context.Context, opts *TableOptions) error {
 	if err := x.createTable(ctx, opts); err != nil {

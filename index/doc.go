@@ -8,7 +8,7 @@
 //
 // # Format
 //
-// Keys in the stores are those of Weave Scope's multitenant collector, so
+// Keys in the stores have the form of Weave Scope's multitenant collector, so
 // that both can share tables, buckets and caches. They are frozen.
 //
 //	hour      floor(instant in Unix nanoseconds / 3 600 000 000 000)

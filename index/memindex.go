@@ -156,7 +156,7 @@ func Search(entries []Entry, t int64) (position int, taken bool) {
 	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
 }
 
-// Places implements the interface of that name.
+// Places implements index.Places.
 func (x *MemIndex) Places(ctx context.Context, set PlaceSet, from, to int64) ([]Place, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -89,8 +89,7 @@ func (r Row) BlobKeyPrefix() string {
 // letters and digits, crypto/rand.Text's for example.
 func (r Row) FreshBlobKey(t int64, nonce string) string { return r.BlobKey(t) + "-" + nonce }
 
-// ParseRow returns the row of which key is the key and that holds the instant
-// t, in Unix nanoseconds. It needs t because tenants may hold hyphens: "a--5"
+// ParseRow returns the row that has the key and holds the instant t, in Unix nanoseconds. It needs t because tenants may hold hyphens: "a--5"
 // is the key of hour −5 of tenant "a", and of hour 5 of tenant "a-".
 func ParseRow(key string, t int64) (Row, error) {
 	row := RowAt("", t)

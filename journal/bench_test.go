@@ -15,7 +15,7 @@ import (
 
 const writers = 64
 
-// BenchmarkAppend is what 64 writers get, each of which waits for its record.
+// BenchmarkAppend measures 64 writers. Each waits for its record.
 // Each record is called done at once, so that segments are removed meanwhile.
 // The yardstick, floor, does the least that could keep records: it writes what
 // waits and syncs once, with no checksum, no number, no bound and no removal.

@@ -29,7 +29,7 @@
 // Only the newest segment grows. Every Open and every fault of the disk begins
 // a new one. Segments are removed in the order of their ids, when all of their
 // records are done. When the journal has reached half of Options.MaxBytes, and
-// a quarter of that is done, the few records that keep the oldest segment are
+// a quarter of its records' bytes are done, the few records that keep the oldest segment are
 // copied to the end first. So one tenant whose values cannot be stored does
 // not stop the others: its records are copied once in a while.
 //

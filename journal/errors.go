@@ -38,8 +38,7 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("journal: no record 
 // Is reports that the error is fs.ErrNotExist.
 func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// CorruptError is returned by Read for a record whose bytes are not those that
-// were written.
+// CorruptError is returned by Read for a record whose bytes differ from the written bytes.
 type CorruptError struct {
 	ID     uint64 // the record
 	File   string

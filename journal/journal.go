@@ -161,7 +161,7 @@ func (j *Journal) Read(id uint64) (kind byte, meta, blob []byte, err error) {
 
 // End says that records are done: nobody needs them any more, and Replay calls
 // them done. It does not wait for the disk. A crash soon afterwards may make
-// them undone again, so whoever replays must recognise finished work. Numbers
+// them undone again, so a caller of Replay must recognise finished work. Numbers
 // that the journal does not hold mean nothing.
 func (j *Journal) End(ids ...uint64) {
 	if j.opts.ReadOnly {
@@ -193,8 +193,7 @@ func (j *Journal) Stats() Stats {
 func (j *Journal) Damage() []Damage { return j.damage.all() }
 
 // Close writes what waits, forces it to the disk unless Sync is Off, and gives
-// the directory free. Records that are not done stay for the next Open. The
-// error is that of the last write. Further calls return the same.
+// the directory free. Records that are not done stay for the next Open. It returns the error of the last write. Further calls return the same.
 func (j *Journal) Close() error {
 	j.closing.Do(func() {
 		j.queue.close()
@@ -210,8 +209,7 @@ func (j *Journal) Close() error {
 	return j.closeErr
 }
 
-// closeAll closes segments. What was written to them is known to be on the
-// disk or not already, so an error says nothing new.
+// closeAll closes segments. Earlier syncs have decided which of their records are on the disk, so an error of closing is ignored.
 func closeAll(segments []*segment) {
 	for _, s := range segments {
 		_ = s.file.Close()

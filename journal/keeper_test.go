@@ -60,8 +60,7 @@ func TestFullJournal(t *testing.T) {
 	}
 }
 
-// TestStuckTenant has every hundredth record stay for ever, as those of a
-// tenant whose store hangs. A hundred times the journal's size goes through it
+// TestStuckTenant has every hundredth record stay for ever, as records of a tenant whose store hangs do. A hundred times the journal's size goes through it
 // nevertheless, its files stay within the limit, and nothing is lost or comes
 // back after each restart.
 func TestStuckTenant(t *testing.T) {

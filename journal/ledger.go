@@ -260,8 +260,7 @@ func (l *ledger) remove() {
 	l.segments = slices.Delete(l.segments, 0, 1)
 }
 
-// totals returns the bytes of all segments, those of records that are not
-// done, and the number of these records.
+// totals returns the bytes of all segments, and the bytes and the number of records that are not done.
 func (l *ledger) totals() (bytes, liveBytes int64, live int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,7 @@ const (
 	// failure.
 	Always Sync = iota
 	// Interval forces records to the disk every Options.Every. A power failure
-	// loses at most the records of that time.
+	// loses at most the records of the last interval.
 	Interval
 	// Off leaves it to the operating system when records reach the disk.
 	Off

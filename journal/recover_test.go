@@ -102,8 +102,7 @@ func TestEveryByteFlipped(t *testing.T) {
 }
 
 // TestEveryCut cuts each segment at each length: all records that are whole
-// before the cut are there, those of the other segment too, and it is told,
-// even where the cut is between two records.
+// before the cut are there, and so are all records of the other segment. The cut is reported, even between two records.
 func TestEveryCut(t *testing.T) {
 	t.Parallel()
 	pristine, all := small(t)

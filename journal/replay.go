@@ -38,8 +38,7 @@ type listed struct {
 	place
 }
 
-// list returns every record once, by number. Those that are not done come from
-// the ledger, because their places may change during the scan.
+// list returns every record once, by number. Their places come from the ledger for records that are not done, because their places may change during the scan.
 func (j *Journal) list() []listed {
 	extents, all := j.ledger.all()
 	for _, x := range extents {

@@ -182,7 +182,7 @@ func (w *writer) undo(s *segment, size int64, seq uint64) {
 }
 
 // force syncs the active segment. Entries that the failure of a sync moved get
-// their new offsets, and those that it lost an error.
+// their new offsets, and lost entries get an error.
 func (w *writer) force(entries []*entry) error {
 	moved, err := w.sync()
 	if err != nil || moved == nil {
@@ -214,8 +214,7 @@ func (w *writer) flush() error {
 
 // sync forces the active segment to the disk. After a failure the operating
 // system may call pages clean that never reached the disk, and a second sync
-// would lie. So the segment is not used any more, and what is not known to be
-// on the disk is written again, to a new segment. moved then maps the old
+// would lie. So the segment is not used any more, and records that may not be on the disk are written again, to a new segment. moved then maps the old
 // offsets to the new ones.
 func (w *writer) sync() (moved map[int64]int64, err error) {
 	s, began := w.active, time.Now()

@@ -129,7 +129,7 @@ func missing(dir string, o *pebble.Options) (err error) {
 	return db.Close()
 }
 
-// tally counts what is read and finds what is missing.
+// tally counts entries and blobs, and finds missing ones.
 type tally struct {
 	to      *DB
 	found   *Findings

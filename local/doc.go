@@ -27,8 +27,7 @@
 //
 // Hours (since the epoch, as in index.Row) and instants (Unix nanoseconds)
 // are big-endian with the sign bit flipped, so that keys order as they do,
-// also before 1970. The hour of a blob is that of the instant that
-// index.ParseBlobKey reads in its key; a key it does not read makes the blob
+// also before 1970. The hour of a blob is the hour of the instant that index.ParseBlobKey reads in its key; a key it does not read makes the blob
 // age-less. For tenant "a-" and the instant 1.7·10¹⁸ an entry's key is
 //
 //	01  80 00 00 00 00 07 34 9e  02  61 2d  97 97 9c fe 36 2a 00 00
@@ -50,8 +49,7 @@
 //
 // A write that has returned survives a crash of the machine (with Options.NoSync:
 // of the process), one that has not is there whole or not at all. A write to disk that
-// fails is treated as a crash: see DB. What is read is checked against its
-// checksum; a block that is unreadable or corrupt is an error, never absent.
+// fails is treated as a crash: see DB. Every read is checked against a checksum; a block that is unreadable or corrupt is an error, never absent.
 //
 // # Why Pebble
 //

@@ -22,8 +22,7 @@ import (
 
 var errDisk = fmt.Errorf("injected: %w", syscall.EIO)
 
-// trap fails file system operations: those that match, from the at-th on,
-// count times.
+// trap fails file system operations: matching operations, from the at-th on, count times.
 type trap struct {
 	match     func(errorfs.Op) bool
 	err       error
@@ -78,8 +77,7 @@ func commitAll(t *testing.T, db *DB, n int64, want error) (h history) {
 	return h
 }
 
-// checkHistory checks that what was acknowledged is there and what failed is
-// there whole or not at all, and then puts what is not.
+// checkHistory checks that acknowledged writes are there and failed writes are there whole or not at all. Then it repeats the missing ones.
 func checkHistory(t *testing.T, db *DB, h history) {
 	t.Helper()
 	for _, at := range h.acked {

@@ -259,8 +259,7 @@ func TestGoldenValues(t *testing.T) {
 	}
 }
 
-// TestBlocks: places of many tenants and blocks are found, and those of others
-// are not.
+// TestBlocks: places of many tenants and blocks are found, and places of others are not.
 func TestBlocks(t *testing.T) {
 	t.Parallel()
 	x := openMem(t).Index()

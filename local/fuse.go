@@ -13,10 +13,9 @@ import (
 // cannot do harm: the first write that fails blows the fuse, and from then on
 // nothing reaches the disk any more, neither writes nor removals, while Pebble
 // is told that all is well. The files stay as a crash at that moment would
-// have left them, which is what Pebble recovers from when it is opened anew.
+// have left them, which is what Pebble recovers from when it is opened again.
 //
-// The fuse is blown before the failed write returns. So whoever finds it whole
-// after a synced write knows that the sync was real.
+// The fuse is blown before the failed write returns. So a caller that finds it whole after a synced write knows that the sync was real.
 type fuse struct {
 	vfs.FS // reads, and writes while the fuse is whole
 	dir    string

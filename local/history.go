@@ -35,7 +35,7 @@ func (db *DB) Tenants(ctx context.Context) ([]string, error) {
 }
 
 // Entries returns the tenant's entries with from ≤ Time < to in ascending
-// order, those that were put in the row of their instant. It yields one error
+// order, as far as they were put in the row of their instant. It yields one error
 // at most, and nothing after it. What is put or removed meanwhile may or may
 // not be seen. The store may be used in the loop, and closed. It costs one
 // seek an hour that has entries of any tenant, and memory for one row.

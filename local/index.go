@@ -22,8 +22,7 @@ var (
 // Index returns the store's entries.
 func (db *DB) Index() *Index { return &Index{db} }
 
-// Put adds an entry, durably, or returns index.ErrExists when the row has one
-// of that instant. Tenants may be any string of up to 255 bytes.
+// Put adds an entry, durably, or returns index.ErrExists when the row has one at the same instant. Tenants may be any string of up to 255 bytes.
 func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	key, err := entryKey(row, e.Time)
 	if err != nil {

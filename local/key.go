@@ -70,7 +70,7 @@ func parseEntryKey(key []byte) (row index.Row, t int64, err error) {
 	return row, ordered(key[len(key)-8:]), nil
 }
 
-// blobKey returns the key under which the blob of that name is stored.
+// blobKey returns the key under which a blob is stored.
 func blobKey(name string) []byte {
 	t, err := index.ParseBlobKey(name)
 	if err != nil {

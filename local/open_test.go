@@ -183,7 +183,7 @@ func TestClosed(t *testing.T) {
 }
 
 // TestCloseInFlight closes while many use the store: each call works or says
-// that the store is closed, and what was acknowledged is there afterwards.
+// that the store is closed, and acknowledged writes are there afterwards.
 func TestCloseInFlight(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()

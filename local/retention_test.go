@@ -126,7 +126,7 @@ func disk(t *testing.T, db *DB) uint64 {
 	return stats.DiskBytes
 }
 
-// TestRetentionTells: what is removed for good is in the log, and only then.
+// TestRetentionTells: rows are logged when they are removed for good, and not before.
 func TestRetentionTells(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()

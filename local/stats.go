@@ -14,7 +14,7 @@ type Stats struct {
 }
 
 // Stats returns the store's figures. It costs milliseconds and reads little.
-// What was written lately is in the log and counts only in DiskBytes.
+// Recent writes are in the log and count only in DiskBytes.
 func (db *DB) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	err := db.read(ctx, func(e *engine) error {

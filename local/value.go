@@ -28,8 +28,7 @@ func (db *DB) entryValue(e index.Entry) []byte {
 	return append(value, e.Key...)
 }
 
-// errValue says that an entry's value is of a version that this program does
-// not know, or cut.
+// errValue says that an entry's value is cut, or has a version that this program does not know.
 var errValue = errors.New("the value of an entry is not of a known version")
 
 // parseEntryValue is the inverse of entryValue, for the entry of instant t.

@@ -21,7 +21,7 @@ const (
 // CreateBucket creates the tier's bucket in the configuration's region, unless
 // it exists, and returns when it can be used, or after two minutes. It may be
 // called at any time, by any number of processes at once. A bucket in another
-// region, and one of that name that is somebody else's, is an error.
+// region, or a bucket of another owner, is an error.
 func (t *Tier) CreateBucket(ctx context.Context) error {
 	err := t.lookUp(ctx)
 	if status(err) == http.StatusNotFound {

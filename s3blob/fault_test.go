@@ -263,7 +263,7 @@ func TestCancelIsNamed(t *testing.T) {
 	})
 }
 
-// TestErrorEndsTheCall reads keys of which one is refused while others hang:
+// TestErrorEndsTheCall reads keys. One is refused while others hang:
 // the call returns at once, with what was found, and names the key.
 func TestErrorEndsTheCall(t *testing.T) {
 	t.Parallel()

@@ -170,7 +170,7 @@ func onEach(t *testing.T, test func(t *testing.T, endpoint string, transport *ht
 	}
 }
 
-// blobs returns n keys with a blob of that size each.
+// blobs returns n keys with a blob of the given size each.
 func blobs(n, size int) map[string][]byte {
 	all := make(map[string][]byte, n)
 	for range n {

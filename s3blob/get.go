@@ -43,8 +43,7 @@ func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	return found, err
 }
 
-// object reads one object, as soon as fewer than Parallel are being read. When
-// there is no object of that key the error is errAbsent.
+// object reads one object, as soon as fewer than Parallel are being read. The error is errAbsent when the key has no object.
 func (t *Tier) object(ctx context.Context, key string) ([]byte, error) {
 	if err := t.reading.Acquire(ctx, 1); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ type metrics struct {
 	seconds *prometheus.HistogramVec // method, status_code
 }
 
-// newMetrics makes the metrics, or takes those that another tier registered.
+// newMetrics returns registered metrics. Tiers with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	f := metric.Factory{Registerer: reg, Namespace: namespace}
 	seconds := f.Histograms("s3_request_duration_seconds",

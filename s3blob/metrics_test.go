@@ -107,7 +107,7 @@ func TestMetrics(t *testing.T) {
 }
 
 // TestMetricsShared opens two tiers with one registry: they add up. A registry
-// that has something else of that name is an error.
+// with another metric of the same name is an error.
 func TestMetricsShared(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()

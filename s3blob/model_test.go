@@ -14,7 +14,7 @@ import (
 )
 
 // TestModel does random operations among random faults, and compares with a
-// plain map: what is read without an error is all that was stored, a put that
+// plain map: a read without an error returns everything that was stored, a put that
 // returned nil is kept, and one that failed is kept whole or not at all.
 func TestModel(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ type Options struct {
 	Unconditional bool
 
 	// RetryRate is how many retries a second the tier may make on average, over
-	// all requests, besides those that earlier successes have earned. Default 1.
+	// all requests, besides retries that earlier successes have earned. Default 1.
 	// As many retries as Parallel are saved up, and 100 at least.
 	RetryRate float64
 

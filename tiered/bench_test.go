@@ -9,8 +9,7 @@ import (
 	"github.com/timeblob/timeblob/tiered/tiertest"
 )
 
-// The benchmarks' blobs are of 4 kB and their tiers in memory, so what is
-// measured is the store.
+// The benchmarks use blobs of 4 kB and tiers in memory, so that they measure the store.
 const benchBlob = 4_000
 
 // benchStore returns a store over one cache and an authority that hold n keys.
@@ -95,8 +94,7 @@ func BenchmarkColdFive(b *testing.B) {
 	}
 }
 
-// BenchmarkParallelReaders asks from all cores for five of 1 000 keys, of
-// which memory holds about half.
+// BenchmarkParallelReaders asks from all cores for five of 1 000 keys, and memory holds about half of them.
 func BenchmarkParallelReaders(b *testing.B) {
 	store, keys, _ := benchStore(b, 1000, 1000*benchBlob/2)
 	asked := refs(keys)

@@ -14,8 +14,7 @@ type PanicError = guard.PanicError
 // ErrClosed is returned by a Store's Get, One and Put after Close was called.
 var ErrClosed = errors.New("tiered: the store is closed")
 
-// TierError says that a tier failed. Only the authority's failures are
-// returned; those of caches are counted.
+// TierError says that a tier failed. Failures of the authority are returned; failures of caches are only counted.
 type TierError struct {
 	Tier string   // "authority"; "store" when the caller's context ended before the authority was asked
 	Op   string   // "get", "put", "delete" or "list"
@@ -59,8 +58,7 @@ func list(keys []string) string {
 	return b.String()
 }
 
-// failures collects the errors of one call's keys: those of one cause become
-// one error that names its keys.
+// failures collects the errors of one call's keys: errors with the same cause become one error that names its keys.
 type failures struct {
 	errs   []error
 	groups map[error]*TierError

@@ -86,7 +86,7 @@ func (d *descent[T]) fail(err error) {
 	d.open = nil
 }
 
-// ask reads all open refs from one level and closes those that it settles.
+// ask reads all open refs from one level and closes the refs that it answers.
 func (d *descent[T]) ask(ctx context.Context, depth int) {
 	l := d.store.levels[depth]
 	keys := make([]string, len(d.open))

@@ -42,7 +42,7 @@ func seal(s string) []byte {
 	return blob
 }
 
-// house is a store over two caches and an authority, all of which can fail,
+// house is a store over two caches and an authority, which can all fail,
 // with metrics that can be read.
 type house struct {
 	*tiered.Store[string]

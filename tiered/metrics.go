@@ -43,7 +43,7 @@ type metrics struct {
 	duration   *prometheus.HistogramVec // tier, op
 }
 
-// newMetrics makes the metrics, or takes those that another store registered.
+// newMetrics returns registered metrics. Stores with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	r := registrar{reg: reg, namespace: namespace}
 	m := &metrics{
@@ -170,7 +170,7 @@ func (t *tierMetrics) fault(caller context.Context, err error) {
 	}
 }
 
-// isTimeout knows a context's deadline and those of connections.
+// isTimeout recognises deadlines of contexts and of connections.
 func isTimeout(err error) bool {
 	late, ok := errors.AsType[interface {
 		error

@@ -179,8 +179,7 @@ func (m *model) rot(rt *rapid.T) {
 	cache.Put(context.Background(), rapid.SampledFrom(m.keys).Draw(rt, "key"), []byte("rotten"))
 }
 
-// TestStorm has readers, some of whom give up, and a writer at the same time,
-// on tiers that fail by chance.
+// TestStorm runs readers and a writer on tiers that fail at random. Some readers give up.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 5_000 })

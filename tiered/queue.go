@@ -166,7 +166,7 @@ func (q *queue) endLocked() {
 }
 
 // wait returns how many blobs were not known to be written when ctx ended,
-// and drops those that wait; 0 when all were.
+// and drops waiting blobs; 0 when all were.
 func (q *queue) wait(ctx context.Context) int {
 	select {
 	case <-q.done:

@@ -67,7 +67,7 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 // does not fetch a blob that another caller is fetching already.
 //
 // Where a ref's sum is known, Get checks the bytes that it fetched: wrong bytes
-// from a cache are a fault of that cache, and Get reads on in the next tier;
+// from a cache are a fault of the cache, and Get reads on in the next tier;
 // wrong bytes from the authority are a *CorruptError.
 //
 // The error joins the errors of all results: a *TierError and a *CorruptError
@@ -210,8 +210,7 @@ func (s *Store[T]) writeBack(levels []*level, key string, blob []byte) {
 }
 
 // Close makes Get, One and Put return ErrClosed from now on and waits for the
-// blobs that are on their way to caches. When ctx ends first it drops those
-// that wait and says how many blobs a cache lacks; the authority has them all.
+// blobs that are on their way to caches. When ctx ends first it drops the waiting blobs and says how many blobs a cache lacks; the authority has them all.
 // Calls that are under way end as they would have.
 func (s *Store[T]) Close(ctx context.Context) error {
 	s.closed.Store(true)

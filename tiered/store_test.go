@@ -206,8 +206,7 @@ func (s *staleTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 }
 
 // TestOneFetchPerKey has many readers of each key come at about the same time:
-// whoever comes during the fetch waits for it, whoever comes later finds the
-// value in memory, also when it landed just after the look into memory.
+// a reader that comes during the fetch waits for it, and a later reader finds the value in memory, also when it landed just after the look into memory.
 func TestOneFetchPerKey(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })

@@ -51,7 +51,7 @@ func TestSumFindsAWrongBlobInTheAuthority(t *testing.T) {
 	}
 }
 
-// What memory holds under a key does not answer for other bytes of that key.
+// What memory holds under a key does not answer for other bytes of the same key.
 func TestSumInMemory(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })

@@ -28,7 +28,7 @@ func testOneWins(t *testing.T, x index.Index) {
 	}
 }
 
-// race returns the keys of which the put was acknowledged; one is right.
+// race returns the keys whose puts were acknowledged; exactly one is right.
 func race(t *testing.T, x index.Index, row index.Row, instant int64, rivals int) (won []string) {
 	var mu sync.Mutex
 	var start, done sync.WaitGroup
@@ -84,7 +84,7 @@ type busyRow struct {
 	finished     atomic.Bool
 }
 
-// instant returns that of a writer's nth entry.
+// instant returns the instant of a writer's nth entry.
 func (b *busyRow) instant(writer, n int) int64 {
 	return b.row.Start() + int64(n*len(b.acknowledged)+writer)*int64(time.Second)
 }

@@ -22,9 +22,7 @@ import (
 // patience bounds every single test, so that an index that hangs fails it.
 const patience = 2 * time.Minute
 
-// Run checks every promise of index.Index in parallel subtests, and those of
-// Scanner, Deleter and TenantLister, which are skipped where the index does
-// not implement them. It calls open once, which must return an empty index and
+// Run checks every promise of index.Index in parallel subtests, and the promises of Scanner, Deleter and TenantLister, which are skipped where the index does not implement them. It calls open once, which must return an empty index and
 // may leave closing it to t.Cleanup. It makes some 2 500 operations, about a
 // third of them one after the other, so that a store over HTTP with 5 ms a put
 // takes a few seconds. RunLarge checks rows that do not fit one page of a

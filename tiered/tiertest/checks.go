@@ -41,7 +41,7 @@ func checkBinary(ctx context.Context, tier tiered.Tier) error {
 	return nil
 }
 
-// checkKeys tells keys apart of which one begins with the other, and takes
+// checkKeys uses keys that are prefixes of each other, and takes
 // instants at and before 1970.
 func checkKeys(ctx context.Context, tier tiered.Tier) error {
 	row, want := prefix(), map[string][]byte{}
@@ -138,7 +138,7 @@ func checkOutput(ctx context.Context, tier tiered.Tier) error {
 }
 
 // checkConcurrent has each of several goroutines write and read: its own
-// blobs must be there at once, those of others must be right.
+// blobs must be there at once, blobs of others must be right.
 func checkConcurrent(ctx context.Context, tier tiered.Tier) error {
 	shared := samples(20)
 	if err := putAll(ctx, tier, shared); err != nil {

@@ -29,7 +29,7 @@ type entryLister interface {
 
 // Options of an Eraser. All must be set but Progress.
 type Options struct {
-	Wait     time.Duration // between the removal of entries and that of their blobs
+	Wait     time.Duration // between the removal of entries and the removal of their blobs
 	Round    int           // entries of a round
 	Progress func(Done)    // called by one goroutine at a time
 	Now      func() time.Time
@@ -38,8 +38,8 @@ type Options struct {
 // Done is what was deleted.
 type Done struct {
 	Entries int // removed from the index
-	Blobs   int // deleted, those of entries and orphans
-	Orphans int // of the blobs, those that no entry named
+	Blobs   int // deleted blobs, of entries and orphans
+	Orphans int // deleted blobs that no entry named
 }
 
 // Found is what a range holds.

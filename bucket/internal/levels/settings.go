@@ -77,8 +77,7 @@ var settingsSet = index.PlaceSet{}
 // ErrOff says that the index has no settings of levels.
 var ErrOff = errors.New("levels are off: the index has no settings for them")
 
-// Publish writes the settings for the first time; those that are there must
-// be the same. Owned says that no other process writes the index, so that
+// Publish writes the settings for the first time; existing settings must be the same. Owned says that no other process writes the index, so that
 // builders need not wait for other writers to learn of levels.
 func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	if err := s.Check(); err != nil {
@@ -103,8 +102,7 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	return nil
 }
 
-// create writes settings where there are none, and returns those that are
-// there afterwards.
+// create writes settings where there are none, and returns the settings that are there afterwards.
 func (p *Protocol) create(ctx context.Context, s Settings) (Settings, error) {
 	state, err := json.Marshal(s)
 	if err != nil {

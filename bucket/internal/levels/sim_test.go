@@ -150,7 +150,7 @@ func (s *sim) run() {
 	for s.broken == "" && s.step(done) {
 		s.check()
 	}
-	for _, a := range s.actors { // ends those that are still under way
+	for _, a := range s.actors { // ends the actors that still run
 		for !a.ended {
 			a.call.reply <- errCrash
 			a.call = nil

@@ -74,7 +74,7 @@ type Place struct {
 }
 
 // parsePlace reads a state. One that this version does not understand is an
-// error: whoever wrote it may have sealed the span.
+// error: its writer may have sealed the span.
 func parsePlace(span Span, p index.Place) (Place, error) {
 	place := Place{Span: span, id: p.ID}
 	place.Start = p.Start

@@ -41,7 +41,7 @@ func (e *RangeTooLargeError) Error() string {
 }
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and
-// the store has no blob of that key.
+// the store has no blob with the entry's key.
 var ErrNoBlob = errors.New("the store has no such blob")
 
 // MissingError says that the index has entries and the store does not have

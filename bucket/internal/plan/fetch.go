@@ -91,8 +91,7 @@ func (b *batch[T]) fail(open []int, results []blob.Result[merged[T]], err error)
 	b.err = err
 }
 
-// wanted returns the entries to fetch: those of the open spans in turn, then the
-// loose ones.
+// wanted returns the entries to fetch: first the entries of the open spans in turn, then the loose entries.
 func (b *batch[T]) wanted(open []int) (entries []index.Entry) {
 	for _, i := range open {
 		entries = append(entries, b.spans[i].entries...)

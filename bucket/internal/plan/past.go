@@ -29,8 +29,7 @@ type Blobs[T any] interface {
 	Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], error)
 }
 
-// Options are those of bucket.QuantizerOptions, checked and with their defaults
-// filled in.
+// Options are checked bucket.QuantizerOptions with their defaults.
 type Options[T any] struct {
 	Quantum, Grace time.Duration
 	CacheBytes     int64         // not positive: no merge is kept

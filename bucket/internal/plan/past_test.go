@@ -137,7 +137,7 @@ func (x heedless) Query(_ context.Context, row index.Row, from, to int64) ([]ind
 	return x.MemIndex.Query(context.Background(), row, from, to)
 }
 
-// TestRowsLeftOut cancels between rows: what was read until then is no answer.
+// TestRowsLeftOut cancels between rows: the rows read so far are not an answer.
 func TestRowsLeftOut(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -134,7 +134,7 @@ type rowEntries struct {
 	entries []index.Entry
 }
 
-// add takes a row's entries and returns how many there are of all rows.
+// add takes a row's entries and returns the number of entries of all rows so far.
 func (g *gathered) add(row index.Row, entries []index.Entry) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,8 +6,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// segment is the part of a range that lies in one quantum, and its entries, of
-// which there is at least one.
+// segment is the part of a range that lies in one quantum, and its entries, at least one.
 type segment struct {
 	number   int64 // of the quantum: its start divided by its length
 	from, to int64 // Unix nanoseconds; the whole quantum unless the range cuts it

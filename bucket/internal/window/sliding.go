@@ -24,7 +24,7 @@ const FewTicks = 8
 //
 // The tick at front thus holds the merge up to back, and tail holds the merge
 // of the rest. Each push and pop moves left and accum one step on. When left
-// has reached back, both halves are of equal length and the parts are cut
+// has reached back, both halves have equal length and the parts are cut
 // again.
 type sliding[T any] struct {
 	merge                                Merge[T]

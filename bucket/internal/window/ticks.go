@@ -38,8 +38,7 @@ func New[T any](length int64, merge Merge[T]) *Ticks[T] {
 // seven more when they become nine.
 //
 // An instant before the last tick's means that the clock was set back. Push then
-// drops every tick: those of what is now the future cannot be told from
-// their merge with the others.
+// drops every tick: ticks that now lie in the future cannot be removed from merges with other ticks.
 func (t *Ticks[T]) Push(v T, ended int64) {
 	t.Rewind(ended)
 	t.Expire(ended)
