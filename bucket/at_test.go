@@ -72,7 +72,7 @@ func TestAddAtIsExactAtOnce(t *testing.T) {
 	}
 }
 
-// TestAddAtWithinTheWindow holds: a value of an instant within the window is in
+// TestAddAtWithinTheWindow checks that a value of an instant within the window is in
 // the live window until it is a window old.
 func TestAddAtWithinTheWindow(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestAddAtRefuses(t *testing.T) {
 	}
 }
 
-// TestKeysOfPastInstantsAreFresh holds: a value of an instant whose entry was
+// TestKeysOfPastInstantsAreFresh checks that a value of an instant whose entry was
 // removed gets another key, so that no cache answers with the old value.
 func TestKeysOfPastInstantsAreFresh(t *testing.T) {
 	t.Parallel()
@@ -304,7 +304,7 @@ func TestIDsAreMergedOnce(t *testing.T) {
 	wantIDs(t, "a window later", r.stored(t, "a"), nil, ids{1, 1, 2, 2, 3, 3, 4})
 }
 
-// TestARefusedIDIsNotRemembered holds: an Add that failed may be repeated.
+// TestARefusedIDIsNotRemembered checks that an Add that failed may be repeated.
 func TestARefusedIDIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	r := newResting(t, nil)

@@ -50,7 +50,7 @@ func (r *resting) asked(t *testing.T, want ids) int64 {
 	return r.decodes.Load() - before
 }
 
-// TestBlobsAreStoredAsTheyCame holds: what came alone in its tick, as a blob, is
+// TestBlobsAreStoredAsTheyCame checks that what came alone in its tick, as a blob, is
 // stored as that blob, and neither encoded nor decoded until somebody asks.
 func TestBlobsAreStoredAsTheyCame(t *testing.T) {
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestBlobsAreStoredAsTheyCame(t *testing.T) {
 	wantIDs(t, "stored", r.stored(t, "a"), nil, ids{0, 1, 2, 3, 4})
 }
 
-// TestValuesRestOnceStored holds: a merged value is let go of when its blob is
+// TestValuesRestOnceStored checks that a merged value is let go of when its blob is
 // stored, and not kept for questions where that is not wanted.
 func TestValuesRestOnceStored(t *testing.T) {
 	t.Parallel()
@@ -104,7 +104,7 @@ func TestValuesRestOnceStored(t *testing.T) {
 	}
 }
 
-// TestBusyTicksStayOpen holds: where several values came in the last tick, the
+// TestBusyTicksStayOpen checks that where several values came in the last tick, the
 // first of the next one is not put to rest, and its blob is not wasted.
 func TestBusyTicksStayOpen(t *testing.T) {
 	t.Parallel()
@@ -136,7 +136,7 @@ func TestBusyTicksStayOpen(t *testing.T) {
 	wantIDs(t, "stored", r.stored(t, "a"), nil, upTo(5))
 }
 
-// TestLongWindowsStayOpen holds: a window of more ticks than are merged when
+// TestLongWindowsStayOpen checks that a window of more ticks than are merged when
 // somebody asks decodes nothing.
 func TestLongWindowsStayOpen(t *testing.T) {
 	t.Parallel()
@@ -158,7 +158,7 @@ func TestLongWindowsStayOpen(t *testing.T) {
 	}
 }
 
-// TestRestIsBounded holds: a value that is opened counts as pending, and is
+// TestRestIsBounded checks that a value that is opened counts as pending, and is
 // refused where that would be too much; the blob stays.
 func TestRestIsBounded(t *testing.T) {
 	t.Parallel()
@@ -182,7 +182,7 @@ func TestRestIsBounded(t *testing.T) {
 	wantIDs(t, "stored", r.stored(t, "a"), nil, upTo(6))
 }
 
-// TestBlobsThatDoNotDecode holds: what cannot be decoded is an error of every
+// TestBlobsThatDoNotDecode checks that what cannot be decoded is an error of every
 // question that needs it, and of a value that would be merged with it; it is
 // stored all the same.
 func TestBlobsThatDoNotDecode(t *testing.T) {
@@ -214,7 +214,7 @@ func TestBlobsThatDoNotDecode(t *testing.T) {
 // plain is a blob store that does not decode.
 type plain struct{ bucket.Blobs[ids] }
 
-// TestNoDecoder holds: on a store that does not decode, values stay as they are,
+// TestNoDecoder checks that on a store that does not decode, values stay as they are,
 // and blobs that came with them are stored.
 func TestNoDecoder(t *testing.T) {
 	t.Parallel()
@@ -242,7 +242,7 @@ func TestNoDecoder(t *testing.T) {
 	wantIDs(t, "stored", s.stored(t, "a"), nil, upTo(3))
 }
 
-// TestAddBlobDecides holds: a blob that is the first of its tick is checked and
+// TestAddBlobDecides checks that a blob that is the first of its tick is checked and
 // kept as it is, any other one is decoded and merged.
 func TestAddBlobDecides(t *testing.T) {
 	t.Parallel()

@@ -212,7 +212,7 @@ func TestPendingReturnsToNothing(t *testing.T) {
 	}
 }
 
-// TestManyTenantsFillAtOnce holds: tenants that add at the same moment do not
+// TestManyTenantsFillAtOnce checks that tenants that add at the same moment do not
 // pass the limit of all together.
 func TestManyTenantsFillAtOnce(t *testing.T) {
 	t.Parallel()

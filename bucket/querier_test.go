@@ -302,7 +302,7 @@ func TestQuerierNamesSourcesThatFail(t *testing.T) {
 	}
 }
 
-// TestQuerierAsksOneTwice holds: a collector that stands twice among the
+// TestQuerierAsksOneTwice checks that a collector that stands twice among the
 // sources, as one that has two names may, counts once.
 func TestQuerierAsksOneTwice(t *testing.T) {
 	t.Parallel()

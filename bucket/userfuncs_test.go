@@ -369,7 +369,7 @@ func TestACollectorThatNobodyRunsSaysSo(t *testing.T) {
 	})
 }
 
-// TestFlushEndsWithItsContext holds: the error is the context's, and names what
+// TestFlushEndsWithItsContext checks that the error is the context's, and names what
 // is left.
 func TestFlushEndsWithItsContext(t *testing.T) {
 	t.Parallel()

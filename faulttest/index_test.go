@@ -73,7 +73,7 @@ func TestIndexFaults(t *testing.T) {
 	}
 }
 
-// TestBehind: a write that is behind becomes visible after later ones.
+// TestBehind checks that a write that is behind becomes visible after later ones.
 func TestBehind(t *testing.T) {
 	t.Parallel()
 	x := NewIndex(index.NewMemIndex(), 1)

@@ -54,7 +54,7 @@ func TestBackup(t *testing.T) {
 	commit(t, back, "t", 21, 100)
 }
 
-// TestBackupFails: a full disk where the copy goes, or one that knows no links,
+// TestBackupFails checks that a full disk where the copy goes, or one that knows no links,
 // does not harm the store.
 func TestBackupFails(t *testing.T) {
 	t.Parallel()

@@ -138,7 +138,7 @@ func fillBoth(t *testing.T, mem vfs.FS) {
 	}
 }
 
-// TestRepairValueFile: what stands in tables and the log is saved of a directory
+// TestRepairValueFile checks that what stands in tables and the log is saved of a directory
 // that has lost its value file, and all is saved of one that has not.
 func TestRepairValueFile(t *testing.T) {
 	t.Parallel()

@@ -84,7 +84,7 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 	}
 }
 
-// TestSync: with NoSync what was written before Sync survives a crash of the
+// TestSync checks that with NoSync what was written before Sync survives a crash of the
 // machine.
 func TestSync(t *testing.T) {
 	t.Parallel()

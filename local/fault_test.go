@@ -158,7 +158,7 @@ func runFailedWrite(t *testing.T, fault *trap, commits int64) (hit bool) {
 	return fault.hit.Load() > 0
 }
 
-// TestDiskFull: while the disk is full, or read-only, values are refused with the
+// TestDiskFull checks that while the disk is full, or read-only, values are refused with the
 // cause, and reads are answered; also when the store is opened then. When there is
 // room again it takes values.
 func TestDiskFull(t *testing.T) {
@@ -225,7 +225,7 @@ type syscallError struct{ error }
 
 func (e *syscallError) Unwrap() error { return e.error }
 
-// TestNoPreallocation: a file system that cannot preallocate is as good.
+// TestNoPreallocation checks that a file system that cannot preallocate is as good.
 func TestNoPreallocation(t *testing.T) {
 	t.Parallel()
 	fault := &trap{match: func(op errorfs.Op) bool { return op.Kind == errorfs.OpFilePreallocate }, err: syscall.EOPNOTSUPP, at: 1, count: 1 << 40}
@@ -236,7 +236,7 @@ func TestNoPreallocation(t *testing.T) {
 	}
 }
 
-// TestFailedRead: a block that cannot be read is an error that names the blob,
+// TestFailedRead checks that a block that cannot be read is an error that names the blob,
 // and is not an absent blob, nor is it taken for free to write.
 func TestFailedRead(t *testing.T) {
 	t.Parallel()

@@ -148,7 +148,7 @@ func TestFormat1Tables(t *testing.T) {
 	}
 }
 
-// TestLostValueFile: a value file that goes, or is cut, while the store is open
+// TestLostValueFile checks that a value file that goes, or is cut, while the store is open
 // fails the reads of its values and nothing else.
 func TestLostValueFile(t *testing.T) {
 	t.Parallel()
@@ -207,7 +207,7 @@ func (f noRename) Rename(from, to string) error {
 	return f.FS.Rename(from, to)
 }
 
-// TestFormatStays: where the version cannot be raised the directory takes
+// TestFormatStays checks that where the version cannot be raised the directory takes
 // entries that its own version reads.
 func TestFormatStays(t *testing.T) {
 	t.Parallel()
@@ -259,7 +259,7 @@ func TestGoldenValues(t *testing.T) {
 	}
 }
 
-// TestBlocks: places of many tenants and blocks are found, and places of others are not.
+// TestBlocks checks that places of many tenants and blocks are found, and places of others are not.
 func TestBlocks(t *testing.T) {
 	t.Parallel()
 	x := openMem(t).Index()

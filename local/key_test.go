@@ -61,7 +61,7 @@ func drawRow(t *rapid.T) (index.Row, int64) {
 	return index.Row{Tenant: tenant.Draw(t, "tenant"), Hour: number.Draw(t, "hour")}, number.Draw(t, "time")
 }
 
-// TestEntryKeys: keys read back, order by hour first and, within a row, by
+// TestEntryKeys checks that keys read back, order by hour first and, within a row, by
 // instant, and no row's keys are among another's.
 func TestEntryKeys(t *testing.T) {
 	t.Parallel()

@@ -132,7 +132,7 @@ func checkAll(t *testing.T, mem *vfs.MemFS, n int64, at int) {
 	}
 }
 
-// TestLostLog: the newest log is gone.
+// TestLostLog checks that the newest log is gone.
 func TestLostLog(t *testing.T) {
 	t.Parallel()
 	mem := logged(t, true, 3, 100)

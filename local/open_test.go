@@ -110,7 +110,7 @@ func TestOpenRefusesOptions(t *testing.T) {
 	}
 }
 
-// TestOneOwner: a directory is refused by all its names while it is open here.
+// TestOneOwner checks that a directory is refused by all its names while it is open here.
 func TestOneOwner(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
@@ -129,7 +129,7 @@ func TestOneOwner(t *testing.T) {
 	openIn(t, link, nil)
 }
 
-// TestTwoProcesses: a directory is refused while another process has it.
+// TestTwoProcesses checks that a directory is refused while another process has it.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -154,7 +154,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestClosed: every call says so, and closing twice is no error.
+// TestClosed checks that every call says so, and closing twice is no error.
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	db := openMem(t)
@@ -224,7 +224,7 @@ func TestCloseInFlight(t *testing.T) {
 	}
 }
 
-// TestCloseWaits: a read that hangs on the disk holds Close up, and is right.
+// TestCloseWaits checks that a read that hangs on the disk holds Close up, and is right.
 func TestCloseWaits(t *testing.T) {
 	t.Parallel()
 	hang, hung := make(chan struct{}), make(chan struct{}, 100)
@@ -270,7 +270,7 @@ func inCall(db *DB) bool {
 	return db.calls > 0
 }
 
-// TestContexts: every call obeys its context, a commit even while the disk
+// TestContexts checks that every call obeys its context, a commit even while the disk
 // hangs, and Close then waits for it.
 func TestContexts(t *testing.T) {
 	t.Parallel()
@@ -333,7 +333,7 @@ func checkCancelled(t *testing.T, db *DB, ctx context.Context) {
 	}
 }
 
-// TestNothingHalf: a commit whose instant or key is taken changes nothing.
+// TestNothingHalf checks that a commit whose instant or key is taken changes nothing.
 func TestNothingHalf(t *testing.T) {
 	t.Parallel()
 	db := openMem(t)

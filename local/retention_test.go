@@ -13,7 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestRetentionBoundary: an hour is removed once its end is as old as the
+// TestRetentionBoundary checks that an hour is removed once its end is as old as the
 // retention, not a nanosecond sooner; its blobs are one hour later. Age-less
 // blobs stay.
 func TestRetentionBoundary(t *testing.T) {
@@ -71,7 +71,7 @@ func checkSwept(t *testing.T, first, last int64, now time.Time, entry, blob bool
 	}
 }
 
-// TestRetentionKeepsTheRest: with none, all stays whatever the clock says; with
+// TestRetentionKeepsTheRest checks that with none, all stays whatever the clock says; with
 // the longest there is, too; other hours of other tenants stay.
 func TestRetentionKeepsTheRest(t *testing.T) {
 	t.Parallel()
@@ -126,7 +126,7 @@ func disk(t *testing.T, db *DB) uint64 {
 	return stats.DiskBytes
 }
 
-// TestRetentionTells: rows are logged when they are removed for good, and not before.
+// TestRetentionTells checks that rows are logged when they are removed for good, and not before.
 func TestRetentionTells(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()

@@ -104,8 +104,7 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 }
 
 // Delete removes the blobs of keys from their servers. It ignores keys that memcached does not allow. When a
-// server fails or time is up, Delete returns an error, and blobs of that server may stay until their TTL
-// ends.
+// server fails or time is up, Delete returns an error, and the server's blobs may stay until their TTL ends.
 func (t *Tier) Delete(ctx context.Context, keys []string) error {
 	bounded, end, err := t.calls.begin(ctx, t.opts.Timeout)
 	if err != nil {

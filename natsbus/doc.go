@@ -6,8 +6,7 @@
 //
 // # The client
 //
-// Bus uses github.com/nats-io/nats.go, as Scope does. It shields its callers from two properties of that
-// client. First, while the client connects it holds the lock that publishing and subscribing need, possibly
+// Bus uses github.com/nats-io/nats.go, as Scope does. It shields its callers from two properties of this client. First, while the client connects it holds the lock that publishing and subscribing need, possibly
 // for long; only goroutines of the Bus wait for that lock, and callers wait for their contexts. Second, the
 // client closes a connection for good after an unknown error of the server, even when told to reconnect; the
 // Bus then opens another connection.

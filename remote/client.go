@@ -36,8 +36,7 @@ type ClientOptions struct {
 // the handler does. It is safe for any number of goroutines.
 //
 // The errors are the context's, an *[Error] that the handler sent, a
-// *[FormatError], a *[TooLargeError], or those of the http.Client. They name the
-// server.
+// *[FormatError], a *[TooLargeError], or an error of the http.Client. They name the server.
 type Client[T any] struct {
 	base  *url.URL
 	codec tiered.Codec[T]
@@ -109,7 +108,7 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 	return held, nil
 }
 
-// Range returns the handler's answer to the question of that name.
+// Range returns the handler's answer to a Range question.
 func (c *Client[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a bucket.Answer[T], err error) {
 	q, answers := newQuestion(tenant, from, to, opts), 0
 	err = c.ask(ctx, "range", q, func(body *frames) error {
@@ -128,8 +127,7 @@ func (c *Client[T]) Range(ctx context.Context, tenant string, from, to time.Time
 	return a, nil
 }
 
-// Steps yields the handler's answers to the question of that name, as they
-// arrive. An error ends the sequence.
+// Steps yields the handler's answers to a Steps question as they arrive. An error ends the sequence.
 func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *bucket.RangeOptions) iter.Seq2[bucket.Step[T], error] {
 	q := newQuestion(tenant, from, to, opts)
 	q.step = step
@@ -146,8 +144,7 @@ func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time
 	}
 }
 
-// Values yields the handler's answers to the question of that name, as they
-// arrive. An error ends the sequence.
+// Values yields the handler's answers to a Values question as they arrive. An error ends the sequence.
 func (c *Client[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) iter.Seq2[bucket.Value[T], error] {
 	return func(yield func(bucket.Value[T], error) bool) {
 		err := c.ask(ctx, "values", newQuestion(tenant, from, to, opts), func(body *frames) error {

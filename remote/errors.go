@@ -84,9 +84,7 @@ func (e *Error) Error() string { return e.Server + ": " + e.Message }
 // Unwrap returns the error that the reason stands for.
 func (e *Error) Unwrap() error { return sentinels[e.Reason] }
 
-// FormatError says that an answer is not one that the client understands: it was
-// cut short, is of another version or of another program, or holds a blob that
-// the codec refuses.
+// FormatError says that an answer is not one that the client understands: it was cut short, comes from another version or another program, or holds a blob that the codec refuses.
 type FormatError struct {
 	Server string // the client's String
 	Err    error  // io.ErrUnexpectedEOF for an answer that was cut short

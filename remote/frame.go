@@ -72,7 +72,7 @@ func appendTime(b []byte, t time.Time) []byte {
 
 func appendInt(b []byte, n int64) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
 
-// appendText appends a text, of which it keeps 65 535 bytes.
+// appendText appends at most the first 65 535 bytes of a text.
 func appendText(b []byte, s string) []byte {
 	s = s[:min(len(s), math.MaxUint16)]
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)

@@ -76,7 +76,7 @@ func TestPastWindows(t *testing.T) {
 	}
 }
 
-// TestLive holds: a live answer is the merge of what came in within the
+// TestLive checks that a live answer is the merge of what came in within the
 // window, whether it is stored or not, and the empty report when nothing did.
 func TestLive(t *testing.T) {
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestHasReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	has("a", noon, true)
-	has("a", noon.Add(time.Hour), true) // what is to come is live
+	has("a", noon.Add(time.Hour), true) // future values are live
 	has("b", noon, false)
 	if err := f.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestHasReports(t *testing.T) {
 	}
 }
 
-// TestCap holds: a topology over the limit is dropped and counted, the others
+// TestCap checks that a topology over the limit is dropped and counted, the others
 // stay.
 func TestCap(t *testing.T) {
 	t.Parallel()
@@ -180,7 +180,7 @@ func TestCap(t *testing.T) {
 	}
 }
 
-// TestUpgrade holds: old forms are upgraded when they come in, and when they
+// TestUpgrade checks that old forms are upgraded when they come in, and when they
 // are found in the store.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
@@ -277,7 +277,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestTwoInOneRegistry holds: collectors that share a registry count together.
+// TestTwoInOneRegistry checks that collectors that share a registry count together.
 func TestTwoInOneRegistry(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -297,7 +297,7 @@ func TestTwoInOneRegistry(t *testing.T) {
 	}
 }
 
-// TestStoreFaults holds: a blob that is lost, damaged or out of reach is an
+// TestStoreFaults checks that a blob that is lost, damaged or out of reach is an
 // error, and no longer once it is back.
 func TestStoreFaults(t *testing.T) {
 	t.Parallel()
@@ -350,7 +350,7 @@ func TestLostBlob(t *testing.T) {
 	}
 }
 
-// TestCloseAgain holds: a Close that could not deliver says so and loses
+// TestCloseAgain checks that a Close that could not deliver says so and loses
 // nothing; the next one does.
 func TestCloseAgain(t *testing.T) {
 	t.Parallel()
@@ -387,7 +387,7 @@ func TestCloseAgain(t *testing.T) {
 	})
 }
 
-// TestRun holds: Run stores tick by tick, lets go of what has expired, and ends
+// TestRun checks that Run stores tick by tick, lets go of what has expired, and ends
 // with its context or with Close.
 func TestRun(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ var storeFaults = map[string]struct {
 	"the blobs fail":  {blobs: []faulttest.Fault{{Op: faulttest.Get, Err: errors.New("away")}}},
 }
 
-// TestQuerierWithoutStoreInTime holds: when the store hangs, an answer about now
+// TestQuerierWithoutStoreInTime checks that when the store hangs, an answer about now
 // comes from the collectors' memory within the store timeout, and says what it
 // lacks. The time that collectors take does not count.
 func TestQuerierWithoutStoreInTime(t *testing.T) {
@@ -102,7 +102,7 @@ func TestQuerierWithoutStoreInTime(t *testing.T) {
 	}
 }
 
-// TestCollectorWithoutStoreInTime holds: a collector that is alone and has just
+// TestCollectorWithoutStoreInTime checks that a collector that is alone and has just
 // started answers about now from memory when the store hangs, and says what the
 // answer lacks.
 func TestCollectorWithoutStoreInTime(t *testing.T) {

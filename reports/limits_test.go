@@ -11,7 +11,7 @@ import (
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
-// TestDefaultRate holds: by default a tenant may be of 3000 probes, and no limit
+// TestDefaultRate checks that by default a tenant may be of 3000 probes, and no limit
 // is none.
 func TestDefaultRate(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestDefaultRate(t *testing.T) {
 	}
 }
 
-// TestIdleRatesAreLetGo holds: however many tenants post once, little is held of
+// TestIdleRatesAreLetGo checks that however many tenants post once, little is held of
 // them, and nothing is forgiven.
 func TestIdleRatesAreLetGo(t *testing.T) {
 	t.Parallel()
@@ -60,7 +60,7 @@ func TestIdleRatesAreLetGo(t *testing.T) {
 	}
 }
 
-// TestManyBusyRates holds: tenants that are not idle are held, however many.
+// TestManyBusyRates checks that tenants that are not idle are held, however many.
 func TestManyBusyRates(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(o *Options) { o.TenantRate = 0.01 })
@@ -79,7 +79,7 @@ func TestManyBusyRates(t *testing.T) {
 	}
 }
 
-// TestRefusedSeries holds: the series of refused reports are bounded, and idle
+// TestRefusedSeries checks that the series of refused reports are bounded, and idle
 // tenants lose theirs.
 func TestRefusedSeries(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestRefusedSeries(t *testing.T) {
 	}
 }
 
-// TestConflictsCounted holds: nodes that copies disagree about are counted.
+// TestConflictsCounted checks that nodes that copies disagree about are counted.
 func TestConflictsCounted(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -119,7 +119,7 @@ func TestConflictsCounted(t *testing.T) {
 	}
 }
 
-// TestIdleTenants holds: tenants that went idle leave no metrics, and however
+// TestIdleTenants checks that tenants that went idle leave no metrics, and however
 // many come at once, the series are bounded.
 func TestIdleTenants(t *testing.T) {
 	t.Parallel()

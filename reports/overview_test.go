@@ -10,7 +10,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// TestActivity holds: what becomes discoverable while the index is asked
+// TestActivity checks that what becomes discoverable while the index is asked
 // counts once.
 func TestActivity(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,7 @@ import (
 
 // QuerierOptions tune a Querier. Nil or a zero field means the default.
 type QuerierOptions struct {
-	// Window is the length of the window that Report covers; it should be that of
-	// the collectors. Default 15 s.
+	// Window is the length of the window that Report covers; it should equal the collectors' window. Default 15 s.
 	Window time.Duration
 	// Past tunes how stored reports are merged, Store how they are read. The
 	// package sets their Size. Their Registerer, Namespace and Now default to the

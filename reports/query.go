@@ -202,9 +202,7 @@ func (p *query) missing() (names []string) {
 	return append(append(names, p.unknown...), p.unread...)
 }
 
-// shortcuts returns the shortcuts that belong to the answer, each once: the ones
-// that the collectors hold and, if a collector did not tell, the ones that this
-// service holds. Shortcuts that are part of a live window are left out.
+// shortcuts returns the shortcuts that belong to the answer, each once: the collectors' shortcuts and, if a collector did not answer, this service's. Shortcuts that are part of a live window are left out.
 func (p *query) shortcuts() (all []*report.Report) {
 	var held []shortcuts.Shortcut
 	seen := make(map[string]bool)

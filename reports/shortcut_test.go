@@ -12,7 +12,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// TestShortcut holds: what a shortcut says is in live answers and nowhere else.
+// TestShortcut checks that what a shortcut says is in live answers and nowhere else.
 func TestShortcut(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -56,7 +56,7 @@ func (f *fixture) refs(t testing.TB, tenant string) (refs []blob.Ref) {
 	return refs
 }
 
-// TestUpgradedShortcut holds: what an old collector put into the cache is
+// TestUpgradedShortcut checks that what an old collector put into the cache is
 // upgraded, and cut to what this one would take.
 func TestUpgradedShortcut(t *testing.T) {
 	t.Parallel()

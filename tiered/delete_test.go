@@ -8,7 +8,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// TestDelete: a blob that is deleted is in no tier and not in memory.
+// TestDelete checks that a blob that is deleted is in no tier and not in memory.
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	authority, near := new(tiered.MemTier), &tiered.MemTier{Overwrite: true}
@@ -41,7 +41,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// TestDeleteUnsupported: an authority that cannot delete or list says so.
+// TestDeleteUnsupported checks that an authority that cannot delete or list says so.
 func TestDeleteUnsupported(t *testing.T) {
 	t.Parallel()
 	store, err := tiered.New(textCodec{}, struct{ tiered.Tier }{new(tiered.MemTier)}, nil)

@@ -50,7 +50,7 @@ func TestMetricsOfReads(t *testing.T) {
 	}
 }
 
-// TestMetricsOfFaults: every fault of a cache that does not surface is counted.
+// TestMetricsOfFaults checks that every fault of a cache that does not surface is counted.
 func TestMetricsOfFaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

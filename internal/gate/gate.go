@@ -1,5 +1,4 @@
-// Package gate admits calls until it is closed, and then waits for the ones
-// that are under way.
+// Package gate lets calls pass until it is closed, and then waits for the calls under way.
 package gate
 
 import "sync"

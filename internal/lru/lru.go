@@ -185,8 +185,7 @@ func (s *shard[K, V]) expire(now time.Time) {
 	}
 }
 
-// Len returns the number of values kept, those that have expired but were not
-// read since among them.
+// Len returns the number of kept values, including expired values that were not read since.
 func (c *Cache[K, V]) Len() (n int) {
 	if c == nil {
 		return 0

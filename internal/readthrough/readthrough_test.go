@@ -315,7 +315,7 @@ func TestNoKeys(t *testing.T) {
 	}
 }
 
-// TestStorm has many callers with overlapping keys, some of whom give up: no
+// TestStorm runs many callers with overlapping keys. Some give up: no
 // key is ever fetched twice at a time, and nobody gets another key's value.
 func TestStorm(t *testing.T) {
 	t.Parallel()

@@ -78,8 +78,7 @@ func (s *Scale[T]) ask(v T) (weight int64, err error) {
 	return s.size(v), nil
 }
 
-// Expect returns the bytes of memory that the value of a blob of that length
-// will take; 0 stands for an unknown length.
+// Expect returns the bytes of memory that the value of a blob of the given length will take; 0 stands for an unknown length.
 func (s *Scale[T]) Expect(blob int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package admin makes the operators' page: the state of a collector or a query
 // service, its tenants, its caches, and what was stored of one tenant. The page
-// shows metrics and index entries, and reads no blob but those of a live window.
+// shows metrics and index entries, and reads no blobs except for a live window.
 package admin
 
 import (
@@ -129,7 +129,7 @@ type page struct {
 	Links          []string
 }
 
-// chosenTenant is the tenant of which the page shows details.
+// chosenTenant is the tenant whose details the page shows.
 type chosenTenant struct {
 	ID       string
 	Strip    *strip // nil if StripErr is set
@@ -170,7 +170,7 @@ func (q Question) matches(tenant string) bool {
 	return tenant == q.Tenant
 }
 
-// chosen returns the tenant of which the page shows details, if there is one: the
+// chosen returns the tenant whose details the page shows, if there is one: the
 // request's tenant; or the tenant whose id is the filter, which may have no
 // reports in memory; or the only tenant in the list.
 func (q Question) chosen(listed []reports.TenantRow) (tenant string, ok bool) {

@@ -12,8 +12,7 @@ import (
 
 var noon = reportstest.Noon
 
-// TestStrip holds: each entry counts into the minute that it is of, what is
-// later than now into the last one, and the live window ends now.
+// TestStrip checks that each entry counts into its own minute, that later entries count into the last minute, and that the live window ends now.
 func TestStrip(t *testing.T) {
 	t.Parallel()
 	now := noon.Add(90 * time.Second) // minute 59 of an hour that began at 11:02
@@ -52,7 +51,7 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-// TestStripMarks holds: there is a mark at every full hour, and room for its
+// TestStripMarks checks that there is a mark at every full hour, and room for its
 // label.
 func TestStripMarks(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ func answered(t *testing.T, c net.Conn) (status int, line string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestMakeRoom holds: one connection too many takes the place of the one that
+// TestMakeRoom checks that one connection too many takes the place of the one that
 // has waited longest for its client, whatever that was to send, and that client
 // is told.
 func TestMakeRoom(t *testing.T) {
@@ -124,7 +124,7 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
-// TestLongestWait holds: who gets on with requests does not wait longest, and
+// TestLongestWait checks that who gets on with requests does not wait longest, and
 // a body has its own time, from the end of the header on.
 func TestLongestWait(t *testing.T) {
 	t.Parallel()
@@ -157,8 +157,7 @@ func TestLongestWait(t *testing.T) {
 	}
 }
 
-// TestStrangers holds: a flood of connections that were never answered does not
-// displace those that were, unless these hold more than half of the places.
+// TestStrangers checks that a flood of connections without an answer so far does not displace answered connections, unless these hold more than half of the places.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	address, conns := serve(t, nil, 5)
@@ -190,7 +189,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestNoRoom holds: connections that a handler works for keep their places, and
+// TestNoRoom checks that connections that a handler works for keep their places, and
 // one too many waits until one of them ends.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
@@ -210,7 +209,7 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// TestCloseWhileFull holds: a listener that is closed waits for no place.
+// TestCloseWhileFull checks that a listener that is closed waits for no place.
 func TestCloseWhileFull(t *testing.T) {
 	t.Parallel()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -247,7 +246,7 @@ func TestCloseWhileFull(t *testing.T) {
 	l.(*limitedListener).conns.empty(t)
 }
 
-// TestNoLimit holds: without a limit the listener is as it was.
+// TestNoLimit checks that without a limit the listener is as it was.
 func TestNoLimit(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -260,7 +259,7 @@ func TestNoLimit(t *testing.T) {
 	}
 }
 
-// TestLimitBeneathTLS holds: who had to leave is told nothing in plain text on
+// TestLimitBeneathTLS checks that who had to leave is told nothing in plain text on
 // a connection that is encrypted, and requests find their connections.
 func TestLimitBeneathTLS(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,7 @@ func (l *limitedListener) Close() error {
 type connections struct {
 	most, maxEvicted int
 
-	mu      sync.Mutex // guards the fields below and those of each conn
+	mu      sync.Mutex // guards the fields below and the fields of each conn
 	held    int        // connections with a slot
 	evicted int        // connections without one that are not closed yet
 	changed sync.Cond  // a connection was closed, or has begun to wait

@@ -17,7 +17,7 @@ type refusing struct {
 
 func (r *refusing) Fault() error { return r.fault }
 
-// TestFaultsOfATier: a tier that knows that it cannot store is not ready.
+// TestFaultsOfATier checks that a tier that knows that it cannot store is not ready.
 func TestFaultsOfATier(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []error{nil, errors.New("no conditional puts")} {

@@ -97,8 +97,7 @@ const overlaps = `(() => {
 	return boxes.filter((b, i) => i > 0 && b.left < boxes[i-1].right).length;
 })()`
 
-// faintTexts lists the texts whose contrast with what is behind them is below
-// 4.5:1, as WCAG 2.2, success criterion 1.4.3, demands of small ones.
+// faintTexts lists the texts whose contrast with their background is below 4.5:1. WCAG 2.2, success criterion 1.4.3, demands 4.5:1 for small texts.
 const faintTexts = `(() => {
 	const parse = c => c.match(/[\d.]+/g).map(Number);
 	const light = c => { const [r, g, b] = parse(c).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -112,11 +111,10 @@ const faintTexts = `(() => {
 	}).filter(([contrast]) => contrast < 4.5).map(([contrast, text]) => contrast.toFixed(2) + " " + text);
 })()`
 
-// manyColours are more than a page has of which nothing was drawn but its
-// background.
+// manyColours is more than the number of colours of an empty page.
 const manyColours = 20
 
-// colours counts those of a picture, up to manyColours.
+// colours counts the colours of a picture, up to manyColours.
 func colours(t *testing.T, shot []byte) int {
 	t.Helper()
 	picture, err := png.Decode(bytes.NewReader(shot))
@@ -132,7 +130,7 @@ func colours(t *testing.T, shot []byte) int {
 	return len(seen)
 }
 
-// TestAdminStripInChromium holds: a bar a minute with entries, at its place and
+// TestAdminStripInChromium checks that a bar a minute with entries, at its place and
 // of its height, in the colours of the legend; and a hostile name is text.
 func TestAdminStripInChromium(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// TestAdminOfQuerier holds: a querier's page has what is stored of a tenant,
+// TestAdminOfQuerier checks that a querier's page has what is stored of a tenant,
 // what its collectors hold of the live window, and names one that is away.
 func TestAdminOfQuerier(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestAdminOfQuerier(t *testing.T) {
 	}
 }
 
-// TestAdminWithTokens holds: a token shows its tenant, a peer's all, and none
+// TestAdminWithTokens checks that a token shows its tenant, a peer's all, and none
 // nothing.
 func TestAdminWithTokens(t *testing.T) {
 	t.Parallel()

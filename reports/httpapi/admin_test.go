@@ -106,7 +106,7 @@ func (f *fixture) page(t testing.TB, target string, headers ...string) page {
 // page is a parsed page, or a part of one.
 type page struct{ *html.Node }
 
-// all returns the elements of a name, of those of a class when one is given.
+// all returns the elements with a name and, if one is given, a class.
 func (p page) all(name, class string) (found []page) {
 	for n := range p.Descendants() {
 		e := page{n}
@@ -219,7 +219,7 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestAdminOwn holds: a request of one tenant sees nothing of the others.
+// TestAdminOwn checks that a request of one tenant sees nothing of the others.
 func TestAdminOwn(t *testing.T) {
 	t.Parallel()
 	f := operate(t)
@@ -240,7 +240,7 @@ func TestAdminOwn(t *testing.T) {
 	}
 }
 
-// TestAdminFigures holds: what the page says of tiers and flushing is what
+// TestAdminFigures checks that what the page says of tiers and flushing is what
 // /metrics says.
 func TestAdminFigures(t *testing.T) {
 	t.Parallel()
@@ -308,7 +308,7 @@ func TestAdminRefuses(t *testing.T) {
 	}
 }
 
-// TestAdminIsGuarded holds: the page runs nothing, loads nothing, and shows
+// TestAdminIsGuarded checks that the page runs nothing, loads nothing, and shows
 // what probes and clients say as text.
 func TestAdminIsGuarded(t *testing.T) {
 	t.Parallel()
@@ -339,7 +339,7 @@ func TestAdminIsGuarded(t *testing.T) {
 	}
 }
 
-// TestAdminWithoutStore holds: a store that fails or hangs is said on the page,
+// TestAdminWithoutStore checks that a store that fails or hangs is said on the page,
 // which is there in time all the same.
 func TestAdminWithoutStore(t *testing.T) {
 	t.Parallel()
@@ -379,7 +379,7 @@ func TestAdminWithoutStore(t *testing.T) {
 	}
 }
 
-// TestAdminStates holds: the page says when the collector takes nothing.
+// TestAdminStates checks that the page says when the collector takes nothing.
 func TestAdminStates(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(o *reports.Options, _ *Options) { o.Live.MaxPending = 1 })
@@ -407,8 +407,7 @@ func TestAdminStates(t *testing.T) {
 	}
 }
 
-// TestAdminRefresh holds: the page comes anew by itself unless it is told not
-// to, and its links keep what was chosen.
+// TestAdminRefresh checks that the page reloads itself unless it is paused, and that its links keep the choices.
 func TestAdminRefresh(t *testing.T) {
 	t.Parallel()
 	f := operate(t)

@@ -7,8 +7,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// TestCensor holds: what is to be hidden is nowhere in the answer, all else is,
-// and the values that the answer was made of stay as they are.
+// TestCensor checks that hidden text is nowhere in the answer, everything else is, and the values that the answer was made of stay as they are.
 func TestCensor(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -49,7 +48,7 @@ func TestCensor(t *testing.T) {
 	}
 }
 
-// TestCensorShares holds: what needs no change is not copied.
+// TestCensorShares checks that what needs no change is not copied.
 func TestCensorShares(t *testing.T) {
 	t.Parallel()
 	r := merged(t, container("c1", "h1"), hosts("h1"))

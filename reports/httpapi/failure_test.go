@@ -163,7 +163,7 @@ func spoil(blob []byte, at int) []byte {
 	return blob
 }
 
-// TestLongReasons holds: an answer does not repeat all of what was sent.
+// TestLongReasons checks that an answer does not repeat all of what was sent.
 func TestLongReasons(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -176,7 +176,7 @@ func TestLongReasons(t *testing.T) {
 	}
 }
 
-// TestTooLarge holds: a body that says it is too large is not read, and one that
+// TestTooLarge checks that a body that says it is too large is not read, and one that
 // does not say so is read no further than it may be.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
@@ -212,10 +212,10 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestBusy holds: what cannot be taken now is answered with when to try again.
+// TestBusy checks that what cannot be taken now is answered with when to try again.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	body, both := msgpack(t, hosts("h1")), msgpack(t, hosts("h1", "h2")) // not gzip'd: what is can wait as it is
+	body, both := msgpack(t, hosts("h1")), msgpack(t, hosts("h1", "h2")) // not compressed, since a compressed report may wait unchanged
 	limit := report.Size(hosts("h1"))
 	f := setup(t, func(o *reports.Options, h *Options) {
 		o.Live.MaxPending, h.MaxBody, h.MaxBuffered = limit, 1<<20, 1<<20
@@ -249,7 +249,7 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestPanics holds: a handler that panics is a 500 and counted, or a broken
+// TestPanics checks that a handler that panics is a 500 and counted, or a broken
 // connection when the answer had begun.
 func TestPanics(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ import (
 
 const orgHeader = "X-Scope-OrgID"
 
-// TestPostForms holds: a report may come in all four forms.
+// TestPostForms checks that a report may come in all four forms.
 func TestPostForms(t *testing.T) {
 	t.Parallel()
 	plain := msgpack(t, hosts("h1"))
@@ -102,7 +102,7 @@ func TestProbesAndQueriers(t *testing.T) {
 	}
 }
 
-// TestAsk holds: each way to ask for a range answers with its merge.
+// TestAsk checks that each way to ask for a range answers with its merge.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -157,7 +157,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// TestOpenTick holds: questions that end now hold what the open tick does.
+// TestOpenTick checks that questions that end now hold what the open tick does.
 func TestOpenTick(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -192,7 +192,7 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestDetailsWithoutStore holds: while the store fails, answers about now come
+// TestDetailsWithoutStore checks that while the store fails, answers about now come
 // from memory and name the store, and answers about the past are errors.
 func TestDetailsWithoutStore(t *testing.T) {
 	t.Parallel()
@@ -220,7 +220,7 @@ func (failingIndex) Query(_ context.Context, _ index.Row, _, _ int64) ([]index.E
 	return nil, errors.New("secret-host:8000 refused the connection")
 }
 
-// TestMethods holds: HEAD is answered like GET without a body, OPTIONS with
+// TestMethods checks that HEAD is answered like GET without a body, OPTIONS with
 // what there is.
 func TestMethods(t *testing.T) {
 	t.Parallel()
@@ -292,8 +292,7 @@ func TestIndexAndMetrics(t *testing.T) {
 	}
 }
 
-// TestGzip holds: answers are compressed for those who take that, and only for
-// them.
+// TestGzip checks that answers are compressed exactly for clients that accept gzip.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)

@@ -22,7 +22,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// faulty is a fixture of which the stores fail as they are told.
+// faulty is a fixture whose stores fail on demand.
 type faulty struct {
 	*fixture
 	index        *faulttest.Index
@@ -65,7 +65,7 @@ func (f *fixture) ready(t testing.TB, code int, lines ...string) {
 
 var errRefused = errors.New("dial tcp 10.1.2.3:8000: refused")
 
-// TestReady holds: each store that fails or hangs is named, and a cache's fault
+// TestReady checks that each store that fails or hangs is named, and a cache's fault
 // is a note.
 func TestReady(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestReadyIsCheap holds: however many ask, each store is asked once a second,
+// TestReadyIsCheap checks that however many ask, each store is asked once a second,
 // also while it hangs.
 func TestReadyIsCheap(t *testing.T) {
 	t.Parallel()
@@ -146,7 +146,7 @@ func TestReadyIsCheap(t *testing.T) {
 	}
 }
 
-// TestReadyLeavesNobodyWaiting holds: a check that does not obey its context,
+// TestReadyLeavesNobodyWaiting checks that a check that does not obey its context,
 // or panics, is an answer as well.
 func TestReadyLeavesNobodyWaiting(t *testing.T) {
 	t.Parallel()
@@ -170,7 +170,7 @@ func TestReadyLeavesNobodyWaiting(t *testing.T) {
 	})
 }
 
-// TestReadyAfterTheFirstTick holds: a collector is ready once Run has ended a
+// TestReadyAfterTheFirstTick checks that a collector is ready once Run has ended a
 // tick.
 func TestReadyAfterTheFirstTick(t *testing.T) {
 	t.Parallel()
@@ -195,7 +195,7 @@ func TestReadyAfterTheFirstTick(t *testing.T) {
 	})
 }
 
-// TestDrain holds: who is late is told when to come again, who is being served
+// TestDrain checks that who is late is told when to come again, who is being served
 // is served, and Drain waits for them.
 func TestDrain(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,7 @@ import (
 	"github.com/timeblob/timeblob/reports"
 )
 
-// discarding and discardingIndex take everything and keep nothing,
-// so that what is in memory is the collector's.
+// discarding and discardingIndex accept everything and keep nothing, so that the memory in use is the collector's.
 type discarding struct{}
 
 func (discarding) Put(context.Context, string, []byte) error { return nil }

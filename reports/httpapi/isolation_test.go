@@ -82,7 +82,7 @@ func (w rawServer) ask(t *testing.T, method, target, id string, body []byte) (co
 // hostOf is the host that the tenant of a place in isolatedIDs reports.
 func hostOf(place int) string { return fmt.Sprintf("host-%03d", place) }
 
-// wantOnly checks that a report is of one host and no other.
+// wantOnly checks that a report holds one host and no other.
 func wantOnly(t *testing.T, what string, r *report.Report, host string) {
 	t.Helper()
 	var ids []string
@@ -164,8 +164,7 @@ func wantIsolated(t *testing.T, w rawServer, target string) {
 	}
 }
 
-// wantRows checks that the row of each tenant has one entry, of which the blob
-// is the tenant's own, and that nothing else is stored.
+// wantRows checks that the row of each tenant has one entry whose blob is the tenant's own, and that nothing else is stored.
 func (f *fixture) wantRows(t *testing.T) {
 	t.Helper()
 	for i, id := range isolatedIDs {

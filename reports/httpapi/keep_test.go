@@ -12,7 +12,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// TestPostsAreStoredAsTheyCame holds: the only report of a tick is stored as the
+// TestPostsAreStoredAsTheyCame checks that the only report of a tick is stored as the
 // probe compressed it, unless it holds what is not to be stored.
 func TestPostsAreStoredAsTheyCame(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestPostsAreStoredAsTheyCame(t *testing.T) {
 	}
 }
 
-// TestAddBlob holds: a report in its blob is taken as one that is decoded, or
+// TestAddBlob checks that a report in its blob is taken as one that is decoded, or
 // refused for the same reasons.
 func TestAddBlob(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,7 @@ func (f *fixture) refusedCount(t testing.TB, tenant, reason string) float64 {
 	return counted(t, f.registry, "reports_refused_total", tenant, reason)
 }
 
-// TestTenantRate holds: a tenant posts as often as its rate says, and twice that
+// TestTenantRate checks that a tenant posts as often as its rate says, and twice that
 // at once; a post too many is refused unread, and others go on.
 func TestTenantRate(t *testing.T) {
 	t.Parallel()
@@ -166,7 +166,7 @@ func (f *fixture) postUnread(t testing.TB, tenant string) *httptest.ResponseReco
 	return w
 }
 
-// TestTenantSizes holds: a tenant's own sizes stand in place of all others', be
+// TestTenantSizes checks that a tenant's own sizes stand in place of all others', be
 // they smaller or larger.
 func TestTenantSizes(t *testing.T) {
 	t.Parallel()
@@ -211,7 +211,7 @@ func TestTenantSizes(t *testing.T) {
 	}
 }
 
-// TestRefusedMetrics holds: each refused post is counted once under one of a few
+// TestRefusedMetrics checks that each refused post is counted once under one of a few
 // reasons, by tenant as long as those are few, and not for ever.
 func TestRefusedMetrics(t *testing.T) {
 	t.Parallel()
@@ -227,7 +227,7 @@ func TestRefusedMetrics(t *testing.T) {
 	}
 }
 
-// TestTenantLimit holds: a new tenant above the limit is refused unread, and the
+// TestTenantLimit checks that a new tenant above the limit is refused unread, and the
 // tenants that are known go on.
 func TestTenantLimit(t *testing.T) {
 	t.Parallel()

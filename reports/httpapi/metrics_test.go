@@ -10,8 +10,7 @@ import (
 	"github.com/timeblob/timeblob/reports"
 )
 
-// TestMetrics holds: names, labels and buckets are those that Scope's
-// dashboards ask for.
+// TestMetrics checks the names, labels and buckets that Scope's dashboards use.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *reports.Options, h *Options) { h.TenantHeader = orgHeader })

@@ -16,7 +16,7 @@ import (
 	"github.com/timeblob/timeblob/reports/peers"
 )
 
-// TestClocksApart holds: a collector whose clock is far from the querier's is
+// TestClocksApart checks that a collector whose clock is far from the querier's is
 // named in an answer about now, which its reports are not in.
 func TestClocksApart(t *testing.T) {
 	t.Parallel()
@@ -42,7 +42,7 @@ func TestClocksApart(t *testing.T) {
 	}
 }
 
-// TestMissingIsNamedEverywhere holds: each path on which a querier answers from
+// TestMissingIsNamedEverywhere checks that each path on which a querier answers from
 // what collectors hold says which of them it could not ask.
 func TestMissingIsNamedEverywhere(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestMissingIsNamedEverywhere(t *testing.T) {
 	}
 }
 
-// TestFixedCollectorsAreKnownAtOnce holds: those whose addresses are given are
+// TestFixedCollectorsAreKnownAtOnce checks that those whose addresses are given are
 // asked before names are looked up and while none can be, and answers say which
 // names those are.
 func TestFixedCollectorsAreKnownAtOnce(t *testing.T) {
@@ -81,7 +81,7 @@ func TestFixedCollectorsAreKnownAtOnce(t *testing.T) {
 	}
 }
 
-// TestQueriersAmongCollectors holds: query services that are found under the
+// TestQueriersAmongCollectors checks that query services that are found under the
 // name of collectors are not asked by each other on and on, and are named; also
 // where live windows are asked for, beside one of Scope's collectors.
 func TestQueriersAmongCollectors(t *testing.T) {

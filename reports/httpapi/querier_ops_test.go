@@ -13,7 +13,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// TestReadyOfAQuerier holds: a querier is ready when it knows a collector.
+// TestReadyOfAQuerier checks that a querier is ready when it knows a collector.
 func TestReadyOfAQuerier(t *testing.T) {
 	t.Parallel()
 	set, err := peers.New(list(t, "srv:collectors.example"), nil)
@@ -32,7 +32,7 @@ func TestReadyOfAQuerier(t *testing.T) {
 	(&fixture{handler: newCluster(t, 1, nil).handler}).ready(t, 200, "ready")
 }
 
-// TestSpansOfAQuerier holds: what collectors do for a question is of its trace.
+// TestSpansOfAQuerier checks that the spans of collectors belong to the question's trace.
 func TestSpansOfAQuerier(t *testing.T) {
 	t.Parallel()
 	recorder, change := traced(sdktrace.AlwaysSample())

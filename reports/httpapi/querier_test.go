@@ -185,7 +185,7 @@ func TestQuerierNamesMissingCollectors(t *testing.T) {
 			}
 			c.collectors[1].intercept(hook)
 			c.wantNobody(t)
-			c.clock.Advance(time.Minute) // what is past is the store's
+			c.clock.Advance(time.Minute) // the past comes from the store
 			a, err = c.Report(t.Context(), "a", noon.Add(time.Second))
 			both := []string{c.collectors[0].name(), c.collectors[1].name()}
 			slices.Sort(both)
@@ -254,7 +254,7 @@ func TestQuerierAsksScopesCollectors(t *testing.T) {
 	c.want(t, a, err, nil, hosts("of-scope"), hosts("h1"), hosts("h2"))
 }
 
-// TestShortcutsOfScopesCollectors holds: what a shortcut said that one of
+// TestShortcutsOfScopesCollectors checks that what a shortcut said that one of
 // Scope's collectors took, which only the bus and the cache tell, is in the live
 // answer until a window has passed, and once.
 func TestShortcutsOfScopesCollectors(t *testing.T) {

@@ -62,8 +62,7 @@ const (
 	whole      = "GET /api HTTP/1.1\r\nHost: x\r\n\r\n"
 )
 
-// TestLastWords holds: a client of which half a request came is told once that
-// its time is over; one that was answered and says no more is not.
+// TestLastWords checks that a client that sent half a request is told once that its time is over; one that was answered and says no more is not.
 func TestLastWords(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *reports.Options, h *Options) { h.ClientTimeout = 300 * time.Millisecond })
@@ -93,7 +92,7 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// TestTooLargeIsTold holds: a client that sends all of a body that is too large,
+// TestTooLargeIsTold checks that a client that sends all of a body that is too large,
 // and only then looks for an answer, finds it.
 func TestTooLargeIsTold(t *testing.T) {
 	t.Parallel()
@@ -120,7 +119,7 @@ func TestTooLargeIsTold(t *testing.T) {
 	}
 }
 
-// TestStreams holds: a connection that speaks HTTP/2 has only so many requests
+// TestStreams checks that a connection that speaks HTTP/2 has only so many requests
 // under way; for more a client opens another one.
 func TestStreams(t *testing.T) {
 	t.Parallel()

@@ -113,7 +113,7 @@ func TestShortcutLatency(t *testing.T) {
 	}
 }
 
-// TestAsScopeReads holds: what is in memcached, and said on NATS, is what
+// TestAsScopeReads checks that what is in memcached, and said on NATS, is what
 // Scope's services expect.
 func TestAsScopeReads(t *testing.T) {
 	t.Parallel()
@@ -151,7 +151,7 @@ func TestAsScopeReads(t *testing.T) {
 	equal(t, decode(t, blob), upgraded(t, cut("c1")))
 }
 
-// TestAsScopeWrites holds: a shortcut that another program puts into memcached
+// TestAsScopeWrites checks that a shortcut that another program puts into memcached
 // and publishes, as Scope's collectors do, signals and is shown.
 func TestAsScopeWrites(t *testing.T) {
 	t.Parallel()
@@ -196,9 +196,9 @@ func TestAsScopeWrites(t *testing.T) {
 	}
 }
 
-// TestNATSFails holds: while the NATS server is gone or stopped, posts are
+// TestNATSFails checks that while the NATS server is gone or stopped, posts are
 // answered as soon as before; and when it is back shortcuts reach others again,
-// and only those who wait are subscribed for.
+// and only waiting clients are subscribed for.
 func TestNATSFails(t *testing.T) {
 	t.Parallel()
 	for name, outage := range servertest.Outages() {
@@ -252,7 +252,7 @@ func (s *service) reaches(t *testing.T, tenant string, waiter <-chan struct{}) {
 	})
 }
 
-// TestCacheFails holds: without memcached shortcuts signal still.
+// TestCacheFails checks that without memcached shortcuts signal still.
 func TestCacheFails(t *testing.T) {
 	t.Parallel()
 	nats, _ := servertest.NATS(t)
@@ -277,8 +277,7 @@ func TestCacheFails(t *testing.T) {
 	})
 }
 
-// TestNobodyLeft holds: at the server nothing is subscribed to but for those
-// who wait.
+// TestNobodyLeft checks that the server has subscriptions for waiting clients only.
 func TestNobodyLeft(t *testing.T) {
 	t.Parallel()
 	nats, subjects, _ := servertest.MonitoredNATS(t)

@@ -73,7 +73,7 @@ func talk(t testing.TB, address, text string) (answer string, took time.Duration
 	return string(all), time.Since(begun)
 }
 
-// TestSlowClients holds: whatever a client does not send, it is not waited for
+// TestSlowClients checks that whatever a client does not send, it is not waited for
 // long, it holds nothing, and others are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
@@ -111,9 +111,8 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestSlowReader holds: a client that does not take its answer loses it, what
-// it held is free again, and meanwhile it takes no place among those that are
-// being decoded or encoded.
+// TestSlowReader checks that a client that does not take its answer loses it, what
+// it held is free again, and meanwhile it occupies no slot for decoding or encoding.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/api/report", "/api/held?start=" + human.Stamp(noon)} {
@@ -146,7 +145,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestKeepAlive holds: the deadlines of one request do not end the next.
+// TestKeepAlive checks that the deadlines of one request do not end the next.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *reports.Options, h *Options) {
@@ -168,7 +167,7 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// TestWork holds: a client's time does not run while the work for it does.
+// TestWork checks that a client's time does not run while the work for it does.
 func TestWork(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *reports.Options, h *Options) { h.ClientTimeout, h.Codings = 2*time.Second, 1 })
@@ -185,7 +184,7 @@ func TestWork(t *testing.T) {
 	}
 }
 
-// TestGate holds: no more reports are decoded or encoded at a time than may be,
+// TestGate checks that no more reports are decoded or encoded at a time than may be,
 // and who waits obeys its own time.
 func TestGate(t *testing.T) {
 	t.Parallel()
@@ -207,7 +206,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestClientLeaves holds: the work for a client ends when it leaves.
+// TestClientLeaves checks that the work for a client ends when it leaves.
 func TestClientLeaves(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)
@@ -299,8 +298,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestLargeApart holds: a report that is larger than usual waits for others that
-// are, and those of the usual size do not wait for it.
+// TestLargeApart checks that a large report waits for other large reports, and that reports of usual size do not wait for it.
 func TestLargeApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(_ *reports.Options, h *Options) { h.Codings, h.Timeout = 1, 50*time.Millisecond })

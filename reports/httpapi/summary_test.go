@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSummaryOfTenants holds: a summary says of a tenant with nothing in it
+// TestSummaryOfTenants checks that a summary says of a tenant with nothing in it
 // whether it is known, and what waits to be stored.
 func TestSummaryOfTenants(t *testing.T) {
 	t.Parallel()
@@ -30,7 +30,7 @@ func TestSummaryOfTenants(t *testing.T) {
 	}
 }
 
-// TestSummaryIsOneLineEach holds: what a probe calls its host breaks no line.
+// TestSummaryIsOneLineEach checks that what a probe calls its host breaks no line.
 func TestSummaryIsOneLineEach(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)

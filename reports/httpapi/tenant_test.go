@@ -37,8 +37,7 @@ func guarded(t *testing.T, header string) *fixture {
 	return f
 }
 
-// withHeader are requests to a collector with a tenant header, and of which
-// tenant they are; none when they are refused.
+// withHeader are requests to a collector with a tenant header, and their tenants; none for refused requests.
 var withHeader = map[string]struct {
 	headers []string
 	code    int
@@ -107,7 +106,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestTokensOfNoSubject holds: the tenant of a token, too, is refused on every
+// TestTokensOfNoSubject checks that the tenant of a token, too, is refused on every
 // path when there is a bus and its id is no subject.
 func TestTokensOfNoSubject(t *testing.T) {
 	t.Parallel()
@@ -121,7 +120,7 @@ func TestTokensOfNoSubject(t *testing.T) {
 	}
 }
 
-// TestTokensWithoutHeader holds: where no header names tenants, tokens do.
+// TestTokensWithoutHeader checks that where no header names tenants, tokens do.
 func TestTokensWithoutHeader(t *testing.T) {
 	t.Parallel()
 	f := guarded(t, "")
@@ -146,8 +145,7 @@ func TestTokensWithoutHeader(t *testing.T) {
 	}
 }
 
-// TestEveryPathNeedsAToken holds: but for those of which it is said, every path
-// does, with any method, whether it exists or not.
+// TestEveryPathNeedsAToken checks that every path needs a token, with any method, whether it exists or not. The documented exceptions do not.
 func TestEveryPathNeedsAToken(t *testing.T) {
 	t.Parallel()
 	f := guarded(t, orgHeader)
@@ -169,7 +167,7 @@ func TestEveryPathNeedsAToken(t *testing.T) {
 	}
 }
 
-// TestTokensChange holds: what a new table says holds from the next request on.
+// TestTokensChange checks that what a new table says holds from the next request on.
 func TestTokensChange(t *testing.T) {
 	t.Parallel()
 	var said atomic.Pointer[tenants.Table]
@@ -191,7 +189,7 @@ func TestTokensChange(t *testing.T) {
 	}
 }
 
-// TestTokensAreNotTold holds: no log and no metric holds a token, known or not.
+// TestTokensAreNotTold checks that no log and no metric holds a token, known or not.
 func TestTokensAreNotTold(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -216,7 +214,7 @@ func TestTokensAreNotTold(t *testing.T) {
 	}
 }
 
-// TestTenantsWithBus holds: with a bus, ids that are no subject are refused at
+// TestTenantsWithBus checks that with a bus, ids that are no subject are refused at
 // the edge; without one they are ids like others.
 func TestTenantsWithBus(t *testing.T) {
 	t.Parallel()
@@ -245,7 +243,7 @@ func TestTenantsWithBus(t *testing.T) {
 	}
 }
 
-// TestBasicAuth holds: a user name and password identify a tenant like a token.
+// TestBasicAuth checks that a user name and password identify a tenant like a token.
 func TestBasicAuth(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte("probe:sums:colon"))
@@ -278,7 +276,7 @@ func TestBasicAuth(t *testing.T) {
 	}
 }
 
-// TestTokenHint holds: the first question without a token is logged with a hint,
+// TestTokenHint checks that the first question without a token is logged with a hint,
 // once.
 func TestTokenHint(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func outline(spans []sdktrace.ReadOnlySpan, parent trace.SpanID) string {
 	return "{" + strings.Join(below, ", ") + "}"
 }
 
-// attributes returns those of a span as text.
+// attributes returns the attributes of a span as text.
 func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	all := map[string]string{}
 	for _, a := range s.Attributes() {
@@ -62,7 +62,7 @@ const (
 	traceparent = "Traceparent: 00-" + clientTrace + "-" + clientSpan + "-01"
 )
 
-// TestSpans holds: a request's spans are below the one that the client names,
+// TestSpans checks that a request's spans are below the one that the client names,
 // and reach down to the tiers; a flush has a trace of its own.
 func TestSpans(t *testing.T) {
 	t.Parallel()
@@ -128,8 +128,7 @@ func named(t *testing.T, spans []sdktrace.ReadOnlySpan, name string) sdktrace.Re
 	return nil
 }
 
-// TestSpanOfAFailure holds: what failed here is marked, what was wrong with the
-// request is not.
+// TestSpanOfAFailure checks that failures of the server are marked in spans, and wrong requests are not.
 func TestSpanOfAFailure(t *testing.T) {
 	t.Parallel()
 	recorder, change := traced(sdktrace.AlwaysSample())
@@ -165,7 +164,7 @@ func TestSpanOfAFailure(t *testing.T) {
 	}
 }
 
-// TestUnsampled holds: nothing is recorded of a request that is not sampled.
+// TestUnsampled checks that nothing is recorded of a request that is not sampled.
 func TestUnsampled(t *testing.T) {
 	t.Parallel()
 	recorder, change := traced(sdktrace.ParentBased(sdktrace.AlwaysSample()))
@@ -184,7 +183,7 @@ func (l traceLog) Handle(ctx context.Context, r slog.Record) error {
 	return l.Handler.Handle(ctx, r)
 }
 
-// TestAccessLog holds: at the level debug there is one line a request, with
+// TestAccessLog checks that at the level debug there is one line a request, with
 // its trace and nothing secret.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,7 @@ func (f *fixture) serveContext(ctx context.Context, target string, headers ...st
 // waits returns how many requests wait for a shortcut.
 func (f *fixture) waits() int { return int(f.handler.waiting.used.Load()) }
 
-// TestWait holds: a request that waits is answered when a shortcut of its
+// TestWait checks that a request that waits is answered when a shortcut of its
 // tenant comes, wherever it comes, and when its time is over.
 func TestWait(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestWaitRefuses(t *testing.T) {
 	}
 }
 
-// TestWaitBounds holds: no more requests wait than may, a place is free again
+// TestWaitBounds checks that no more requests wait than may, a place is free again
 // when one ends, and it ends when its client leaves.
 func TestWaitBounds(t *testing.T) {
 	t.Parallel()
@@ -136,7 +136,7 @@ func TestWaitBounds(t *testing.T) {
 	})
 }
 
-// TestWaitEndsWithCollector holds: who waits does not keep a collector from
+// TestWaitEndsWithCollector checks that who waits does not keep a collector from
 // closing.
 func TestWaitEndsWithCollector(t *testing.T) {
 	t.Parallel()
@@ -156,7 +156,7 @@ func TestWaitEndsWithCollector(t *testing.T) {
 	})
 }
 
-// TestWaitEndsWithServer holds: a server that shuts down does not wait for who
+// TestWaitEndsWithServer checks that a server that shuts down does not wait for who
 // waits, and a client that leaves is not waited for either.
 func TestWaitEndsWithServer(t *testing.T) {
 	t.Parallel()

@@ -27,8 +27,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// known are the metrics that a collector can have, with their labels. Those of
-// histograms are there under their three names.
+// known are the metrics that a collector can have, with their labels. Histograms have three names each.
 type known map[string][]string
 
 // Register implements prometheus.Registerer, and looks at what is registered.
@@ -63,8 +62,7 @@ func (k known) MustRegister(cs ...prometheus.Collector) {
 
 func (known) Unregister(prometheus.Collector) bool { return false }
 
-// everything returns the metrics of a collector with all drivers, none of
-// which asks its server anything here.
+// everything returns the metrics of a collector with all drivers. They send no requests here.
 func everything(t *testing.T) known {
 	t.Helper()
 	const namespace = "scope"
@@ -187,8 +185,7 @@ func TestNames(t *testing.T) {
 
 var alertExpr = regexp.MustCompile(`(?m)^ +expr: (?:>-\n)?((?:.+\n)+?) +for: `)
 
-// expressions returns those of all panels, variables and annotations of the
-// dashboard, and of all alerts.
+// expressions returns the expressions of the dashboard's panels, variables and annotations, and of the alerts.
 func expressions(t *testing.T) (all []string) {
 	t.Helper()
 	d := readDashboard(t)

@@ -112,7 +112,7 @@ func names(s *Set) (names []string) {
 	return names
 }
 
-// TestCollectorsAreLookedUpAgain holds: what DNS says is followed within the
+// TestCollectorsAreLookedUpAgain checks that what DNS says is followed within the
 // refresh, and while it fails or knows nobody the last good list stays.
 func TestCollectorsAreLookedUpAgain(t *testing.T) {
 	t.Parallel()
@@ -156,7 +156,7 @@ func TestCollectorsAreLookedUpAgain(t *testing.T) {
 	})
 }
 
-// TestPeersStay holds: a collector that stays keeps what is known of it.
+// TestPeersStay checks that a collector that stays keeps what is known of it.
 func TestPeersStay(t *testing.T) {
 	t.Parallel()
 	dns := &records{targets: []string{"a.", "b."}}
@@ -171,7 +171,7 @@ func TestPeersStay(t *testing.T) {
 	}
 }
 
-// TestHoldingsOnTheWire holds: what is encoded is decoded as it was.
+// TestHoldingsOnTheWire checks that decoding returns what was encoded.
 func TestHoldingsOnTheWire(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]reports.Holdings{

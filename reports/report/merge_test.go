@@ -217,9 +217,7 @@ func TestMergeTopologies(t *testing.T) {
 	}
 }
 
-// TestEveryFieldOfAnEntryDecides merges an entry with a copy that has one more
-// field set, which is the greater then, for each field of each type of which
-// one entry is taken whole.
+// TestEveryFieldOfAnEntryDecides merges an entry with a copy that has one more field set, for each field of each type whose entries are taken whole. The copy is greater and wins.
 func TestEveryFieldOfAnEntryDecides(t *testing.T) {
 	t.Parallel()
 	for _, entry := range []any{&report.Control{}, &report.MetadataTemplate{}, &report.MetricTemplate{}, &report.PluginSpec{}, &report.TableTemplate{}} {
@@ -333,7 +331,7 @@ func TestMergeRefusesNil(t *testing.T) {
 	}
 }
 
-// nested makes a node with children within children, and a leaf of that name.
+// nested makes a node with children within children, and a leaf of the given name.
 func nested(depth int, leaf string) *report.Node {
 	n := &report.Node{ID: leaf}
 	for range depth {

@@ -122,13 +122,12 @@ func nodesOf(nodes []*Node, id string) []*Node {
 	return nodes[from:to]
 }
 
-// findSet returns the place of the set of that name.
+// findSet returns the index of the set with a name.
 func findSet(sets []StringSet, name string) (int, bool) {
 	return slices.BinarySearchFunc(sets, name, func(s StringSet, name string) int { return strings.Compare(s.Key, name) })
 }
 
-// replaceSet returns sets without the one at a place, and with what more holds
-// in the set of that name.
+// replaceSet returns sets without the one at an index, and with the elements of more added to the set with a name.
 func replaceSet(sets []StringSet, at int, name string, more [][]string) []StringSet {
 	if len(sets) == 1 && total(more) == 0 {
 		return nil
@@ -200,7 +199,7 @@ func namespaceOf(n *Node) (Latest, bool) {
 	return findLatest(n, "kubernetes_namespace")
 }
 
-// findLatest returns the latest value of that key.
+// findLatest returns the latest value under a key.
 func findLatest(n *Node, key string) (Latest, bool) {
 	at, ok := slices.BinarySearchFunc(n.Latest, key, func(l Latest, key string) int { return strings.Compare(l.Key, key) })
 	if !ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
 )
 
-// TestFollow holds: a service is subscribed to a tenant's subject, once, while
+// TestFollow checks that a service is subscribed to a tenant's subject, once, while
 // somebody waits for the tenant, and not otherwise.
 func TestFollow(t *testing.T) {
 	t.Parallel()
@@ -62,7 +62,7 @@ func TestFollow(t *testing.T) {
 	want()
 }
 
-// TestFollowAgain holds: a subscription that failed is made when the bus is
+// TestFollowAgain checks that a subscription that failed is made when the bus is
 // well again, if somebody waits still.
 func TestFollowAgain(t *testing.T) {
 	t.Parallel()
@@ -88,8 +88,7 @@ func TestFollowAgain(t *testing.T) {
 	})
 }
 
-// TestFollowRace holds: in whatever order many come and go, those who stay are
-// subscribed for and the others not.
+// TestFollowRace lets many waiters come and go in any order. Afterwards exactly the subjects of remaining waiters are subscribed.
 func TestFollowRace(t *testing.T) {
 	t.Parallel()
 	bus := new(reportstest.Bus)
@@ -119,8 +118,7 @@ func TestFollowRace(t *testing.T) {
 	}
 }
 
-// FuzzSubject holds: whatever tenants are called, the subject of one is literal
-// and not that of another.
+// FuzzSubject checks for any tenant ids that a subject is literal and belongs to one tenant only.
 func FuzzSubject(f *testing.F) {
 	for _, ids := range [][2]string{{"", "tenant="}, {"a", "a.b"}, {">", "*"}, {"a.*", "a.b"}, {"a..b", "a.b"}, {"$SYS", "_INBOX.x"},
 		{"a b", "a\r\nSUB > 1"}, {strings.Repeat("a", 65), strings.Repeat("a.", 32)}, {"-", "_"}, {"tenant", "tenant."}} {

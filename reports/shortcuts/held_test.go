@@ -57,8 +57,7 @@ func TestShortcutSuperseded(t *testing.T) {
 	}
 }
 
-// TestShortcutBounds holds: whatever comes, shortcuts take no more memory than
-// they may, and those that are let go are counted back.
+// TestShortcutBounds checks that shortcuts stay within their memory limit, and that released shortcuts free their share.
 func TestShortcutBounds(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil, nil)
@@ -95,7 +94,7 @@ func TestShortcutBounds(t *testing.T) {
 	}
 }
 
-// TestWaitOn holds: a tenant's shortcuts, and nothing else, signal its waiters,
+// TestWaitOn checks that a tenant's shortcuts, and nothing else, signal its waiters,
 // who need not listen.
 func TestWaitOn(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,7 @@ func signalled(c <-chan struct{}) bool {
 	}
 }
 
-// TestShortcutReachesOthers holds: a shortcut posted to one service signals who
+// TestShortcutReachesOthers checks that a shortcut posted to one service signals who
 // waits at another, is in the live answers of both under one key, until a
 // report of the same host came there, and is not taken twice.
 func TestShortcutReachesOthers(t *testing.T) {
@@ -89,7 +89,7 @@ func TestShortcutReachesOthers(t *testing.T) {
 	})
 }
 
-// TestShortcutKeys holds: each shortcut has a key of its own, of its tenant and
+// TestShortcutKeys checks that each shortcut has a key of its own, of its tenant and
 // about the instant it came, whatever the clock does.
 func TestShortcutKeys(t *testing.T) {
 	t.Parallel()
@@ -162,8 +162,7 @@ func messages(t *testing.T) map[string]message {
 	}
 }
 
-// TestMessages says what becomes of each kind of message. Each signals who
-// waits; only what is a shortcut of the tenant's is shown.
+// TestMessages sends each kind of message. Every message answers waiting clients; only the tenant's shortcuts are shown.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for name, c := range messages(t) {
@@ -194,7 +193,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestFaultsAreCounted holds: whatever fails on the way to other services, the
+// TestFaultsAreCounted checks that whatever fails on the way to other services, the
 // post succeeds at once, what can be told is told, and it is counted.
 func TestFaultsAreCounted(t *testing.T) {
 	t.Parallel()
@@ -246,7 +245,7 @@ func TestFaultsAreCounted(t *testing.T) {
 	}
 }
 
-// TestTooMany holds: when nothing gets through, posts go on, what waits is
+// TestTooMany checks that when nothing gets through, posts go on, what waits is
 // bounded and the rest counted; and Close waits a second at most.
 func TestTooMany(t *testing.T) {
 	t.Parallel()
@@ -296,7 +295,7 @@ func (f *fixture) unsentBytes() int64 {
 	}))
 }
 
-// TestUnsentBytes holds: what waits to be sent is bounded in bytes, too, and
+// TestUnsentBytes checks that what waits to be sent is bounded in bytes, too, and
 // what no service could hold is signalled alone.
 func TestUnsentBytes(t *testing.T) {
 	t.Parallel()
@@ -329,7 +328,7 @@ func TestUnsentBytes(t *testing.T) {
 	})
 }
 
-// TestWithoutCache holds: keys alone signal who waits.
+// TestWithoutCache checks that keys alone signal who waits.
 func TestWithoutCache(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -346,7 +345,7 @@ func TestWithoutCache(t *testing.T) {
 	})
 }
 
-// TestComplaints holds: failures are logged, at most once a second.
+// TestComplaints checks that failures are logged, at most once a second.
 func TestComplaints(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

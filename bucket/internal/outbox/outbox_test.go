@@ -117,7 +117,7 @@ func TestBackoffDoubles(t *testing.T) {
 	})
 }
 
-// TestInterruptedValuesStayDue holds: an attempt that its context ended is no
+// TestInterruptedValuesStayDue checks that an attempt that its context ended is no
 // failure of the value.
 func TestInterruptedValuesStayDue(t *testing.T) {
 	t.Parallel()

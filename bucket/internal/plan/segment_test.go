@@ -77,7 +77,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestSplitLetsNobodyAppend: a segment's entries end where the next one's begin.
+// TestSplitLetsNobodyAppend checks that a segment's entries end where the next one's begin.
 func TestSplitLetsNobodyAppend(t *testing.T) {
 	t.Parallel()
 	entries := []index.Entry{{Time: 1}, {Time: 11}}

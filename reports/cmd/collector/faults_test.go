@@ -73,7 +73,7 @@ type besieged struct {
 	tenants       []string // the puts of the last one hang
 	want          tally    // the sums of each tenant
 	clock         atomic.Int64
-	stored, early atomic.Int64 // the numbers of stored values; early counts those of the last tenant
+	stored, early atomic.Int64 // the numbers of stored values; early counts the last tenant's
 }
 
 const stuck = "stuck"

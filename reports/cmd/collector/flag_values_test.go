@@ -7,7 +7,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// What is wrong with a flag is said in words, and its name as help writes it.
+// Errors about a flag say what the value must be, and write the name as help does.
 func TestFlagsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{

@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// TestFlushes holds: the number of flushes follows the store unless a flag sets
+// TestFlushes checks that the number of flushes follows the store unless a flag sets
 // it, never exceeds the bound, and numbers that contradict each other are refused.
 func TestFlushes(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,7 @@ func Files(t testing.TB, pattern string) []string {
 	return files
 }
 
-// Read returns what is in a file as it is.
+// Read returns the content of a file.
 func Read(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -29,8 +29,7 @@ func TestWhatProbesSendIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotKept checks that what readers of old might not know, and what holds
-// more than the report, is written anew.
+// TestWhatIsNotKept checks that a blob is encoded again when old readers might not know its form, or when it holds more than the report.
 func TestWhatIsNotKept(t *testing.T) {
 	t.Parallel()
 	node := func(field, value string) string {

@@ -10,9 +10,9 @@ import (
 // copy: a node that disagrees with another one of the same ID about the
 // topology. No probe gives a node such an ID.
 //
-//	"<id>"                    a node of that ID
-//	"<id>;copy=<topology>"    a node of that ID, if it says of itself that it is
-//	                          of that topology, and of that ID or of none
+//	"<id>"                    a node with the ID
+//	"<id>;copy=<topology>"    a node with the ID, if its own fields say that it
+//	                          has this topology, and this ID or none
 const copyMark = ";copy="
 
 // standUnder gives a decoded node the ID in its key in the map of nodes. The key

@@ -16,8 +16,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/internal/inflate"
 )
 
-// deflated returns what a writer of that level makes of a text, in blocks as
-// long as pieces of it.
+// deflated returns a text compressed at a level, in one block for each piece.
 func deflated(t testing.TB, text []byte, level, piece int) []byte {
 	t.Helper()
 	var b bytes.Buffer

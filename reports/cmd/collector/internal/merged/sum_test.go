@@ -11,8 +11,7 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// Merging many is merging few again and again, and the result is that of
-// merging all at once.
+// Merging many reports in groups gives the same result as merging all at once.
 func TestMergeInSteps(t *testing.T) {
 	t.Parallel()
 	paths := goldentest.Files(t, "hosts/*/*.msgpack.gz")

@@ -117,9 +117,8 @@ func TestCacheURLs(t *testing.T) {
 	}
 }
 
-// badPlaces are flags that are wrong usage, and a part of what is said.
-// TestBadPlaces checks that what is wrong is said in one line, without the secret, and
-// nothing is done.
+// badPlaces are flags that are wrong usage, and a part of the message.
+// TestBadPlaces checks that the message is one line without the secret, and that nothing is done.
 // TestPlacesInTheEnvironment checks that a variable is told from an argument, and its
 // secret is not said either.
 // TestPlacesInOneText checks that a comma between two URLs is not one in a secret.
