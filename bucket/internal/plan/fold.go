@@ -72,7 +72,7 @@ func (p *Past[T]) foldBatch(ctx context.Context, parts []part[T]) (v T, refused 
 // seeds is how many parts sift begins with, one after the other.
 const seeds = 3
 
-// sift merges parts one by one and leaves out those that are refused. Which of
+// sift merges parts one by one and leaves out refused parts. Which of
 // two values is to blame nobody can tell, so sift tries several parts to begin
 // with, the one of the most values first, and refuses as few values as it can.
 func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best T, refused []lost, err error) {

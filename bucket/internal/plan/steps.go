@@ -26,8 +26,7 @@ type slice[T any] struct {
 // maxSlices is how many slices are answered at a time at most.
 const maxSlices = 256
 
-// Steps answers the consecutive steps of a question of one tenant, the last of
-// which may be shorter. It reads the blobs of several steps at a time, as many
+// Steps answers the consecutive steps of a question of one tenant, and the last step may be shorter. It reads the blobs of several steps at a time, as many
 // as fit into a batch, and merges each entry once. The question's extra values
 // must ascend.
 func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64) iter.Seq2[Slice[T], error] {
