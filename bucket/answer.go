@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/plan"
@@ -58,12 +59,16 @@ func (c *Collector[T]) Live(at time.Time) bool {
 // live returns the live window and, for a collector that is alone and has not
 // run for a window yet, what the store holds of it from before the start.
 func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptions) (a Answer[T], err error) {
-	now := c.now()
+	now, started := c.now(), c.liveFrom(tenant)
 	window, err := c.liveWindow(ctx, tenant, now)
+	for err == nil && started != c.liveFrom(tenant) { // a deletion emptied the window
+		started = c.liveFrom(tenant)
+		window, err = c.liveWindow(ctx, tenant, now)
+	}
 	if err != nil {
 		return a, err
 	}
-	from, started := now-int64(c.opts.Window)+1, c.shared.started.Load()
+	from := now - int64(c.opts.Window) + 1
 	if !c.opts.Alone || from >= started {
 		a.Value, err = mergeParts(c.user.merge, window)
 		a.Entries = len(window)
@@ -73,6 +78,8 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 	if err != nil {
 		return a, err
 	}
+	// The open tick is in the window already.
+	g.live = slices.DeleteFunc(g.live, func(v liveValue[T]) bool { return v.Key == "" })
 	for _, v := range window {
 		g.question.Extra = append(g.question.Extra, plan.Extra[T]{Tenant: tenant, Time: now, Value: v})
 	}
@@ -93,11 +100,7 @@ func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.T
 // RangeMany is Range of several tenants, whose values are fetched and merged
 // together.
 func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
-	g, err := c.gather(ctx, tenants, from, to, opts)
-	if err != nil || len(tenants) == 0 {
-		return a, err
-	}
-	return c.past.merged(ctx, &g)
+	return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts) })
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as

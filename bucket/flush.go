@@ -17,6 +17,10 @@ const maxMoves = 64
 func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
+	if p.withdrawn.Load() {
+		c.abandon(p)
+		return nil
+	}
 	err := c.traceFlush(ctx, p, failed+1)
 	switch {
 	case err == nil:
@@ -63,8 +67,11 @@ func (c *Collector[T]) giveUp(p *pending[T], cause error) {
 		if err == nil {
 			c.opts.Logger.Info("the value of a tick is too large for one blob and is stored in parts",
 				"tenant", p.owner.id, "err", cause)
-			p.halves = halves
-			p.owner.replace(p, halves)
+			if p.owner.replace(p, halves) {
+				p.halves = halves
+			} else { // it was deleted meanwhile
+				c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
+			}
 			c.release(p)
 			return
 		}

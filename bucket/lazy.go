@@ -23,7 +23,10 @@ type Decoder[T any] interface {
 
 // lazy is a value: in memory as itself, as its blob, or as both, or in the
 // journal. Its form may change at any time; the value never does.
-type lazy[T any] struct{ form atomic.Pointer[form[T]] }
+type lazy[T any] struct {
+	form atomic.Pointer[form[T]]
+	at   int64 // the instant of a sealed value; guarded by its tenant's mu
+}
 
 // form is a lazy value at a moment.
 type form[T any] struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -33,6 +34,8 @@ type pending[T any] struct {
 	records []uint64      // of the values in the journal that it is merged of; never changed
 	turn    chan struct{} // full while the value is being moved on
 	done    chan struct{} // closed when it needs no further attempt
+
+	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
 
 	unsure bool          // an attempt under the present key may have landed; guarded by the turn
 	halves []*pending[T] // what it was split into; written before done is closed

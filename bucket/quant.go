@@ -151,11 +151,10 @@ func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.T
 // from ≤ instant < to, which are fetched together. A tenant that repeats counts
 // each time.
 func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
-	x, err := q.question(ctx, tenants, from, to, opts)
-	if err != nil || len(x.Series) == 0 {
-		return a, err
-	}
-	return q.answer(ctx, x)
+	return q.settled(ctx, func() (g gathered[T], err error) {
+		g.question, err = q.question(ctx, tenants, from, to, opts)
+		return g, err
+	})
 }
 
 // question reads the entries of a range.

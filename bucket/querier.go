@@ -72,11 +72,7 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 
 // RangeMany is Range of several tenants, whose values are merged together.
 func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (a Answer[T], err error) {
-	g, err := q.gather(ctx, tenants, from, to, sources, opts)
-	if err != nil || len(tenants) == 0 {
-		return a, err
-	}
-	return q.past.merged(ctx, &g)
+	return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts) })
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as

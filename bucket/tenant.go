@@ -35,6 +35,10 @@ type tenant[T any] struct {
 	ids     once.IDs
 	gone    bool // forgotten by the collector: look the tenant up again
 
+	// restarted is when the live window was last emptied by a deletion: what came
+	// before is in the store alone. Unix nanoseconds; written with mu held.
+	restarted atomic.Int64
+
 	edits     uint64 // changes of the live window
 	tickEdits uint64 // changes of its sealed ticks
 	answer    T      // the live window's value, while answered equals edits
@@ -125,7 +129,8 @@ func (t *tenant[T]) endTick() (idle bool) {
 	}
 	t.expire(now)
 	t.ids.Expire(now - int64(t.shared.opts.Window))
-	if t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty(); t.gone {
+	idleFor := now - t.restarted.Load()
+	if t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
 		t.shared.forget(t.last)
 	}
 	return t.gone
@@ -141,7 +146,7 @@ func (t *tenant[T]) seal(now int64) {
 	p.parts, p.records = k.parts, k.records
 	p.fresh = back || len(k.records) > 0 // the instant may have been used before, or the key must be nobody else's
 	p.name(at)
-	t.last = at
+	k.value.at, t.last = at, at
 	t.ticks.Push(k.value, t.leaves(&k, at, back))
 	t.ticksChanged()
 	t.hold(p)
@@ -191,6 +196,7 @@ func (t *tenant[T]) move(p *pending[T]) {
 	defer t.mu.Unlock()
 	t.version = t.shared.changes.Add(1)
 	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
+	p.value.at = p.entry.Time
 }
 
 // renew gives a pending value another key at its instant.
@@ -237,10 +243,14 @@ func (t *tenant[T]) restHeld(now int64) {
 }
 
 // replace puts halves in the place of a pending value that was split. Questions
-// under way go on with the halves.
-func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) {
+// under way go on with the halves. It returns false for a value that was
+// withdrawn, which then has none.
+func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if p.withdrawn.Load() {
+		return false
+	}
 	t.version = t.shared.changes.Add(1)
 	is := func(h *pending[T]) bool { return h == p }
 	t.held = append(slices.DeleteFunc(t.held, is), halves...)
@@ -253,6 +263,7 @@ func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) {
 		t.shared.outbox.Put(&t.sender, h)
 		t.shared.sealed()
 	}
+	return true
 }
 
 // drop forgets a value that is discoverable, or never will be. One that is
@@ -409,4 +420,39 @@ func (t *tenant[T]) waiting() []index.Entry {
 		_, entries[i] = p.state()
 	}
 	return entries
+}
+
+// withdraw ends the open tick, and takes the values whose instants are in
+// [from, to) out of the live window and out of what is held. It returns those
+// that were held.
+func (t *tenant[T]) withdraw(from, to int64) (held []*pending[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open.value != nil {
+		t.seal(t.shared.now())
+	}
+	t.held = slices.DeleteFunc(t.held, func(p *pending[T]) bool {
+		_, e := p.state()
+		in := e.Time >= from && e.Time < to
+		if in {
+			p.withdrawn.Store(true)
+			held = append(held, p)
+		}
+		return in
+	})
+	t.version = t.shared.changes.Add(1)
+	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
+	if whole {
+		t.restarted.Store(t.last + 1)
+	}
+	if removed {
+		t.ticksChanged()
+	}
+	return held
+}
+
+// liveFrom returns the instant before which the live window has nothing in
+// memory, because the collector began or a deletion emptied it then.
+func (t *tenant[T]) liveFrom() int64 {
+	return max(t.shared.started.Load(), t.restarted.Load())
 }

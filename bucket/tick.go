@@ -256,6 +256,7 @@ func (t *tenant[T]) addPast(in *input[T], now int64) (need, error) {
 		p.records = []uint64{in.record}
 	}
 	p.name(in.at)
+	v.at = in.at
 	t.hold(p)
 	t.showPast(v, in.at, now)
 	return needNothing, nil

@@ -164,6 +164,26 @@ func (c *Cache[K, V]) Remove(key K) {
 	s.list.Remove(key)
 }
 
+// RemoveFunc forgets the keys that drop reports, and looks at all for that.
+func (c *Cache[K, V]) RemoveFunc(drop func(K) bool) {
+	if c == nil {
+		return
+	}
+	for i := range c.shards {
+		c.shards[i].removeFunc(drop)
+	}
+}
+
+func (s *shard[K, V]) removeFunc(drop func(K) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range s.list.Keys() {
+		if drop(key) {
+			s.list.Remove(key)
+		}
+	}
+}
+
 // Expire forgets the values whose time has passed, and looks at all for that.
 func (c *Cache[K, V]) Expire() {
 	if c == nil || c.ttl == 0 {

@@ -71,6 +71,11 @@ func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error
 	return p, nil
 }
 
+// Forget drops the merges of a tenant's values from the cache.
+func (p *Past[T]) Forget(tenant string) {
+	p.cache.RemoveFunc(func(key spanKey) bool { return key.tenant == tenant })
+}
+
 // call calls the user's function.
 func (p *Past[T]) call(parts []T) (v T, err error) {
 	defer guard.Recover("merge", &err)

@@ -87,6 +87,20 @@ func (s *sliding[T]) pop() {
 	s.few = s.len() == 0
 }
 
+// remove drops the ticks that gone reports from a queue of few.
+func (s *sliding[T]) remove(gone func(T) bool) (removed bool) {
+	left := newSliding(s.merge)
+	for p := s.front; p < s.end; p++ {
+		if c := *s.at(p); !gone(c.value) {
+			left.push(c, s.ended(p))
+		}
+	}
+	if removed = left.len() < s.len(); removed {
+		*s = *left
+	}
+	return removed
+}
+
 // goOver makes a queue of many ticks of one of few: each tick becomes the
 // merge of it and those after it.
 func (s *sliding[T]) goOver() {

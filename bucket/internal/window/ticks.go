@@ -57,6 +57,21 @@ func (t *Ticks[T]) Rewind(now int64) (dropped bool) {
 	return true
 }
 
+// Remove drops the ticks that gone reports, and the inserted values. It cannot
+// tell ticks apart that are many, because they are merged: it then drops
+// everything, unless all of the queue ended at or after the instant to, and
+// whole is true.
+func (t *Ticks[T]) Remove(to int64, gone func(v T) bool) (removed, whole bool) {
+	if !t.queue.few && t.queue.ended(t.queue.front) < to {
+		t.queue, t.late = newSliding(t.merge), nil
+		return true, true
+	}
+	n := len(t.late)
+	t.late = slices.DeleteFunc(t.late, func(l tick[T]) bool { return gone(l.value) })
+	removed = len(t.late) < n
+	return t.queue.few && t.queue.remove(gone) || removed, false
+}
+
 // Last returns when the newest tick ended, and whether there is one.
 func (t *Ticks[T]) Last() (ended int64, ok bool) {
 	if t.queue.len() == 0 {

@@ -1,0 +1,244 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket/internal/erase"
+	"github.com/timeblob/timeblob/index"
+)
+
+// DeleteOptions tune a deletion; nil means the defaults.
+type DeleteOptions struct {
+	// Wait is how long blobs stay after their entries were removed, for
+	// questions that have read the entries and not the blobs yet. It should be
+	// longer than the longest question. It also gives values that are on their
+	// way into the index time to arrive. Default one minute; negative: none. A
+	// deletion waits once for every 100 000 entries.
+	Wait time.Duration
+	// Progress is told what has been deleted so far, by one goroutine at a time.
+	Progress func(Deleted)
+}
+
+// What deletions say.
+type (
+	// Deleted is what was deleted.
+	Deleted = erase.Done
+	// DeleteFound is what a range holds.
+	DeleteFound = erase.Found
+	// BlobsLeftError says that entries are removed, and names the blobs that
+	// may be left. Deleting the same range again deletes them where the blob
+	// store lists its keys.
+	BlobsLeftError = erase.LeftError
+	// CannotDeleteError says that the index or the blob store cannot delete. It
+	// is errors.ErrUnsupported.
+	CannotDeleteError = erase.UnsupportedError
+)
+
+// BlobDeleter is a blob store that deletes: a tiered.Store, or an authority by
+// itself. Where it also lists keys, as tiered.Lister says, a deletion removes
+// blobs that no entry names too.
+type BlobDeleter = erase.Blobs
+
+// roundEntries is how many entries are removed before their blobs are.
+const roundEntries = 100_000
+
+// Deleter deletes from an index and a blob store, without a collector. It is safe
+// for any number of goroutines.
+//
+// A deletion removes entries first, and their blobs after a wait. A question that
+// begins when Delete has returned finds nothing of it. A deletion may be
+// interrupted and repeated. What collectors hold and have not stored yet, they
+// still deliver: stop them, or use their Delete.
+type Deleter struct {
+	index index.Index
+	blobs BlobDeleter
+}
+
+// NewDeleter returns a Deleter. Its error is a *CannotDeleteError when the index
+// is no index.Deleter.
+func NewDeleter(idx index.Index, blobs BlobDeleter) (*Deleter, error) {
+	d := &Deleter{idx, blobs}
+	_, err := d.eraser(nil)
+	return d, err
+}
+
+func (d *Deleter) eraser(opts *DeleteOptions) (*erase.Eraser, error) {
+	return newEraser(d.index, d.blobs, opts, time.Now)
+}
+
+func newEraser(idx index.Index, blobs any, opts *DeleteOptions, now func() time.Time) (*erase.Eraser, error) {
+	o := DeleteOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	orDefault(&o.Wait, time.Minute)
+	return erase.New(idx, blobs, erase.Options{Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
+}
+
+// Find counts what Delete would delete. It reads the range's entries.
+func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (DeleteFound, error) {
+	start, end, err := deletable(tenant, from, to)
+	if err != nil {
+		return DeleteFound{}, err
+	}
+	e, err := d.eraser(nil)
+	if err != nil {
+		return DeleteFound{}, err
+	}
+	return e.Find(ctx, tenant, start, end)
+}
+
+// Delete removes the tenant's entries with from ≤ Time < to and their blobs, and
+// the blobs of the range that no entry names where the store lists its keys. A
+// range of more than a year needs an index that is an index.Scanner or has its
+// method under the name Entries.
+//
+// The error is a *RangeError, an *index.TenantError, a *CannotDeleteError, the
+// index's, or a *BlobsLeftError. Delete may be called again after any of the last
+// two.
+func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
+	start, end, err := deletable(tenant, from, to)
+	if err != nil {
+		return Deleted{}, err
+	}
+	e, err := d.eraser(opts)
+	if err != nil {
+		return Deleted{}, err
+	}
+	return e.Delete(ctx, tenant, start, end, nil)
+}
+
+// DeleteTenant is Delete of all that there is of a tenant.
+func (d *Deleter) DeleteTenant(ctx context.Context, tenant string, opts *DeleteOptions) (Deleted, error) {
+	return d.Delete(ctx, tenant, firstInstant, lastInstant, opts)
+}
+
+func deletable(tenant string, from, to time.Time) (start, end int64, err error) {
+	if err := index.CheckTenant(tenant); err != nil {
+		return 0, 0, err
+	}
+	return span(from, to)
+}
+
+// Delete is [Deleter.Delete], and also withdraws the values that this collector
+// holds: it ends the tenant's open tick, so that every value has an instant, and
+// drops those in the range from the live window and from what is to be stored.
+// Values that are added while Delete runs may stay. Other collectors may still
+// deliver what they hold. An AddOptions.ID stays known.
+//
+// A live window of more than eight ticks cannot lose single ones: a deletion that
+// reaches into it empties it. A collector that is Alone then reads the rest from
+// the store; At of another one holds only what comes after.
+func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
+	start, end, err := c.span(tenant, from, to)
+	if err != nil {
+		return Deleted{}, err
+	}
+	e, err := newEraser(c.entries, c.blobs, opts, c.opts.Now)
+	if err != nil {
+		return Deleted{}, err
+	}
+	stored, err := c.withdraw(ctx, tenant, start, end)
+	if err != nil {
+		return Deleted{}, fmt.Errorf("delete values of tenant %q: %w", tenant, err)
+	}
+	done, err := e.Delete(ctx, tenant, start, end, stored)
+	c.past.past.Forget(tenant)
+	return done, err
+}
+
+// DeleteTenant is Delete of all that there is of a tenant.
+func (c *Collector[T]) DeleteTenant(ctx context.Context, tenant string, opts *DeleteOptions) (Deleted, error) {
+	return c.Delete(ctx, tenant, firstInstant, lastInstant, opts)
+}
+
+// withdraw takes a tenant's values of [from, to) out of memory. It waits for the
+// attempts at them that are under way, and returns the entries that these may
+// have stored.
+func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int64) (stored []index.Entry, err error) {
+	t := c.tenants.lookup(tenant)
+	if t == nil {
+		return nil, nil
+	}
+	for _, p := range t.withdraw(from, to) {
+		select {
+		case p.turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err() // the next attempt abandons the value
+		}
+		if _, e := p.state(); p.own() || e.Time >= from && e.Time < to {
+			stored = append(stored, e)
+		}
+		c.abandon(p)
+		<-p.turn
+	}
+	return stored, nil
+}
+
+// abandon ends a value that was withdrawn. The caller has the turn.
+func (c *Collector[T]) abandon(p *pending[T]) {
+	if !p.finished() {
+		c.release(p)
+	}
+}
+
+// liveFrom returns the instant before which the collector's live window of a
+// tenant has nothing in memory.
+func (c *Collector[T]) liveFrom(tenant string) int64 {
+	if t := c.tenants.lookup(tenant); t != nil {
+		return t.liveFrom()
+	}
+	return c.shared.started.Load()
+}
+
+// settled gathers and answers. Where blobs are missing it gathers once more: when
+// their entries are gone too, they were deleted meanwhile, and settled answers
+// without them.
+func (q *Quantizer[T]) settled(ctx context.Context, gather func() (gathered[T], error)) (a Answer[T], err error) {
+	g, err := gather()
+	if err != nil || len(g.question.Series) == 0 {
+		return a, err
+	}
+	a, err = q.merged(ctx, &g)
+	gone := withoutBlob(&a, err)
+	if len(gone) == 0 {
+		return a, err
+	}
+	again, failed := gather()
+	if failed != nil || again.names(gone) {
+		return a, err
+	}
+	return q.merged(ctx, &again)
+}
+
+// withoutBlob returns the keys that an answer or its error says the store does
+// not have.
+func withoutBlob[T any](a *Answer[T], err error) map[string]bool {
+	gone := make(map[string]bool)
+	for _, m := range a.Missing {
+		if errors.Is(m.Err, ErrNoBlob) {
+			gone[m.Key] = true
+		}
+	}
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		for _, key := range missing.Keys() {
+			gone[key] = true
+		}
+	}
+	return gone
+}
+
+// names reports whether the index has an entry of one of the keys.
+func (g *gathered[T]) names(keys map[string]bool) bool {
+	for _, s := range g.question.Series {
+		for _, e := range s.Entries {
+			if keys[e.Key] {
+				return true
+			}
+		}
+	}
+	return false
+}
