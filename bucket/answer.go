@@ -79,7 +79,7 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 		return a, err
 	}
 	// The open tick is in the window already.
-	g.live = slices.DeleteFunc(g.live, func(v liveValue[T]) bool { return v.Key == "" })
+	g.question.Extra = slices.DeleteFunc(g.question.Extra, func(v plan.Extra[T]) bool { return v.Key == "" })
 	for _, v := range window {
 		g.question.Extra = append(g.question.Extra, plan.Extra[T]{Tenant: tenant, Time: now, Value: v})
 	}
