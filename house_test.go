@@ -37,6 +37,7 @@ var (
 var house = []room{
 	{"blob", []string{}, []string{}},
 	{"index", []string{"blob"}, []string{}},
+	{"bucket/internal/erase", []string{"index", "internal/pause"}, []string{"golang.org/x/sync"}},
 	{"bucket/internal/levels", []string{"blob", "index"}, []string{"golang.org/x/sync"}},
 	{"bucket/internal/plan", append([]string{"blob", "index"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"bucket/internal/...", []string{}, []string{}},

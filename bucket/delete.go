@@ -181,6 +181,7 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 // abandon ends a value that was withdrawn. The caller has the turn.
 func (c *Collector[T]) abandon(p *pending[T]) {
 	if !p.finished() {
+		c.endRecords(p)
 		c.release(p)
 	}
 }
@@ -241,4 +242,10 @@ func (g *gathered[T]) names(keys map[string]bool) bool {
 		}
 	}
 	return false
+}
+
+// liveFrom returns the instant before which the live window has nothing in
+// memory, because the collector began or a deletion emptied it then.
+func (t *tenant[T]) liveFrom() int64 {
+	return max(t.shared.started.Load(), t.restarted.Load())
 }

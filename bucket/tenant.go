@@ -153,42 +153,6 @@ func (t *tenant[T]) seal(now int64) {
 	t.hold(p)
 }
 
-// overdue reports whether Run should have ended the open tick by now: its first
-// value is a tick old. The value that comes now then begins another, so that
-// none is in the live window for longer than the window and a tick. The caller
-// holds mu.
-func (t *tenant[T]) overdue(now int64) bool {
-	return t.open.value != nil && t.shared.running.Load() && now-t.open.begun >= int64(t.shared.opts.Tick)
-}
-
-// leaves returns the instant from which on a tick's age counts in the live
-// window. It is no later than a tick after its first value came, so that a late
-// seal does not make that value live longer, and not before its last value came.
-// The caller holds mu.
-func (t *tenant[T]) leaves(k *openTick[T], at int64, back bool) int64 {
-	if back {
-		return at
-	}
-	ended := max(k.latest, min(at, k.begun+int64(t.shared.opts.Tick)))
-	if before, ok := t.ticks.Last(); ok {
-		ended = max(ended, before)
-	}
-	return ended
-}
-
-// backwards is how far a clock may go back, in nanoseconds, before it is taken
-// to have been set.
-const backwards = int64(time.Second)
-
-// next returns the instant of the open tick if it ended now: one after the
-// last, unless the clock was set back, which is followed. The caller holds mu.
-func (t *tenant[T]) next(now int64) int64 {
-	if now <= t.last && t.last-now < backwards {
-		return t.last + 1
-	}
-	return now
-}
-
 // move gives a pending value another instant, up to a microsecond later:
 // random, so that two writers do not meet again and again. Readers of what is
 // held see the new instant together with a new version.
@@ -450,10 +414,4 @@ func (t *tenant[T]) withdraw(from, to int64) (held []*pending[T]) {
 		t.ticksChanged()
 	}
 	return held
-}
-
-// liveFrom returns the instant before which the live window has nothing in
-// memory, because the collector began or a deletion emptied it then.
-func (t *tenant[T]) liveFrom() int64 {
-	return max(t.shared.started.Load(), t.restarted.Load())
 }

@@ -1,6 +1,9 @@
 package bucket
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // largeTick returns how many bytes of memory the value of a tick takes before
 // the values that it is merged of are kept too. They make it possible to store a
@@ -265,8 +268,44 @@ func (t *tenant[T]) addPast(in *input[T], now int64) (need, error) {
 // showPast makes a value of a past instant a part of the live window, if that
 // reaches back so far. The caller holds mu.
 func (t *tenant[T]) showPast(v *lazy[T], at, now int64) {
-	if now-at < int64(t.shared.opts.Window) && (!t.shared.opts.Alone || at >= t.shared.started.Load()) {
+	if now-at < int64(t.shared.opts.Window) && (!t.shared.opts.Alone || at >= t.liveFrom()) {
 		t.ticks.Insert(v, at)
 		t.changed()
 	}
+}
+
+// overdue reports whether Run should have ended the open tick by now: its first
+// value is a tick old. The value that comes now then begins another, so that
+// none is in the live window for longer than the window and a tick. The caller
+// holds mu.
+func (t *tenant[T]) overdue(now int64) bool {
+	return t.open.value != nil && t.shared.running.Load() && now-t.open.begun >= int64(t.shared.opts.Tick)
+}
+
+// leaves returns the instant from which on a tick's age counts in the live
+// window. It is no later than a tick after its first value came, so that a late
+// seal does not make that value live longer, and not before its last value came.
+// The caller holds mu.
+func (t *tenant[T]) leaves(k *openTick[T], at int64, back bool) int64 {
+	if back {
+		return at
+	}
+	ended := max(k.latest, min(at, k.begun+int64(t.shared.opts.Tick)))
+	if before, ok := t.ticks.Last(); ok {
+		ended = max(ended, before)
+	}
+	return ended
+}
+
+// backwards is how far a clock may go back, in nanoseconds, before it is taken
+// to have been set.
+const backwards = int64(time.Second)
+
+// next returns the instant of the open tick if it ended now: one after the
+// last, unless the clock was set back, which is followed. The caller holds mu.
+func (t *tenant[T]) next(now int64) int64 {
+	if now <= t.last && t.last-now < backwards {
+		return t.last + 1
+	}
+	return now
 }

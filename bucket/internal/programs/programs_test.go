@@ -1,0 +1,386 @@
+// Package programs runs random programs on collectors and their stores, and
+// compares every answer with a plain model.
+//
+// PROGRAMS is how many programs each test runs; SEED is the first one's seed
+// where tests are seeded. A failure prints the program.
+package programs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// step is one operation: a kind, and numbers from which its arguments are chosen.
+type step struct {
+	Kind    string
+	A, B, C int
+}
+
+// kinds are the operations, the frequent ones several times.
+var kinds = []string{"add", "add", "add", "past", "past", "id", "delete", "delete tenant", "flush", "flush", "seal", "restart", "wait",
+	"range", "range", "at", "has", "steps", "values", "many", "querier"}
+
+var programs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+	n := rapid.IntRange(0, 999)
+	return step{rapid.SampledFrom(kinds).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
+}), 5, 60)
+
+// stack is an index and an authority, as one process has them.
+type stack struct {
+	index     index.Index
+	authority tiered.Tier
+	committer index.Committer
+	close     func() error
+}
+
+// reopener opens the stores of a collector anew.
+type reopener func(t rapid.TB, collector int) stack
+
+// machine runs a program.
+type machine struct {
+	rapid.TB
+	ctx        context.Context
+	open       reopener
+	window     time.Duration
+	now        time.Time
+	stacks     []stack
+	stores     []*tiered.Store[ids]
+	collectors []*bucket.Collector[ids]
+	model      model
+	added      int
+}
+
+// ids is a multiset: a value that is lost or counted twice shows.
+type ids []int
+
+type codec struct{}
+
+func (codec) Encode(v ids) ([]byte, error) { return json.Marshal(v) }
+
+func (codec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
+
+func merge(parts []ids) (ids, error) {
+	all := slices.Concat(parts...)
+	slices.Sort(all)
+	return all, nil
+}
+
+var tenants = []string{"a", "b"}
+
+// runProgram runs a program on some collectors.
+func runProgram(t rapid.TB, collectors int, open reopener, program []step) {
+	m := &machine{TB: t, ctx: context.Background(), open: open, window: 100 * time.Hour, now: start,
+		stacks: make([]stack, collectors), stores: make([]*tiered.Store[ids], collectors), collectors: make([]*bucket.Collector[ids], collectors)}
+	m.model.ids, m.model.sealed = make([]map[string]bool, collectors), make([]int64, collectors)
+	for i := range m.collectors {
+		m.start(i)
+	}
+	defer func() {
+		for i := range m.collectors {
+			m.stop(i)
+		}
+	}()
+	for n, s := range program {
+		m.now = m.now.Add(time.Millisecond)
+		if err := m.do(s); err != nil {
+			t.Fatalf("step %d, %+v: %v\nthe program was %+v", n, s, err, program[:n+1])
+		}
+	}
+}
+
+func (m *machine) start(i int) {
+	s := m.open(m.TB, i)
+	store, err := tiered.New(codec{}, s.authority, nil)
+	if err != nil {
+		m.Fatal(err)
+	}
+	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{
+		Tick: m.window, Window: m.window, Alone: len(m.collectors) == 1, Committer: s.committer,
+		Now: func() time.Time { return m.now }, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second}})
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.stacks[i], m.stores[i], m.collectors[i] = s, store, c
+	m.model.ids[i], m.model.sealed[i] = make(map[string]bool), m.now.UnixNano()
+}
+
+func (m *machine) stop(i int) {
+	if err := errors.Join(m.collectors[i].Close(m.ctx), m.stores[i].Close(m.ctx), m.stacks[i].close()); err != nil {
+		m.Fatal(err)
+	}
+	m.sealed(i)
+}
+
+// sealed notes that a collector's ticks ended.
+func (m *machine) sealed(i int) {
+	m.model.seal(i, "*", m.now.UnixNano())
+	m.model.sealed[i] = m.now.UnixNano()
+}
+
+// do does one step.
+func (m *machine) do(s step) error {
+	i, tenant := s.A%len(m.collectors), tenants[s.B%len(tenants)]
+	switch s.Kind {
+	case "add":
+		return m.add(i, value{tenant: tenant, open: true}, nil)
+	case "past":
+		at := m.instant(s.C)
+		return m.add(i, value{tenant: tenant, at: at}, &bucket.AddOptions{At: time.Unix(0, at)})
+	case "id":
+		return m.addWithID(i, tenant, "id-"+strconv.Itoa(s.C%5))
+	case "flush":
+		defer m.sealed(i)
+		return m.collectors[i].Flush(m.ctx)
+	case "seal":
+		return m.seal(i)
+	case "restart":
+		m.stop(i)
+		m.now = m.now.Add(time.Millisecond)
+		m.start(i)
+		return nil
+	case "wait":
+		return m.wait(time.Duration(s.C%40) * time.Hour)
+	case "delete":
+		from, to := m.span(s)
+		return m.delete(i, tenant, from, to)
+	case "delete tenant":
+		return m.deleteTenant(i, tenant)
+	}
+	return m.ask(s, i, tenant)
+}
+
+func (m *machine) add(i int, v value, opts *bucket.AddOptions) error {
+	m.added++
+	v.id, v.owner = m.added, i
+	m.model.values = append(m.model.values, v)
+	return m.collectors[i].Add(m.ctx, v.tenant, ids{v.id}, opts)
+}
+
+func (m *machine) addWithID(i int, tenant, id string) error {
+	known := m.model.ids[i]
+	if known[tenant+id] {
+		return m.collectors[i].Add(m.ctx, tenant, ids{-1}, &bucket.AddOptions{ID: id})
+	}
+	known[tenant+id] = true
+	return m.add(i, value{tenant: tenant, open: true}, &bucket.AddOptions{ID: id})
+}
+
+// seal ends the open ticks and stores nothing.
+func (m *machine) seal(i int) error {
+	ended, end := context.WithCancel(m.ctx)
+	end()
+	err := m.collectors[i].Flush(ended)
+	m.sealed(i)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// wait lets time pass, with no open tick, and forgets ids that collectors forget.
+func (m *machine) wait(d time.Duration) error {
+	for i := range m.collectors {
+		if err := m.seal(i); err != nil {
+			return err
+		}
+		m.model.ids[i] = make(map[string]bool)
+	}
+	m.now = m.now.Add(d + m.window) // past the window of all ids
+	for i := range m.collectors {
+		if err := m.seal(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delete deletes by one collector, after the others have stored what they hold.
+func (m *machine) delete(i int, tenant string, from, to int64) error {
+	if err := m.flushOthers(i); err != nil {
+		return err
+	}
+	_, err := m.collectors[i].Delete(m.ctx, tenant, time.Unix(0, from), time.Unix(0, to), &bucket.DeleteOptions{Wait: -1})
+	m.model.seal(i, tenant, m.now.UnixNano())
+	m.model.remove(tenant, from, to)
+	return err
+}
+
+func (m *machine) deleteTenant(i int, tenant string) error {
+	if err := m.flushOthers(i); err != nil {
+		return err
+	}
+	_, err := m.collectors[i].DeleteTenant(m.ctx, tenant, &bucket.DeleteOptions{Wait: -1})
+	m.model.seal(i, tenant, m.now.UnixNano())
+	m.model.remove(tenant, start.Add(-10000*time.Hour).UnixNano(), m.now.Add(time.Hour).UnixNano())
+	return err
+}
+
+func (m *machine) flushOthers(i int) error {
+	for other, c := range m.collectors {
+		if other != i {
+			if err := c.Flush(m.ctx); err != nil {
+				return err
+			}
+			m.sealed(other)
+		}
+	}
+	return nil
+}
+
+// instant chooses a past instant: one that is or was in use, or any.
+func (m *machine) instant(n int) int64 {
+	if used := m.model.instants(); len(used) > 0 && n%2 == 0 {
+		return used[n%len(used)]
+	}
+	return m.now.Add(-time.Duration(n) * time.Minute).Truncate(time.Millisecond).UnixNano()
+}
+
+// span chooses a range. An instant that is taken moves a value by microseconds,
+// so that ranges begin and end in the middle of a millisecond. They end before
+// every open tick, or past the present.
+func (m *machine) span(s step) (from, to int64) {
+	const half = int64(time.Millisecond / 2)
+	used := append(m.model.instants(), m.model.quiet()-int64(time.Millisecond))
+	from = used[s.C%len(used)] - half
+	to = used[(s.A+s.C)%len(used)] + half
+	from, to = min(from, to), max(from, to)
+	if to = min(to, m.model.quiet()); s.A%3 == 0 {
+		to = m.now.Add(time.Hour).UnixNano()
+	}
+	return min(from, to), to
+}
+
+// ask asks one question, and compares.
+func (m *machine) ask(s step, i int, tenant string) error {
+	from, to := m.span(s)
+	now := m.now.UnixNano()
+	c, begin, end := m.collectors[i], time.Unix(0, from), time.Unix(0, to)
+	opts := &bucket.RangeOptions{Partial: s.B%3 == 0}
+	if len(m.collectors) > 1 {
+		m.settleOthers(i)
+	}
+	want := m.model.between(tenant, from, to, now)
+	switch s.Kind {
+	case "range":
+		a, err := c.Range(m.ctx, tenant, begin, end, opts)
+		return check(a.Value, err, want)
+	case "at":
+		return m.askAt(c, tenant, s)
+	case "has":
+		has, err := c.Has(m.ctx, tenant, begin, end)
+		if err != nil || has != (len(want) > 0) {
+			return fmt.Errorf("has %v, %v; want %v", has, err, want)
+		}
+		return nil
+	case "steps":
+		var all ids
+		for a, err := range c.Steps(m.ctx, tenant, begin, end, max(end.Sub(begin)/7, 1), opts) {
+			if err != nil {
+				return err
+			}
+			all = append(all, a.Value...)
+		}
+		return check(all, nil, want)
+	case "values":
+		return m.askValues(c, tenant, begin, end, opts, want)
+	case "many":
+		a, err := c.RangeMany(m.ctx, tenants, begin, end, opts)
+		both := append(m.model.between("a", from, to, now), m.model.between("b", from, to, now)...)
+		return check(a.Value, err, both)
+	}
+	return m.askQuerier(tenant, begin, end, opts, want)
+}
+
+// settleOthers stores what the other collectors hold: no collector sees it.
+func (m *machine) settleOthers(i int) {
+	if err := m.flushOthers(i); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *machine) askAt(c *bucket.Collector[ids], tenant string, s step) error {
+	at := m.model.quiet() - int64(s.C)*int64(time.Minute) - 500
+	if len(m.collectors) == 1 && s.A%2 == 0 {
+		at = m.now.UnixNano()
+	}
+	a, err := c.At(m.ctx, tenant, time.Unix(0, at), nil)
+	if at == m.now.UnixNano() {
+		return check(a.Value, err, m.model.between(tenant, at-int64(m.window)+1, at+1, at))
+	}
+	return check(a.Value, err, m.model.between(tenant, at-int64(m.window), at, m.now.UnixNano()))
+}
+
+func (m *machine) askValues(c *bucket.Collector[ids], tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
+	var all ids
+	var last time.Time
+	for v, err := range c.Values(m.ctx, tenant, from, to, opts) {
+		if err = errors.Join(err, v.Err); err != nil {
+			return err
+		}
+		if v.Time.Before(last) {
+			return fmt.Errorf("a value of %v after one of %v", v.Time, last)
+		}
+		last, all = v.Time, append(all, v.Value...)
+	}
+	return check(all, nil, want)
+}
+
+// askQuerier asks a querier over all collectors that reads the last one's stores.
+func (m *machine) askQuerier(tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
+	last := len(m.collectors) - 1
+	q, err := bucket.NewQuerier(m.stacks[last].index, m.stores[last], merge, nil)
+	if err != nil {
+		return err
+	}
+	var sources []bucket.Source[ids]
+	for _, c := range m.collectors {
+		sources = append(sources, c)
+	}
+	a, err := q.Range(m.ctx, tenant, from, to, sources, opts)
+	if len(a.Missing) > 0 {
+		return fmt.Errorf("missing %v", a.Missing)
+	}
+	return check(a.Value, err, want)
+}
+
+func check(got ids, err error, want []int) error {
+	got, want = slices.Clone(got), slices.Clone(want)
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		return fmt.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	return nil
+}
+
+// count is how many programs a test runs.
+func count(t *testing.T, usual int) int {
+	n, err := strconv.Atoi(os.Getenv("PROGRAMS"))
+	if err != nil {
+		return usual
+	}
+	return n
+}
+
+// seeded runs programs that follow from seeds, which a failure prints.
+func seeded(t *testing.T, n, collectors int, open func(t *testing.T, seed int) reopener) {
+	first, _ := strconv.Atoi(os.Getenv("SEED"))
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
+			runProgram(t, collectors, open(t, seed), programs.Example(seed))
+		})
+	}
+}
