@@ -266,12 +266,12 @@ func (m *machine) span(s step) (from, to int64) {
 // ask asks one question, and compares.
 func (m *machine) ask(s step, i int, tenant string) error {
 	from, to := m.span(s)
-	now := m.now.UnixNano()
-	c, begin, end := m.collectors[i], time.Unix(0, from), time.Unix(0, to)
-	opts := &bucket.RangeOptions{Partial: s.B%3 == 0}
 	if len(m.collectors) > 1 {
 		m.settleOthers(i)
 	}
+	now := m.now.UnixNano()
+	c, begin, end := m.collectors[i], time.Unix(0, from), time.Unix(0, to)
+	opts := &bucket.RangeOptions{Partial: s.B%3 == 0}
 	want := m.model.between(tenant, from, to, now)
 	switch s.Kind {
 	case "range":
@@ -309,6 +309,7 @@ func (m *machine) settleOthers(i int) {
 	if err := m.flushOthers(i); err != nil {
 		m.Fatal(err)
 	}
+	m.now = m.now.Add(time.Millisecond)
 }
 
 func (m *machine) askAt(c *bucket.Collector[ids], tenant string, s step) error {
