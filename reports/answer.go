@@ -30,20 +30,20 @@ type Answer struct {
 func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
 	switch {
 	case q.Ranged:
-		return c.answerRange(ctx, tenant, q.From, q.To, q.Partial)
+		return c.answerRange(ctx, "Range", tenant, q.From, q.To, q.Partial)
 	case c.live.Live(q.To) || q.To.After(c.now()): // the last tick may seem to be yet to come, when the clock was set back
 		return c.answerNow(ctx, tenant, q.To, q.Partial)
 	case q.OnlyFound:
 		a.Found, err = c.HasReports(ctx, tenant, q.To)
 	default:
-		return c.answerRange(ctx, tenant, q.To.Add(-c.window), q.To, q.Partial)
+		return c.answerRange(ctx, "Report", tenant, q.To.Add(-c.window), q.To, q.Partial)
 	}
 	return a, err
 }
 
-// answerRange answers with the merge of a range.
-func (c *Collector) answerRange(ctx context.Context, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
-	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
+// answerRange answers with the merge of a range, in a span with a name.
+func (c *Collector) answerRange(ctx context.Context, span, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
+	ctx, asked := startQuestion(ctx, span, tenant, from, to)
 	defer func() { asked.End(err) }()
 	found, err := c.live.Range(ctx, tenant, from, to, &bucket.RangeOptions{Partial: partial})
 	if err != nil {
@@ -120,7 +120,7 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 // report when there is none. The instant of a report is the end of its tick. The
 // answer is exact, or an error. Ranges hold no shortcuts.
 func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (*report.Report, error) {
-	a, err := c.answerRange(ctx, tenant, from, to, false)
+	a, err := c.answerRange(ctx, "Range", tenant, from, to, false)
 	return a.Report, err
 }
 
