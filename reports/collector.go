@@ -78,7 +78,7 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 		return nil, err
 	}
 	past := Archive{store: store, entries: live.Entries, window: live.Window(), now: o.Now,
-		stores: health.StoreChecks(idx, authority, o.Store.Caches)}
+		stores: append(health.StoreChecks(idx, authority, o.Store.Caches), o.Checks...)}
 	return &Collector{Archive: past, live: live, hub: hub, metrics: m, rates: newRates(o.rate, o.Now),
 		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout,
 		clock: newSetClock(o.Now, live.Window(), o.Logger)}, nil

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/reports/tenants"
@@ -56,6 +57,9 @@ type Options struct {
 	// counts them; the burst is two seconds' worth. Default 1000, which is 3000
 	// probes; negative for no limit.
 	TenantRate float64
+	// Checks are further conditions of being ready. Default none.
+	Checks []health.Check
+
 	// Tenants returns the tenants' own limits, in place of TenantRate and of
 	// Live.MaxTenantPending. It is called concurrently, for each report. Default
 	// none.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -97,6 +98,13 @@ func busy(err error) *refusal {
 			return &refusal{status: http.StatusTooManyRequests, text: e.Error(), retry: true}
 		}
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
+	}
+	if e, ok := errors.AsType[*bucket.JournalError](err); ok {
+		text := e.Error()
+		if _, disk := errors.AsType[*fs.PathError](err); disk { // which would tell the client names of files
+			text = "the disk of the journal fails: the collector's log says why"
+		}
+		return &refusal{status: http.StatusServiceUnavailable, text: text, retry: true}
 	}
 	if e, ok := errors.AsType[*reports.RateError](err); ok {
 		return &refusal{status: http.StatusTooManyRequests, text: e.Error(), retry: true, after: e.Wait}

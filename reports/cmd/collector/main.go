@@ -36,7 +36,7 @@ func stopSignals(ignored func(os.Signal) bool) []os.Signal {
 var collector = &cli.Program{
 	Brief: "collector collects Weave Scope's reports and answers what was seen in any window of time.",
 	Commands: []*cli.Command{
-		&serveCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
+		&serveCommand, &replayCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
 		&backupCommand, &checkCommand, &repairCommand,
 	},
 	Redact: stores.HideSecrets,

@@ -50,6 +50,8 @@ names. A second signal ends it at once. The log goes to standard error: it needs
 
 ` + opsForms + `
 
+` + journalForms + `
+
 ` + memoryHelp + `
 
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
@@ -62,6 +64,7 @@ of the bucket, which should keep them for a day longer.
 		s.defineHTTP(f)
 		s.role = defineRole(f)
 		f.Must(s.checkRole)
+		f.Must(s.checkJournal)
 		s.defineTenants(f)
 		s.logging = telemetry.DefineLogging(f)
 		f.Must(s.check)
@@ -85,6 +88,7 @@ type server struct {
 	flushing                                 *flushing
 	logging                                  *telemetry.Logging
 	nats                                     *natsServers
+	journal                                  *journaling
 
 	log     *slog.Logger
 	metrics *prometheus.Registry
@@ -100,6 +104,7 @@ func (s *server) defineStore(f *cli.Flags) {
 	s.place = stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f)
 	f.Exclusive([]string{"data"}, stores.FlagNames)
 	f.Must(s.place.Check)
+	s.journal = defineJournal(f)
 	s.nats = natsFlags(f)
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
 		"window, the present is what is stored as well; always so with --data")
@@ -159,6 +164,10 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	}
 	defer func() { err = errors.Join(err, s.ops.close(s.store.Close)) }()
 	defer s.serveBackups()()
+	if err := s.openJournal(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.ops.close(s.journal.close)) }()
 	if err := s.ops.begin(ctx, s.log); err != nil {
 		return err
 	}
@@ -209,8 +218,8 @@ func (s *server) wireCollector() error {
 			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.Embedded(),
 			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
 			MaxTenants: s.tenancy.max, Committer: s.store.Committer, Flushes: flushes, FlushesMax: flushesMax,
-			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
-			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+			Journal: s.journal.bucket(), Stored: func(string, index.Entry, int) { s.stored.Add(1) },
+			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated:      stores.Blobs.MaxBytes,
@@ -223,6 +232,7 @@ func (s *server) wireCollector() error {
 		Logger:           s.log,
 		Bus:              bus,
 		ShortcutCache:    carrier,
+		Checks:           s.journal.checks(),
 	})
 	if err != nil {
 		return err

@@ -125,6 +125,9 @@ func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener
 		for _, v := range lost.Values {
 			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time.UnixNano(), v.Err)
 		}
+		if s.journal.open != nil {
+			return fmt.Errorf("%s not stored: the journal keeps them for the next start", human.Plural(len(lost.Values), "value"))
+		}
 		return fmt.Errorf("%s lost", human.Plural(len(lost.Values), "value"))
 	}
 	return err

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/journal"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/health"
+)
+
+// journalName is the journal's directory in that of an embedded store.
+const journalName = "journal"
+
+// journalForms is what help says about the journal.
+const journalForms = `With a journal a report is on disk before its post is answered, and stays there until it is stored. A collector
+that was killed stores it after the next start, once. While the store is away, what waits rests in the journal;
+when the journal is full, posts are answered with 503. With --data the journal is always on. When a collector
+never comes back, "collector replay" stores what its journal holds.`
+
+// journaling are the flags of the journal, and the journal.
+type journaling struct {
+	dir  string
+	sync journal.Sync
+	size *cli.Size
+
+	open *journal.Journal // nil for none
+}
+
+func defineJournal(f *cli.Flags) *journaling {
+	j := &journaling{}
+	f.StringVar(&j.dir, "journal", "", "keep reports that are not stored yet in the `DIR`; always on with --data, where the default is DIR/"+journalName)
+	f.TextVar(&j.sync, "journal-sync", journal.Always, "`WHEN` a report must have reached the disk: before its post is answered (always), within "+
+		"100ms (interval), or when the system likes (off); a kill of the process loses nothing with any")
+	j.size = f.Size("journal-size", 4<<30, "answer 503 when the journal holds up to `BYTES`")
+	f.Must(func() error {
+		if *j.size < minJournal {
+			return fmt.Errorf("--journal-size %v: must be at least %v", j.size, cli.Size(minJournal))
+		}
+		return nil
+	})
+	return j
+}
+
+// minJournal is the least size of a journal, in bytes.
+const minJournal = 32 << 20
+
+// dirOf returns the journal's directory, "" for none.
+func (j *journaling) dirOf(place *stores.Place) string {
+	if j.dir == "" && place.Embedded() {
+		return filepath.Join(place.Data, journalName)
+	}
+	return j.dir
+}
+
+// start opens the journal, if there is to be one, and tells its damage. Records
+// that are done are kept for a window, so that repeated reports are recognised
+// after a restart.
+func (j *journaling) start(place *stores.Place, window time.Duration, metrics prometheus.Registerer, log *slog.Logger) (err error) {
+	dir := j.dirOf(place)
+	if dir == "" {
+		log.Warn("there is no --journal: a kill loses the reports that were acknowledged and not stored yet, " +
+			"which is a tick's, and all since the store went away")
+		return nil
+	}
+	size := int64(*j.size)
+	j.open, err = journal.Open(dir, &journal.Options{Sync: j.sync, MaxBytes: size, SegmentBytes: min(64<<20, size/8), Keep: window,
+		Registerer: metrics, Namespace: stores.Namespace})
+	if err != nil {
+		return err
+	}
+	for _, d := range j.open.Damage() {
+		level := slog.LevelError
+		if d.Torn {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "the journal is damaged", "dir", dir, "damage", d.String())
+	}
+	return nil
+}
+
+// bucket returns the journal as the collector takes it.
+func (j *journaling) bucket() bucket.Journal {
+	if j.open == nil {
+		return nil
+	}
+	return j.open
+}
+
+func (j *journaling) close() error {
+	if j.open == nil {
+		return nil
+	}
+	return j.open.Close()
+}
+
+// nearlyFull is how many bytes of room make a journal full: a report may have as
+// many.
+const nearlyFull = 1 << 20
+
+// checks returns conditions of being ready: the journal has room, and, as a note,
+// nothing in it was damaged.
+func (j *journaling) checks() []health.Check {
+	if j.open == nil {
+		return nil
+	}
+	room := func(context.Context) error {
+		if s := j.open.Stats(); s.Bytes+nearlyFull > s.Limit {
+			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", cli.Size(s.Bytes), cli.Size(s.Limit)))
+		}
+		return nil
+	}
+	whole := func(context.Context) error {
+		for _, d := range j.open.Damage() {
+			if !d.Torn {
+				return health.Unready("is damaged: the collector's log says where")
+			}
+		}
+		return nil
+	}
+	return []health.Check{{Name: "journal", Run: room}, {Name: "journal", Run: whole, Optional: true}}
+}
+
+// checkJournal refuses a journal for a server that takes no reports.
+func (s *server) checkJournal() error {
+	if s.role.role == roleQuery && s.journal.dir != "" {
+		return errors.New("--journal is not for --role query, which takes no reports")
+	}
+	return nil
+}
+
+// openJournal opens the journal of a server that takes reports.
+func (s *server) openJournal() error {
+	if s.role.role == roleQuery {
+		return nil
+	}
+	return s.journal.start(s.place, s.window, s.metrics, s.log)
+}
