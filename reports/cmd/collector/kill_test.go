@@ -152,3 +152,30 @@ func TestKillsUnderLoad(t *testing.T) {
 	}
 	l.check(data)
 }
+
+// TestKillsWhileTheStoreIsAway kills collectors whose table and bucket do not
+// answer. What their journal holds is then stored in a directory.
+func TestKillsWhileTheStoreIsAway(t *testing.T) {
+	dir := t.TempDir()
+	data, kept := filepath.Join(dir, "data"), filepath.Join(dir, "kept")
+	if s, err := stores.OpenDirectory(data, nil); err != nil || s.Close() != nil {
+		t.Fatal("no directory to store to", err)
+	}
+	l := &loading{t: t, taken: make(map[string]bool), maybe: make(map[string]bool)}
+	for range max(2, *kills/10) {
+		r := runServe(t, nil, "--index", "dynamodb://k:s@127.0.0.1:9/table", "--blobs", "s3://k:s@127.0.0.1:9/bucket",
+			"--journal", kept, "--tick", "100ms", "--window", "300ms")
+		l.during(r.url, func() {
+			time.Sleep(time.Duration(500+rand.IntN(1000)) * time.Millisecond)
+			_ = r.cmd.Process.Kill()
+			<-r.ended
+		})
+	}
+	if out, err := child("replay", "--journal", kept, "--data", data).CombinedOutput(); err != nil {
+		t.Fatalf("replay: %v: %s", err, out)
+	}
+	l.check(data)
+	if out, err := child("replay", "--journal", kept, "--data", data).CombinedOutput(); err != nil || !strings.Contains(string(out), "stored 0 values") {
+		t.Errorf("replay again: %v: %s", err, out)
+	}
+}
