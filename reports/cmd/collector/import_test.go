@@ -117,7 +117,7 @@ func TestAHeldDirectoryIsExplained(t *testing.T) {
 	for want, args := range map[string][]string{
 		"ask it with --from URL in place of --data, or stop it":           {"query", "--at", "now", "--data", data},
 		`post the files to it with "collector push --to URL", or stop it`: {"import", path, "--data", data},
-		"if that is a collector, stop it":                               {"copy", "--from", data, "--to", t.TempDir()},
+		"if that is a collector, stop it":                                 {"copy", "--from", data, "--to", t.TempDir()},
 		"stop it, or give --data another directory":                       {"serve", "--data", data},
 	} {
 		r := collect(t, args...)
