@@ -58,15 +58,12 @@ func crowdedPackages(all []source) []string {
 	}
 	var breaches []string
 	for _, dir := range slices.Sorted(maps.Keys(files)) {
-		if files[dir] > max(maxFiles, notYetSplit[dir]) {
+		if files[dir] > maxFiles {
 			breaches = append(breaches, fmt.Sprintf("%s has %d files", dir, files[dir]))
 		}
 	}
 	return breaches
 }
-
-// notYetSplit has the packages that are too large and may not grow.
-var notYetSplit = map[string]int{"reports": 48}
 
 // source is one parsed Go file.
 type source struct {

@@ -42,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	return m, errors.Join(errs[:]...)
 }
 
-// observe notes a request that took so long and so many attempts.
+// observe records a request: its result, its error, how many attempts it took, and how long.
 func (m *metrics) observe(operation string, result any, err error, attempts int, took time.Duration) {
 	m.duration.WithLabelValues("DynamoDB."+operation, statusCode(err)).Observe(took.Seconds())
 	if units := consumed(result); err == nil && units > 0 {

@@ -167,7 +167,7 @@ func (db *DB) revive() {
 // have ended. It is called with mu held, and lets go of it in between.
 func (db *DB) heal() (*engine, error) {
 	if db.calls > 0 || db.healing || time.Since(db.tried) < db.pause {
-		return nil, fmt.Errorf("store is down since: %w", db.fault)
+		return nil, fmt.Errorf("the store stopped after an error and will be opened again: %w", db.fault)
 	}
 	old := db.engine
 	db.engine, db.healing = nil, true

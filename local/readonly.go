@@ -20,7 +20,7 @@ func unwritable(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
-// Probing a disk: a store that is opened writes about as much at once.
+// probe writes a file of this name and size. Pebble writes about as many bytes when it opens a store.
 const (
 	probeName  = "PROBE.tmp"
 	probeBytes = 64 << 10

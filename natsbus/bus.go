@@ -192,3 +192,19 @@ func (b *Bus) stop() {
 		l.stop()
 	}
 }
+
+// become makes a link the current one; nil while there is none. It wakes the callers that wait for a change.
+func (b *Bus) become(l *link) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current = l
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// present returns the current link, or nil, and a channel that is closed when the current link changes.
+func (b *Bus) present() (*link, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current, b.changed
+}

@@ -57,21 +57,6 @@ func (b *Bus) hold(ctx context.Context, l *link) {
 	}
 }
 
-func (b *Bus) become(l *link) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.current = l
-	close(b.changed)
-	b.changed = make(chan struct{})
-}
-
-// present returns the current link, or nil, and a channel that is closed when the current link changes.
-func (b *Bus) present() (*link, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.current, b.changed
-}
-
 // await waits for a link.
 func (b *Bus) await(ctx context.Context) (*link, error) {
 	for {
@@ -145,7 +130,7 @@ func (b *Bus) failed(l *link, err error) {
 	b.opts.Logger.Warn("nats: cannot connect, trying again for ever", "err", err)
 }
 
-// erred is the callback for errors outside of calls: dropped messages, and missing permissions.
+// erred is the callback of nats.go for errors that no call returns, such as dropped messages and missing permissions.
 func (b *Bus) erred(sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
 		b.metrics.count(methodNext, err)

@@ -48,7 +48,7 @@ func parseServer(text string, first *url.URL) (*url.URL, error) {
 	case first != nil && u.Scheme != first.Scheme:
 		return nil, errors.New("natsbus: all servers must begin with the same scheme, nats:// or tls://")
 	case u.Hostname() == "":
-		return nil, errors.New("natsbus: a server has no host")
+		return nil, errors.New("natsbus: a server has no host: write nats://HOST or nats://HOST:PORT")
 	case u.Port() != "" && !isPort(u.Port()):
 		return nil, errors.New("natsbus: the port of a server must be a number from 1 to 65535")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":

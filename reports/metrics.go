@@ -174,3 +174,29 @@ func (m *metrics) forget(user string, s *series) {
 		m.refused.DeleteLabelValues(user, reason)
 	}
 }
+
+// lastHeard returns when the last report of each tenant with its own metrics
+// arrived. The caller may change the map.
+func (m *metrics) lastHeard() map[string]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	heard := make(map[string]time.Time, len(m.tenants))
+	for user, s := range m.tenants {
+		if user != otherTenants {
+			heard[user] = s.sent
+		}
+	}
+	return heard
+}
+
+// counts reads a tenant's counters.
+func (m *metrics) counts(tenant string) Counts {
+	m.mu.Lock()
+	s := m.tenants[tenant]
+	m.mu.Unlock()
+	if s == nil {
+		return Counts{}
+	}
+	return Counts{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
+		Stored: countOf(s.stored), StoredBytes: countOf(s.storedBytes)}
+}

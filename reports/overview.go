@@ -91,32 +91,6 @@ func (t *TenantRow) urgency() int {
 	return 0
 }
 
-// lastHeard returns when the last report of each tenant with its own metrics
-// arrived. The caller may change the map.
-func (m *metrics) lastHeard() map[string]time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	heard := make(map[string]time.Time, len(m.tenants))
-	for user, s := range m.tenants {
-		if user != otherTenants {
-			heard[user] = s.sent
-		}
-	}
-	return heard
-}
-
-// counts reads a tenant's counters.
-func (m *metrics) counts(tenant string) Counts {
-	m.mu.Lock()
-	s := m.tenants[tenant]
-	m.mu.Unlock()
-	if s == nil {
-		return Counts{}
-	}
-	return Counts{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
-		Stored: countOf(s.stored), StoredBytes: countOf(s.storedBytes)}
-}
-
 // countOf reads a counter. It returns 0 if the counter cannot be read.
 func countOf(c prometheus.Counter) int64 {
 	var m dto.Metric

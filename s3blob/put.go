@@ -127,7 +127,7 @@ func withCRC32(input *s3.PutObjectInput, blob []byte) []func(*s3.Options) {
 	return nil
 }
 
-// withMD5 sends the header that S3 has had from its beginning.
+// withMD5 sends the checksum in Content-MD5, a header that every S3 server knows.
 func withMD5(input *s3.PutObjectInput, blob []byte) []func(*s3.Options) {
 	sum := md5.Sum(blob)
 	input.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))

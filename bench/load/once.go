@@ -21,8 +21,8 @@ type Visit struct {
 	Back                bool          // whether no tenant is left and heap in use is near its start
 }
 
-// near is how much the heap may have grown in the end: for metrics of tenants, which stay for a while and are
-// limited in number, and for the store's write buffers.
+// near is how many bytes larger the heap may be at the end than at the start. It leaves room for the metrics of
+// tenants, which stay for a while and are limited in number, and for the store's write buffers.
 const near = 192 << 20
 
 // visitors is the number of tenants that post at the same time.

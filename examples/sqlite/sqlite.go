@@ -43,7 +43,7 @@ func Open(file string) (*DB, error) {
 // Close closes the file.
 func (db *DB) Close() error { return db.sql.Close() }
 
-// Index returns the entries.
+// Index returns the index that the database holds.
 func (db *DB) Index() *Index { return &Index{db.sql} }
 
 // Blobs returns the blobs.

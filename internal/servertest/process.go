@@ -19,7 +19,7 @@ const (
 	pollEvery   = 10 * time.Millisecond
 )
 
-// program says how to run one kind of server.
+// program describes how to run one kind of server.
 type program struct {
 	name    string
 	command func(port int) ([]string, error)                // the command line; an error when it is not installed

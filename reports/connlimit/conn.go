@@ -9,8 +9,65 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
+
+// connections holds the open connections.
+type connections struct {
+	most, maxEvicted int
+
+	mu      sync.Mutex // guards the fields below and the fields of each conn
+	held    int        // connections with a slot
+	evicted int        // connections without one that are not closed yet
+	changed sync.Cond  // a connection was closed, or has begun to wait
+	closed  bool
+
+	// The connections with a slot that wait for their clients, as *conn, the
+	// longest first: never answered, or answered before.
+	unanswered, answered list.List
+}
+
+// admit waits for a slot and gives it to a connection. It returns nil when the
+// listener is closed.
+func (cs *connections) admit(c net.Conn) *conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for !cs.closed && !cs.makeRoom() {
+		cs.changed.Wait()
+	}
+	if cs.closed {
+		return nil
+	}
+	cs.held++
+	admitted := &conn{Conn: c, of: cs}
+	admitted.wait()
+	return admitted
+}
+
+// makeRoom evicts the connection that has waited longest, unless a slot is free.
+// It returns false when none can be evicted yet. The mutex is held.
+func (cs *connections) makeRoom() bool {
+	if cs.held < cs.most {
+		return true
+	}
+	longest := cs.unanswered.Front()
+	if cs.unanswered.Len() <= cs.most/2 && cs.answered.Len() > 0 {
+		longest = cs.answered.Front()
+	}
+	if longest == nil || cs.evicted >= cs.maxEvicted {
+		return false
+	}
+	longest.Value.(*conn).evict()
+	return true
+}
+
+func (cs *connections) close() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.closed = true
+	cs.changed.Broadcast()
+}
 
 // conn is an accepted connection.
 type conn struct {

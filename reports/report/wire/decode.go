@@ -95,7 +95,7 @@ type scratch struct {
 	places      []place
 }
 
-// arenas are what the lists of a report are cut from.
+// arenas are the large allocations that the lists of a report are cut from.
 type arenas struct {
 	nodes   arena[report.Node]
 	latest  arena[report.Latest]

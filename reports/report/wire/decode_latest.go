@@ -80,8 +80,8 @@ func isLatestHead(in []byte, at int) bool {
 	return ok && stamp[0] == 1 && string(form[:len(latestHead)]) == latestHead && string(form[len(latestHead)+timeLength:]) == latestBody
 }
 
-// rawAt returns where the string at a place of the input begins and ends; the
-// end is 0 unless it is one in the raw format.
+// rawAt returns where the string that is encoded at in[at:] begins and ends. The
+// end is 0 when there is no string in the raw format.
 func rawAt(in []byte, at int) (begin, end int) {
 	if at < len(in) {
 		if n := int(in[at] ^ mpFixRaw); n < 32 {

@@ -38,7 +38,7 @@ type place struct {
 }
 
 // placeNodes fills nodes with what was read, in order. It returns false when two
-// nodes have one ID.
+// nodes have the same ID.
 func (d *decoder) placeNodes(nodes, read []*report.Node) bool {
 	common := commonPrefix(read)
 	d.places = slices.Grow(d.places[:0], len(read))[:len(read)]

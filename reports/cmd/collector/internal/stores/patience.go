@@ -19,8 +19,8 @@ const (
 	lastPause  = 30 * time.Second
 )
 
-// Patient returns a store that repeats throttled requests until their context ends, so that long work runs at
-// the store's pace. It warns once.
+// Patient returns a store that repeats throttled requests until their context ends, so that long work runs as
+// fast as the store allows. It calls warn at the first throttled request, and not again.
 func (s *Store) Patient(warn func(format string, args ...any)) *Store {
 	if s.Committer != nil {
 		return s // directories do not throttle
