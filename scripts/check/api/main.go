@@ -115,7 +115,7 @@ func read(dir string) (map[string][]string, error) {
 	return api, nil
 }
 
-// compare returns, in order, each line that only one of the two has, with the name of its package.
+// compare returns one line for each line that only one of the two has, in order, under its package's name.
 func compare(golden, now map[string][]string) []string {
 	var names []string
 	for _, api := range []map[string][]string{golden, now} {
