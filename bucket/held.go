@@ -13,26 +13,26 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// Held is what a collector holds of a tenant, at one moment, that the index
-// may not have yet. With the index as it is read after that moment, a Querier
-// makes an answer of it that holds everything once.
+// Held lists a tenant's values that a collector has at one moment and that may
+// not be in the index yet. A Querier first asks for Held and then reads the
+// index. The two together give an answer that holds each value once.
 type Held[T any] struct {
-	// Version is another one after each seal of a tick that held a value, and
-	// after each change of a sealed value's entry. Up to its last dash it is
-	// the same for all of a collector's, and no other collector's.
+	// Version changes when a tick with a value is sealed, and when the entry of
+	// a sealed value changes. The part before its last dash identifies the
+	// collector.
 	Version string
-	// Next is an instant, Unix nanoseconds, that no value sealed later
-	// precedes unless the clock is set back.
+	// Next is an instant in Unix nanoseconds. Values that are sealed later have
+	// this instant or a later one, unless the clock is set back.
 	Next int64
-	// Since is the instant of the last seal, Unix nanoseconds: from there on
-	// values may still come. 0 is unknown, as collectors of earlier versions do
-	// not send it; Next then stands for it.
+	// Since is the instant of the last seal, in Unix nanoseconds. Values may
+	// still come from this instant on. It is 0 when a collector of an earlier
+	// version does not send it; the querier then uses Next.
 	Since int64
-	// Sealed are the values not known to be in the index, of the range that
-	// was asked for, in the order in which they were sealed.
+	// Sealed lists the values in the requested range that may not be in the
+	// index yet, in the order in which they were sealed.
 	Sealed []HeldValue[T]
-	// Open is the value of the open tick. IsOpen is false when it has none, or
-	// when its instant to come is out of the range.
+	// Open is the value of the open tick. IsOpen is false when that tick has no
+	// value, or when it will end outside the requested range.
 	Open   T
 	IsOpen bool
 }
@@ -40,15 +40,15 @@ type Held[T any] struct {
 // HeldValue is a sealed value on its way into the index.
 type HeldValue[T any] struct {
 	Entry index.Entry
-	// Own says that Entry's key is this value's for good: an entry with this
-	// key in the index is the value's own and not another writer's.
+	// Own says that no other value can get Entry's key. An index entry with this
+	// key is then this value, and not one of another writer.
 	Own   bool
 	Value T
 }
 
-// Held returns what the collector holds of a tenant with from ≤ instant < to
-// that may not be in the index yet. Values are shared: nobody may change them.
-// It costs no merge, waits for no store, and decodes what is held as its blob.
+// Held returns the tenant's values with from ≤ instant < to that may not be in
+// the index yet. The values are shared: nobody may change them. Held merges
+// nothing and waits for no store, but decodes values that are held as blobs.
 func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
 	start, end, err := c.span(tenant, from, to)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -77,13 +77,13 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 	return h, nil
 }
 
-// holding is what a tenant holds in a range, at one moment.
+// holding lists a tenant's values in a range at one moment.
 type holding[T any] struct {
 	version uint64
 	next    int64
 	sealed  []*pending[T]
 	entries []index.Entry // of the sealed values
-	own     []bool        // likewise: whether the entry's key is this value's for good
+	own     []bool        // by sealed value: no other value can get the entry's key
 	open    []*lazy[T]    // the open tick's value, or none
 }
 
@@ -95,19 +95,19 @@ func (h *holding[T]) values() (values []*lazy[T]) {
 	return append(values, h.open...)
 }
 
-// versionOf makes a version of this collector of a number.
+// versionOf returns the collector's version with a number.
 func (c *Collector[T]) versionOf(n uint64) string {
 	return c.id + "-" + strconv.FormatUint(n, 10)
 }
 
-// collector returns what the versions of a collector have in common; empty for
-// what nobody holds.
+// collector returns the part of the version that identifies the collector. It is
+// empty when the version is.
 func (h *Held[T]) collector() string {
 	return h.Version[:max(0, strings.LastIndexByte(h.Version, '-'))]
 }
 
-// live returns the values that are not among the entries of a tenant. An open
-// tick has the instant at which it would end now, and no key.
+// live returns the values that are not among the tenant's entries. The value of
+// the open tick has no key, and has the instant Next.
 func (h *Held[T]) live(tenant string, entries []index.Entry) (values []plan.Extra[T]) {
 	for _, v := range h.Sealed {
 		if !names(entries, v.Entry) {
@@ -120,8 +120,8 @@ func (h *Held[T]) live(tenant string, entries []index.Entry) (values []plan.Extr
 	return values
 }
 
-// provisional returns the instant from which on values may still come into a
-// range that ends at an instant; the zero time when none may.
+// provisional returns the instant from which values may still come into a range
+// that ends at end. It returns the zero time when no more values may come.
 func (h *Held[T]) provisional(end int64) (t time.Time) {
 	since := cmp.Or(h.Since, h.Next)
 	if since < end || h.IsOpen {
@@ -130,15 +130,15 @@ func (h *Held[T]) provisional(end int64) (t time.Time) {
 	return t
 }
 
-// maxMoved is how much later, in nanoseconds, a sealed value may be found in
-// the index than it was held for: instants that are taken move it on, by a
-// microsecond at the most each time.
+// maxMoved bounds, in nanoseconds, how far a sealed value may move to a later
+// instant before it is in the index. It moves by at most a microsecond each time
+// that its instant is taken.
 const maxMoved = int64(time.Millisecond)
 
-// doubtful reports whether entries, which were read after h, may hold one of
-// its values without naming it, or one that was sealed since and not another
-// that was sealed before that: the open tick may have ended, a value may have
-// moved, or a key be another writer's.
+// doubtful reports whether h and the entries, which were read after h, may not
+// fit together. There are three cases: the open tick may have ended since h was
+// read; a value may have moved to a later instant; or an entry with the key of a
+// value may be another writer's.
 func (h *Held[T]) doubtful(entries []index.Entry) bool {
 	if hasWithin(entries, h.Next, math.MaxInt64) {
 		return true
@@ -151,16 +151,17 @@ func (h *Held[T]) doubtful(entries []index.Entry) bool {
 	})
 }
 
-// confirmed reports whether a version seen after the entries were read shows
-// that they belong together with h. Where it was open whose an entry is, it
-// takes another look at both.
+// confirmed reports whether h and the entries fit together. Version was read
+// after the entries. If it differs from h's, or if an entry with the key of a
+// value may be another writer's, both must be read again.
 func (h *Held[T]) confirmed(version string, entries []index.Entry) bool {
 	return h.Version == version && !slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {
 		return !v.Own && names(entries, v.Entry)
 	})
 }
 
-// hasWithin reports whether entries, which ascend, have one of [from, to].
+// hasWithin reports whether one of the entries, which ascend, has an instant in
+// [from, to].
 func hasWithin(entries []index.Entry, from, to int64) bool {
 	place, _ := index.Search(entries, from)
 	return place < len(entries) && entries[place].Time <= to

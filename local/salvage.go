@@ -28,7 +28,7 @@ type salvage struct {
 
 	points map[string]uint64 // of removed keys, the sequence number of the removal
 	ranges []removal
-	skips  map[string][]byte // by file and the key before a damaged block, the key to go on at
+	skips  map[string][]byte // by file and the last key before a damaged block: the next key that can be read
 	newest map[string]uint64 // of places, the sequence number of the newest
 }
 
@@ -265,9 +265,12 @@ func (s *salvage) separated(key []byte) ([]byte, error) {
 	return s.engine.get(key)
 }
 
-// skip returns a key behind last at which ok holds, and near the first such key:
-// the end of a damaged block. It returns nil when there is none. Each try may cost
-// tens of milliseconds, because Pebble looks for the bit that was flipped.
+// skip finds the end of a damaged block. Last is the last key before the block,
+// and ok reports whether the table can be read from a key on. Skip returns a key
+// after last for which ok is true. It may pass over a few readable keys behind the
+// block, so that it needs few calls of ok. It returns nil when it finds no such
+// key. Each call of ok may take tens of milliseconds, because Pebble looks for the
+// bit that was flipped.
 func skip(last []byte, ok func(key []byte) bool) []byte {
 	at := func(i, c int) []byte { return append(bytes.Clone(last[:i]), byte(c)) }
 	failed := len(last)

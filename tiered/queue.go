@@ -15,7 +15,8 @@ const queued = 100
 
 // queue writes blobs to one cache, a few at a time, in goroutines that end
 // when nothing waits. What does not fit is dropped: a cache is never worth
-// waiting for.
+// waiting for. Package worker's Pool cannot carry it: a Pool bounds the number of
+// jobs and not their bytes, and it cannot drop the jobs of deleted keys.
 type queue struct {
 	put      func(ctx context.Context, key string, blob []byte) error
 	workers  int

@@ -269,10 +269,10 @@ type Request struct {
 	busy bool
 }
 
-// Begin must be called when a handler begins to answer a request, and End when it
-// has done so. The handler must read the body of the returned request; the server
-// keeps its own, which tells it how much was read. Begin returns nil, which End
-// accepts, when the connection has no limit.
+// Begin tells the listener that a handler begins to answer a request. The handler
+// must read the body from the request that Begin returns, and must call End on
+// the returned Request when it has answered. When the connection has no limit,
+// Begin returns the same request and a nil Request, on which End does nothing.
 func Begin(r *http.Request) (*http.Request, *Request) {
 	c := connIn(r.Context())
 	if c == nil {

@@ -54,8 +54,9 @@ func (s Settings) extra() time.Duration { return s.Lateness / 10 }
 // now returns the store's time; the zero time when it is unknown.
 func (p *Protocol) now() time.Time { return p.places.StoreTime() }
 
-// Late reports whether an entry at the instant t, Unix nanoseconds, needs
-// holds when its put may be sent until deadline, a time of the store.
+// Late reports whether the spans that cover an entry must be held before the
+// entry is put. The entry's instant is t, in Unix nanoseconds. Its put may be
+// sent until deadline, by the store's clock.
 func (s Settings) Late(t int64, deadline time.Time) bool {
 	return deadline.UnixNano() > t+int64(s.Lateness-s.Linger-2*s.Skew)
 }

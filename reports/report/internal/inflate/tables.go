@@ -2,17 +2,20 @@ package inflate
 
 import "math/bits"
 
-// An entry of a table says what a code means:
+// A decoder looks up the next bits of the input in a table. The entry that it
+// finds describes the code that these bits begin with:
 //
-//	bit 31      literal: the code stands for a byte
-//	bits 16–30  the byte, the least length or distance, or where a subtable begins
-//	bit 15      exceptional: neither a literal, nor a length or distance
-//	bit 14      subtable: the code is longer than the table's bits
-//	bit 13      endOfBlock
-//	bits 8–11   the length of the code, or the bits of the subtable
-//	bits 0–5    the length of the code with its extra bits
+//	bit 31      literal: the code is a byte
+//	bits 16–30  the byte; or the smallest length or distance of the code; or the
+//	            index at which a subtable begins
+//	bit 15      exceptional: the code is neither a byte, nor a length or distance
+//	bit 14      subtable: the code has more bits than the table's index
+//	bit 13      endOfBlock: the code ends the block
+//	bits 8–11   the number of bits of the code; or of the subtable's index
+//	bits 0–5    the number of bits of the code and of the extra bits behind it
 //
-// In a subtable the length of a code is what the table's own bits leave of it.
+// A subtable is indexed by the bits that follow those of the table's index. Its
+// entries do not count the bits of the table's index.
 const (
 	literal     = 1 << 31
 	exceptional = 1 << 15
@@ -31,17 +34,20 @@ const (
 	lengthCodes   = 19
 )
 
-// A subtable has as many entries as codes may be longer than its table's bits,
-// and at least two codes share it.
+// A table begins with the entries for its own index; the subtables follow. Each
+// subtable has an entry for every value of the bits that the longest code has
+// beyond the table's index. At least two codes share a subtable, so there are at
+// most half as many subtables as codes.
 type (
 	literalTable  [1<<literalBits + literalCodes/2<<(mostCode-literalBits)]uint32
 	distanceTable [1<<distanceBits + distanceCodes/2<<(mostCode-distanceBits)]uint32
 )
 
-// build fills a table, whose index has tableBits bits, for codes of these
-// lengths; entry holds what the code of each symbol means. It returns false for
-// lengths that make no code. Like other decoders it takes an incomplete code only
-// if it has at most one symbol, of one bit.
+// build fills a table whose index has tableBits bits. Lengths holds the number of
+// bits of each symbol's code, and entry holds the table entry of each symbol. Build
+// returns false when the lengths do not form a prefix code. Like other decoders,
+// it accepts an incomplete code only if that has no symbol, or one symbol with a
+// code of one bit.
 func build(table []uint32, tableBits int, lengths []byte, entry []uint32) bool {
 	var count, next [mostCode + 2]int
 	for _, n := range lengths {
@@ -87,7 +93,7 @@ func build(table []uint32, tableBits int, lengths []byte, entry []uint32) bool {
 	return true
 }
 
-// almostEmpty reports whether there is no code, or a single code of one bit.
+// almostEmpty reports whether no symbol has a code, or one symbol has a code of one bit.
 func almostEmpty(count []int) bool {
 	for n, c := range count {
 		if c > 1 || c == 1 && n != 1 {
@@ -97,7 +103,7 @@ func almostEmpty(count []int) bool {
 	return true
 }
 
-// fill enters a code of n bits at every index that begins with it.
+// fill sets the entry at every index whose n lowest bits are the code.
 func fill(table []uint32, code, n int, entry uint32) {
 	if entry&exceptional == 0 || entry&endOfBlock != 0 {
 		entry += uint32(n) | uint32(n)<<8
@@ -107,7 +113,8 @@ func fill(table []uint32, code, n int, entry uint32) {
 	}
 }
 
-// What the symbols mean, without the lengths of their codes.
+// The table entries of the symbols, without the lengths of their codes, and the
+// tables of the codes that the format fixes.
 var (
 	literalEntries  [literalCodes]uint32
 	distanceEntries [distanceCodes]uint32
@@ -155,10 +162,10 @@ func init() {
 	build(fixedDistances[:], distanceBits, []byte{5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, distanceEntries[:])
 }
 
-// lengthOrder is the order in which the lengths of the codes for lengths come.
+// lengthOrder is the order in which a block gives the lengths of its length codes.
 var lengthOrder = [lengthCodes]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
-// readTables reads the codes that a block brings along.
+// readTables reads the codes at the beginning of a block that has its own.
 func (d *Decoder) readTables() error {
 	nLiterals, nDistances, nLengths := d.take(5)+257, d.take(5)+1, d.take(4)+4
 	if nLiterals > 286 || nDistances > 30 {
@@ -189,8 +196,9 @@ func (d *Decoder) readTables() error {
 	return nil
 }
 
-// readLength reads a length, or how often one is repeated, into all from i on, and
-// returns how many that are.
+// readLength reads one length code. It writes the length, as often as the code
+// repeats it, into all from index i on. It returns the number of lengths that it
+// wrote. It returns false when the input is corrupt or ends.
 func (d *Decoder) readLength(all []byte, i int, table *[1 << lengthBits]uint32) (n int, ok bool) {
 	if d.refill(); d.overrun() {
 		return 0, false
