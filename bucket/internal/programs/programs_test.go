@@ -38,10 +38,11 @@ var programs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 	return step{rapid.SampledFrom(kinds).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
 }), 5, 60)
 
-// stack is an index and an authority, as one process has them.
+// stack is an index, an authority and caches, as one process has them.
 type stack struct {
 	index     index.Index
 	authority tiered.Tier
+	caches    []tiered.Cache
 	committer index.Committer
 	close     func() error
 }
@@ -103,7 +104,7 @@ func runProgram(t rapid.TB, collectors int, open reopener, program []step) {
 
 func (m *machine) start(i int) {
 	s := m.open(m.TB, i)
-	store, err := tiered.New(codec{}, s.authority, nil)
+	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
 	if err != nil {
 		m.Fatal(err)
 	}
