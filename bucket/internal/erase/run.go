@@ -176,6 +176,7 @@ func (r *run) list(ctx context.Context, end int64) error {
 		}
 		g.Go(func() error {
 			keys, err := listRow(running, l, row, max(from, row.Start()), min(end, row.End()))
+			keys = slices.DeleteFunc(keys, r.isAnchor)
 			mu.Lock()
 			defer mu.Unlock()
 			if len(keys) > 0 {
@@ -192,6 +193,11 @@ func (r *run) list(ctx context.Context, end int64) error {
 		err, r.listed = ctx.Err(), end
 	}
 	return err
+}
+
+// isAnchor reports whether a key is the first entry's, which is still there.
+func (r *run) isAnchor(key string) bool {
+	return slices.ContainsFunc(r.anchor, func(e index.Entry) bool { return e.Key == key })
 }
 
 // add notes keys that were listed.
