@@ -26,20 +26,15 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	var errs [4]error
-	counters := func(name, help string) (*prometheus.CounterVec, error) {
-		return metric.Register(reg, prometheus.NewCounterVec(
-			prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{"method"}))
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
+	m := &metrics{
+		duration: f.Histograms("dynamo_request_duration_seconds", "Time of each DynamoDB request with its retries.",
+			prometheus.DefBuckets, "method", "status_code"),
+		capacity: f.Counters("dynamo_consumed_capacity_total", "Capacity units that DynamoDB says were consumed.", "method"),
+		size:     f.Counters("dynamo_value_size_bytes_total", "Bytes of blob keys written and read.", "method"),
+		retries:  f.Counters("dynamo_retries_total", "Attempts at DynamoDB requests after the first.", "method"),
 	}
-	m := &metrics{}
-	m.duration, errs[0] = metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "dynamo_request_duration_seconds",
-		Help:    "Time of each DynamoDB request with its retries.",
-		Buckets: prometheus.DefBuckets}, []string{"method", "status_code"}))
-	m.capacity, errs[1] = counters("dynamo_consumed_capacity_total", "Capacity units that DynamoDB says were consumed.")
-	m.size, errs[2] = counters("dynamo_value_size_bytes_total", "Bytes of blob keys written and read.")
-	m.retries, errs[3] = counters("dynamo_retries_total", "Attempts at DynamoDB requests after the first.")
-	return m, errors.Join(errs[:]...)
+	return m, f.Err
 }
 
 // observe records a request: its result, its error, how many attempts it took, and how long.

@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/internal/metric"
@@ -17,32 +15,19 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	var errs []error
-	gauge := func(name, help string) prometheus.Gauge {
-		g, err := metric.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}))
-		errs = append(errs, err)
-		return g
-	}
-	counter := func(name, help string) prometheus.Counter {
-		c, err := metric.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
-		errs = append(errs, err)
-		return c
-	}
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
 	m := &metrics{
-		bytes:   gauge("journal_bytes", "Bytes of the journal's files."),
-		limit:   gauge("journal_limit_bytes", "Bytes of the journal's files from which on records are refused."),
-		records: gauge("journal_records", "Records in the journal that are not done: their values are not in the index yet."),
-		damage:  counter("journal_damage_total", "Stretches of the journal that could not be read. The collector logs each one."),
-		faults:  counter("journal_faults_total", "Calls of the operating system that failed for the journal."),
-		refused: counter("journal_refused_total", "Records refused because the journal was full."),
-		copied:  counter("journal_copied_bytes_total", "Bytes moved to the end of the journal, so that the files that held them could be removed."),
+		bytes:   f.Gauge("journal_bytes", "Bytes of the journal's files."),
+		limit:   f.Gauge("journal_limit_bytes", "Bytes of the journal's files from which on records are refused."),
+		records: f.Gauge("journal_records", "Records in the journal that are not done: their values are not in the index yet."),
+		damage:  f.Counter("journal_damage_total", "Stretches of the journal that could not be read. The collector logs each one."),
+		faults:  f.Counter("journal_faults_total", "Calls of the operating system that failed for the journal."),
+		refused: f.Counter("journal_refused_total", "Records refused because the journal was full."),
+		copied:  f.Counter("journal_copied_bytes_total", "Bytes moved to the end of the journal, so that the files that held them could be removed."),
+		sync: f.Histogram("journal_sync_duration_seconds", "Time to force the journal's last records to the disk.",
+			prometheus.ExponentialBuckets(0.0001, 2.5, 12)),
 	}
-	var err error
-	m.sync, err = metric.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "journal_sync_duration_seconds",
-		Help:    "Time to force the journal's last records to the disk.",
-		Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12)}))
-	return m, errors.Join(append(errs, err)...)
+	return m, f.Err
 }
 
 // fault counts an error and returns it.

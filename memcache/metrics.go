@@ -29,29 +29,29 @@ type metrics struct {
 
 // newMetrics returns registered metrics. Tiers with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	r := registrar{reg: reg, namespace: namespace}
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
 	m := &metrics{
-		requests: r.counter("memcache_requests_total", "Keys that memcached was asked for.").WithLabelValues(),
-		hits:     r.counter("memcache_hits_total", "Keys that memcached had.").WithLabelValues(),
-		seconds: registered(&r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "memcache_request_duration_seconds",
-			Help:    "How long gets and puts took, over all servers they concerned. The status code may be cancel.",
-			Buckets: prometheus.DefBuckets, // Scope's
-		}, []string{"method", "status_code"})),
-		lookupFailures: r.counter("memcache_lookup_failures_total",
-			"Refreshes that could not look up all names or addresses of servers.").WithLabelValues(),
-		byState: registered(&r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "memcache_servers",
-			Help: "Servers, by the state of their breakers: closed ones are asked, open ones left alone, half-open ones tried.",
-		}, []string{"state"})),
+		requests: f.Counter("memcache_requests_total", "Keys that memcached was asked for."),
+		hits:     f.Counter("memcache_hits_total", "Keys that memcached had."),
+		seconds: f.Histograms("memcache_request_duration_seconds",
+			"How long gets and puts took, over all servers they concerned. The status code may be cancel.",
+			prometheus.DefBuckets, // Scope's
+			"method", "status_code"),
+		lookupFailures: f.Counter("memcache_lookup_failures_total",
+			"Refreshes that could not look up all names or addresses of servers."),
+		byState: f.Gauges("memcache_servers",
+			"Servers, by the state of their breakers: closed ones are asked, open ones left alone, half-open ones tried.", "state"),
 	}
-	skipped := r.counter("memcache_skipped_total",
+	skipped := f.Counters("memcache_skipped_total",
 		"Blobs not stored because they are too big (size), or their key is not allowed (key).", "reason")
 	m.skippedSize, m.skippedKey = skipped.WithLabelValues("size"), skipped.WithLabelValues("key")
 	for _, state := range []gobreaker.State{gobreaker.StateClosed, gobreaker.StateHalfOpen, gobreaker.StateOpen} {
 		m.servers(state)
 	}
-	return m, r.err
+	if f.Err != nil {
+		return nil, fmt.Errorf("memcache: register metrics: %w", f.Err)
+	}
+	return m, nil
 }
 
 // servers returns the gauge of servers whose circuit is in a state.
@@ -69,23 +69,4 @@ func (m *metrics) observe(caller context.Context, method string, err error, took
 		code = "500"
 	}
 	m.seconds.WithLabelValues(method, code).Observe(took.Seconds())
-}
-
-// registrar registers metrics and keeps the first error.
-type registrar struct {
-	reg       prometheus.Registerer
-	namespace string
-	err       error
-}
-
-func (r *registrar) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	return registered(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}, labels))
-}
-
-func registered[C prometheus.Collector](r *registrar, c C) C {
-	c, err := metric.Register(r.reg, c)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("memcache: register metrics: %w", err)
-	}
-	return c
 }

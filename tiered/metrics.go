@@ -45,49 +45,23 @@ type metrics struct {
 
 // newMetrics returns registered metrics. Stores with the same registerer and namespace share them.
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
-	r := registrar{reg: reg, namespace: namespace}
+	f := metric.Factory{Registerer: reg, Namespace: namespace}
 	m := &metrics{
-		memoryRequests: r.counter("in_process_cache_requests_total", "Keys looked up in memory."),
-		memoryHits:     r.counter("in_process_cache_hits_total", "Keys found in memory."),
-		memoryBytes:    register(&r, newMemoryBytes(namespace)),
-		requests:       r.counters("tier_requests_total", "Keys that a tier was asked for.", "tier"),
-		hits:           r.counters("tier_hits_total", "Blobs that a tier found.", "tier"),
-		misses:         r.counters("tier_misses_total", "Keys that a tier did not find, without an error.", "tier"),
-		errors:         r.counters("tier_errors_total", "Operations that failed or timed out, and blobs that were corrupt.", "tier", "kind"),
-		writeBacks:     r.counters("tier_write_backs_total", "Blobs for a cache that were stored, existed, failed, or were dropped because too many waited.", "tier", "result"),
-		duration: register(&r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "tier_duration_seconds", Help: "How long a tier's operations took.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15), // to 8 s
-		}, []string{"tier", "op"})),
+		memoryRequests: f.Counter("in_process_cache_requests_total", "Keys looked up in memory."),
+		memoryHits:     f.Counter("in_process_cache_hits_total", "Keys found in memory."),
+		memoryBytes:    metric.Registered(&f, newMemoryBytes(namespace)),
+		requests:       f.Counters("tier_requests_total", "Keys that a tier was asked for.", "tier"),
+		hits:           f.Counters("tier_hits_total", "Blobs that a tier found.", "tier"),
+		misses:         f.Counters("tier_misses_total", "Keys that a tier did not find, without an error.", "tier"),
+		errors:         f.Counters("tier_errors_total", "Operations that failed or timed out, and blobs that were corrupt.", "tier", "kind"),
+		writeBacks:     f.Counters("tier_write_backs_total", "Blobs for a cache that were stored, existed, failed, or were dropped because too many waited.", "tier", "result"),
+		duration: f.Histograms("tier_duration_seconds", "How long a tier's operations took.",
+			prometheus.ExponentialBuckets(0.0005, 2, 15), "tier", "op"), // to 8 s
 	}
-	return m, r.err
-}
-
-// registrar registers metrics until the first error.
-type registrar struct {
-	reg       prometheus.Registerer
-	namespace string
-	err       error
-}
-
-func (r *registrar) counter(name, help string) prometheus.Counter {
-	return register(r, prometheus.NewCounter(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}))
-}
-
-func (r *registrar) counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}, labels))
-}
-
-// register returns the collector to use: c, or its twin that was there first.
-func register[C prometheus.Collector](r *registrar, c C) C {
-	if r.err != nil {
-		return c
+	if f.Err != nil {
+		return nil, fmt.Errorf("tiered: register metrics: %w", f.Err)
 	}
-	c, err := metric.Register(r.reg, c)
-	if err != nil {
-		r.err = fmt.Errorf("tiered: register metrics: %w", err)
-	}
-	return c
+	return m, nil
 }
 
 // memoryBytes is a gauge of what the memory of all its stores holds.

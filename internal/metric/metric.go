@@ -9,10 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Register registers c and returns it, or, when reg has a collector of the
+// register registers c and returns it, or, when reg has a collector of the
 // same description already, that one. With a nil reg it returns c, which then
 // counts for nobody.
-func Register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error) {
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error) {
 	if reg == nil {
 		return c, nil
 	}
