@@ -30,6 +30,7 @@ type pair struct {
 	sources    []bucket.Source[ids]
 	ended      [2]time.Time // when ticks were sealed last
 	open       [2]map[string]ids
+	begun      [2]map[string]time.Time // when the first value of each open tick was added
 	all        []*told
 	next       int
 }
@@ -39,7 +40,8 @@ func newPair(t *testing.T) *pair {
 	for i := range p.collectors {
 		opts := fast()
 		opts.Now = func() time.Time { return p.now }
-		p.collectors[i], p.ended[i], p.open[i] = p.collector(t, opts), p.now, make(map[string]ids)
+		p.collectors[i], p.ended[i] = p.collector(t, opts), p.now
+		p.open[i], p.begun[i] = make(map[string]ids), make(map[string]time.Time)
 		p.sources = append(p.sources, p.collectors[i])
 	}
 	return p
@@ -55,10 +57,10 @@ func (p *pair) act(t *testing.T, rt *rapid.T) {
 	switch rapid.SampledFrom([]string{"add", "add", "add blob", "add at", "seal", "flush"}).Draw(rt, "operation") {
 	case "add":
 		mustAdd(t, p.collectors[i], tenant, p.next)
-		p.open[i][tenant] = append(p.open[i][tenant], p.next)
+		p.opened(i, tenant)
 	case "add blob":
 		mustAddBlob(t, p.collectors[i], tenant, p.next)
-		p.open[i][tenant] = append(p.open[i][tenant], p.next)
+		p.opened(i, tenant)
 	case "add at":
 		at := p.now.Add(-time.Duration(rapid.IntRange(1, 20_000).Draw(rt, "ago"))*time.Millisecond + time.Duration(p.next)*time.Microsecond)
 		mustAddAt(t, p.collectors[i], tenant, at, p.next)
@@ -79,6 +81,14 @@ func (p *pair) act(t *testing.T, rt *rapid.T) {
 	}
 }
 
+// opened adds the next value to an open tick.
+func (p *pair) opened(i int, tenant string) {
+	if len(p.open[i][tenant]) == 0 {
+		p.begun[i][tenant] = p.now
+	}
+	p.open[i][tenant] = append(p.open[i][tenant], p.next)
+}
+
 func (p *pair) seal(i int) {
 	for tenant, values := range p.open[i] {
 		p.all = append(p.all, &told{i, tenant, p.now, values, false})
@@ -96,7 +106,7 @@ func (p *pair) values(of []int, tenant string, from, to time.Time) (found []told
 		}
 	}
 	for _, i := range of {
-		if values := p.open[i][tenant]; len(values) > 0 && !p.now.Before(from) && to.After(p.ended[i]) {
+		if values := p.open[i][tenant]; len(values) > 0 && from.Before(to) && !p.now.Before(from) && to.After(p.ended[i]) && to.After(p.begun[i][tenant]) {
 			found = append(found, told{i, tenant, p.now, values, false})
 		}
 	}
@@ -267,8 +277,7 @@ func TestProvisionalOfOldCollectors(t *testing.T) {
 		to     time.Time
 		want   time.Time
 	}{
-		{r.Collector, r.now, sealed},
-		{old{r.Collector}, r.now, r.now},
+		{r.Collector, r.now.Add(1), sealed},
 		{old{r.Collector}, r.now.Add(1), r.now},
 		{old{r.Collector}, sealed, time.Time{}},
 	} {
