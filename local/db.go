@@ -12,7 +12,7 @@ import (
 )
 
 // ErrClosed is returned by every call that starts after Close.
-var ErrClosed = errors.New("local: store is closed")
+var ErrClosed = errors.New("the store is closed")
 
 // pause is the time between two attempts to go on after a failed write.
 const pause = time.Second

@@ -18,11 +18,14 @@ type wanted struct {
 }
 
 // blobsOf reads the blobs of names into blobs, by index. It returns how many it
-// found, and an error that names each blob that it could not read.
+// found, and an error. With several names, the error names each blob that could
+// not be read.
 func (e *engine) blobsOf(ctx context.Context, names []string, blobs [][]byte) (found int, err error) {
 	var faults []error
 	read := func(w wanted, value []byte, err error) {
 		switch {
+		case err != nil && len(names) == 1: // the caller names it
+			faults = append(faults, err)
 		case err != nil:
 			faults = append(faults, fmt.Errorf("blob %q: %w", names[w.at], err))
 		case value != nil:

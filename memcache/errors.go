@@ -4,10 +4,10 @@ import "errors"
 
 var (
 	// ErrClosed is returned by calls after Close and by calls that Close interrupts.
-	ErrClosed = errors.New("memcache: the tier is closed")
+	ErrClosed = errors.New("the memcached tier is closed")
 
 	// ErrNoServers is returned while no server has been found. The log says why.
-	ErrNoServers = errors.New("memcache: no servers are known yet")
+	ErrNoServers = errors.New("no memcached servers are known yet")
 
 	// ErrUnavailable is returned for a server whose circuit is open after several failures in a row.
 	ErrUnavailable = errors.New("not asked, because its last requests failed")

@@ -234,7 +234,7 @@ func TestServerThatDeclinesIsWell(t *testing.T) {
 		f.set(func(f *fake) { f.refusal = "SERVER_ERROR out of memory storing object" })
 		for range 10 {
 			err := tier.Put(t.Context(), "a", []byte("b"))
-			if err == nil || !strings.Contains(err.Error(), "out of memory") || !strings.Contains(err.Error(), address) {
+			if err == nil || !strings.Contains(err.Error(), "out of memory") || !strings.HasPrefix(err.Error(), "server "+address+": ") {
 				t.Fatalf("Put: %v, want what the server said, and its name", err)
 			}
 			if _, err := tiertest.Found(t.Context(), tier, []string{"a"}); err == nil {

@@ -44,13 +44,13 @@ func newServer(name string, opts *Options, m *metrics) *server {
 func (s *server) exchange(ctx context.Context, work func(*gomemcache.Client) error) error {
 	done, err := s.breaker.Allow()
 	if err != nil {
-		return fmt.Errorf("memcache: %s: %w", s.name, ErrUnavailable)
+		return fmt.Errorf("server %s: %w", s.name, ErrUnavailable)
 	}
 	begin := time.Now()
 	err = s.talk(ctx, work)
 	done(s.verdict(ctx, err, time.Since(begin)))
 	if err != nil {
-		return fmt.Errorf("memcache: %s: %w", s.name, err)
+		return fmt.Errorf("server %s: %w", s.name, err)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ const maxDelete = 1000
 func (t *Tier) Delete(ctx context.Context, keys []string) error {
 	for part := range slices.Chunk(keys, maxDelete) {
 		if err := t.deleteSome(ctx, part); err != nil {
-			return t.failure(ctx, fmt.Sprintf("delete %d objects, the first of them", len(part)), part[0], err)
+			return t.failure(ctx, err)
 		}
 	}
 	return ctx.Err()

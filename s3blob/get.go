@@ -14,7 +14,8 @@ import (
 // Get returns the blob of each key, by index, with one GET for each different
 // key and Options.Parallel GETs at a time over all callers. The blob of a key
 // without an object is nil. The first error ends the reading of the other
-// keys; Get then returns the blobs that it has. The blobs are the caller's.
+// keys; Get then returns the blobs that it has. With several keys, the error names
+// the key that failed. The blobs are the caller's.
 func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	found, first := make([][]byte, len(keys)), make(map[string]int, len(keys))
 	g, within := errgroup.WithContext(ctx)
@@ -29,8 +30,10 @@ func (t *Tier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 			switch {
 			case errors.Is(err, errAbsent):
 				return nil
+			case err != nil && len(keys) > 1:
+				return fmt.Errorf("key %q: %w", key, t.failure(ctx, err))
 			case err != nil:
-				return t.failure(ctx, "get", key, err)
+				return t.failure(ctx, err)
 			}
 			found[i] = blob
 			return nil

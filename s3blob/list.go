@@ -16,7 +16,7 @@ func (t *Tier) List(ctx context.Context, prefix string, _, _ int64) iter.Seq2[st
 		for pages.HasMorePages() {
 			page, err := t.nextPage(ctx, pages)
 			if err != nil {
-				yield("", t.failure(ctx, "list", prefix, err))
+				yield("", t.failure(ctx, err))
 				return
 			}
 			for _, object := range page.Contents {

@@ -25,7 +25,7 @@ import (
 // How many Puts are under way at a time is up to the callers.
 func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	if int64(len(blob)) > t.opts.MaxBlob {
-		return fmt.Errorf("s3blob: put %q: a blob of %d bytes: %w", key, len(blob), ErrTooLarge)
+		return fmt.Errorf("a blob of %d bytes: %w", len(blob), ErrTooLarge)
 	}
 	within, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
@@ -35,10 +35,10 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("s3blob: put %q: %w", key, fs.ErrExist)
+		return fs.ErrExist
 	}
 	t.puts.unknown(p, blob)
-	return t.failure(ctx, "put", key, err)
+	return t.failure(ctx, err)
 }
 
 // put stores the blob of p, unless the key is taken by an object that is not

@@ -117,16 +117,16 @@ func (t *Tier) addAttempt(stack *middleware.Stack) error {
 	return stack.Finalize.Insert(a, "Retry", middleware.After)
 }
 
-// failure returns err with the operation and the key. When ctx has ended, the
-// error is also the error of ctx.
-func (t *Tier) failure(ctx context.Context, operation, key string, err error) error {
+// failure returns an error that is also the error of ctx when ctx has ended. It
+// adds neither the operation nor the key: the caller of a Tier names both.
+func (t *Tier) failure(ctx context.Context, err error) error {
 	switch ended := ctx.Err(); {
 	case ended == nil && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("s3blob: %s %q: not done within %v: %w", operation, key, t.opts.Timeout, err)
+		return fmt.Errorf("not done within %v: %w", t.opts.Timeout, err)
 	case ended != nil && !errors.Is(err, ended):
-		return fmt.Errorf("s3blob: %s %q: %w: %w", operation, key, ended, err)
+		return fmt.Errorf("%w: %w", ended, err)
 	}
-	return fmt.Errorf("s3blob: %s %q: %w", operation, key, err)
+	return err
 }
 
 // since is how long ago begin was, in seconds.
