@@ -36,21 +36,6 @@ func (o Origin) postOf(r *report.Report) *bucket.AddOptions {
 	return &bucket.AddOptions{ID: string(sum[:])}
 }
 
-// InvalidError says that a report was refused because of its content.
-type InvalidError struct{ Err error }
-
-func (e *InvalidError) Error() string { return "report refused: " + e.Err.Error() }
-
-func (e *InvalidError) Unwrap() error { return e.Err }
-
-// BodyError says that a blob is not a report. It wraps the error of
-// [wire.Codec.Decode].
-type BodyError struct{ Err error }
-
-func (e *BodyError) Error() string { return e.Err.Error() }
-
-func (e *BodyError) Unwrap() error { return e.Err }
-
 // Add accepts a report. A shortcut appears in live answers for a while and
 // signals waiting clients; it is not stored. A regular report is upgraded and
 // merged into the tenant's current tick, without the topologies over the limit

@@ -26,6 +26,9 @@ type Answer struct {
 	Found bool
 }
 
+// MissingStore is the name of the store in Answer.Missing.
+const MissingStore = "store"
+
 // Ask answers a question.
 func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
 	switch {

@@ -239,9 +239,6 @@ func (q *Querier) answerWindow(ctx context.Context, tenant string, at time.Time,
 	return p.answer(r, p.shortcuts(), append(set, p.missing()...))
 }
 
-// MissingStore is the name of the store in Answer.Missing.
-const MissingStore = "store"
-
 // storeFailed reports whether an error is due to the store: not to the caller,
 // and not to missing collectors.
 func storeFailed(ctx context.Context, err error) bool {
