@@ -91,8 +91,9 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 // < to, in the index or not yet. It is exact, or an error.
 //
 // A value's instant is the end of its tick, so the instants of values in the
-// open tick are yet to come. A range that reaches past the last seal includes
-// the open tick as it is now, and Answer.Provisional is the last seal: from
+// open tick are yet to come. A range that reaches past the last seal and past
+// the arrival of the open tick's first value includes the open tick as it is
+// now. Answer.Provisional is the last seal when the range reaches past it: from
 // there on values may still come, and the open tick may end outside the range.
 func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) (Answer[T], error) {
 	return c.RangeMany(ctx, []string{tenant}, from, to, opts)

@@ -33,7 +33,7 @@ type Journal interface {
 // Replayer is a journal that tells what it holds.
 type Replayer interface {
 	// Replay calls visit for every record, in the order of their numbers, and
-	// returns its first error. It may include records that are done: those of
+	// returns its first error. It may include records that are done: the records of
 	// the last window let the collector recognise repeated ids.
 	Replay(visit func(id uint64, kind byte, meta, blob []byte, done bool) error) error
 }

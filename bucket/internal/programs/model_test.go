@@ -21,7 +21,7 @@ type model struct {
 	sealed []int64           // by collector: when its ticks ended last
 }
 
-// seal ends the open ticks of a collector, those of one tenant unless it is "*".
+// seal ends a collector's open ticks: one tenant's, or every tenant's when it is "*".
 func (m *model) seal(owner int, tenant string, now int64) {
 	for i := range m.values {
 		if v := &m.values[i]; v.open && v.owner == owner && (tenant == "*" || v.tenant == tenant) {
