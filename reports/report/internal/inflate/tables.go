@@ -14,7 +14,7 @@ import "math/bits"
 //	bits 8–11   the number of bits of the code; or of the subtable's index
 //	bits 0–5    the number of bits of the code and of the extra bits behind it
 //
-// A subtable is indexed by the bits that follow those of the table's index. Its
+// A subtable is indexed by the bits that follow the bits of the table's index. Its
 // entries do not count the bits of the table's index.
 const (
 	literal     = 1 << 31
