@@ -196,7 +196,7 @@ func (a *awsStore) create(ctx context.Context) error {
 }
 
 func (a *awsStore) entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error] {
-	return a.table.explained(a.index.Entries(ctx, tenant, from, to))
+	return explained(a.table.location, a.index.Entries(ctx, tenant, from, to))
 }
 
 // maxListed is the largest number of hours for which rows lists every hour of the named tenants. Beyond it,

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/tiered"
 )
 
 // storeError names the table or bucket that failed and explains the SDK's error.
@@ -100,39 +99,51 @@ func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // explainedIndex is an index whose errors name the table and explain the cause.
 type explainedIndex struct {
-	index.Index
+	deletableIndex
 	at *location
 }
 
 func (x explainedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
-	return x.at.explain(x.Index.Put(ctx, row, e))
+	return x.at.explain(x.deletableIndex.Put(ctx, row, e))
 }
 
 func (x explainedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
-	entries, err := x.Index.Query(ctx, row, from, to)
+	entries, err := x.deletableIndex.Query(ctx, row, from, to)
 	return entries, x.at.explain(err)
+}
+
+func (x explainedIndex) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
+	return x.at.explain(x.deletableIndex.Delete(ctx, row, entries))
 }
 
 // explainedTier is a tier whose errors name the bucket and explain the cause.
 type explainedTier struct {
-	tiered.Tier
+	deletableTier
 	at *location
 }
 
 func (t explainedTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
-	found, err := t.Tier.Get(ctx, keys)
+	found, err := t.deletableTier.Get(ctx, keys)
 	return found, t.at.explain(err)
 }
 
 func (t explainedTier) Put(ctx context.Context, key string, blob []byte) error {
-	return t.at.explain(t.Tier.Put(ctx, key, blob))
+	return t.at.explain(t.deletableTier.Put(ctx, key, blob))
 }
 
-// explained yields entries and explains their error.
-func (l *location) explained(entries iter.Seq2[index.Entry, error]) iter.Seq2[index.Entry, error] {
-	return func(yield func(index.Entry, error) bool) {
-		for e, err := range entries {
-			if !yield(e, l.explain(err)) {
+func (t explainedTier) Delete(ctx context.Context, keys []string) error {
+	return t.at.explain(t.deletableTier.Delete(ctx, keys))
+}
+
+func (t explainedTier) List(ctx context.Context, prefix string, from, to int64) iter.Seq2[string, error] {
+	return explained(t.at, t.deletableTier.List(ctx, prefix, from, to))
+}
+
+// explained yields what a table or bucket yields, and explains its error.
+func explained[T any](l *location, found iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v, err := range found {
+			if !yield(v, l.explain(err)) {
 				return
 			}
 		}

@@ -58,6 +58,24 @@ func (g *progress) Add() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done++
+	g.tell()
+}
+
+// Reach reports how many things are done by now.
+func (g *progress) Reach(done int) {
+	done = min(done, g.total)
+	if g.bar != nil {
+		g.out.locked(func() { g.bar.Set(done) })
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done = done
+	g.tell()
+}
+
+// tell writes a line when it is time for one. The caller holds mu.
+func (g *progress) tell() {
 	if now := time.Now(); now.Sub(g.said) >= lineEvery {
 		g.said = now
 		fmt.Fprintf(g.out, "collector: %s %d of %s\n", g.what, g.done, human.Plural(g.total, g.thing))

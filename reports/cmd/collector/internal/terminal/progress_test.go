@@ -28,6 +28,25 @@ func TestProgressIsALineNowAndThen(t *testing.T) {
 	})
 }
 
+// TestProgressReaches checks that work which counts itself is shown, and never beyond its total.
+func TestProgressReaches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		g := StartProgress(NewWriter(&stderr), "delete", "step", 40)
+		for _, done := range []int{7, 39, 41} {
+			time.Sleep(lineEvery)
+			g.Reach(done)
+		}
+		g.Reach(40) // too soon for a line
+		g.End()
+		want := "collector: delete 7 of 40 steps\ncollector: delete 39 of 40 steps\ncollector: delete 40 of 40 steps\n"
+		if stderr.String() != want {
+			t.Errorf("said %q", stderr.String())
+		}
+	})
+}
+
 // Lines that are written while a bar stands there are whole, and at the end
 // the bar is gone.
 func TestBarMakesWayForLines(t *testing.T) {
