@@ -63,8 +63,6 @@ func (l *lazy[T]) rest(records []uint64) { l.form.Store(&form[T]{records: record
 
 func (l *lazy[T]) isResting() bool { return l.form.Load().records != nil }
 
-func (l *lazy[T]) blob() []byte { return l.form.Load().blob }
-
 func (l *lazy[T]) isDecoded() bool { return l.form.Load().decoded }
 
 // keepEncoded keeps the blob alone.

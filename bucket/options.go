@@ -197,12 +197,12 @@ func (o *CollectorOptions[T]) check() error {
 	case o.Window < o.Tick:
 		return fmt.Errorf("a window of %v is shorter than a tick of %v", o.Window, o.Tick)
 	case o.Into != nil && o.Clone == nil:
-		return errors.New("Into needs Clone: readers of the open tick get a clone")
+		return errors.New("option Into needs Clone: readers of the open tick get a clone")
 	case o.MaxPending < 0 || o.MaxTenantPending < 0 || o.MaxTenants < 0 || o.MaxBlob < 0:
 		return fmt.Errorf("limits MaxPending %d, MaxTenantPending %d, MaxTenants %d and MaxBlob %d must not be negative",
 			o.MaxPending, o.MaxTenantPending, o.MaxTenants, o.MaxBlob)
 	case o.Flushes < 0 || o.FlushesMax < o.Flushes:
-		return fmt.Errorf("Flushes %d and FlushesMax %d must be positive and in order", o.Flushes, o.FlushesMax)
+		return fmt.Errorf("options Flushes %d and FlushesMax %d must be positive and in order", o.Flushes, o.FlushesMax)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
 		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)

@@ -238,7 +238,7 @@ func (t *tenant[T]) firstIsBad() bool {
 // holds mu.
 func (t *tenant[T]) addPast(in *input[T], now int64) (need, error) {
 	var v *lazy[T]
-	size := in.size
+	var size int64
 	switch {
 	case !in.decoded && in.blob != nil && t.shared.user.decoder != nil:
 		if !in.checked {

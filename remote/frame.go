@@ -42,7 +42,7 @@ func appendFrame(b []byte, kind byte, fill func(b []byte) []byte) ([]byte, error
 		b = fill(b)
 	}
 	length := len(b) - start - headLength
-	if length > math.MaxUint32 {
+	if uint64(length) > math.MaxUint32 {
 		return nil, fmt.Errorf("a value of %d bytes is too large to be sent", length)
 	}
 	head := b[start:]

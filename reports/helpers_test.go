@@ -30,8 +30,6 @@ var (
 	container       = reportstest.Container
 	containers      = reportstest.Containers
 	cut             = reportstest.Shortcut
-	gzipped         = reportstest.Gzipped
-	msgpack         = reportstest.Msgpack
 )
 
 func isA[E error](err error) bool {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -110,25 +109,6 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	response := recorder.Result()
 	response.Request = request
 	return response, nil
-}
-
-// jitter is a RoundTripper that takes 5 to 15 ms longer.
-type jitter struct {
-	base http.RoundTripper
-
-	mu     sync.Mutex
-	random *rand.Rand
-}
-
-func (j *jitter) RoundTrip(request *http.Request) (*http.Response, error) {
-	time.Sleep(j.next())
-	return j.base.RoundTrip(request)
-}
-
-func (j *jitter) next() time.Duration {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return 5*time.Millisecond + time.Duration(j.random.IntN(10_000))*time.Microsecond
 }
 
 // server is a kind of S3 that tests can start.

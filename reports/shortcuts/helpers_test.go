@@ -18,21 +18,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Shorthands for what many tests use.
 var (
-	noon            = reportstest.Noon
-	decode          = reportstest.Decode
-	upgraded        = reportstest.Upgraded
-	encode          = reportstest.Encode
-	equal           = reportstest.Equal
-	sameJSON        = reportstest.SameJSON
-	asJSON          = reportstest.JSON
-	merged          = reportstest.Merged
-	capturedReports = reportstest.Corpus
-	hosts           = reportstest.Hosts
-	container       = reportstest.Container
-	containers      = reportstest.Containers
-	cut             = reportstest.Shortcut
-	gzipped         = reportstest.Gzipped
-	msgpack         = reportstest.Msgpack
+	noon       = reportstest.Noon
+	encode     = reportstest.Encode
+	equal      = reportstest.Equal
+	merged     = reportstest.Merged
+	hosts      = reportstest.Hosts
+	container  = reportstest.Container
+	containers = reportstest.Containers
+	cut        = reportstest.Shortcut
+	gzipped    = reportstest.Gzipped
 )
 
 func isA[E error](err error) bool {

@@ -41,10 +41,10 @@ func cancelledBefore(ctx context.Context, tier tiered.Tier, right func(error) bo
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, err := Found(ended, tier, []string{key}); !right(err) {
-		return fmt.Errorf("Get with a cancelled context returned %v", err)
+		return fmt.Errorf("get with a cancelled context returned %v", err)
 	}
 	if err := tier.Put(ended, Key(), blob); !right(err) {
-		return fmt.Errorf("Put with a cancelled context returned %v", err)
+		return fmt.Errorf("put with a cancelled context returned %v", err)
 	}
 	return expect(ctx, tier, []string{key}, map[string][]byte{key: blob})
 }
@@ -79,7 +79,7 @@ func cancelAfter(ctx context.Context, tier tiered.Tier, delay time.Duration, wan
 			return fmt.Errorf("after Put returned nil: %w", err)
 		}
 	case !right(err):
-		return fmt.Errorf("Put returned %w", err)
+		return fmt.Errorf("put returned %w", err)
 	}
 	if took := time.Since(begin); took > delay+prompt {
 		return fmt.Errorf("the calls returned after %v", took)
@@ -93,9 +93,9 @@ func getOrError(ctx context.Context, tier tiered.Tier, want map[string][]byte, r
 	got, err := Found(ctx, tier, keysOf(want))
 	switch {
 	case err == nil && len(got) != len(want):
-		return fmt.Errorf("Get found %d of %d blobs without an error", len(got), len(want))
+		return fmt.Errorf("get found %d of %d blobs without an error", len(got), len(want))
 	case err != nil && !right(err):
-		return fmt.Errorf("Get returned %w", err)
+		return fmt.Errorf("get returned %w", err)
 	}
 	return within(got, want)
 }

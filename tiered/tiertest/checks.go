@@ -89,7 +89,7 @@ func checkBatch(ctx context.Context, tier tiered.Tier) error {
 		return err
 	}
 	if !slices.Equal(asked, before) {
-		return fmt.Errorf("Get changed the keys it was given")
+		return fmt.Errorf("get changed the keys it was given")
 	}
 	return nil
 }
@@ -99,10 +99,10 @@ func checkInput(ctx context.Context, tier tiered.Tier) error {
 	key, blob := Key(), Blob(1000)
 	want := map[string][]byte{key: bytes.Clone(blob)}
 	if err := tier.Put(ctx, key, blob); err != nil {
-		return fmt.Errorf("Put: %w", err)
+		return fmt.Errorf("put: %w", err)
 	}
 	if !bytes.Equal(blob, want[key]) {
-		return fmt.Errorf("Put changed the bytes it was given")
+		return fmt.Errorf("put changed the bytes it was given")
 	}
 	clear(blob)
 	if err := expect(ctx, tier, []string{key}, want); err != nil {

@@ -24,7 +24,7 @@ func checkDelete(ctx context.Context, tier tiered.Tier) error {
 	}
 	for range 2 {
 		if err := d.Delete(ctx, append(keysOf(gone), Key())); err != nil {
-			return fmt.Errorf("Delete of %d keys: %w", len(gone)+1, err)
+			return fmt.Errorf("delete of %d keys: %w", len(gone)+1, err)
 		}
 		if err := expect(ctx, tier, all, kept); err != nil {
 			return fmt.Errorf("after Delete: %w", err)
@@ -33,7 +33,7 @@ func checkDelete(ctx context.Context, tier tiered.Tier) error {
 	ended, end := context.WithCancel(ctx)
 	end()
 	if err := d.Delete(ended, keysOf(kept)); err == nil {
-		return errors.New("Delete under a context that has ended returned nil")
+		return errors.New("delete under a context that has ended returned nil")
 	}
 	return nil
 }

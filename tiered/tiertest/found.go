@@ -13,7 +13,7 @@ import (
 func Found(ctx context.Context, tier tiered.Tier, keys []string) (map[string][]byte, error) {
 	blobs, err := tier.Get(ctx, keys)
 	if len(blobs) != len(keys) && (err == nil || blobs != nil) {
-		return nil, fmt.Errorf("Get of %d keys returned %d blobs, %v", len(keys), len(blobs), err)
+		return nil, fmt.Errorf("get of %d keys returned %d blobs, %v", len(keys), len(blobs), err)
 	}
 	found := make(map[string][]byte, len(keys))
 	for i, blob := range blobs {

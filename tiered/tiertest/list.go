@@ -70,5 +70,5 @@ func checkListCancelled(ctx context.Context, tier tiered.Tier) error {
 			return nil
 		}
 	}
-	return errors.New("List with a cancelled context yielded no error")
+	return errors.New("list with a cancelled context yielded no error")
 }

@@ -69,7 +69,7 @@ func putAll(ctx context.Context, tier tiered.Tier, blobs map[string][]byte) erro
 // put puts a copy, so that a tier that keeps its input keeps none of a check's.
 func put(ctx context.Context, tier tiered.Tier, key string, blob []byte) error {
 	if err := tier.Put(ctx, key, bytes.Clone(blob)); err != nil {
-		return fmt.Errorf("Put(%q, %d bytes): %w", key, len(blob), err)
+		return fmt.Errorf("put(%q, %d bytes): %w", key, len(blob), err)
 	}
 	return nil
 }
@@ -79,13 +79,13 @@ func put(ctx context.Context, tier tiered.Tier, key string, blob []byte) error {
 func expect(ctx context.Context, tier tiered.Tier, keys []string, want map[string][]byte) error {
 	got, err := Found(ctx, tier, keys)
 	if err != nil {
-		return fmt.Errorf("Get of %d keys: %w", len(keys), err)
+		return fmt.Errorf("get of %d keys: %w", len(keys), err)
 	}
 	if err := within(got, want); err != nil {
 		return err
 	}
 	if len(got) != len(want) {
-		return fmt.Errorf("Get of %d keys found %d blobs, want %d", len(keys), len(got), len(want))
+		return fmt.Errorf("get of %d keys found %d blobs, want %d", len(keys), len(got), len(want))
 	}
 	return nil
 }
@@ -95,10 +95,10 @@ func within(got, want map[string][]byte) error {
 	for key, blob := range got {
 		w, ok := want[key]
 		if !ok {
-			return fmt.Errorf("Get found key %q, which is not there or was not asked for", key)
+			return fmt.Errorf("get found key %q, which is not there or was not asked for", key)
 		}
 		if !bytes.Equal(blob, w) {
-			return fmt.Errorf("Get(%q) found %d other bytes than the %d that were put", key, len(blob), len(w))
+			return fmt.Errorf("get(%q) found %d other bytes than the %d that were put", key, len(blob), len(w))
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ func checkNoOverwrite(ctx context.Context, tier tiered.Tier) error {
 	}
 	for _, blob := range [][]byte{Blob(100), Blob(5), {}, first} {
 		if err := tier.Put(ctx, key, blob); !errors.Is(err, tiered.ErrExists) {
-			return fmt.Errorf("Put on a taken key returned %v, want ErrExists", err)
+			return fmt.Errorf("put on a taken key returned %v, want ErrExists", err)
 		}
 		if err := expect(ctx, tier, []string{key}, map[string][]byte{key: first}); err != nil {
 			return fmt.Errorf("after Put on a taken key: %w", err)
@@ -82,7 +82,7 @@ func checkCacheTakenKey(ctx context.Context, tier tiered.Tier) error {
 	}
 	for _, err := range putAtOnce(ctx, tier, key, blobs) {
 		if err != nil && !errors.Is(err, tiered.ErrExists) {
-			return fmt.Errorf("Put on a taken key: %w", err)
+			return fmt.Errorf("put on a taken key: %w", err)
 		}
 	}
 	got, err := Found(ctx, tier, []string{key})
@@ -91,7 +91,7 @@ func checkCacheTakenKey(ctx context.Context, tier tiered.Tier) error {
 	}
 	blob, ok := got[key]
 	if ok && len(blob) != 40 && !contains(blobs, blob) {
-		return fmt.Errorf("Get found %d bytes that nobody put", len(blob))
+		return fmt.Errorf("get found %d bytes that nobody put", len(blob))
 	}
 	return nil
 }

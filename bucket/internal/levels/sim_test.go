@@ -118,7 +118,6 @@ type mutant struct {
 	cachedSeals   bool          // a reader that remembers seals
 	openIgnored   bool          // a reader that takes the seal of a held value's span
 	earlyClaim    bool          // a claim before the span's end and lateness
-	noAfter       bool          // no second hold when the answer came late
 	releasedHolds bool          // a hold is given back after the put
 }
 

@@ -193,9 +193,9 @@ func TestPushBelievesCollectorsOnly(t *testing.T) {
 	}
 	for want, answer := range map[string]http.HandlerFunc{
 		"the answer is text/html; charset=utf-8, but a collector's answer is empty": login,
-		"301 Moved Permanently to " + s.URL + "/api/report":                         http.RedirectHandler(s.URL+"/api/report", 301).ServeHTTP,
-		"302 Found to http://sso.example.com/login?to=x":                            http.RedirectHandler("http://sso.example.com/login?to=x", 302).ServeHTTP,
-		"308 Permanent Redirect to " + s.URL + "/api/report":                        http.RedirectHandler(s.URL+"/api/report", 308).ServeHTTP,
+		"301 Moved Permanently to " + s.URL + "/api/report":                         http.RedirectHandler(s.URL+"/api/report", http.StatusMovedPermanently).ServeHTTP,
+		"302 Found to http://sso.example.com/login?to=x":                            http.RedirectHandler("http://sso.example.com/login?to=x", http.StatusFound).ServeHTTP,
+		"308 Permanent Redirect to " + s.URL + "/api/report":                        http.RedirectHandler(s.URL+"/api/report", http.StatusPermanentRedirect).ServeHTTP,
 		"202 Accepted":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) },
 		"204 No Content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 	} {

@@ -44,7 +44,7 @@ const (
 // findLatest finds the n entries of a map in d.found if all have the usual form.
 // Otherwise it returns false, and the map must be read from its start.
 func (d *decoder) findLatest(n int) bool {
-	if d.err != nil || d.depth >= maxDepth || len(d.in) > math.MaxUint32 {
+	if d.err != nil || d.depth >= maxDepth || uint64(len(d.in)) > math.MaxUint32 {
 		return false
 	}
 	in, at := d.in, d.at

@@ -93,7 +93,7 @@ func (s *scanner) tableField(name []byte) bool {
 	case "fixedRows":
 		n, ok := s.open(mpFixMap, mpMap16)
 		s.spend(n, unsafe.Sizeof(report.FixedRow{}))
-		return ok && s.times(n, func() bool { return s.text() && s.text() })
+		return ok && s.times(2*n, s.text)
 	}
 	return false
 }
