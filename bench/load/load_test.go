@@ -91,7 +91,7 @@ func TestSiege(t *testing.T) {
 	code, stdout, stderr := drive(t, "-json", "-tenants", "4", "-every", "500ms", "-duration", "2500ms", "-questions", "10",
 		"-sample", "300ms", "-progress", "500ms", "--", "--tick", "200ms", "--window", "1s")
 	if code != 0 {
-		t.Fatalf("exit %d: %s", code, stderr)
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
 	}
 	var r Siege
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
@@ -123,7 +123,7 @@ func TestSiegeOfServers(t *testing.T) {
 	code, stdout, stderr := drive(t, "-store", "aws", "-json", "-tenants", "2", "-every", "500ms", "-duration", "2s", "-questions", "4",
 		"-sample", "300ms", "-progress", "500ms", "--", "--tick", "200ms", "--window", "1s")
 	if code != 0 {
-		t.Fatalf("exit %d: %s", code, stderr)
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
 	}
 	var r Siege
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {

@@ -35,7 +35,7 @@ func openStore(kind, dir string, stderr io.Writer) (flags []string, end func() e
 	table, bucket := hostOf(servers.DynamoDB), hostOf(servers.S3.Endpoint)
 	who := servertest.AccessKey + ":" + servertest.SecretKey + "@"
 	return []string{"--create", "--alone", "--index", "dynamodb://" + who + table + "/load", "--blobs", "s3://" + who + bucket + "/load",
-		"--cache", "memcached://" + servers.Memcached}, servers.Close, nil
+		"--cache", "memcached://" + servers.Memcached, "--journal", filepath.Join(dir, "journal")}, servers.Close, nil
 }
 
 func hostOf(url string) string { return strings.TrimPrefix(url, "http://") }
