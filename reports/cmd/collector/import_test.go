@@ -121,7 +121,7 @@ func TestAHeldDirectoryIsExplained(t *testing.T) {
 		"stop it, or give --data another directory":                       {"serve", "--data", data},
 	} {
 		r := collect(t, args...)
-		if line := "another process holds it"; r.code != 1 || !strings.Contains(r.stderr, line) || !strings.HasSuffix(r.stderr, want+"\n") ||
+		if line := "another process uses it"; r.code != 1 || !strings.Contains(r.stderr, line) || !strings.HasSuffix(r.stderr, want+"\n") ||
 			strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 			t.Errorf("%s: exit %d, said %q, %q, want %q", args[0], r.code, r.stdout, r.stderr, want)
 		}

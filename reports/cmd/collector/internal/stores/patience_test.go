@@ -17,7 +17,7 @@ import (
 func TestThrottlingIsExplained(t *testing.T) {
 	t.Parallel()
 	err := (&location{scheme: "dynamodb", host: "h", name: "n"}).explain(&types.ProvisionedThroughputExceededException{})
-	if want := "dynamodb://h/n: throttled: the table has fewer provisioned units"; !strings.HasPrefix(err.Error(), want) || !throttled(err) {
+	if want := "dynamodb://h/n: throttled: the table has too few provisioned units"; !strings.HasPrefix(err.Error(), want) || !throttled(err) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
