@@ -86,11 +86,12 @@ func (r Row) BlobKeyPrefix() string {
 // FreshBlobKey returns a key of the row's blob of instant t that no blob has ever
 // had, because nonce is random: BlobKey's, a hyphen, and the nonce. Readers take
 // keys as they are, so that Scope reads such blobs too. The nonce must be of
-// letters and digits, crypto/rand.Text's for example.
+// 1 to 64 letters and digits, crypto/rand.Text's for example.
 func (r Row) FreshBlobKey(t int64, nonce string) string { return r.BlobKey(t) + "-" + nonce }
 
-// ParseRow returns the row that has the key and holds the instant t, in Unix nanoseconds. It needs t because tenants may hold hyphens: "a--5"
-// is the key of hour −5 of tenant "a", and of hour 5 of tenant "a-".
+// ParseRow returns the row that has the key and holds the instant t, in Unix
+// nanoseconds. It needs t because tenants may hold hyphens: "a--5" is the key of
+// hour −5 of tenant "a", and of hour 5 of tenant "a-".
 func ParseRow(key string, t int64) (Row, error) {
 	row := RowAt("", t)
 	tenant, ok := strings.CutSuffix(key, row.Key())
@@ -101,26 +102,29 @@ func ParseRow(key string, t int64) (Row, error) {
 	return row, nil
 }
 
-// nonceBytes are what the random end of a fresh key is made of.
-const nonceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+// The random end of a fresh key.
+const (
+	nonceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	maxNonce   = 64
+)
 
-// ParseBlobKey returns the instant in a blob's key, in Unix nanoseconds. The
-// row cannot be had back from its hash.
+// ParseBlobKey returns the instant in a blob's key, in Unix nanoseconds. It reads
+// the keys of BlobKey and of FreshBlobKey. The row cannot be had back from its
+// hash.
 func ParseBlobKey(key string) (t int64, err error) {
-	sum, instant, ok := strings.Cut(key, "/")
+	sum, rest, ok := strings.Cut(key, "/")
 	if !ok || len(sum) != 2*md5.Size || strings.Trim(sum, "0123456789abcdef") != "" {
 		return 0, fmt.Errorf("blob key %.80q: does not start with 32 hex digits and a slash", key)
 	}
-	if sign := strings.HasPrefix(instant, "-"); strings.Count(instant, "-") > 1 || !sign && strings.Contains(instant, "-") {
-		place := strings.LastIndexByte(instant, '-')
-		if nonce := instant[place+1:]; nonce == "" || strings.Trim(nonce, nonceBytes) != "" {
-			return 0, fmt.Errorf("blob key %.80q: does not end in letters and digits", key)
-		}
-		instant = instant[:place]
+	minus := len(rest) - len(strings.TrimPrefix(rest, "-"))
+	digits, nonce, fresh := strings.Cut(rest[minus:], "-")
+	if fresh && (nonce == "" || len(nonce) > maxNonce || strings.Trim(nonce, nonceBytes) != "") {
+		return 0, fmt.Errorf("blob key %.80q: does not end in 1 to %d letters and digits", key, maxNonce)
 	}
+	instant := rest[:minus] + digits
 	t, err = strconv.ParseInt(instant, 10, 64)
 	if err != nil || strconv.FormatInt(t, 10) != instant {
-		return 0, fmt.Errorf("blob key %.80q: does not end in an instant in Unix nanoseconds", key)
+		return 0, fmt.Errorf("blob key %.80q: has no instant in Unix nanoseconds behind the slash", key)
 	}
 	return t, nil
 }
