@@ -6,8 +6,8 @@ import (
 )
 
 // Place is where an index keeps the state of one span of a level: one slice
-// of time whose merge may be stored as one blob. Package bucket decides what
-// a state means; an index keeps its bytes.
+// of time whose merge may be stored as one blob. The protocol of roll-ups decides
+// what a state means; an index keeps its bytes.
 type Place struct {
 	Start int64 // the span's first instant, Unix nanoseconds
 	// ID differs after every write of the place. It is empty as long as
@@ -29,7 +29,9 @@ type PlaceSet struct {
 
 // Places is an index that keeps states of spans beside its entries, and can
 // replace one on condition that it is unchanged. An index without conditional
-// writes must not offer it. indextest.RunPlaces checks what is said here.
+// writes must not offer it. indextest.RunPlaces checks what is said here. Only
+// the protocol of roll-ups uses places, and no collector or question uses that
+// protocol yet.
 type Places interface {
 	// Places returns the places of a set with from ≤ Start < to that are not
 	// empty, in ascending order of Start. The read is strongly consistent: it
