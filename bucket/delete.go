@@ -22,24 +22,41 @@ type DeleteOptions struct {
 	Progress func(Deleted)
 }
 
-// What deletions say.
-type (
-	// Deleted is what was deleted.
-	Deleted = erase.Done
-	// DeleteFound is what a range holds.
-	DeleteFound = erase.Found
-	// BlobsLeftError says that entries are removed, and names the blobs that
-	// may be left. Deleting the same range again deletes them where the blob
-	// store lists its keys.
-	BlobsLeftError = erase.LeftError
-	// CannotDeleteError says that the index or the blob store cannot delete. It
-	// is errors.ErrUnsupported.
-	CannotDeleteError = erase.UnsupportedError
-)
+// Deleted is what was deleted. Its fields are
+//
+//	Entries int // removed from the index
+//	Blobs   int // deleted blobs, of entries and orphans
+//	Orphans int // deleted blobs that no entry named
+type Deleted = erase.Done
+
+// DeleteFound is what a range holds. Its fields are
+//
+//	Entries     int
+//	Bytes       int64     // of the blobs, as far as their lengths are known
+//	First, Last time.Time // the instants of the first and the last entry
+type DeleteFound = erase.Found
+
+// BlobsLeftError says that entries are removed and that their blobs may be left.
+// Deleting the same range again deletes them where the blob store lists its
+// keys. Its fields are
+//
+//	Tenant string
+//	Keys   []string // of the blobs that may be left; no entry names them
+//	Err    error
+type BlobsLeftError = erase.LeftError
+
+// CannotDeleteError says that the index or the blob store cannot delete. It
+// is errors.ErrUnsupported. Its field says why:
+//
+//	What string
+type CannotDeleteError = erase.UnsupportedError
 
 // BlobDeleter is a blob store that deletes: a tiered.Store, or an authority by
 // itself. Where it also lists keys, as tiered.Lister says, a deletion removes
-// blobs that no entry names too.
+// blobs that no entry names too. Its method is
+//
+//	// Delete removes the blobs of keys. A key without a blob is no error.
+//	Delete(ctx context.Context, keys []string) error
 type BlobDeleter = erase.Blobs
 
 // roundEntries is how many entries are removed before their blobs are.

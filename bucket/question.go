@@ -61,23 +61,47 @@ type Value[T any] struct {
 	Err    error  // why Value was not read; only when the question allowed a partial answer
 }
 
-// Errors and reasons of questions.
-type (
-	// Missing is one value that is not in a partial answer.
-	Missing = plan.Missing
-	// TooManyError says that a range has more entries than one question may
-	// have.
-	TooManyError = plan.TooManyError
-	// RangeTooLargeError says that the values of a range take more bytes of memory
-	// than the question allows.
-	RangeTooLargeError = plan.RangeTooLargeError
-	// MissingError says that the index has entries and the store does not
-	// have their blobs.
-	MissingError = plan.MissingError
-	// MergeError says that the merge function refused stored values, or
-	// panicked on them.
-	MergeError = plan.MergeError
-)
+// Missing is one value that is not in a partial answer. Its fields are
+//
+//	Tenant string
+//	Time   time.Time // the value's instant; zero when a source is missing as a whole
+//	Key    string    // its blob's; empty for an open tick, and when a source is missing as a whole
+//	Source string    // the collector that did not answer; empty for a stored value
+//	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
+type Missing = plan.Missing
+
+// TooManyError says that a range of a tenant has more entries than one
+// question may have. Its fields are
+//
+//	Tenant string
+//	Limit  int // QuantizerOptions.MaxEntries
+type TooManyError = plan.TooManyError
+
+// RangeTooLargeError says that the values of a range take more bytes of memory
+// than the question allows, or one value more than all questions may use. It is
+// returned before a blob is read. Its fields are
+//
+//	Tenant string
+//	Bytes  int64 // the estimate: the blobs' lengths times the memory that a byte of a blob takes
+//	Limit  int64
+//	Option string // which option sets the limit: MaxBytes for all values of the range, MaxDecodedBytes for each of them
+type RangeTooLargeError = plan.RangeTooLargeError
+
+// MissingError says that the index has entries and the store does not have
+// their blobs. Its method Keys returns the keys of the blobs. Its fields are
+//
+//	Tenant  string
+//	Entries []index.Entry // at least one, ascending
+type MissingError = plan.MissingError
+
+// MergeError says that the merge function refused stored values, or panicked
+// on them. It is permanent: the same values are refused again. A partial answer
+// leaves them out. Its fields are
+//
+//	Tenant  string
+//	Entries []index.Entry // the values that the others do not merge with; a span's when its merge was refused. An open tick has no key
+//	Err     error         // of the merge function; a *PanicError when it panicked
+type MergeError = plan.MergeError
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and
 // the store has no blob with the entry's key.

@@ -8,7 +8,12 @@ import (
 )
 
 // PanicError says that a function that the user of this package wrote
-// panicked: a codec, a merge, a size, a clone or a callback.
+// panicked: a codec, a merge, a size, a clone or a callback. It is permanent: the
+// same call panics again. It unwraps to Value when that is an error. Its fields are
+//
+//	Func  string // which function, as "decode" or "merge"
+//	Value any    // what it panicked with
+//	Stack []byte // of the goroutine that panicked
 type PanicError = guard.PanicError
 
 // userFuncs are the functions that a collector was given. A panic of any of

@@ -8,7 +8,12 @@ import (
 	"github.com/timeblob/timeblob/internal/guard"
 )
 
-// PanicError says that the codec panicked.
+// PanicError says that the codec panicked. It is permanent: the same call panics
+// again. It unwraps to Value when that is an error. Its fields are
+//
+//	Func  string // which function, as "decode" or "merge"
+//	Value any    // what it panicked with
+//	Stack []byte // of the goroutine that panicked
 type PanicError = guard.PanicError
 
 // ErrClosed is returned by a Store's Get, One and Put after Close was called.
