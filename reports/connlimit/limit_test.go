@@ -15,32 +15,16 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/timeblob/timeblob/reports/internal/reportstest"
 )
 
-// dial opens a connection that says text and then waits.
-func dial(t *testing.T, address, text string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// rest returns what comes until the connection is closed.
-func rest(t *testing.T, c net.Conn) string {
-	t.Helper()
-	text, err := io.ReadAll(c)
-	if err != nil {
-		t.Errorf("%q, %v", text, err)
-	}
-	return string(text)
-}
+// Shorthands for what many tests use.
+var (
+	dial   = reportstest.Dial
+	rest   = reportstest.Rest
+	within = reportstest.Within
+)
 
 // counts waits until that many connections stay, and that many wait.
 func (cs *connections) counts(t *testing.T, staying, waiting int) {
@@ -347,16 +331,6 @@ func (cs *connections) empty(t testing.TB) {
 		defer cs.mu.Unlock()
 		return cs.held == 0 && cs.evicted == 0 && cs.unanswered.Len()+cs.answered.Len() == 0
 	})
-}
-
-// within waits for what must become true soon.
-func within(t testing.TB, otherwise string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(otherwise)
-		}
-	}
 }
 
 func TestMain(m *testing.M) {

@@ -43,6 +43,9 @@ var (
 	cut             = reportstest.Shortcut
 	gzipped         = reportstest.Gzipped
 	msgpack         = reportstest.Msgpack
+	dial            = reportstest.Dial
+	rest            = reportstest.Rest
+	within          = reportstest.Within
 )
 
 // fixture is a collector in memory with its clock, its stores and its handler.

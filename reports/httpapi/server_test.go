@@ -16,31 +16,6 @@ import (
 	"github.com/timeblob/timeblob/reports"
 )
 
-// dial opens a connection that says text and then waits.
-func dial(t *testing.T, address, text string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// rest returns what comes until the connection is closed.
-func rest(t *testing.T, c net.Conn) string {
-	t.Helper()
-	text, err := io.ReadAll(c)
-	if err != nil {
-		t.Errorf("%q, %v", text, err)
-	}
-	return string(text)
-}
-
 // answered reads one answer and leaves the connection open.
 func answered(t *testing.T, c net.Conn) (status int, line string) {
 	t.Helper()

@@ -41,16 +41,6 @@ func listen(t testing.TB, f *fixture) (address string) {
 	return listener.Addr().String()
 }
 
-// within waits for what must come true soon.
-func within(t testing.TB, otherwise string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(otherwise)
-		}
-	}
-}
-
 // talk sends text over a connection of its own and returns what comes back
 // until the server closes it.
 func talk(t testing.TB, address, text string) (answer string, took time.Duration) {
