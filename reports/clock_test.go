@@ -1,11 +1,13 @@
 package reports
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -59,6 +61,43 @@ func TestAnswersAboutNowAfterTheClockWasSet(t *testing.T) {
 			pass(time.Second)
 			want("a window later")
 		})
+	}
+}
+
+// TestQuerierAfterTheClockWasSet sets the clock of a query service: it says so with
+// the store, without it, and for a window.
+func TestQuerierAfterTheClockWasSet(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	idx := faulttest.NewIndex(f.index, 1)
+	q, err := NewQuerier(idx, f.authority, peerList{memoryPeer{Collector: f.Collector}}, &QuerierOptions{Now: f.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set, elapsed time.Duration
+	q.clock.look = func() (time.Duration, time.Duration) { return elapsed + set, elapsed }
+	want := func(when string, missing ...string) {
+		t.Helper()
+		a, err := q.Ask(t.Context(), "a", Question{To: q.AfterNow()})
+		if err != nil || !slices.Equal(a.Missing, missing) {
+			t.Errorf("%s: missing %v, error %v, want %v", when, a.Missing, err, missing)
+		}
+	}
+	want("before")
+	set = time.Hour
+	want("after the clock was set", MissingClock)
+	if a, err := q.Range(t.Context(), "a", noon.Add(-time.Hour), noon); err != nil || len(a.Missing) > 0 {
+		t.Errorf("a range: missing %v, error %v", a.Missing, err)
+	}
+	elapsed = 14 * time.Second
+	idx.Inject(faulttest.Fault{Op: faulttest.Query, Err: errors.New("away")})
+	want("within the window, without the store", MissingClock, MissingStore)
+	elapsed = 15 * time.Second
+	want("a window later, without the store", MissingStore)
+	idx.Heal()
+	want("a window later")
+	if err := errors.Join(q.Close(t.Context()), f.Close(t.Context())); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -310,12 +311,17 @@ func TestRefusalOf(t *testing.T) {
 		"time":              {t.Context(), &reports.TimeError{Text: "x\ny"}, 400, `x\ny`},
 		"invalid":           {t.Context(), &reports.InvalidError{Err: errors.New("bad\nnode")}, 400, "report refused"},
 		"closed":            {t.Context(), tiered.ErrClosed, 503, "closing"},
+		"full journal":      {t.Context(), &bucket.JournalError{Err: errors.New("journal is full")}, 503, "journal is full"},
+		"journal's disk":    {t.Context(), &bucket.JournalError{Err: &fs.PathError{Op: "write", Path: "/10.1.2.3", Err: cause}}, 503, "the disk of the journal fails"},
 		"refusal":           {t.Context(), refuse(418, "tea"), 418, "tea"},
 		"missing and other": {t.Context(), errors.Join(cause, &bucket.MissingError{Entries: []index.Entry{{Key: "k"}}}), 500, "lost k:"},
 	} {
 		got := refusalOf(c.ctx, c.err)
 		if got.status != c.code || !strings.Contains(got.text, c.text) || strings.Contains(got.text, "10.1.2.3") {
 			t.Errorf("%s: %d %s", name, got.status, got.text)
+		}
+		if got.retry != (c.code == 503) {
+			t.Errorf("%s: is the client told to try again: %v", name, got.retry)
 		}
 	}
 }

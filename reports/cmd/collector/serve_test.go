@@ -38,6 +38,12 @@ func newServer(t *testing.T, s *stores.Store, args ...string) *server {
 		t.Fatal(err)
 	}
 	srv.store, srv.log = s, telemetry.Warnings(&buffer{})
+	if srv.journal.dir != "" {
+		if err := srv.openJournal(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { srv.journal.close() })
+	}
 	if err := srv.wire(); err != nil {
 		t.Fatal(err)
 	}
