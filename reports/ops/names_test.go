@@ -16,6 +16,7 @@ import (
 
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports"
@@ -84,6 +85,11 @@ func everything(t *testing.T) known {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cache.Close() })
+	kept, err := journal.Open(t.TempDir(), &journal.Options{Registerer: k, Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
 	c, err := reports.New(index.NewMemIndex(), blobs, &reports.Options{Registerer: k, Namespace: namespace,
 		Store: tiered.Options[*report.Report]{Caches: []tiered.Cache{{Name: "memcached", Tier: cache}}}})
 	if err != nil {
