@@ -19,9 +19,10 @@ import (
 )
 
 // opsForms is the part of help about running a collector.
-const opsForms = `/healthz answers 200 as long as the process serves. /readyz does when the stores are reachable and the first tick
-has ended, and until the signal to stop; else it answers 503 with a line for each reason. A cache that is down is
-only a note. --debug-listen shows the arguments of the process, too: keep secrets in the environment.
+const opsForms = `/healthz answers 200 as long as the process serves. /readyz does when the stores are reachable, the first tick has
+ended and the journal has room, and until the signal to stop; else it answers 503 with a line for each reason. A
+cache that is down is only a note. --debug-listen shows the arguments of the process, too: keep secrets in the
+environment.
 
 ` + telemetry.TracingHelp
 
