@@ -77,7 +77,9 @@ func start(ctx context.Context, dir string, store []string, opts *options, stder
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
 	if err != nil || !ok {
-		return nil, errors.Join(fmt.Errorf("the collector did not start: %s", said), cmd.Process.Kill(), cmd.Wait())
+		// Its last words are complete only after Wait.
+		ended := errors.Join(cmd.Process.Kill(), cmd.Wait())
+		return nil, errors.Join(fmt.Errorf("the collector did not start: %s", said), ended)
 	}
 	fmt.Fprintf(stderr, "load: the collector is process %d at %s\n", cmd.Process.Pid, url)
 	return &target{url: url, stop: func() error { return end(cmd, said) }}, nil
