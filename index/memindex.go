@@ -28,6 +28,7 @@ var (
 	_ Scanner      = (*MemIndex)(nil)
 	_ Deleter      = (*MemIndex)(nil)
 	_ TenantLister = (*MemIndex)(nil)
+	_ Places       = (*MemIndex)(nil)
 )
 
 // NewMemIndex returns an empty index.
@@ -156,7 +157,7 @@ func Search(entries []Entry, t int64) (position int, taken bool) {
 	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
 }
 
-// Places implements index.Places.
+// Places implements Places.
 func (x *MemIndex) Places(ctx context.Context, set PlaceSet, from, to int64) ([]Place, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

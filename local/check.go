@@ -21,7 +21,7 @@ type Findings struct {
 	Lost    []LostValue   // entries without a readable blob, by tenant and time
 	Entries int           // that can be read
 	Blobs   int           // that can be read
-	Unnamed int           // blobs that no entry names: roll-ups, and what lost its entry
+	Unnamed int           // blobs that no entry names, such as one that lost its entry
 	Places  int
 }
 
