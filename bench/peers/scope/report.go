@@ -5,7 +5,7 @@ package scope
 
 import "time"
 
-//go:generate codecgen -r Report|Topology|Node|Latest|Metric|Sample|Control|Template|Table|Column|DNS|Sampling|Plugin -o generated.go report.go
+//go:generate go tool codecgen -d 5908 -r Report|Topology|Node|Latest|Metric|Sample|Control|Template|Table|Column|DNS|Sampling|Plugin -o generated.go report.go
 
 // Report is one probe's view. Topologies stand under their own names on the wire.
 type Report struct {
