@@ -63,11 +63,11 @@ func (e *encoder) report(r *report.Report) {
 	for k := range r.Topologies {
 		o.field(report.Kind(k).Wire()).topology(&r.Topologies[k], report.Kind(k))
 	}
-	if len(r.DNS) > 0 {
-		o.field("DNS").dns(r.DNS)
+	for one := range entries(o, "DNS", r.DNS) {
+		o.dnsRecord(one)
 	}
-	if len(r.LegacyDNS) > 0 {
-		o.field("nodes").dns(r.LegacyDNS)
+	for one := range entries(o, "nodes", r.LegacyDNS) {
+		o.dnsRecord(one)
 	}
 	o.field("Sampling").sampling(r.Sampling)
 	o.field("Window").integer(int64(r.Window))
@@ -118,17 +118,11 @@ func (e *encoder) sampling(s report.Sampling) {
 	o.close()
 }
 
-func (e *encoder) dns(records []report.DNSRecord) {
-	e.openMap(len(records))
-	for i := range records {
-		r := &records[i]
-		e.key(r.Address)
-		o := e.object(false)
-		o.texts("forward", r.Forward)
-		o.texts("reverse", r.Reverse)
-		o.close()
-	}
-	e.closeMap()
+func (e *encoder) dnsRecord(r *report.DNSRecord) {
+	o := e.entry(r.Address)
+	o.texts("forward", r.Forward)
+	o.texts("reverse", r.Reverse)
+	o.close()
 }
 
 func (e *encoder) plugins(plugins []report.PluginSpec) {
@@ -161,92 +155,68 @@ func (e *encoder) topology(t *report.Topology, k report.Kind) {
 	if len(t.Nodes) > 0 {
 		o.field("nodes").nodeMap(t.Nodes, k.Name())
 	}
-	if len(t.Controls) > 0 {
-		o.field("controls").controls(t.Controls)
+	for one := range entries(o, "controls", t.Controls) {
+		o.control(one)
 	}
 	o.templates(t)
 	o.close()
 }
 
 func (o object) templates(t *report.Topology) {
-	if len(t.MetadataTemplates) > 0 {
-		o.field("metadata_templates").metadataTemplates(t.MetadataTemplates)
+	for one := range entries(o, "metadata_templates", t.MetadataTemplates) {
+		o.metadataTemplate(one)
 	}
-	if len(t.MetricTemplates) > 0 {
-		o.field("metric_templates").metricTemplates(t.MetricTemplates)
+	for one := range entries(o, "metric_templates", t.MetricTemplates) {
+		o.metricTemplate(one)
 	}
-	if len(t.TableTemplates) > 0 {
-		o.field("table_templates").tableTemplates(t.TableTemplates)
+	for one := range entries(o, "table_templates", t.TableTemplates) {
+		o.tableTemplate(one)
 	}
 }
 
-func (e *encoder) controls(controls []report.Control) {
-	e.openMap(len(controls))
-	for i := range controls {
-		c := &controls[i]
-		e.key(c.Key)
-		o := e.object(false)
-		o.field("id").text(c.ID)
-		o.field("human").text(c.Human)
-		o.field("icon").text(c.Icon)
-		o.optional("confirmation", c.Confirmation)
-		o.field("rank").integer(int64(c.Rank))
-		o.optional("probeId", c.ProbeID)
-		o.close()
-	}
-	e.closeMap()
+func (e *encoder) control(c *report.Control) {
+	o := e.entry(c.Key)
+	o.field("id").text(c.ID)
+	o.field("human").text(c.Human)
+	o.field("icon").text(c.Icon)
+	o.optional("confirmation", c.Confirmation)
+	o.field("rank").integer(int64(c.Rank))
+	o.optional("probeId", c.ProbeID)
+	o.close()
 }
 
-func (e *encoder) metadataTemplates(templates []report.MetadataTemplate) {
-	e.openMap(len(templates))
-	for i := range templates {
-		m := &templates[i]
-		e.key(m.Key)
-		o := e.object(false)
-		o.field("id").text(m.ID)
-		o.optional("label", m.Label)
-		if m.Truncate != 0 {
-			o.field("truncate").integer(int64(m.Truncate))
-		}
-		o.optional("dataType", m.DataType)
-		o.number("priority", m.Priority)
-		o.optional("from", m.From)
-		o.close()
+func (e *encoder) metadataTemplate(m *report.MetadataTemplate) {
+	o := e.entry(m.Key)
+	o.field("id").text(m.ID)
+	o.optional("label", m.Label)
+	if m.Truncate != 0 {
+		o.field("truncate").integer(int64(m.Truncate))
 	}
-	e.closeMap()
+	o.optional("dataType", m.DataType)
+	o.number("priority", m.Priority)
+	o.optional("from", m.From)
+	o.close()
 }
 
-func (e *encoder) metricTemplates(templates []report.MetricTemplate) {
-	e.openMap(len(templates))
-	for i := range templates {
-		m := &templates[i]
-		e.key(m.Key)
-		o := e.object(false)
-		o.field("id").text(m.ID)
-		o.optional("label", m.Label)
-		o.optional("format", m.Format)
-		o.optional("group", m.Group)
-		o.number("priority", m.Priority)
-		o.close()
-	}
-	e.closeMap()
+func (e *encoder) metricTemplate(m *report.MetricTemplate) {
+	o := e.entry(m.Key)
+	o.field("id").text(m.ID)
+	o.optional("label", m.Label)
+	o.optional("format", m.Format)
+	o.optional("group", m.Group)
+	o.number("priority", m.Priority)
+	o.close()
 }
 
-func (e *encoder) tableTemplates(templates []report.TableTemplate) {
-	e.openMap(len(templates))
-	for i := range templates {
-		t := &templates[i]
-		e.key(t.Key)
-		o := e.object(false)
-		o.field("id").text(t.ID)
-		o.field("label").text(t.Label)
-		o.field("prefix").text(t.Prefix)
-		o.field("type").text(t.Type)
-		o.field("columns").columns(t.Columns)
-		o.field("fixedRows").fixedRows(t.FixedRows)
-		o.close()
-	}
-	e.closeMap()
+func (e *encoder) tableTemplate(t *report.TableTemplate) {
+	o := e.entry(t.Key)
+	o.field("id").text(t.ID)
+	o.field("label").text(t.Label)
+	o.field("prefix").text(t.Prefix)
+	o.field("type").text(t.Type)
+	o.field("columns").columns(t.Columns)
+	o.field("fixedRows").fixedRows(t.FixedRows)
+	o.close()
 }
 
 func (e *encoder) columns(columns []report.Column) {
