@@ -127,9 +127,8 @@ func (q *queue) healthy() {
 }
 
 // close refuses further records.
-func (q *queue) close() (first bool) {
+func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first, q.closed = !q.closed, true
-	return first
+	q.closed = true
 }
