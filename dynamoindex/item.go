@@ -117,6 +117,19 @@ func entryOf(key string, i item) (index.Entry, error) {
 	return index.Entry{Time: t, Key: report.Value, Size: intOf(i[attrSize]), Sum: sumOf(i[attrSum])}, nil
 }
 
+// intOf returns an attribute's value, or 0 when it is not a positive integer.
+func intOf(v types.AttributeValue) int64 {
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	i, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil || i < 0 {
+		return 0
+	}
+	return i
+}
+
 // sumOf returns an attribute's value, or zero when it is not a sum.
 func sumOf(v types.AttributeValue) (sum blob.Sum) {
 	if b, ok := v.(*types.AttributeValueMemberB); ok && len(b.Value) == len(sum) {

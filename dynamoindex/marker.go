@@ -3,7 +3,6 @@ package dynamoindex
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -53,17 +52,4 @@ func (x *Index) checkWhole(ctx context.Context) error {
 	}
 	x.whole.Store(true)
 	return nil
-}
-
-// intOf returns an attribute's value, or 0 when it is not a positive integer.
-func intOf(v types.AttributeValue) int64 {
-	n, ok := v.(*types.AttributeValueMemberN)
-	if !ok {
-		return 0
-	}
-	i, err := strconv.ParseInt(n.Value, 10, 64)
-	if err != nil || i < 0 {
-		return 0
-	}
-	return i
 }
