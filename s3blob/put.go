@@ -85,7 +85,7 @@ func (t *Tier) settled(ctx context.Context, p put) (done bool, err error) {
 }
 
 // write sends the blob. A server that refuses what a put asks of it is sent the
-// put again in a form that older servers take; see capabilities.
+// put again in a form that older servers take, and the tier remembers it.
 func (t *Tier) write(ctx context.Context, p put, blob []byte) error {
 	if t.server.noChecksums.Load() {
 		return t.judged(t.writeAs(ctx, p, blob, withMD5))
