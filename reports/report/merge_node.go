@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // merger holds the scratch memory of one merge. It is for one goroutine.
@@ -45,7 +47,7 @@ func newMerger() *merger {
 
 		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
 		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest, equal: slices.Equal[[]Latest]},
-		strings:    zipper[string]{order: orderStrings, join: pick(func(_, _ *string) int { return 0 }), equal: slices.Equal[[]string]},
+		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: slices.Equal[[]string]},
 		samples:    zipper[Sample]{order: (*Sample).Compare, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
 	m.dns = zipper[DNSRecord]{order: (*DNSRecord).Compare, join: m.joinDNS}

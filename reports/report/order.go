@@ -48,5 +48,3 @@ func (n *Node) Compare(other *Node, home string) int {
 	}
 	return strings.Compare(n.EffectiveTopology(home), other.EffectiveTopology(home))
 }
-
-func orderStrings(a, b *string) int { return strings.Compare(*a, *b) }

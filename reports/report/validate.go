@@ -76,8 +76,8 @@ func (v validator) dns(records []DNSRecord) error {
 	for i := range records {
 		r := &records[i]
 		err := cmp.Or(
-			ordered(v, "forward", r.Forward, orderStrings),
-			ordered(v, "reverse", r.Reverse, orderStrings),
+			ordered(v, "forward", r.Forward, sorted.Strings),
+			ordered(v, "reverse", r.Reverse, sorted.Strings),
 			named(r.Address),
 		)
 		if err != nil {
@@ -118,7 +118,7 @@ func (v validator) node(n *Node, home string, depth int) error {
 	}
 	err := cmp.Or(
 		named(n.ID), named(n.Topology),
-		ordered(v, "adjacency", n.Adjacency, orderStrings),
+		ordered(v, "adjacency", n.Adjacency, sorted.Strings),
 		ordered(v, "sets", n.Sets, (*StringSet).Compare),
 		ordered(v, "parents", n.Parents, (*StringSet).Compare),
 		ordered(v, "latest", n.Latest, (*Latest).Compare),
@@ -159,7 +159,7 @@ func (v validator) values(n *Node) error {
 func (v validator) sets(sets []StringSet) error {
 	for i := range sets {
 		s := &sets[i]
-		if err := cmp.Or(named(s.Key), ordered(v, s.Key, s.Values, orderStrings)); err != nil {
+		if err := cmp.Or(named(s.Key), ordered(v, s.Key, s.Values, sorted.Strings)); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
@@ -115,7 +114,7 @@ func (d *decoder) list() []string {
 }
 
 // set reads an array of strings that has an order.
-func (d *decoder) set() []string { return sorted.Unique(d.list(), orderStrings) }
+func (d *decoder) set() []string { return sorted.Unique(d.list(), sorted.Strings) }
 
 // A chunk of an arena holds so many elements, at least and at most.
 const (
@@ -154,4 +153,3 @@ func (a *arena[E]) cut(n int) []E {
 	return list
 }
 
-func orderStrings(a, b *string) int { return strings.Compare(*a, *b) }

@@ -1,7 +1,10 @@
 // Package sorted keeps lists in order that stand for maps and sets.
 package sorted
 
-import "sort"
+import (
+	"sort"
+	"strings"
+)
 
 // Unique returns the list in ascending order, with only the last of equal
 // elements. It sorts in place, and costs one pass when the list is in order
@@ -66,3 +69,6 @@ type sorter[E any] struct {
 func (s *sorter[E]) Len() int           { return len(s.list) }
 func (s *sorter[E]) Less(i, j int) bool { return s.order(&s.list[i], &s.list[j]) < 0 }
 func (s *sorter[E]) Swap(i, j int)      { s.list[i], s.list[j] = s.list[j], s.list[i] }
+
+// Strings orders strings.
+func Strings(a, b *string) int { return strings.Compare(*a, *b) }
