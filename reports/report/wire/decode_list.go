@@ -152,4 +152,3 @@ func (a *arena[E]) cut(n int) []E {
 	a.free = a.free[n:]
 	return list
 }
-
