@@ -188,6 +188,14 @@ func (o *CollectorOptions[T]) sharePast() {
 	if o.Past.Now == nil {
 		o.Past.Now = o.Now
 	}
+	if o.Past.Levels != nil {
+		shared := *o.Past.Levels
+		orDefault(&shared.MaxBlob, o.MaxBlob)
+		if shared.Logger == nil {
+			shared.Logger = o.Logger
+		}
+		o.Past.Levels = &shared
+	}
 }
 
 func (o *CollectorOptions[T]) check() error {

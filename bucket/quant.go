@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
@@ -52,6 +53,9 @@ type QuantizerOptions[T any] struct {
 	// MaxEntries bounds the entries of one range. A range that has more is
 	// refused with a *TooManyError. Default 1 000 000.
 	MaxEntries int
+	// Levels says which roll-ups are built and for how long they are kept. Nil
+	// builds none; what an index says about its levels is obeyed all the same.
+	Levels *LevelOptions
 
 	// Registerer takes the metrics; nil for none. Quantizers that share it
 	// and the namespace count together. Namespace leads the metrics' names;
@@ -85,6 +89,13 @@ func (opts *QuantizerOptions[T]) withDefaults() (QuantizerOptions[T], error) {
 		return o, fmt.Errorf("quantizer: Rows %d, Batch %d, MaxEntries %d and MaxDecodedBytes %d must not be negative",
 			o.Rows, o.Batch, o.MaxEntries, o.MaxDecodedBytes)
 	}
+	if o.Levels != nil {
+		l, err := o.Levels.withDefaults()
+		if err != nil {
+			return o, fmt.Errorf("quantizer: %w", err)
+		}
+		o.Levels = &l
+	}
 	return o, nil
 }
 
@@ -111,8 +122,11 @@ func decodedBytes() int64 {
 // function, which gets at most 64 parts, when its context ends. Answers are
 // shared with the cache and with other callers: nobody may change them.
 type Quantizer[T any] struct {
-	past  *plan.Past[T]
-	blobs Blobs[T]
+	past     *plan.Past[T]
+	index    index.Index
+	blobs    Blobs[T]
+	protocol *levels.Protocol // nil where the index offers no places
+	opts     QuantizerOptions[T]
 }
 
 // NewQuantizer returns a Quantizer of the entries in index, whose values are in
@@ -130,12 +144,18 @@ func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	if err != nil {
 		return nil, fmt.Errorf("quantizer: metrics: %w", err)
 	}
-	past, err := plan.New(idx, blobs, merge, plan.Options[T]{Quantum: o.Quantum, Grace: o.Grace, CacheBytes: o.CacheBytes,
-		Size: o.Size, Rows: o.Rows, Batch: o.Batch, MaxEntries: o.MaxEntries, Budget: o.MaxDecodedBytes, Metrics: metrics, Now: o.Now})
+	protocol, err := protocolOf(idx, o.Levels, o.Now)
 	if err != nil {
 		return nil, fmt.Errorf("quantizer: %w", err)
 	}
-	return &Quantizer[T]{past, blobs}, nil
+	q := &Quantizer[T]{index: idx, blobs: blobs, protocol: protocol, opts: o}
+	q.past, err = plan.New(idx, blobs, merge, plan.Options[T]{Quantum: o.Quantum, Grace: o.Grace, CacheBytes: o.CacheBytes,
+		Size: o.Size, Rows: o.Rows, Batch: o.Batch, MaxEntries: o.MaxEntries, Budget: o.MaxDecodedBytes, Metrics: metrics, Now: o.Now,
+		Levels: protocol})
+	if err != nil {
+		return nil, fmt.Errorf("quantizer: %w", err)
+	}
+	return q, nil
 }
 
 // Range returns the merge of the tenant's stored values with from ≤ instant

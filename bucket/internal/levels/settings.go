@@ -47,8 +47,8 @@ func (s Settings) Check() error {
 	}
 	for i, span := range s.Spans {
 		switch {
-		case span < time.Second:
-			return fmt.Errorf("levels: a span of %v: must be at least 1s", span)
+		case span < time.Second || span%time.Second != 0:
+			return fmt.Errorf("levels: a span of %v: must be one or more whole seconds", span)
 		case i > 0 && (span <= s.Spans[i-1] || span%s.Spans[i-1] != 0):
 			return fmt.Errorf("levels: a span of %v must be a multiple of the span below it, %v", span, s.Spans[i-1])
 		}

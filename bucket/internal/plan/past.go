@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
 	"github.com/timeblob/timeblob/internal/lru"
@@ -40,6 +41,10 @@ type Options[T any] struct {
 	Budget         int64
 	Metrics        *Metrics
 	Now            func() time.Time
+
+	Levels *levels.Protocol    // of the index; nil: it has none
+	Offer  func(levels.Span)   // told of a span that a question merged, ready to be sealed; nil: nobody
+	Asked  func(tenant string) // told of each question's tenants; nil: nobody
 }
 
 // Past answers questions about stored values. It is safe for any number of
