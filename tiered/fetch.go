@@ -89,6 +89,11 @@ func (d *descent[T]) fail(err error) {
 // ask reads all open refs from one level and closes the refs that it answers.
 func (d *descent[T]) ask(ctx context.Context, depth int) {
 	l := d.store.levels[depth]
+	withheld := d.withhold(l)
+	defer func() { d.open = append(d.open, withheld...) }()
+	if len(d.open) == 0 {
+		return
+	}
 	keys := make([]string, len(d.open))
 	for n, i := range d.open {
 		keys[n] = d.refs[i].Key
@@ -102,6 +107,24 @@ func (d *descent[T]) ask(ctx context.Context, depth int) {
 	for n := range found {
 		d.take(ctx, depth, &found[n])
 	}
+}
+
+// withhold removes the refs that a level does not admit from the open refs, and
+// returns them.
+func (d *descent[T]) withhold(l *level) (withheld []int) {
+	if !l.sumsOnly {
+		return nil
+	}
+	var asked []int
+	for _, i := range d.open {
+		if l.admits(d.refs[i]) {
+			asked = append(asked, i)
+		} else {
+			withheld = append(withheld, i)
+		}
+	}
+	d.open = asked
+	return withheld
 }
 
 // divide returns the blobs that were found, and leaves the other refs open.
@@ -143,7 +166,11 @@ func (d *descent[T]) take(ctx context.Context, depth int, p *decoding[T]) {
 // keep puts a value into memory and its blob into the caches above the level
 // that it was found at.
 func (s *Store[T]) keep(depth int, ref blob.Ref, p *decoding[T]) {
-	s.writeBack(s.levels[:depth], ref.Key, p.blob)
+	for _, l := range s.levels[:depth] {
+		if l.admits(ref) {
+			l.queue.add(ref.Key, p.blob)
+		}
+	}
 	if s.memory == nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/internal/tracing"
 )
 
@@ -17,16 +18,21 @@ type level struct {
 	metrics tierMetrics
 	queue   *queue // nil: the authority
 	now     func() time.Time
+
+	sumsOnly bool // Cache.SumsOnly
 }
 
 func newCacheLevel(c Cache, m *metrics, now func() time.Time) *level {
-	l := &level{name: c.Name, tier: c.Tier, timeout: c.Timeout, metrics: m.tier(c.Name), now: now}
+	l := &level{name: c.Name, tier: c.Tier, timeout: c.Timeout, metrics: m.tier(c.Name), now: now, sumsOnly: c.SumsOnly}
 	l.queue = &queue{put: l.put, workers: c.WriteBacks, maxBytes: c.WriteBackBytes,
 		results: m.writeBackResults(c.Name), done: make(chan struct{})}
 	return l
 }
 
 func (l *level) isAuthority() bool { return l.queue == nil }
+
+// admits reports whether the tier may hold the blob of a ref.
+func (l *level) admits(ref blob.Ref) bool { return !l.sumsOnly || ref.Sum.Known() }
 
 // get asks the tier for keys, which are unique, and counts what comes. It
 // always returns a blob, or nil, for each key.

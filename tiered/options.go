@@ -61,6 +61,12 @@ type Cache struct {
 	// WriteBackBytes bounds the blobs that wait to be written, in bytes; what
 	// does not fit is dropped and counted. Default 64 MiB.
 	WriteBackBytes int64
+
+	// SumsOnly keeps blobs without a known sum from the cache: the store does
+	// not read them from it, and does not write back into it what it read
+	// elsewhere. Then nobody who can write to the cache can change an answer.
+	// Put still writes to the cache, because a later read needs the sum.
+	SumsOnly bool
 }
 
 // withDefaults returns the options with their defaults filled in, or says

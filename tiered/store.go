@@ -198,15 +198,10 @@ func (s *Store[T]) Put(ctx context.Context, key string, blob []byte) error {
 	if err := s.levels[last].put(ctx, key, blob); err != nil {
 		return err
 	}
-	s.writeBack(s.levels[:last], key, blob)
-	return nil
-}
-
-// writeBack queues a blob for each of levels.
-func (s *Store[T]) writeBack(levels []*level, key string, blob []byte) {
-	for _, l := range levels {
+	for _, l := range s.levels[:last] {
 		l.queue.add(key, blob)
 	}
+	return nil
 }
 
 // Close makes Get, One and Put return ErrClosed from now on and waits for the

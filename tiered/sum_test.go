@@ -72,6 +72,68 @@ func TestSumInMemory(t *testing.T) {
 	h.count(t, before, "timeblob_tier_requests_total")
 }
 
+// A cache that takes only blobs with sums neither answers for other blobs nor
+// gets them; the next cache and the authority do.
+func TestSumsOnly(t *testing.T) {
+	t.Parallel()
+	for _, get := range []string{"values", "raw"} {
+		t.Run(get, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, func(o *tiered.Options[string]) { o.Caches[0].SumsOnly = true })
+			for _, key := range []string{"known", "unknown"} {
+				if err := h.nearBlobs.Put(t.Context(), key, seal("a lie")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hold(t, h.blobs, "known", "unknown", "absent from caches")
+			asked := []blob.Ref{sumOf("known"), {Key: "unknown"}, {Key: "absent from caches"}, {Key: "nowhere"}}
+			for i, got := range h.read(t, asked, get == "raw") {
+				if want := string(seal("value of " + asked[i].Key)); i < 3 && got != want || i == 3 && got != "" {
+					t.Errorf("%q: got %q, want %q", asked[i].Key, got, want)
+				}
+			}
+			h.settle(t)
+			h.count(t, 1, "timeblob_tier_requests_total", "near")
+			h.count(t, 4, "timeblob_tier_requests_total", "far")
+			near := blobsOf(t, h.nearBlobs, "known", "unknown", "absent from caches")
+			if len(near) != 2 || string(near["known"]) != string(seal("value of known")) || string(near["unknown"]) != string(seal("a lie")) {
+				t.Errorf("the cache holds %q", near)
+			}
+			if far := blobsOf(t, h.farBlobs, "known", "unknown", "absent from caches"); len(far) != 3 {
+				t.Errorf("the far cache holds %q", far)
+			}
+		})
+	}
+}
+
+// read returns the blobs of refs, read as values or as they are; an absent one
+// is empty.
+func (h *house) read(t *testing.T, refs []blob.Ref, raw bool) (blobs []string) {
+	t.Helper()
+	if raw {
+		results, err := h.GetRaw(t.Context(), refs)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, r := range results {
+			blobs = append(blobs, string(r.Value))
+		}
+		return blobs
+	}
+	results, err := h.Store.Get(t.Context(), refs)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, r := range results {
+		b := ""
+		if r.Found {
+			b = string(seal(r.Value))
+		}
+		blobs = append(blobs, b)
+	}
+	return blobs
+}
+
 // TestGetRaw returns blobs as they are stored, checked, and read past a cache
 // that is corrupt.
 func TestGetRaw(t *testing.T) {

@@ -63,7 +63,7 @@ func member(text string) []byte {
 // zeros is a gigabyte of zeros, compressed to one megabyte.
 var zeros = packed("", "\x00", "", 1<<30)
 
-func blob() []byte { return must1(wire.Codec{}.Encode(sample("bomb", 3))) }
+func encodedSample() []byte { return must1(wire.Codec{}.Encode(sample("bomb", 3))) }
 
 var bombs = []bomb{
 	{"JSON: arrays nested deep", 400, repeat("", "[", "", 8*mega), []string{asJSON}},
@@ -102,7 +102,7 @@ var bombs = []bomb{
 	{"msgpack: many empty nodes", 413, packed("\x81\xa8Endpoint\x81\xa5nodes\xdf\x01\x40\x00\x00", "\xa0\x80", "", 42*mega), []string{asMsgpack, asGzip}},
 	{"msgpack: a map that is too long", 400, repeat("\xdf\x00\x7f\xff\xff", "\xa1x\x01", "", 15*mega), []string{asMsgpack}},
 	{"msgpack: JSON", 400, text(`{}`), []string{asMsgpack}},
-	{"msgpack: and more", 400, func() []byte { return append([]byte("\x80"), blob()...) }, []string{asMsgpack}},
+	{"msgpack: and more", 400, func() []byte { return append([]byte("\x80"), encodedSample()...) }, []string{asMsgpack}},
 
 	{"gzip: 1 GB in 1 MB", 413, zeros, []string{asMsgpack, asGzip}},
 	{"gzip: 1 GB in 1 MB as JSON", 413, zeros, []string{asJSON, asGzip}},
@@ -110,19 +110,19 @@ var bombs = []bomb{
 	{"gzip: many empty members", 400, func() []byte { return bytes.Repeat(member(""), 15*mega/len(member(""))) }, []string{asMsgpack, asGzip}},
 	{"gzip: a long name", 400, repeat("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff", "x", "\x00", 15*mega), []string{asMsgpack, asGzip}},
 	{"gzip: broken", 400, func() []byte { return bytes.Repeat([]byte("\x1f\x8b\x08"), 100) }, []string{asMsgpack, asGzip}},
-	{"gzip: cut", 400, func() []byte { return blob()[:50] }, []string{asMsgpack, asGzip}},
-	{"gzip: and more", 400, func() []byte { return append(blob(), "garbage"...) }, []string{asMsgpack, asGzip}},
+	{"gzip: cut", 400, func() []byte { return encodedSample()[:50] }, []string{asMsgpack, asGzip}},
+	{"gzip: and more", 400, func() []byte { return append(encodedSample(), "garbage"...) }, []string{asMsgpack, asGzip}},
 	{"gzip: none", 400, text("\x80"), []string{asMsgpack, asGzip}},
 	{"gzip: nothing", 400, text(""), []string{asMsgpack, asGzip}},
-	{"gzip: not said", 400, blob, []string{asMsgpack}},
-	{"coding: deflate", 415, blob, []string{asMsgpack, "Content-Encoding: deflate"}},
-	{"coding: twice", 415, blob, []string{asMsgpack, "Content-Encoding: gzip, gzip"}},
-	{"coding: long", 415, blob, []string{asMsgpack, "Content-Encoding: " + strings.Repeat("x", 10_000)}},
-	{"type: none", 400, blob, []string{asGzip}},
-	{"type: wrong", 400, blob, []string{"Content-Type: text/html", asGzip}},
-	{"type: long", 400, blob, []string{"Content-Type: " + strings.Repeat("x/", 5_000), asGzip}},
+	{"gzip: not said", 400, encodedSample, []string{asMsgpack}},
+	{"coding: deflate", 415, encodedSample, []string{asMsgpack, "Content-Encoding: deflate"}},
+	{"coding: twice", 415, encodedSample, []string{asMsgpack, "Content-Encoding: gzip, gzip"}},
+	{"coding: long", 415, encodedSample, []string{asMsgpack, "Content-Encoding: " + strings.Repeat("x", 10_000)}},
+	{"type: none", 400, encodedSample, []string{asGzip}},
+	{"type: wrong", 400, encodedSample, []string{"Content-Type: text/html", asGzip}},
+	{"type: long", 400, encodedSample, []string{"Content-Type: " + strings.Repeat("x/", 5_000), asGzip}},
 	{"body: over the limit", 413, repeat("", "x", "", 17*mega), []string{asMsgpack}},
-	{"tenant: bad", 400, blob, []string{asMsgpack, asGzip, remote.TenantHeader + ": a/b"}},
+	{"tenant: bad", 400, encodedSample, []string{asMsgpack, asGzip, remote.TenantHeader + ": a/b"}},
 }
 
 // TestBombs posts bombs. The answer names the fault in one line, memory stays bounded, and other tenants are

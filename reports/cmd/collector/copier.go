@@ -151,7 +151,7 @@ func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing [
 	for _, e := range entries {
 		i, taken := slices.BinarySearchFunc(there, e.Time, func(t index.Entry, at int64) int { return cmp.Compare(t.Time, at) })
 		switch {
-		case taken && slices.Contains(there[i:], e):
+		case taken && slices.ContainsFunc(there[i:], sameAs(e)):
 			k.present.Add(1)
 		case taken:
 			k.fail(row, e, errTaken)
@@ -164,6 +164,13 @@ func (k *copier) missing(row index.Row, entries, there []index.Entry) (missing [
 	return missing
 }
 
+// sameAs returns a function that reports whether another entry names the same blob. Either may lack the sum.
+func sameAs(e index.Entry) func(index.Entry) bool {
+	return func(other index.Entry) bool {
+		return e.Time == other.Time && e.Key == other.Key && (e.Sum == other.Sum || !e.Sum.Known() || !other.Sum.Known())
+	}
+}
+
 // value copies one value: first its blob, then its entry.
 func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error {
 	found, err := k.source.Authority.Get(ctx, []string{e.Key})
@@ -173,6 +180,9 @@ func (k *copier) value(ctx context.Context, row index.Row, e index.Entry) error 
 	blob := found[0]
 	if blob == nil {
 		return errNoBlob
+	}
+	if err := stores.Check(e, blob); err != nil {
+		return err
 	}
 	err = k.target.Commit(ctx, row, e, blob)
 	if errors.Is(err, index.ErrExists) {
@@ -200,7 +210,7 @@ func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blo
 		return err
 	}
 	entries, err := k.target.Index.Query(ctx, row, e.Time, e.Time+1)
-	if err == nil && !slices.Contains(entries, e) {
+	if err == nil && !slices.ContainsFunc(entries, sameAs(e)) {
 		err = errTaken
 	}
 	return err
@@ -224,7 +234,7 @@ func (k *copier) judge(ctx context.Context, row index.Row, e index.Entry, err er
 
 // alone reports whether an error concerns one value and not a store.
 func alone(err error) bool {
-	return slices.ContainsFunc([]error{errNoBlob, errTaken, errOther, s3blob.ErrTooLarge},
+	return slices.ContainsFunc([]error{errNoBlob, errTaken, errOther, stores.ErrDamaged, s3blob.ErrTooLarge},
 		func(of error) bool { return errors.Is(err, of) })
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
@@ -235,21 +236,27 @@ func TestCopySingleFaults(t *testing.T) {
 	_, e = at("a", 3)
 	put(-1, e.Key, "another")
 	put(4, "k", "another")
+	_, damaged := at("a", 11)
+	damaged.Sum = blob.SumOf([]byte("a11"))
+	if err := source.Commit(t.Context(), row, damaged, []byte("a12")); err != nil {
+		t.Fatal(err)
+	}
 	k, stdout, stderr, err := copyAll(t.Context(), source, target)
-	if err == nil || err.Error() != "3 values not copied" || !strings.HasPrefix(stdout, "copied 7 values (14 B), 1 present, of 1 tenant, in ") {
+	if err == nil || err.Error() != "4 values not copied" || !strings.HasPrefix(stdout, "copied 7 values (14 B), 1 present, of 1 tenant, in ") {
 		t.Errorf("error %v, said %q", err, stdout)
 	}
 	for _, want := range []string{
 		"instant 10, blob " + lost.Key + ": the source's index names this blob",
 		"instant 3, blob " + e.Key + ": the destination holds another blob",
 		"instant 4, blob ",
+		"instant 11, blob " + damaged.Key + ": the blob is damaged",
 	} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("no %q in %s", want, stderr)
 		}
 	}
 	entries, err := target.Index.Query(t.Context(), row, 0, 100)
-	if err != nil || len(entries) != 9 || k.failed.Load() != 3 {
+	if err != nil || len(entries) != 9 || k.failed.Load() != 4 {
 		t.Errorf("%d entries, %v, %d failed", len(entries), err, k.failed.Load())
 	}
 	if _, e := at("a", 4); must1(target.Authority.Get(t.Context(), []string{e.Key}))[0] != nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
@@ -125,29 +126,29 @@ func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 	if err := report.Validate(l.Report); err != nil {
 		return err
 	}
-	blob, err := stores.Blobs.Encode(l.Report)
+	encoded, err := stores.Blobs.Encode(l.Report)
 	if err != nil {
 		return err
 	}
-	return i.place(ctx, t, l.Report, blob)
+	return i.place(ctx, t, l.Report, encoded)
 }
 
 // place stores a report at the first free instant from t on. It stores nothing when it finds the same report
 // on the way.
-func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []byte) error {
+func (i *importer) place(ctx context.Context, t int64, r *report.Report, encoded []byte) error {
 	for shift := range min(int64(maxShift), math.MaxInt64-t) { // no range contains the last instant
 		row := index.RowAt(*i.tenant, t+shift)
-		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift)}
-		err := i.store.Commit(ctx, row, e, blob)
+		e := index.Entry{Time: t + shift, Key: row.BlobKey(t + shift), Size: int64(len(encoded)), Sum: blob.SumOf(encoded)}
+		err := i.store.Commit(ctx, row, e, encoded)
 		if err == nil {
 			i.stored.Add(1)
-			i.volume.Add(int64(len(blob)))
+			i.volume.Add(int64(len(encoded)))
 			return nil
 		}
 		if !errors.Is(err, index.ErrExists) {
 			return err
 		}
-		if same, err := i.holds(ctx, row, e, r, blob); err != nil || same {
+		if same, err := i.holds(ctx, row, e, r, encoded); err != nil || same {
 			return err
 		}
 	}
@@ -156,7 +157,7 @@ func (i *importer) place(ctx context.Context, t int64, r *report.Report, blob []
 
 // holds reports whether the store has the same report at an instant, and counts that report as present. When
 // retention has removed only the entry of the blob, holds adds the entry again.
-func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *report.Report, blob []byte) (bool, error) {
+func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *report.Report, encoded []byte) (bool, error) {
 	entries, err := i.store.Index.Query(ctx, row, e.Time, e.Time+1)
 	if err != nil {
 		return false, err
@@ -165,9 +166,21 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 	if indexed {
 		e = entries[0]
 	}
-	same, err := i.same(ctx, e.Key, r, blob)
-	if err != nil || !same {
+	stored, err := i.read(ctx, e.Key)
+	if err != nil {
 		return false, err
+	}
+	if !indexed {
+		e.Size, e.Sum = int64(len(stored)), blob.SumOf(stored)
+	} else if err := stores.Check(e, stored); err != nil {
+		return false, fmt.Errorf("blob %s: %w", e.Key, err)
+	}
+	same, err := same(r, encoded, stored)
+	if err != nil {
+		return false, fmt.Errorf("blob %s: %w", e.Key, err)
+	}
+	if !same {
+		return false, nil
 	}
 	if !indexed {
 		err = i.store.Index.Put(ctx, row, e)
@@ -176,22 +189,26 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 	return true, err
 }
 
-// same reports whether the blob under a key decodes to an equal report.
-func (i *importer) same(ctx context.Context, key string, r *report.Report, blob []byte) (bool, error) {
+// read returns the blob under a key.
+func (i *importer) read(ctx context.Context, key string) ([]byte, error) {
 	found, err := i.store.Authority.Get(ctx, []string{key})
+	if err == nil && found[0] == nil {
+		err = fmt.Errorf("the store has no blob under %s, which its index names", key)
+	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	stored := found[0]
-	if stored == nil {
-		return false, fmt.Errorf("the store has no blob under %s, which its index names", key)
-	}
-	if bytes.Equal(stored, blob) {
+	return found[0], nil
+}
+
+// same reports whether a stored blob decodes to a report that is equal to r.
+func same(r *report.Report, encoded, stored []byte) (bool, error) {
+	if bytes.Equal(stored, encoded) {
 		return true, nil
 	}
 	other, err := stores.Blobs.Decode(stored)
 	if err != nil {
-		return false, fmt.Errorf("blob %s: %w", key, err)
+		return false, err
 	}
 	return sameReport(r, other)
 }

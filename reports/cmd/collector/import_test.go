@@ -93,6 +93,15 @@ func TestImportGivesABlobItsEntryBack(t *testing.T) {
 	if said := must(t, "query", "--data", data, "--at", "1"); !strings.Contains(said, "1 stored value\n") {
 		t.Errorf("said %s", said)
 	}
+	must(t, "import", "--data", data, write(t, filepath.Join(t.TempDir(), "6.json"), r))
+	s = must1(stores.OpenDirectory(data, nil))
+	defer s.Close()
+	for e, err := range s.Entries(t.Context(), "", 0, 10) {
+		found, _ := s.Authority.Get(t.Context(), []string{e.Key})
+		if err != nil || !e.Sum.Known() || stores.Check(e, found[0]) != nil || e.Size != int64(len(found[0])) {
+			t.Errorf("the entry %+v (%v) does not have the sum and size of its blob", e, err)
+		}
+	}
 }
 
 func TestADirectoryIsHeldByOneProcess(t *testing.T) {

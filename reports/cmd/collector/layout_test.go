@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/md5"
 	"fmt"
 	"io"
@@ -91,16 +90,7 @@ func TestLayoutIsScopes(t *testing.T) {
 	want := []byte(must(t, "inspect", "--json", path))
 	goldentest.Equal(t, []byte(must(t, "inspect", "--json", stored)), want, nil)
 
-	item, key = keys("theirs", ts)
-	_, err = scope.s3.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: &scope.bucket, Key: &key, Body: bytes.NewReader(must1(os.ReadFile(path)))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	item["report"] = &types.AttributeValueMemberS{Value: key}
-	if _, err := scope.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(scope.table), Item: item}); err != nil {
-		t.Fatal(err)
-	}
+	scope.put(t, "theirs", ts, must1(os.ReadFile(path)))
 	at := strconv.FormatInt(ts+1, 10)
 	answer := must(t, append([]string{"query", "--json", "--tenant", "theirs", "--at", at}, store...)...)
 	goldentest.Equal(t, []byte(answer), []byte(must(t, "inspect", "--upgrade", "--json", path)), anyID)

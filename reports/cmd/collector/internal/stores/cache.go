@@ -15,7 +15,7 @@ import (
 )
 
 // cacheParameters lists the parameters of parseCache for help.
-const cacheParameters = "ttl, timeout, max-item, batch, parallel, failures, cooldown, refresh."
+const cacheParameters = "ttl, timeout, max-item, batch, parallel, failures, cooldown, refresh, sums-only."
 
 // memcachedPort is memcached's default port.
 const memcachedPort = "11211"
@@ -25,6 +25,8 @@ type cache struct {
 	*location
 	servers memcache.Servers
 	opts    memcache.Options
+
+	sumsOnly bool // tiered.Cache.SumsOnly
 }
 
 // parseCache parses a URL of memcached servers.
@@ -49,6 +51,7 @@ func parseCache(text string) (*cache, error) {
 	p.integer("failures", &c.opts.Failures)
 	p.duration("cooldown", &c.opts.Cooldown)
 	p.duration("refresh", &c.opts.Refresh)
+	p.truth("sums-only", &c.sumsOnly)
 	p.removed("selection", "modulo", "keys are spread over the servers as Scope spreads them")
 	return c, p.err()
 }
@@ -109,7 +112,7 @@ func (c *cache) open(ctx context.Context, s *Store, how *Options) error {
 	if err != nil {
 		return cli.AsUsage(fmt.Errorf("--cache: %w", err))
 	}
-	s.Caches = append(s.Caches, tiered.Cache{Name: memcachedScheme, Tier: tier})
+	s.Caches = append(s.Caches, tiered.Cache{Name: memcachedScheme, Tier: tier, SumsOnly: c.sumsOnly})
 	before := s.Close
 	s.Close = func() error { return errors.Join(tier.Close(), before()) }
 	return nil

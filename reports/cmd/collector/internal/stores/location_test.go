@@ -94,9 +94,10 @@ func TestEndpoints(t *testing.T) {
 func TestCacheURLs(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]cache{
-		"memcached://a":               {servers: memcache.List("a:11211")},
-		"memcached://a,b:1,[::1]":     {servers: memcache.List("a:11211", "b:1", "[::1]:11211")},
-		"memcached+srv://memcached/h": {servers: memcache.SRV("memcached", "h")},
+		"memcached://a":                {servers: memcache.List("a:11211")},
+		"memcached://a?sums-only=true": {servers: memcache.List("a:11211"), sumsOnly: true},
+		"memcached://a,b:1,[::1]":      {servers: memcache.List("a:11211", "b:1", "[::1]:11211")},
+		"memcached+srv://memcached/h":  {servers: memcache.SRV("memcached", "h")},
 		"memcached://a?ttl=45s&timeout=50ms&max-item=8388608&batch=7&parallel=3&failures=2&cooldown=1s&refresh=30s": {
 			servers: memcache.List("a:11211"), opts: memcache.Options{TTL: 45 * time.Second,
 				Timeout: 50 * time.Millisecond, MaxItem: 8 << 20, BatchKeys: 7, Parallel: 3, Failures: 2,
@@ -110,7 +111,7 @@ func TestCacheURLs(t *testing.T) {
 			}
 			if a, b := got.opts, want.opts; got.servers.String() != want.servers.String() || a.TTL != b.TTL ||
 				a.Timeout != b.Timeout || a.MaxItem != b.MaxItem || a.BatchKeys != b.BatchKeys || a.Parallel != b.Parallel ||
-				a.Failures != b.Failures || a.Cooldown != b.Cooldown || a.Refresh != b.Refresh {
+				a.Failures != b.Failures || a.Cooldown != b.Cooldown || a.Refresh != b.Refresh || got.sumsOnly != want.sumsOnly {
 				t.Errorf("got %v, %+v", got.servers, a)
 			}
 		})

@@ -2,12 +2,14 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"os"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -79,6 +81,17 @@ func (s *Store) Commit(ctx context.Context, row index.Row, e index.Entry, blob [
 	}
 	for _, c := range s.Caches {
 		_ = c.Tier.Put(ctx, e.Key, blob) // the cache counts its own failures
+	}
+	return nil
+}
+
+// ErrDamaged says that the bytes of a blob do not have the sum that its entry holds.
+var ErrDamaged = errors.New("the blob is damaged: its bytes do not have the sum that the index holds")
+
+// Check returns ErrDamaged when an entry has a sum that is not the sum of its blob.
+func Check(e index.Entry, encoded []byte) error {
+	if e.Sum.Known() && e.Sum != blob.SumOf(encoded) {
+		return ErrDamaged
 	}
 	return nil
 }
