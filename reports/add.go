@@ -168,18 +168,6 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 	return err
 }
 
-// admissible returns the report upgraded, without the topologies that have more
-// than maxNodes nodes for each host, and the names of those topologies. The
-// error says why no collector should hold the report.
-func admissible(r *report.Report, maxNodes int) (upgraded *report.Report, dropped []string, err error) {
-	if err := report.Validate(r); err != nil {
-		return nil, nil, err
-	}
-	r, dropped = report.DropTopologiesOver(r, maxNodes)
-	upgraded, err = report.Upgrade(r)
-	return upgraded, dropped, err
-}
-
 // fitted returns data in a slice that wastes little memory, since it is kept.
 func fitted(data []byte) []byte {
 	if cap(data)-len(data) > len(data)/8 {

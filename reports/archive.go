@@ -7,6 +7,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -36,3 +37,19 @@ func (a *Archive) AfterNow() time.Time { return a.now().Add(a.window) }
 // HasHistoricReports reports whether questions may be about instants before the
 // live window. They may.
 func (a *Archive) HasHistoricReports() bool { return true }
+
+// sweepEvery is how often Run drops what has expired.
+const sweepEvery = 5 * time.Second
+
+// upgrading is the stores' codec. It upgrades the reports that it decodes, so
+// that caches hold upgraded ones.
+type upgrading struct{ wire.Codec }
+
+// Decode returns the upgraded report of a blob.
+func (c upgrading) Decode(blob []byte) (*report.Report, error) {
+	r, err := c.Codec.Decode(blob)
+	if err != nil {
+		return nil, err
+	}
+	return report.Upgrade(r)
+}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -21,12 +20,6 @@ import (
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
-
-// spans are Add, decode, Report and Range.
-const spans = tracing.Scope("reports")
-
-// sweepEvery is how often Run drops what has expired.
-const sweepEvery = 5 * time.Second
 
 // Collector accepts reports of many tenants, stores them merged by tenant and
 // tick, and answers questions about the live window and any past one. The
@@ -82,19 +75,6 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 	return &Collector{Archive: past, live: live, hub: hub, metrics: m, rates: newRates(o.rate, o.Now),
 		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout,
 		clock: newSetClock(o.Now, live.Window(), o.Logger)}, nil
-}
-
-// upgrading is the stores' codec. It upgrades the reports that it decodes, so
-// that caches hold upgraded ones.
-type upgrading struct{ wire.Codec }
-
-// Decode returns the upgraded report of a blob.
-func (c upgrading) Decode(blob []byte) (*report.Report, error) {
-	r, err := c.Codec.Decode(blob)
-	if err != nil {
-		return nil, err
-	}
-	return report.Upgrade(r)
 }
 
 // Shortcuts returns the hub of the collector's shortcuts, where clients wait.

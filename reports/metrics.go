@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/metric"
@@ -199,4 +200,19 @@ func (m *metrics) counts(tenant string) Counts {
 	}
 	return Counts{Received: countOf(s.received), ReceivedBytes: countOf(s.receivedBytes),
 		Stored: countOf(s.stored), StoredBytes: countOf(s.storedBytes)}
+}
+
+// Counts are totals of a tenant. They begin with its first report, and begin
+// again after it was silent for Options.TenantIdle.
+type Counts struct {
+	Received, ReceivedBytes, Stored, StoredBytes int64
+}
+
+// countOf reads a counter. It returns 0 if the counter cannot be read.
+func countOf(c prometheus.Counter) int64 {
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		return 0
+	}
+	return int64(m.GetCounter().GetValue())
 }

@@ -115,14 +115,6 @@ func (o *Options) hub(window time.Duration) shortcuts.Config {
 		Now: o.Now, Registerer: o.Registerer, Namespace: o.Namespace, Logger: o.Logger}
 }
 
-// checkShortcut returns the check of shortcuts from other services.
-func checkShortcut(maxNodes int) func(*report.Report) (*report.Report, error) {
-	return func(r *report.Report) (*report.Report, error) {
-		r, _, err := admissible(r, maxNodes)
-		return r, err
-	}
-}
-
 // shareLive passes shared options on to the live collector.
 func (o *Options) shareLive() {
 	o.Live.Size, o.Live.Past.Size = report.Size, report.Size

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 )
@@ -31,12 +28,6 @@ type TenantRow struct {
 	Heard time.Time // when its last report arrived; zero if unknown
 	Counts
 	bucket.Share
-}
-
-// Counts are totals of a tenant. They begin with its first report, and begin
-// again after it was silent for Options.TenantIdle.
-type Counts struct {
-	Received, ReceivedBytes, Stored, StoredBytes int64
 }
 
 // Overview lists up to limit of the tenants for which match returns true: first
@@ -91,15 +82,6 @@ func (t *TenantRow) urgency() int {
 	return 0
 }
 
-// countOf reads a counter. It returns 0 if the counter cannot be read.
-func countOf(c prometheus.Counter) int64 {
-	var m dto.Metric
-	if err := c.Write(&m); err != nil {
-		return 0
-	}
-	return int64(m.GetCounter().GetValue())
-}
-
 // Activity is when reports of a tenant were stored, or wait to be stored.
 type Activity struct {
 	Stored  []index.Entry // in the index, ascending
@@ -113,7 +95,7 @@ func (c *Collector) Activity(ctx context.Context, tenant string, from time.Time)
 	if a.Stored, err = c.entries(ctx, tenant, from, c.AfterNow()); err != nil {
 		return a, err
 	}
-	a.Waiting = without(waiting, a.Stored, from)
+	a.Waiting = unstored(waiting, a.Stored, from)
 	return a, nil
 }
 
@@ -123,9 +105,9 @@ func (q *Querier) Activity(ctx context.Context, tenant string, from time.Time) (
 	return a, err
 }
 
-// without returns the entries of waiting since an instant that are not in
+// unstored returns the entries of waiting since an instant that are not in
 // stored.
-func without(waiting, stored []index.Entry, from time.Time) (left []index.Entry) {
+func unstored(waiting, stored []index.Entry, from time.Time) (left []index.Entry) {
 	for _, e := range waiting {
 		i, found := slices.BinarySearchFunc(stored, e.Time, func(s index.Entry, at int64) int { return cmp.Compare(s.Time, at) })
 		if (!found || stored[i].Key != e.Key) && e.Time >= from.UnixNano() {

@@ -30,12 +30,12 @@ func TestActivity(t *testing.T) {
 	if err != nil || len(found.Stored) != 1 || len(found.Waiting) != 0 {
 		t.Errorf("stored: %+v, %v", found, err)
 	}
-	both := without(found.Stored, found.Stored, noon.Add(-time.Hour))
+	both := unstored(found.Stored, found.Stored, noon.Add(-time.Hour))
 	if len(both) != 0 {
 		t.Errorf("waiting although it is stored: %v", both)
 	}
 	other := []index.Entry{{Time: found.Stored[0].Time, Key: "another writer's"}, {Time: noon.Add(-2 * time.Hour).UnixNano()}}
-	if left := without(other, found.Stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
+	if left := unstored(other, found.Stored, noon.Add(-time.Hour)); !slices.Equal(left, other[:1]) {
 		t.Errorf("waiting: %v", left)
 	}
 	faulty.Inject(faulttest.Fault{Op: faulttest.Query, Times: 1, Err: errors.New("away")})

@@ -167,6 +167,22 @@ func (k known) unknown(expr string) (found []string) {
 
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
+// documented finds the metrics that a document names. It names a histogram without the ends of its series.
+var documented = regexp.MustCompile(`\bscope_\w+`)
+
+// TestDocumentsNameMetricsThatExist checks the metrics that are named in documents.
+func TestDocumentsNameMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	k := everything(t)
+	for _, path := range []string{"../../README.md", "../OPERATIONS.md"} {
+		for _, name := range documented.FindAllString(readFile(t, path), -1) {
+			if k[name] == nil && k[name+"_count"] == nil {
+				t.Errorf("%s names %s, which no collector has", path, name)
+			}
+		}
+	}
+}
+
 // TestNames checks that what dashboard and alerts ask for is there.
 func TestNames(t *testing.T) {
 	t.Parallel()
