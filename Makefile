@@ -32,7 +32,7 @@ lint:
 api:
 	@go run -C scripts/check ./api -C $(CURDIR) -write
 
-# Runs every fuzz target for $(FUZZTIME).
+# Runs every fuzz target for $(FUZZTIME). FUZZTIME=3m takes about an hour.
 fuzz:
 	@scripts/fuzz
 

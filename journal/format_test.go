@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/timeblob/timeblob/internal/alloctest"
 )
 
 // golden is a segment as version 1 writes it, for ever: its header, a record,
@@ -83,6 +85,9 @@ func TestEndsKeepTheirNumbers(t *testing.T) {
 	}
 }
 
+// openFixed is how many bytes Open may allocate beside its input: the windows of its scanners, and metrics.
+const openFixed = 2*(windowSize+3*blockSize) + 512<<10
+
 // FuzzOpen opens a directory with one or two segments of any bytes. It must
 // not fail, need memory out of proportion, or tell records that have a wrong
 // checksum. What it finds, the next Open finds as well.
@@ -109,7 +114,11 @@ func FuzzOpen(f *testing.F) {
 		}
 		var found [2][]string
 		for i := range found {
-			j, err := Open(dir, &Options{MaxBytes: 1 << 40})
+			var j *Journal
+			var err error
+			alloctest.Bounded(t, "opening", int64(len(first)+len(second)+len(state)), openFixed, func() {
+				j, err = Open(dir, &Options{MaxBytes: 1 << 40})
+			})
 			if err != nil {
 				if _, newer := errors.AsType[*VersionError](err); !newer {
 					t.Fatal(err)

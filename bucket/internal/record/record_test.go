@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"reflect"
 	"testing"
+
+	"github.com/timeblob/timeblob/internal/alloctest"
 )
 
 // TestGoldenBytes freezes the formats.
@@ -59,4 +61,26 @@ func TestLostMembersAreTold(t *testing.T) {
 	if len(todo.Damage) != 2 || len(todo.Values) != 1 || !reflect.DeepEqual(todo.Values[0].Members, []uint64{2}) {
 		t.Errorf("%+v", todo)
 	}
+}
+
+// FuzzRecords decodes any bytes as both kinds of records. What decodes comes back the same, and memory follows the input.
+func FuzzRecords(f *testing.F) {
+	f.Add((&Arrived{Tenant: "acme", Time: 1, HasAt: true, At: 2, HasID: true, ID: [16]byte{1, 15: 2}}).Encode())
+	f.Add((&Sealed{Tenant: "acme", Time: 3, Key: "k/3", Sum: [16]byte{9}, Members: []uint64{300, 301, 7}}).Encode())
+	f.Add([]byte("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f"))
+	f.Fuzz(func(t *testing.T, meta []byte) {
+		var a Arrived
+		var s Sealed
+		var notArrived, notSealed error
+		alloctest.Bounded(t, "two records", int64(len(meta)), 64<<10, func() {
+			a, notArrived = DecodeArrived(meta)
+			s, notSealed = DecodeSealed(meta)
+		})
+		if back, err := DecodeArrived(a.Encode()); notArrived == nil && (err != nil || back != a) {
+			t.Errorf("arrived: %+v, then %+v, %v", a, back, err)
+		}
+		if back, err := DecodeSealed(s.Encode()); notSealed == nil && (err != nil || !reflect.DeepEqual(back, s)) {
+			t.Errorf("sealed: %+v, then %+v, %v", s, back, err)
+		}
+	})
 }

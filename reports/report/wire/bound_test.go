@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -16,9 +17,7 @@ import (
 // and what the pools hold.
 func takesLittle(t testing.TB, what string, input []byte, f func()) {
 	t.Helper()
-	if got, limit := allocated(f), 16*int64(len(input))+256<<10; got > limit {
-		t.Errorf("%s: %d bytes allocated for %d of input, %.1f times", what, got, len(input), float64(got)/float64(len(input)))
-	}
+	alloctest.Bounded(t, what, int64(len(input)), 256<<10, f)
 }
 
 // shortKeys returns a map, in msgpack, of n keys of three bytes that all have the

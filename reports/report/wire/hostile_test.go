@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -149,15 +149,6 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 }
 
-// allocated returns how many bytes f allocates.
-func allocated(f func()) int64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return int64(after.TotalAlloc - before.TotalAlloc)
-}
-
 // Not parallel: it watches what is allocated.
 func TestMemoryIsProportionalToTheInput(t *testing.T) {
 	claim := "\xdf\x00\x00\x40\x00" // a map of 16384 keys
@@ -173,14 +164,14 @@ func TestMemoryIsProportionalToTheInput(t *testing.T) {
 		"minimal DNS":   one("DNS", claim+minimal.String()),
 	} {
 		var err error
-		got := allocated(func() { _, err = wire.DecodeMsgpack([]byte(data)) })
+		got := alloctest.Bytes(func() { _, err = wire.DecodeMsgpack([]byte(data)) })
 		if limit := int64(len(data))*16 + 256<<10; got > limit {
 			t.Errorf("%s: %d bytes allocated for %d of input (%v)", name, got, len(data), err)
 		}
 	}
 	bomb := gzipped(t, make([]byte, 1<<20))
 	copy(bomb[len(bomb)-4:], "\xff\xff\xff\x03") // it claims to be 64 MiB
-	got := allocated(func() { _, _ = wire.Codec{}.Decode(bomb) })
+	got := alloctest.Bytes(func() { _, _ = wire.Codec{}.Decode(bomb) })
 	if got > 4<<20 {
 		t.Errorf("%d bytes allocated for a blob that lies about its size", got)
 	}
