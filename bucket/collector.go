@@ -99,6 +99,10 @@ func (c *Collector[T]) wire(merge Merge[T]) (err error) {
 	return nil
 }
 
+// Past returns what answers from the index and the blobs alone, and yields raw
+// blobs.
+func (c *Collector[T]) Past() *Quantizer[T] { return c.past }
+
 // now is the clock's time in Unix nanoseconds.
 func (c *Collector[T]) now() int64 { return c.shared.now() }
 

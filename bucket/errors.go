@@ -39,6 +39,16 @@ func (e *JournalError) Error() string {
 
 func (e *JournalError) Unwrap() error { return e.Err }
 
+// SourceError says that a source of a Querier did not answer.
+type SourceError struct {
+	Source string // its String, or its place among the question's sources
+	Err    error
+}
+
+func (e *SourceError) Error() string { return e.Source + " does not answer: " + e.Err.Error() }
+
+func (e *SourceError) Unwrap() error { return e.Err }
+
 // TenantLimitError is returned by Add for a value of a new tenant when the
 // collector holds as many tenants as it may. A tenant without values in memory makes room for another.
 type TenantLimitError struct {

@@ -97,20 +97,20 @@ func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Tim
 
 // Values yields the tenant's values with from ≤ instant < to, in order and
 // unmerged: stored values and values that the sources hold. A source that does
-// not answer is an error, unless the question allows a partial answer: then the
-// sequence begins with a Value for each of them that has only an Err.
+// not answer is a *SourceError, unless the question allows a partial answer: then
+// the sequence begins with a Value for each such source that has only an Err.
 func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
 		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts)
 		if err == nil && len(g.missing) > 0 && !opts.orDefault().Partial {
-			err = fmt.Errorf("%s does not answer: %w", g.missing[0].Source, g.missing[0].Err)
+			err = &SourceError{g.missing[0].Source, g.missing[0].Err}
 		}
 		if err != nil {
 			yield(Value[T]{}, err)
 			return
 		}
 		for _, m := range g.missing {
-			if !yield(Value[T]{Tenant: tenant, Err: fmt.Errorf("%s does not answer: %w", m.Source, m.Err)}, nil) {
+			if !yield(Value[T]{Tenant: tenant, Err: &SourceError{m.Source, m.Err}}, nil) {
 				return
 			}
 		}
@@ -119,7 +119,8 @@ func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Ti
 }
 
 // Has reports whether the tenant has any value with from ≤ instant < to, in
-// the index or held by a source that answers.
+// the index or held by a source. When it finds none and a source does not
+// answer, it returns a *SourceError.
 func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time, sources []Source[T]) (bool, error) {
 	if err := index.CheckTenant(tenant); err != nil {
 		return false, err
@@ -131,7 +132,11 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 	if len(p.live(nil)) > 0 {
 		return true, nil
 	}
-	return q.past.Has(ctx, tenant, from, to)
+	has, err := q.past.Has(ctx, tenant, from, to)
+	if missing := p.missing(); err == nil && !has && len(missing) > 0 {
+		err = &SourceError{missing[0].Source, missing[0].Err}
+	}
+	return has, err
 }
 
 // gather asks the sources and reads the index, for several tenants at a time.
@@ -252,13 +257,17 @@ func (p *poll[T]) missing() (all []Missing) {
 		if err == nil {
 			continue
 		}
-		name := "source " + strconv.Itoa(i)
-		if named, ok := p.sources[i].(fmt.Stringer); ok {
-			name = named.String()
-		}
-		all = append(all, Missing{Tenant: p.tenant, Source: name, Err: err})
+		all = append(all, Missing{Tenant: p.tenant, Source: nameOf(p.sources[i], i), Err: err})
 	}
 	return all
+}
+
+// nameOf returns the name of a source, which is the i-th one of a question.
+func nameOf[T any](s Source[T], i int) string {
+	if named, ok := s.(fmt.Stringer); ok {
+		return named.String()
+	}
+	return "source " + strconv.Itoa(i)
 }
 
 // provisional returns the earliest instant from which on a source may still seal

@@ -2,12 +2,10 @@ package bucket
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -18,12 +16,26 @@ type Stats struct {
 	Bytes        int64         // of memory: of those values and of the open ticks
 	MaxBytes     int64         // how many may be pending before Add refuses
 	OldestSealed time.Duration // how long the oldest of Values has waited
+	Past         PastStats     // what questions have read
 }
+
+// PastStats count what questions have read and merged since the Quantizer was made.
+// Its fields are
+//
+//	Entries int64 // read from the index
+//	Blobs   int64 // asked of the blob store
+//	Merges  int64 // calls of the merge function
+//	Looked  int64 // merges looked up in the cache of merges
+//	Found   int64 // merges found there
+type PastStats = plan.Stats
+
+// Stats returns figures of the quantizer.
+func (q *Quantizer[T]) Stats() PastStats { return q.past.Stats() }
 
 // Stats returns figures of the collector.
 func (c *Collector[T]) Stats() Stats {
 	return Stats{Tenants: c.tenants.count(), Values: len(c.outbox.Values()), Bytes: c.Pending(),
-		MaxBytes: c.opts.MaxPending, OldestSealed: c.outbox.Oldest()}
+		MaxBytes: c.opts.MaxPending, OldestSealed: c.outbox.Oldest(), Past: c.past.Stats()}
 }
 
 // Share is one tenant's part of what a Collector has in memory.
@@ -57,11 +69,6 @@ func (c *Collector[T]) Waiting(tenant string) []index.Entry {
 	return entries
 }
 
-// LiveTenants returns the ids, sorted, of the tenants whose values the collector
-// holds in memory: values that came within the window, or that are not yet
-// discoverable.
-func (c *Collector[T]) LiveTenants() []string { return c.tenants.ids() }
-
 // Window returns how far back a question of At reaches.
 func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
 
@@ -90,24 +97,4 @@ func (c *Collector[T]) Full(tenant string) error {
 		return err
 	}
 	return c.tenants.room(tenant)
-}
-
-// Tenants returns the ids, sorted, of the tenants that have values in memory or
-// in the index, if the index is an index.TenantLister; listing costs what its
-// documentation says. For another index the error is errors.ErrUnsupported; use
-// LiveTenants there.
-func (c *Collector[T]) Tenants(ctx context.Context) ([]string, error) {
-	lister, ok := c.entries.(index.TenantLister)
-	if !ok {
-		return nil, fmt.Errorf("list the tenants of an index of type %T: %w", c.entries, errors.ErrUnsupported)
-	}
-	ids := c.LiveTenants()
-	for id, err := range lister.Tenants(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("list the tenants of the index: %w", err)
-		}
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids), nil
 }

@@ -71,6 +71,19 @@ func start[T any](db *local.DB, codec tiered.Codec[T], merge bucket.Merge[T], o 
 	return s, nil
 }
 
+// Stats are figures of a Store at one moment.
+type Stats struct {
+	bucket.Stats              // what is pending, and what questions have read
+	Blobs        tiered.Stats // hits and misses of memory and of the directory
+	Directory    local.Stats  // what the directory takes
+}
+
+// Stats returns figures of the store. The error is the directory's.
+func (s *Store[T]) Stats(ctx context.Context) (Stats, error) {
+	of, err := s.db.Stats(ctx)
+	return Stats{Stats: s.Collector.Stats(), Blobs: s.blobs.Stats(), Directory: of}, err
+}
+
 // Close refuses further values, stores what is pending, and closes the
 // directory. When it returns a *bucket.UndeliveredError, because ctx ended
 // before all was stored, the directory is still open and Close may be called

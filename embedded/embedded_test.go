@@ -60,6 +60,41 @@ func TestAcrossARestart(t *testing.T) {
 	}
 }
 
+func TestStats(t *testing.T) {
+	t.Parallel()
+	s, err := embedded.Open(t.TempDir(), jsonCodec{}, addUp, &embedded.Options[counts]{Collector: bucket.CollectorOptions[counts]{Tick: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for i := range 2 {
+		if err := s.Add(t.Context(), "acme", counts{"GET": 1}, &bucket.AddOptions{At: now.Add(-time.Duration(i+1) * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if of, err := s.Stats(t.Context()); err != nil || of.Tenants != 1 || of.Values != 2 || of.Bytes == 0 || of.MaxBytes == 0 {
+		t.Errorf("with two values pending: %+v, %v", of, err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.Range(t.Context(), "acme", now.Add(-3*time.Hour), now, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of, err := s.Stats(t.Context())
+	if err != nil || of.Values != 0 || of.Bytes != 0 || of.Past.Entries != 4 || of.Past.Blobs != 2 || of.Past.Merges != 1 || of.Past.Found != 1 {
+		t.Errorf("after two questions: %+v, %v", of, err)
+	}
+	if directory := of.Blobs.Tiers[1]; directory.Name != "authority" || directory.Hits != 2 || of.Directory.DiskBytes == 0 {
+		t.Errorf("the directory: %+v", of)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

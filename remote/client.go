@@ -27,13 +27,13 @@ type ClientOptions struct {
 	// that hangs delays a question by no more. Default 5 s. Questions end
 	// with their context alone.
 	Timeout time.Duration
-	// MaxBytes bounds the answers of Held and Range, and each value of Steps
-	// and Values with what is missing before it, in bytes. Default 256 MiB.
+	// MaxBytes bounds each answer in bytes; of Steps and Values it bounds each
+	// value with what is missing before it. Default 256 MiB.
 	MaxBytes int64
 }
 
-// Client asks a Handler. It is a [bucket.Source], and it answers questions if
-// the handler does. It is safe for any number of goroutines.
+// Client asks a Handler. It is a [bucket.Source] and a [bucket.TenantSource], and
+// it answers questions if the handler does. It is safe for any number of goroutines.
 //
 // The errors are the context's, an *[Error] that the handler sent, a
 // *[FormatError], a *[TooLargeError], or an error of the http.Client. They name the server.
@@ -79,11 +79,12 @@ func (c *Client[T]) String() string { return c.base.Redacted() }
 func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time) (held bucket.Held[T], err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	err = c.ask(ctx, "held", question{tenant: tenant, from: from, to: to}, func(body *frames) error {
+	err = c.ask(ctx, "held", newQuestion([]string{tenant}, from, to, nil), func(body *frames) error {
 		return each(body, c.String(), func(kind byte, f *fields) (_ bool, err error) {
 			switch kind {
 			case kindHeld:
-				held.Next, held.Version = f.int(), string(f.rest)
+				held.Next, held.Since = f.int(), f.int()
+				held.Version = string(f.rest)
 				return true, f.err
 			case kindSealed:
 				v := bucket.HeldValue[T]{}
@@ -110,7 +111,17 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 
 // Range returns the handler's answer to a Range question.
 func (c *Client[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a bucket.Answer[T], err error) {
-	q, answers := newQuestion(tenant, from, to, opts), 0
+	return c.RangeMany(ctx, []string{tenant}, from, to, opts)
+}
+
+// RangeMany returns the handler's answer to a RangeMany question. The ids stand in
+// the request's URL, which an http.Server bounds by its MaxHeaderBytes: the default
+// of 1 MiB is room for 14 000 ids of 64 letters.
+func (c *Client[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *bucket.RangeOptions) (a bucket.Answer[T], err error) {
+	if len(tenants) == 0 {
+		return a, nil
+	}
+	q, answers := newQuestion(tenants, from, to, opts), 0
 	err = c.ask(ctx, "range", q, func(body *frames) error {
 		return c.eachStep(body, func(s bucket.Step[T]) bool {
 			a = s.Answer
@@ -129,7 +140,7 @@ func (c *Client[T]) Range(ctx context.Context, tenant string, from, to time.Time
 
 // Steps yields the handler's answers to a Steps question as they arrive. An error ends the sequence.
 func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *bucket.RangeOptions) iter.Seq2[bucket.Step[T], error] {
-	q := newQuestion(tenant, from, to, opts)
+	q := newQuestion([]string{tenant}, from, to, opts)
 	q.step = step
 	return func(yield func(bucket.Step[T], error) bool) {
 		err := c.ask(ctx, "steps", q, func(body *frames) error {
@@ -147,7 +158,7 @@ func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time
 // Values yields the handler's answers to a Values question as they arrive. An error ends the sequence.
 func (c *Client[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) iter.Seq2[bucket.Value[T], error] {
 	return func(yield func(bucket.Value[T], error) bool) {
-		err := c.ask(ctx, "values", newQuestion(tenant, from, to, opts), func(body *frames) error {
+		err := c.ask(ctx, "values", newQuestion([]string{tenant}, from, to, opts), func(body *frames) error {
 			return each(body, c.String(), func(kind byte, f *fields) (bool, error) {
 				v, known, err := c.value(kind, f)
 				if known && err == nil && !yield(v, nil) {
@@ -161,6 +172,48 @@ func (c *Client[T]) Values(ctx context.Context, tenant string, from, to time.Tim
 			yield(bucket.Value[T]{}, err)
 		}
 	}
+}
+
+// Has returns the handler's answer to a Has question.
+func (c *Client[T]) Has(ctx context.Context, tenant string, from, to time.Time) (has bool, err error) {
+	answers := 0
+	err = c.ask(ctx, "has", newQuestion([]string{tenant}, from, to, nil), func(body *frames) error {
+		return each(body, c.String(), func(kind byte, f *fields) (bool, error) {
+			if kind != kindPresence {
+				return false, nil
+			}
+			has = f.bool()
+			answers++
+			return true, f.err
+		})
+	})
+	if err == nil && answers != 1 {
+		err = &FormatError{c.String(), fmt.Errorf("it holds %d answers in place of one", answers)}
+	}
+	return has && err == nil, err
+}
+
+// Tenants returns the ids of the tenants that the handler's Questions lists. With
+// an error they may be some of them.
+func (c *Client[T]) Tenants(ctx context.Context) ([]string, error) { return c.tenants(ctx, "tenants") }
+
+// HeldTenants implements bucket.TenantSource.
+func (c *Client[T]) HeldTenants(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	return c.tenants(ctx, "held-tenants")
+}
+
+func (c *Client[T]) tenants(ctx context.Context, what string) (ids []string, err error) {
+	err = c.ask(ctx, what, question{}, func(body *frames) error {
+		return each(body, c.String(), func(kind byte, f *fields) (bool, error) {
+			if kind == kindTenant {
+				ids = append(ids, string(f.rest))
+			}
+			return kind == kindTenant, nil
+		})
+	})
+	return ids, err
 }
 
 // value reads a frame of an answer to Values.
@@ -236,8 +289,8 @@ func (c *Client[T]) decode(f *fields) (v T, err error) {
 	return c.codec.Decode(f.rest)
 }
 
-func newQuestion(tenant string, from, to time.Time, opts *bucket.RangeOptions) question {
-	q := question{tenant: tenant, from: from, to: to}
+func newQuestion(tenants []string, from, to time.Time, opts *bucket.RangeOptions) question {
+	q := question{tenants: tenants, from: from, to: to}
 	if opts != nil {
 		q.opts = *opts
 	}
@@ -246,12 +299,13 @@ func newQuestion(tenant string, from, to time.Time, opts *bucket.RangeOptions) q
 
 // query returns the query of the request for a question.
 func (q *question) query() url.Values {
-	query := url.Values{
-		"v":      {strconv.Itoa(version)},
-		"tenant": {q.tenant},
-		"from":   {q.from.UTC().Format(time.RFC3339Nano)},
-		"to":     {q.to.UTC().Format(time.RFC3339Nano)},
+	query := url.Values{"v": {strconv.Itoa(version)}}
+	if len(q.tenants) == 0 {
+		return query
 	}
+	query["tenant"] = q.tenants
+	query.Set("from", q.from.UTC().Format(time.RFC3339Nano))
+	query.Set("to", q.to.UTC().Format(time.RFC3339Nano))
 	if q.step != 0 {
 		query.Set("step", q.step.String())
 	}

@@ -21,14 +21,16 @@ const (
 	magic       = "TBR\x01"
 	contentType = "application/x-timeblob"
 
-	kindHeld    = 'H'
-	kindSealed  = 'S'
-	kindOpen    = 'O'
-	kindAnswer  = 'A'
-	kindValue   = 'V'
-	kindMissing = 'M'
-	kindFailed  = 'F'
-	kindEnd     = 'E'
+	kindHeld     = 'H'
+	kindSealed   = 'S'
+	kindOpen     = 'O'
+	kindAnswer   = 'A'
+	kindValue    = 'V'
+	kindMissing  = 'M'
+	kindTenant   = 'T'
+	kindPresence = 'P'
+	kindFailed   = 'F'
+	kindEnd      = 'E'
 )
 
 // zeroTime stands for the zero time.
@@ -79,13 +81,16 @@ func appendText(b []byte, s string) []byte {
 }
 
 func appendEntry(b []byte, e index.Entry, own bool) []byte {
-	flag := byte(0)
-	if own {
-		flag = 1
-	}
-	b = appendInt(append(b, flag), e.Time)
+	b = appendInt(appendBool(b, own), e.Time)
 	b = append(appendInt(b, e.Size), e.Sum[:]...)
 	return appendText(b, e.Key)
+}
+
+func appendBool(b []byte, is bool) []byte {
+	if is {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendMissing(b []byte, m bucket.Missing) []byte {
@@ -117,6 +122,8 @@ func (f *fields) take(n int) []byte {
 
 func (f *fields) int() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) }
 
+func (f *fields) bool() bool { return f.take(1)[0] == 1 }
+
 func (f *fields) text() string { return string(f.take(int(binary.BigEndian.Uint16(f.take(2))))) }
 
 func (f *fields) time() time.Time {
@@ -128,7 +135,7 @@ func (f *fields) time() time.Time {
 }
 
 func (f *fields) entry() (e index.Entry, own bool) {
-	own = f.take(1)[0] == 1
+	own = f.bool()
 	e = index.Entry{Time: f.int(), Size: f.int(), Sum: blob.Sum(f.take(len(blob.Sum{})))}
 	e.Key = f.text()
 	return e, own

@@ -49,7 +49,7 @@ func (h holds) Held(context.Context, string, time.Time, time.Time) (bucket.Held[
 // goldenAnswer is a body of version 1. These bytes are frozen.
 const goldenAnswer = `
 54425201
-48 0000000a 4817a0bd 0000000000000002 6331
+48 00000012 cd69996f 0000000000000002 0000000000000001 6331
 53 0000002c 6a96f70d 01 0000000000000001 0000000000000003 000102030405060708090a0b0c0d0e0f 0006 6161612f2d31 78797a
 4f 00000002 ceed2c24 6162
 45 00000000 aa77cd87`
@@ -67,7 +67,7 @@ func goldenHeld() bucket.Held[string] {
 	for i := range sum {
 		sum[i] = byte(i)
 	}
-	return bucket.Held[string]{Version: "c1", Next: 2, IsOpen: true, Open: "ab", Sealed: []bucket.HeldValue[string]{
+	return bucket.Held[string]{Version: "c1", Next: 2, Since: 1, IsOpen: true, Open: "ab", Sealed: []bucket.HeldValue[string]{
 		{Entry: index.Entry{Time: 1, Key: "aaa/-1", Size: 3, Sum: sum}, Own: true, Value: "xyz"}}}
 }
 
@@ -100,7 +100,7 @@ func TestTheDocumentedBytes(t *testing.T) {
 			documented = append(documented, b...)
 		}
 	}
-	h, _ := NewHandler(holds{Version: "c1", Next: 2, IsOpen: true, Open: "ab"}, text{}, nil)
+	h, _ := NewHandler(holds{Version: "c1", Next: 2, Since: 1, IsOpen: true, Open: "ab"}, text{}, nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/held?v=1&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z", nil))
 	if !bytes.Equal(documented, w.Body.Bytes()) {
@@ -134,7 +134,7 @@ func TestHeldOfGoldenBytes(t *testing.T) {
 	t.Parallel()
 	got, err := clientOf(t, says{200, bytes.NewReader(golden())}, ClientOptions{}).Held(t.Context(), "acme", from, to)
 	want := goldenHeld()
-	if err != nil || got.Version != want.Version || got.Next != want.Next || got.Open != "ab" || !got.IsOpen || len(got.Sealed) != 1 || got.Sealed[0] != want.Sealed[0] {
+	if err != nil || got.Version != want.Version || got.Next != want.Next || got.Since != want.Since || got.Open != "ab" || !got.IsOpen || len(got.Sealed) != 1 || got.Sealed[0] != want.Sealed[0] {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -177,7 +177,7 @@ func frame(kind byte, payload string) string {
 func TestAnswersThatAreNone(t *testing.T) {
 	t.Parallel()
 	is := func(want any) func(error) bool { return func(err error) bool { return errors.As(err, want) } }
-	head := frame('H', "\x00\x00\x00\x00\x00\x00\x00\x02c1")
+	head := frame('H', "\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01c1")
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -233,7 +233,7 @@ func (u until) Read([]byte) (int, error) {
 
 func TestHang(t *testing.T) {
 	t.Parallel()
-	for _, begins := range []string{"", "T", magic, magic + frame('H', "\x00\x00\x00\x00\x00\x00\x00\x02c1")} {
+	for _, begins := range []string{"", "T", magic, magic + frame('H', "\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01c1")} {
 		synctest.Test(t, func(t *testing.T) {
 			begun, c := time.Now(), clientOf(t, mute{begins}, ClientOptions{Timeout: 3 * time.Second})
 			_, err := c.Held(t.Context(), "acme", from, to)

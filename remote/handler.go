@@ -16,8 +16,9 @@ import (
 
 // HandlerOptions tune a Handler; nil or a zero field means the default.
 type HandlerOptions[T any] struct {
-	// Questions answers PREFIX/range, PREFIX/steps and PREFIX/values. Without
-	// it the handler refuses them.
+	// Questions answers PREFIX/range, PREFIX/steps and PREFIX/values, and
+	// PREFIX/has and PREFIX/tenants where it is a Presence and a TenantLister.
+	// Without it the handler refuses them.
 	Questions Questions[T]
 	// Clone is bucket.CollectorOptions.Clone: set it for types whose encoding
 	// writes to the value. A value is then cloned before it is encoded.
@@ -65,38 +66,60 @@ func (h *Handler[T]) serve(out *answer, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return &requestError{"the method must be GET"}
 	}
-	q, err := parseQuestion(r.URL.Query())
+	what := path.Base(r.URL.Path)
+	q, err := parseQuestion(what, r.URL.Query())
 	if err != nil {
 		return err
 	}
-	what := path.Base(r.URL.Path)
 	switch {
 	case what == "held" && h.source != nil:
 		return h.held(r.Context(), out, q)
+	case what == "held-tenants":
+		if s, ok := h.source.(bucket.TenantSource); ok {
+			return out.tenants(s.HeldTenants(r.Context()))
+		}
 	case what == "range" && h.questions != nil:
 		return h.merged(r.Context(), out, q)
 	case what == "steps" && h.questions != nil:
 		return h.steps(r.Context(), out, q)
 	case what == "values" && h.questions != nil:
 		return h.values(r.Context(), out, q)
+	case what == "has":
+		if p, ok := h.questions.(Presence); ok {
+			return out.presence(p.Has(r.Context(), q.tenant, q.from, q.to))
+		}
+	case what == "tenants":
+		if l, ok := h.questions.(TenantLister); ok {
+			return out.tenants(l.Tenants(r.Context()))
+		}
 	}
 	return &requestError{"this server does not serve " + strconv.Quote(what)}
 }
 
 // question is what a request asks.
 type question struct {
-	tenant   string
+	tenant   string   // the first one
+	tenants  []string // all of them
 	from, to time.Time
 	step     time.Duration
 	opts     bucket.RangeOptions
 }
 
-func parseQuestion(query url.Values) (q question, err error) {
+func parseQuestion(what string, query url.Values) (q question, err error) {
 	if v := query.Get("v"); v != strconv.Itoa(version) {
 		return q, &requestError{"the request has version " + strconv.Quote(v) + " of the format, and this server speaks version 1"}
 	}
+	if what == "tenants" || what == "held-tenants" {
+		return q, nil
+	}
 	errs := make([]error, 4)
-	q.tenant, q.opts.Partial = query.Get("tenant"), query.Get("partial") == "true"
+	if q.tenants = query["tenant"]; len(q.tenants) == 0 {
+		q.tenants = []string{""}
+	}
+	if len(q.tenants) > 1 && what != "range" {
+		return q, &requestError{"only range takes several tenants"}
+	}
+	q.tenant, q.opts.Partial = q.tenants[0], query.Get("partial") == "true"
 	q.from, errs[0] = time.Parse(time.RFC3339Nano, query.Get("from"))
 	q.to, errs[1] = time.Parse(time.RFC3339Nano, query.Get("to"))
 	if step := query.Get("step"); step != "" {
@@ -116,7 +139,9 @@ func (h *Handler[T]) held(ctx context.Context, out *answer, q question) error {
 	if err != nil {
 		return err
 	}
-	err = out.send(appendFrame(out.buffer(), kindHeld, func(b []byte) []byte { return append(appendInt(b, held.Next), held.Version...) }))
+	err = out.send(appendFrame(out.buffer(), kindHeld, func(b []byte) []byte {
+		return append(appendInt(appendInt(b, held.Next), held.Since), held.Version...)
+	}))
 	for i := 0; i < len(held.Sealed) && err == nil; i++ {
 		s := held.Sealed[i]
 		err = h.sendValue(out, kindSealed, s.Value, func(b []byte) []byte { return appendEntry(b, s.Entry, s.Own) })
@@ -128,7 +153,7 @@ func (h *Handler[T]) held(ctx context.Context, out *answer, q question) error {
 }
 
 func (h *Handler[T]) merged(ctx context.Context, out *answer, q question) error {
-	a, err := h.questions.Range(ctx, q.tenant, q.from, q.to, &q.opts)
+	a, err := h.questions.RangeMany(ctx, q.tenants, q.from, q.to, &q.opts)
 	if err != nil {
 		return err
 	}
@@ -235,6 +260,24 @@ func (a *answer) send(frame []byte, err error) error {
 
 func (a *answer) missing(m bucket.Missing) error {
 	return a.send(appendFrame(a.buffer(), kindMissing, func(b []byte) []byte { return appendMissing(b, m) }))
+}
+
+// presence sends whether there are values.
+func (a *answer) presence(has bool, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.send(appendFrame(a.buffer(), kindPresence, func(b []byte) []byte { return appendBool(b, has) }))
+}
+
+// tenants sends ids, then the error that came with them.
+func (a *answer) tenants(ids []string, failed error) error {
+	for _, id := range ids {
+		if err := a.send(appendFrame(a.buffer(), kindTenant, func(b []byte) []byte { return append(b, id...) })); err != nil {
+			return err
+		}
+	}
+	return failed
 }
 
 // fail ends the answer with an error.

@@ -147,6 +147,9 @@ func TestThreeCollectors(t *testing.T) {
 		if err := c.Add(t.Context(), "acme", counts{name: 1, "open": 1}, nil); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.Add(t.Context(), name, counts{name: 1}, nil); err != nil {
+			t.Fatal(err)
+		}
 		direct, over = append(direct, c), append(over, serve(t, c, nil, nil))
 	}
 	q := w.querier(t)
@@ -154,14 +157,27 @@ func TestThreeCollectors(t *testing.T) {
 	here := remote.Across(q, func() []bucket.Source[counts] { return over })
 	there := serve(t, nil, here, nil)
 	from, to := now.Add(-time.Hour), now.Add(time.Hour)
+	everybody := []string{"acme", "c0", "c2", "nobody"}
 	total, err := want.Range(t.Context(), "acme", from, to, nil)
 	if err != nil || !maps.Equal(total.Value, counts{"c0": 6, "c1": 6, "c2": 6, "past": 12, "waiting": 3, "open": 3}) {
 		t.Fatalf("the collectors themselves: %v, %v", total, err)
 	}
 	for name, got := range map[string]remote.Questions[counts]{"remote collectors": here, "a remote querier": there} {
-		a, err := got.Range(t.Context(), "acme", from, to, nil)
-		if err != nil || !maps.Equal(a.Value, total.Value) || a.Entries != total.Entries || a.Provisional.IsZero() {
-			t.Errorf("%s: %v, %v", name, a, err)
+		a, err := got.RangeMany(t.Context(), []string{"acme"}, from, to, nil)
+		if err != nil || !maps.Equal(a.Value, total.Value) || a.Entries != total.Entries || !a.Provisional.Equal(total.Provisional) {
+			t.Errorf("%s: %v, %v; want %v", name, a, err, total)
+		}
+		a, err = got.RangeMany(t.Context(), everybody, from, to, nil)
+		if err != nil || !maps.Equal(a.Value, counts{"c0": 7, "c1": 6, "c2": 7, "past": 12, "waiting": 3, "open": 3}) {
+			t.Errorf("%s: many tenants: %v, %v", name, a, err)
+		}
+		for tenant, want := range map[string]bool{"acme": true, "c1": true, "nobody": false} {
+			if has, err := got.(remote.Presence).Has(t.Context(), tenant, from, to); err != nil || has != want {
+				t.Errorf("%s: has %s: %v, %v", name, tenant, has, err)
+			}
+		}
+		if ids, err := got.(remote.TenantLister).Tenants(t.Context()); err != nil || fmt.Sprint(ids) != "[acme c0 c1 c2]" {
+			t.Errorf("%s: tenants %v, %v", name, ids, err)
 		}
 		past := now.Add(-time.Minute) // nothing of it changes while the test asks
 		steps := func(q remote.Questions[counts]) []string {
@@ -219,6 +235,12 @@ func TestAnswersNameWhatIsMissing(t *testing.T) {
 	if source.Source != "collector 7" || !errors.Is(source.Err, bucket.ErrClosed) {
 		t.Errorf("the source: %+v", source)
 	}
+	if has, err := client.Has(t.Context(), "nobody", now.Add(-time.Hour), now); has || !errors.Is(err, bucket.ErrClosed) || !strings.Contains(err.Error(), "collector 7") {
+		t.Errorf("has: %v, %v", has, err)
+	}
+	if ids, err := client.Tenants(t.Context()); fmt.Sprint(ids) != "[acme]" || err == nil || !strings.Contains(err.Error(), "collector 7") {
+		t.Errorf("tenants: %v, %v", ids, err)
+	}
 	values := all(t, client.Values(t.Context(), "acme", now.Add(-time.Hour), now, &bucket.RangeOptions{Partial: true}), showValue)
 	if len(values) != 4 || !strings.Contains(values[0], "collector 7") || !strings.Contains(values[2], "no such blob") {
 		t.Errorf("values: %q", values)
@@ -251,6 +273,9 @@ func TestErrorsKeepTheirReason(t *testing.T) {
 	_, far := client.Range(t.Context(), "acme", time.Unix(1<<40, 0), time.Unix(1<<41, 0), nil)
 	_, unserved := serve(t, c, nil, nil).Range(t.Context(), "acme", now, now, nil)
 	_, nothing := serve(t, nil, c, nil).Held(t.Context(), "acme", now, now)
+	_, noPresence := serve(t, nil, endless{}, nil).Has(t.Context(), "acme", now, now)
+	_, noTenants := serve(t, nil, endless{}, nil).Tenants(t.Context())
+	_, noHeldTenants := serve(t, gone{}, nil, nil).HeldTenants(t.Context())
 	var step error
 	for _, step = range client.Steps(t.Context(), "acme", now, now.Add(time.Hour), -1, nil) {
 	}
@@ -261,6 +286,7 @@ func TestErrorsKeepTheirReason(t *testing.T) {
 		"a tenant": {tenant, remote.Refused}, "backwards": {backwards, remote.Refused}, "far away": {far, remote.Refused},
 		"too large": {large, remote.TooLarge}, "a step": {step, remote.Refused},
 		"unserved": {unserved, remote.Refused}, "nothing held": {nothing, remote.Refused},
+		"no presence": {noPresence, remote.Refused}, "no tenants": {noTenants, remote.Refused}, "no held tenants": {noHeldTenants, remote.Refused},
 	} {
 		if said, ok := errors.AsType[*remote.Error](check.err); !ok || said.Reason != check.reason || said.Message == "" {
 			t.Errorf("%s: %v", name, check.err)

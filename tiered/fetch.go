@@ -155,10 +155,10 @@ func (d *descent[T]) take(ctx context.Context, depth int, p *decoding[T]) {
 	case p.err == ctx.Err():
 		result.Err = p.err
 	case l.isAuthority():
-		l.metrics.corrupt.Inc()
+		l.metrics.wrong()
 		result.Err = &CorruptError{Key: ref.Key, Tier: l.name, Err: p.err}
 	default:
-		l.metrics.corrupt.Inc()
+		l.metrics.wrong()
 		d.open = append(d.open, p.index)
 	}
 }

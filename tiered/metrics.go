@@ -117,6 +117,7 @@ type tierMetrics struct {
 	requests, hits, misses   prometheus.Counter
 	failed, corrupt, timeout prometheus.Counter
 	getSeconds, putSeconds   prometheus.Observer
+	own                      *tierCounts // of this store alone
 }
 
 func (m *metrics) tier(name string) tierMetrics {
@@ -129,6 +130,7 @@ func (m *metrics) tier(name string) tierMetrics {
 		timeout:    m.errors.WithLabelValues(name, kindTimeout),
 		getSeconds: m.duration.WithLabelValues(name, opGet),
 		putSeconds: m.duration.WithLabelValues(name, opPut),
+		own:        &tierCounts{},
 	}
 }
 
@@ -139,8 +141,10 @@ func (t *tierMetrics) fault(caller context.Context, err error) {
 	case err == nil, errors.Is(err, ErrExists), caller.Err() == context.Canceled:
 	case isTimeout(err):
 		t.timeout.Inc()
+		t.own.faults.Add(1)
 	default:
 		t.failed.Inc()
+		t.own.faults.Add(1)
 	}
 }
 
@@ -158,7 +162,15 @@ func (t *tierMetrics) gets(n, found int, err error, took time.Duration) {
 	t.getSeconds.Observe(took.Seconds())
 	t.requests.Add(float64(n))
 	t.hits.Add(float64(found))
+	t.own.hits.Add(int64(found))
 	if err == nil {
 		t.misses.Add(float64(n - found))
+		t.own.misses.Add(int64(n - found))
 	}
+}
+
+// wrong counts a blob that is not what it should be.
+func (t *tierMetrics) wrong() {
+	t.corrupt.Inc()
+	t.own.faults.Add(1)
 }

@@ -22,6 +22,10 @@ func TestMetricsOfReads(t *testing.T) {
 	hold(t, h.blobs, "a", "b")
 	h.expect(t, []string{"a", "b", "c", "a"}, "a", "b")
 	h.expect(t, []string{"a", "b"}, "a", "b")
+	if got, want := h.Stats().Tiers, []tiered.TierStats{{Name: "memory", Hits: 2, Misses: 4}, {Name: "near", Misses: 3},
+		{Name: "far", Hits: 1, Misses: 2}, {Name: "authority", Hits: 1, Misses: 1}}; !slices.Equal(got, want) || h.Stats().Bytes == 0 {
+		t.Errorf("stats %+v, want %+v", h.Stats(), want)
+	}
 	h.settle(t)
 	for _, tc := range []struct {
 		want   float64

@@ -29,6 +29,8 @@ type Store[T any] struct {
 	flights readthrough.Group[flightKey, T]
 	metrics *metrics
 
+	remembered tierCounts // of memory
+
 	closed       atomic.Bool
 	unregistered func() // takes memory out of the gauge
 }
@@ -159,6 +161,8 @@ func (s *Store[T]) countMemory(requests, hits int) {
 	}
 	s.metrics.memoryRequests.Add(float64(requests))
 	s.metrics.memoryHits.Add(float64(hits))
+	s.remembered.hits.Add(int64(hits))
+	s.remembered.misses.Add(int64(requests - hits))
 }
 
 // Encode returns the blob of a value, which is the caller's.

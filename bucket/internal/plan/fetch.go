@@ -46,7 +46,7 @@ func (b *batch[T]) Look(i int, again bool) (r blob.Result[merged[T]], ok bool) {
 	}
 	r.Value, r.Found = b.recall(s)
 	if !again {
-		b.metrics.looked(r.Found)
+		b.looked(r.Found)
 	}
 	return r, r.Found
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,11 +32,31 @@ func NewMetrics(reg prometheus.Registerer, namespace string) (*Metrics, error) {
 	}, f.Err
 }
 
+// Stats count what one Past has done.
+type Stats struct {
+	Entries int64 // read from the index
+	Blobs   int64 // asked of the blob store
+	Merges  int64 // calls of the merge function
+	Looked  int64 // merges looked up in the cache of merges
+	Found   int64 // merges found there
+}
+
+// counts are the counters behind Stats.
+type counts struct{ entries, blobs, merges, looked, found atomic.Int64 }
+
+// Stats returns what p has done.
+func (p *Past[T]) Stats() Stats {
+	c := &p.counts
+	return Stats{Entries: c.entries.Load(), Blobs: c.blobs.Load(), Merges: c.merges.Load(), Looked: c.looked.Load(), Found: c.found.Load()}
+}
+
 // looked counts a look into the cache of merges.
-func (m *Metrics) looked(hit bool) {
-	m.requests.Inc()
+func (p *Past[T]) looked(hit bool) {
+	p.metrics.requests.Inc()
+	p.counts.looked.Add(1)
 	if hit {
-		m.hits.Inc()
+		p.metrics.hits.Inc()
+		p.counts.found.Add(1)
 	}
 }
 

@@ -61,6 +61,7 @@ type Past[T any] struct {
 	values  *weigh.Scale[T] // of single values, by their blobs
 	merges  *weigh.Scale[T] // of merges, by the blobs of their parts
 	metrics *Metrics
+	counts  counts
 }
 
 // New returns a Past.
@@ -76,6 +77,9 @@ func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error
 	return p, nil
 }
 
+// Index returns the index that p reads.
+func (p *Past[T]) Index() index.Index { return p.index }
+
 // Forget drops the merges of a tenant's values from the cache.
 func (p *Past[T]) Forget(tenant string) {
 	p.cache.RemoveFunc(func(key spanKey) bool { return key.tenant == tenant })
@@ -85,6 +89,7 @@ func (p *Past[T]) Forget(tenant string) {
 func (p *Past[T]) call(parts []T) (v T, err error) {
 	defer guard.Recover("merge", &err)
 	p.metrics.merges.Inc()
+	p.counts.merges.Add(1)
 	return p.user(parts)
 }
 
@@ -99,6 +104,7 @@ func (p *Past[T]) expect(entries []index.Entry) (bytes int64) {
 // get reads blobs in a span. It returns a result for each ref in any case.
 func (p *Past[T]) get(ctx context.Context, refs []blob.Ref, segments int) ([]blob.Result[T], error) {
 	ctx, fetching := spans.Child(ctx, "fetch")
+	p.counts.blobs.Add(int64(len(refs)))
 	results, err := p.blobs.Get(ctx, refs)
 	if len(results) != len(refs) {
 		if err == nil {

@@ -183,7 +183,7 @@ func (r *run[T]) Key(int) spanKey { return r.span.key }
 func (r *run[T]) Look(_ int, again bool) (result blob.Result[merged[T]], ok bool) {
 	result.Value, result.Found = r.recall(&r.span)
 	if result.Found && !again {
-		r.metrics.looked(true)
+		r.looked(true)
 	}
 	return result, result.Found
 }

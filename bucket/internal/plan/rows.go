@@ -38,6 +38,7 @@ func (p *Past[T]) Entries(ctx context.Context, tenant string, from, to int64) ([
 	}
 	entries := found.inOrder()
 	p.metrics.entries.Observe(float64(len(entries)))
+	p.counts.entries.Add(int64(len(entries)))
 	return entries, nil
 }
 

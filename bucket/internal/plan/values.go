@@ -25,7 +25,10 @@ func (p *Past[T]) Values(ctx context.Context, q Question[T]) iter.Seq2[Item[T], 
 
 // Raw yields the entries of a question with their blobs, as Values does.
 func (p *Past[T]) Raw(ctx context.Context, q Question[T], read func(context.Context, []blob.Ref) ([]blob.Result[[]byte], error)) iter.Seq2[Item[[]byte], error] {
-	return items(p, ctx, q, func(refs []blob.Ref) ([]blob.Result[[]byte], error) { return read(ctx, refs) })
+	return items(p, ctx, q, func(refs []blob.Ref) ([]blob.Result[[]byte], error) {
+		p.counts.blobs.Add(int64(len(refs)))
+		return read(ctx, refs)
+	})
 }
 
 func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([]blob.Ref) ([]blob.Result[V], error)) iter.Seq2[Item[V], error] {

@@ -1,0 +1,89 @@
+package bucket_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
+)
+
+// nameless is a source that cannot name its tenants.
+type nameless struct{ bucket.Source[ids] }
+
+func (nameless) String() string { return "collector 7" }
+
+// TestTenantsOfAQuerier asks for the tenants of an index and of two collectors:
+// one that answers, and one that cannot.
+func TestTenantsOfAQuerier(t *testing.T) {
+	t.Parallel()
+	s, idx := newStores(t), index.NewMemIndex()
+	collector := func() *bucket.Collector[ids] {
+		c, err := bucket.NewCollector(idx, s.blobs, mergeIDs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	querier := func(of index.Index) *bucket.Querier[ids] {
+		q, err := bucket.NewQuerier(of, s.blobs, mergeIDs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	c, other := collector(), collector()
+	for _, tenant := range []string{"stored", "also-stored"} {
+		if err := c.Add(t.Context(), tenant, ids{1}, &bucket.AddOptions{At: time.Now().Add(-1000 * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []*bucket.Collector[ids]{c, other} {
+		if err := to.Add(t.Context(), "live", ids{2}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := querier(idx)
+	want := []string{"also-stored", "live", "stored"}
+	if got, err := q.Tenants(t.Context(), []bucket.Source[ids]{c, other}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if got, err := q.Past().Tenants(t.Context()); err != nil || !slices.Equal(got, []string{"also-stored", "stored"}) {
+		t.Errorf("of the index: %v, %v", got, err)
+	}
+	got, err := q.Tenants(t.Context(), []bucket.Source[ids]{c, nameless{other}})
+	said, ok := errors.AsType[*bucket.SourceError](err)
+	if !ok || said.Source != "collector 7" || !errors.Is(err, errors.ErrUnsupported) || !slices.Equal(got, want) {
+		t.Errorf("with a source that names no tenants: %v, %v", got, err)
+	}
+	if _, err := querier(struct{ index.Index }{idx}).Tenants(t.Context(), nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("with an index that lists no tenants: %v", err)
+	}
+}
+
+// TestHasNamesASourceThatFails: that nothing was found means nothing while a
+// source does not answer.
+func TestHasNamesASourceThatFails(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, nil)
+	away := &hooked{Source: c, before: func(int64) error { return bucket.ErrClosed }}
+	from, to := always()
+	sources := []bucket.Source[ids]{away, c}
+	has, err := s.querier(t).Has(t.Context(), "a", from, to, sources)
+	if said, ok := errors.AsType[*bucket.SourceError](err); has || !ok || said.Source != "source 0" || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("with nothing there: %v, %v", has, err)
+	}
+	if err := c.Add(t.Context(), "a", ids{1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := s.querier(t).Has(t.Context(), "a", from, to, sources); !has || err != nil {
+		t.Errorf("held by the other source: %v, %v", has, err)
+	}
+}
