@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -324,6 +325,32 @@ func (q *Quantizer[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 		return false, err
 	}
 	return q.past.Has(ctx, tenant, a, b)
+}
+
+// Tenants returns the ids, sorted, of the tenants that have values in the index,
+// if the index is an index.TenantLister; listing costs what its documentation
+// says. For another index the error is errors.ErrUnsupported.
+func (q *Quantizer[T]) Tenants(ctx context.Context) ([]string, error) {
+	idx := q.past.Index()
+	lister, ok := idx.(index.TenantLister)
+	if !ok {
+		return nil, fmt.Errorf("list the tenants of an index of type %T: %w", idx, errors.ErrUnsupported)
+	}
+	var ids []string
+	for id, err := range lister.Tenants(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("list the tenants of the index: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return union(ids), nil
+}
+
+// union returns the ids of all lists, sorted, each once.
+func union(lists ...[]string) []string {
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {

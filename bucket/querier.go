@@ -23,6 +23,13 @@ type Source[T any] interface {
 	Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error)
 }
 
+// TenantSource is a Source that names the tenants whose values it holds;
+// *Collector is one.
+type TenantSource interface {
+	// HeldTenants returns ids, in any order.
+	HeldTenants(ctx context.Context) ([]string, error)
+}
+
 // Querier answers questions about what several collectors take in and store in
 // one index and one blob store, and holds nothing live itself. It is safe for
 // any number of goroutines, starts none that outlives a call, and needs no
@@ -137,6 +144,36 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 		err = &SourceError{missing[0].Source, missing[0].Err}
 	}
 	return has, err
+}
+
+// Tenants returns the ids, sorted, of the tenants that have values in the index
+// or that a source holds. It lists the index as [Quantizer.Tenants] does. When a
+// source does not answer, or is no TenantSource, it returns the ids that it has
+// found and a *SourceError for each such source, joined.
+func (q *Querier[T]) Tenants(ctx context.Context, sources []Source[T]) ([]string, error) {
+	lists, errs := make([][]string, len(sources)), make([]error, len(sources))
+	var g errgroup.Group // whose goroutines return no errors: one source does not end another
+	g.SetLimit(maxAskers)
+	for i, s := range sources {
+		g.Go(func() (_ error) {
+			lister, ok := s.(TenantSource)
+			if !ok {
+				errs[i] = &SourceError{nameOf(s, i), fmt.Errorf("list its tenants: %w", errors.ErrUnsupported)}
+				return
+			}
+			ids, err := lister.HeldTenants(ctx)
+			if lists[i] = ids; err != nil {
+				errs[i] = &SourceError{nameOf(s, i), err}
+			}
+			return
+		})
+	}
+	_ = g.Wait()
+	stored, err := q.past.Tenants(ctx) // after the sources, so that no value moves from one to the other unseen
+	if err != nil {
+		return nil, err
+	}
+	return union(append(lists, stored)...), errors.Join(errs...)
 }
 
 // gather asks the sources and reads the index, for several tenants at a time.

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -97,4 +98,26 @@ func (c *Collector[T]) Full(tenant string) error {
 		return err
 	}
 	return c.tenants.room(tenant)
+}
+
+// LiveTenants returns the ids, sorted, of the tenants whose values the collector
+// holds in memory: values that came within the window, or that are not yet
+// discoverable.
+func (c *Collector[T]) LiveTenants() []string { return c.tenants.ids() }
+
+// HeldTenants is LiveTenants. It makes the collector a TenantSource.
+func (c *Collector[T]) HeldTenants(ctx context.Context) ([]string, error) {
+	return c.LiveTenants(), ctx.Err()
+}
+
+// Tenants returns the ids, sorted, of the tenants that have values in the index
+// or in memory. It lists the index as [Quantizer.Tenants] does; use LiveTenants
+// for an index that cannot list.
+func (c *Collector[T]) Tenants(ctx context.Context) ([]string, error) {
+	live := c.LiveTenants()
+	stored, err := c.past.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return union(live, stored), nil
 }

@@ -157,28 +157,12 @@ func TestThreeCollectors(t *testing.T) {
 	here := remote.Across(q, func() []bucket.Source[counts] { return over })
 	there := serve(t, nil, here, nil)
 	from, to := now.Add(-time.Hour), now.Add(time.Hour)
-	everybody := []string{"acme", "c0", "c2", "nobody"}
 	total, err := want.Range(t.Context(), "acme", from, to, nil)
 	if err != nil || !maps.Equal(total.Value, counts{"c0": 6, "c1": 6, "c2": 6, "past": 12, "waiting": 3, "open": 3}) {
 		t.Fatalf("the collectors themselves: %v, %v", total, err)
 	}
 	for name, got := range map[string]remote.Questions[counts]{"remote collectors": here, "a remote querier": there} {
-		a, err := got.RangeMany(t.Context(), []string{"acme"}, from, to, nil)
-		if err != nil || !maps.Equal(a.Value, total.Value) || a.Entries != total.Entries || !a.Provisional.Equal(total.Provisional) {
-			t.Errorf("%s: %v, %v; want %v", name, a, err, total)
-		}
-		a, err = got.RangeMany(t.Context(), everybody, from, to, nil)
-		if err != nil || !maps.Equal(a.Value, counts{"c0": 7, "c1": 6, "c2": 7, "past": 12, "waiting": 3, "open": 3}) {
-			t.Errorf("%s: many tenants: %v, %v", name, a, err)
-		}
-		for tenant, want := range map[string]bool{"acme": true, "c1": true, "nobody": false} {
-			if has, err := got.(remote.Presence).Has(t.Context(), tenant, from, to); err != nil || has != want {
-				t.Errorf("%s: has %s: %v, %v", name, tenant, has, err)
-			}
-		}
-		if ids, err := got.(remote.TenantLister).Tenants(t.Context()); err != nil || fmt.Sprint(ids) != "[acme c0 c1 c2]" {
-			t.Errorf("%s: tenants %v, %v", name, ids, err)
-		}
+		checkMerges(t, name, got, total, from, to)
 		past := now.Add(-time.Minute) // nothing of it changes while the test asks
 		steps := func(q remote.Questions[counts]) []string {
 			return all(t, q.Steps(t.Context(), "acme", from, past, 7*time.Minute, nil), showStep)
@@ -192,6 +176,28 @@ func TestThreeCollectors(t *testing.T) {
 		if got, want := values(got), values(want); len(want) < 15 || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: values\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+}
+
+// checkMerges asks for merges of one tenant, whose merge is total, and of several,
+// and for what there is.
+func checkMerges(t *testing.T, name string, got remote.Questions[counts], total bucket.Answer[counts], from, to time.Time) {
+	t.Helper()
+	a, err := got.RangeMany(t.Context(), []string{"acme"}, from, to, nil)
+	if err != nil || !maps.Equal(a.Value, total.Value) || a.Entries != total.Entries || !a.Provisional.Equal(total.Provisional) {
+		t.Errorf("%s: %v, %v; want %v", name, a, err, total)
+	}
+	a, err = got.RangeMany(t.Context(), []string{"acme", "c0", "c2", "nobody"}, from, to, nil)
+	if err != nil || !maps.Equal(a.Value, counts{"c0": 7, "c1": 6, "c2": 7, "past": 12, "waiting": 3, "open": 3}) {
+		t.Errorf("%s: many tenants: %v, %v", name, a, err)
+	}
+	for tenant, want := range map[string]bool{"acme": true, "c1": true, "nobody": false} {
+		if has, err := got.(remote.Presence).Has(t.Context(), tenant, from, to); err != nil || has != want {
+			t.Errorf("%s: has %s: %v, %v", name, tenant, has, err)
+		}
+	}
+	if ids, err := got.(remote.TenantLister).Tenants(t.Context()); err != nil || fmt.Sprint(ids) != "[acme c0 c1 c2]" {
+		t.Errorf("%s: tenants %v, %v", name, ids, err)
 	}
 }
 
