@@ -32,6 +32,7 @@ import (
 // the blob and then puts its entry into the index, and repeats what fails.
 type Collector[T any] struct {
 	entries index.Index
+	writer  *Writer // of the same index
 	blobs   Blobs[T]
 	opts    CollectorOptions[T]
 	user    *userFuncs[T]
@@ -70,7 +71,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector[T]{entries: idx, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
+	c := &Collector[T]{entries: idx, writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4})}
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {

@@ -83,16 +83,16 @@ func NewDeleter(idx index.Index, blobs BlobDeleter) (*Deleter, error) {
 }
 
 func (d *Deleter) eraser(opts *DeleteOptions) (*erase.Eraser, error) {
-	return newEraser(d.index, d.blobs, opts, time.Now)
+	return newEraser(NewWriter(d.index), d.blobs, opts, time.Now)
 }
 
-func newEraser(idx index.Index, blobs any, opts *DeleteOptions, now func() time.Time) (*erase.Eraser, error) {
+func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) (*erase.Eraser, error) {
 	o := DeleteOptions{}
 	if opts != nil {
 		o = *opts
 	}
 	orDefault(&o.Wait, time.Minute)
-	return erase.New(idx, blobs, erase.Options{Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
+	return erase.New(w.index, blobs, erase.Options{Deleter: w, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
 }
 
 // Find counts what Delete would delete. It reads the range's entries.
@@ -154,7 +154,7 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	if err != nil {
 		return Deleted{}, err
 	}
-	e, err := newEraser(c.entries, c.blobs, opts, c.opts.Now)
+	e, err := newEraser(c.writer, c.blobs, opts, c.opts.Now)
 	if err != nil {
 		return Deleted{}, err
 	}

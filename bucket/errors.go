@@ -125,8 +125,9 @@ func tooLarge(err error) bool {
 
 // permanent reports whether another attempt to store a value must fail too.
 func permanent(err error) bool {
-	_, ok := errors.AsType[*EncodeError](err)
-	return ok || tooLarge(err)
+	_, unable := errors.AsType[*EncodeError](err)
+	_, final := errors.AsType[*FinalError](err)
+	return unable || final || tooLarge(err)
 }
 
 // UndeliveredError is returned by Flush and Close for values that could not be

@@ -174,7 +174,7 @@ func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, e
 	again := p.unsure
 	p.unsure = true
 	err = c.attempt(ctx, "Commit", p, func(ctx context.Context) error {
-		return c.opts.Committer.Commit(ctx, p.row, p.entry, p.blob)
+		return c.writer.Commit(ctx, c.opts.Committer, p.row, p.entry, p.blob)
 	})
 	if errors.Is(err, index.ErrExists) {
 		if !again {
@@ -214,7 +214,7 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 // index makes a stored blob discoverable.
 func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	err = c.attempt(ctx, "Index", p, func(ctx context.Context) error {
-		return c.entries.Put(ctx, p.row, p.entry)
+		return c.writer.Put(ctx, p.row, p.entry)
 	})
 	if errors.Is(err, index.ErrExists) {
 		return c.takenByOther(ctx, p)

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -110,6 +111,80 @@ func (o LevelOptions) withDefaults() (LevelOptions, error) {
 // settings returns what the index is to say.
 func (o *LevelOptions) settings() levels.Settings {
 	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger}
+}
+
+// FinalError says that values of a span cannot be added or deleted any more:
+// retention removes its entries, and only their roll-up is kept. A deletion of
+// the whole span is possible. It is permanent.
+type FinalError struct {
+	Tenant   string
+	From, To time.Time // the span
+}
+
+func (e *FinalError) Error() string {
+	return fmt.Sprintf("tenant %q: the values from %s to %s are kept as one merge only, since retention removes them one by one: "+
+		"none of them can be added or deleted alone", e.Tenant, e.From.UTC().Format(time.RFC3339), e.To.UTC().Format(time.RFC3339))
+}
+
+// finalError makes the error of the protocol this package's own.
+func finalError(err error) error {
+	final, ok := errors.AsType[*levels.FinalError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%w", &FinalError{final.Span.Tenant, time.Unix(0, final.Span.Start), time.Unix(0, final.Span.End())})
+}
+
+// Writer puts entries into an index, and removes them, as the index's levels
+// require. A Collector and a Deleter have their own; programs that write entries
+// themselves need one. It is safe for any number of goroutines.
+type Writer struct {
+	index    index.Index
+	protocol *levels.Protocol // nil: the index offers no places
+	timeout  time.Duration    // of a request
+}
+
+// NewWriter returns a Writer.
+func NewWriter(idx index.Index) *Writer {
+	protocol, _ := protocolOf(idx, nil, nil)
+	return &Writer{index: idx, protocol: protocol, timeout: 30 * time.Second}
+}
+
+// Put is the index's Put. It may also return a *FinalError.
+func (w *Writer) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	return w.write(ctx, levels.Write{Tenant: row.Tenant, Instants: []int64{e.Time}},
+		func(ctx context.Context) error { return w.index.Put(ctx, row, e) })
+}
+
+// Commit is the committer's Commit, which must be of the same store as the
+// index. It may also return a *FinalError.
+func (w *Writer) Commit(ctx context.Context, to index.Committer, row index.Row, e index.Entry, blob []byte) error {
+	return w.write(ctx, levels.Write{Tenant: row.Tenant, Instants: []int64{e.Time}},
+		func(ctx context.Context) error { return to.Commit(ctx, row, e, blob) })
+}
+
+// Delete is the index's Delete. It may also return a *FinalError, or
+// errors.ErrUnsupported for an index that is no index.Deleter.
+func (w *Writer) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
+	deleter, ok := w.index.(index.Deleter)
+	if !ok {
+		return fmt.Errorf("the index, a %T, cannot remove entries: %w", w.index, errors.ErrUnsupported)
+	}
+	instants := make([]int64, len(entries))
+	for i, e := range entries {
+		instants[i] = e.Time
+	}
+	return w.write(ctx, levels.Write{Tenant: row.Tenant, Instants: instants, Deletes: true},
+		func(ctx context.Context) error { return deleter.Delete(ctx, row, entries) })
+}
+
+// write sends a request for entries through the protocol.
+func (w *Writer) write(ctx context.Context, what levels.Write, send func(context.Context) error) error {
+	if w.protocol == nil {
+		return send(ctx)
+	}
+	what.Timeout = w.timeout
+	return finalError(w.protocol.Write(ctx, what, send))
 }
 
 // protocolOf returns the protocol of an index's levels; nil where the index

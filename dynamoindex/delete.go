@@ -29,6 +29,9 @@ func (x *Index) Delete(ctx context.Context, row index.Row, entries []index.Entry
 	if err := x.checkWhole(ctx); err != nil {
 		return err
 	}
+	if err := x.mayDelete(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxDeletes)
 	for _, e := range entries {

@@ -37,7 +37,8 @@
 // they do not know; but they leave out what has expired, as an item with
 // expires 0 has. DynamoDB itself does not delete that item: its TTL ignores a
 // time that is more than five years past. A place that does expire makes the
-// command copy of such versions fail while no tenant is named.
+// command copy of such versions fail while no tenant is named. A place whose
+// expires has passed is empty, whether or not DynamoDB has deleted it.
 //
 // # One partition key for a row
 //

@@ -36,6 +36,7 @@ type Index struct {
 	metrics *metrics
 	whole   atomic.Bool // the table is known not to be spread over partitions
 	clock   clock
+	levels  levels
 	idle    func() // closes idle connections
 }
 
@@ -92,6 +93,9 @@ func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 		return err
 	}
 	if err := x.checkWhole(ctx); err != nil {
+		return err
+	}
+	if err := x.mayPut(ctx, e.Time); err != nil {
 		return err
 	}
 	mine, err := x.opts.itemOf(row, e)

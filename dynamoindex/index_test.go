@@ -41,6 +41,16 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		indextest.RunGuard(t, func(t *testing.T) index.Index {
+			x, _ := fresh(t, endpoint, nil)
+			return x
+		})
+	})
+}
+
 // TestLostSwap loses the answer of a swap that took effect.
 func TestLostSwap(t *testing.T) {
 	t.Parallel()

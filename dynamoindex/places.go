@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,8 +20,8 @@ const levelPrefix = reserved + "level/"
 
 // What a swap asks of the place.
 const (
-	isEmptyPlace = "attribute_not_exists(#id)"
-	isOldPlace   = "#id = :old"
+	isEmptyPlace = "attribute_not_exists(#id) OR #expires BETWEEN :one AND :now"
+	isOldPlace   = "#id = :old AND NOT #expires BETWEEN :one AND :now"
 )
 
 // hourOf returns the attribute hour of a set's places. Frozen.
@@ -62,7 +64,9 @@ func (x *Index) Places(ctx context.Context, set index.PlaceSet, from, to int64) 
 			if err != nil {
 				return nil, fmt.Errorf("item of %q: %w", hourOf(set), err)
 			}
-			found = append(found, p)
+			if !p.Gone(x.opts.Now()) {
+				found = append(found, p)
+			}
 		}
 	}
 	return found, nil
@@ -117,13 +121,14 @@ func (x *Index) SwapPlace(ctx context.Context, set index.PlaceSet, old string, n
 		TableName:                           &x.table,
 		Item:                                placeItem(set, next),
 		ConditionExpression:                 aws.String(isEmptyPlace),
-		ExpressionAttributeNames:            names(attrID),
+		ExpressionAttributeNames:            names(attrID, attrExpires),
+		ExpressionAttributeValues:           item{":one": number(1), ":now": number(x.opts.Now().Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 	}
 	if old != "" {
 		in.ConditionExpression = aws.String(isOldPlace)
-		in.ExpressionAttributeValues = item{":old": text(old)}
+		in.ExpressionAttributeValues[":old"] = text(old)
 	}
 	_, err := x.db.PutItem(ctx, in)
 	if changed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
@@ -145,4 +150,59 @@ func (x *Index) swapped(ctx context.Context, mine, there item) (bool, error) {
 	wrote, _ := mine[attrID].(*types.AttributeValueMemberS)
 	is, ok := there[attrID].(*types.AttributeValueMemberS)
 	return ok && is.Value == wrote.Value, nil
+}
+
+// levels is what an Index knows of the settings of levels in its table.
+type levels struct{ last atomic.Pointer[levelSettings] }
+
+type levelSettings struct {
+	state []byte // nil: the table has none
+	read  time.Time
+}
+
+// settingsAge is how old the settings may be that a writer past the protocol is
+// judged by. Builders start later than that after the settings were written.
+const settingsAge = time.Minute
+
+// settings returns the state at index.SettingsSet. It costs a read unit, once a
+// minute.
+func (x *Index) settings(ctx context.Context) ([]byte, error) {
+	if last := x.levels.last.Load(); last != nil && time.Since(last.read) < settingsAge {
+		return last.state, nil
+	}
+	now := time.Now()
+	found, err := x.Places(ctx, index.SettingsSet, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	last := &levelSettings{read: now}
+	if len(found) > 0 {
+		last.state = found[0].State
+	}
+	x.levels.last.Store(last)
+	return last.state, nil
+}
+
+// mayPut refuses a late entry of a writer that goes past levels.
+func (x *Index) mayPut(ctx context.Context, t int64) error {
+	if index.Holds(ctx) {
+		return nil
+	}
+	settings, err := x.settings(ctx)
+	if err != nil {
+		return err
+	}
+	return index.CheckPut(ctx, settings, t, x.StoreTime())
+}
+
+// mayDelete refuses a deletion of a writer that goes past levels.
+func (x *Index) mayDelete(ctx context.Context) error {
+	if index.Holds(ctx) {
+		return nil
+	}
+	settings, err := x.settings(ctx)
+	if err != nil {
+		return err
+	}
+	return index.CheckDelete(ctx, settings)
 }

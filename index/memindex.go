@@ -45,6 +45,9 @@ func (x *MemIndex) Put(ctx context.Context, row Row, e Entry) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := CheckPut(ctx, x.settings(), e.Time, time.Now()); err != nil {
+		return err
+	}
 	entries := x.rows[row]
 	i, taken := Search(entries, e.Time)
 	if taken {
@@ -80,6 +83,9 @@ func (x *MemIndex) Delete(ctx context.Context, row Row, entries []Entry) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := CheckDelete(ctx, x.settings()); err != nil {
+		return err
+	}
 	left := x.rows[row]
 	for _, e := range entries {
 		if i, ok := Search(left, e.Time); ok && left[i].Same(e) {
@@ -157,6 +163,15 @@ func Search(entries []Entry, t int64) (position int, taken bool) {
 	return slices.BinarySearchFunc(entries, t, func(e Entry, t int64) int { return cmp.Compare(e.Time, t) })
 }
 
+// settings returns the state at SettingsSet, nil where there is none. The
+// caller holds mu.
+func (x *MemIndex) settings() []byte {
+	if p := x.places[SettingsSet]; len(p) > 0 {
+		return p[0].State
+	}
+	return nil
+}
+
 // Places implements Places.
 func (x *MemIndex) Places(ctx context.Context, set PlaceSet, from, to int64) ([]Place, error) {
 	if err := ctx.Err(); err != nil {
@@ -167,7 +182,9 @@ func (x *MemIndex) Places(ctx context.Context, set PlaceSet, from, to int64) ([]
 	places := x.places[set]
 	first, _ := searchPlace(places, from)
 	end, _ := searchPlace(places, to)
-	return slices.Clone(places[first:max(first, end)]), nil
+	now := time.Now()
+	gone := func(p Place) bool { return p.Gone(now) }
+	return slices.DeleteFunc(slices.Clone(places[first:max(first, end)]), gone), nil
 }
 
 // SwapPlace implements Places.
@@ -180,8 +197,12 @@ func (x *MemIndex) SwapPlace(ctx context.Context, set PlaceSet, old string, next
 	places := x.places[set]
 	i, taken := searchPlace(places, next.Start)
 	next.State = slices.Clone(next.State)
+	id := ""
+	if taken && !places[i].Gone(time.Now()) {
+		id = places[i].ID
+	}
 	switch {
-	case taken && places[i].ID != old, !taken && old != "":
+	case id != old:
 		return false, nil
 	case taken:
 		places[i] = next

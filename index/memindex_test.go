@@ -69,4 +69,5 @@ func ExampleNewMemIndex() {
 func TestMemIndexPlaces(t *testing.T) {
 	t.Parallel()
 	indextest.RunPlaces(t, openMemIndex)
+	indextest.RunGuard(t, openMemIndex)
 }

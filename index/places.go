@@ -2,6 +2,9 @@ package index
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -15,8 +18,9 @@ type Place struct {
 	ID string
 	// State is at most 1 kB.
 	State []byte
-	// Expires is when the index may remove the place, in Unix seconds, as
-	// DynamoDB's TTL counts them; 0 means never.
+	// Expires is when the place becomes empty again, in Unix seconds, as
+	// DynamoDB's TTL counts them; 0 means never. From then on Places does not
+	// return it, and SwapPlace takes it for empty.
 	Expires int64
 }
 
@@ -29,9 +33,11 @@ type PlaceSet struct {
 
 // Places is an index that keeps states of spans beside its entries, and can
 // replace one on condition that it is unchanged. An index without conditional
-// writes must not offer it. indextest.RunPlaces checks what is said here. Only
-// the protocol of roll-ups uses places, and no collector or question uses that
-// protocol yet.
+// writes must not offer it. indextest.RunPlaces checks what is said here.
+//
+// Once the place at SettingsSet is written, Put and Commit of the index must
+// refuse what CheckPut refuses, and Delete what CheckDelete does, so that no
+// writer goes past the protocol.
 type Places interface {
 	// Places returns the places of a set with from ≤ Start < to that are not
 	// empty, in ascending order of Start. The read is strongly consistent: it
@@ -50,3 +56,63 @@ type Places interface {
 	// It returns the zero time as long as no response told it.
 	StoreTime() time.Time
 }
+
+// SettingsSet is the place of the settings of all levels. Its state, at start
+// 0, is JSON with at least these fields, in nanoseconds: lateness, skew and
+// linger. Frozen.
+var SettingsSet = PlaceSet{}
+
+// ErrLevels says that an entry was put late, or deleted, by a writer that does
+// not keep the rules of levels, so that a stored roll-up might differ from its
+// entries. Such a writer uses the index beneath package bucket, or wraps it and
+// does not pass Places on.
+var ErrLevels = errors.New("the index has levels: late entries and deletions must go through package bucket, over an index that offers index.Places")
+
+type holding struct{}
+
+// Holding returns a context that tells an index that the sender of a Put, a
+// Commit or a Delete keeps the rules of levels. Only package bucket needs it.
+func Holding(ctx context.Context) context.Context {
+	if ctx.Value(holding{}) != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, holding{}, true)
+}
+
+// Holds reports whether the context's sender keeps the rules of levels.
+func Holds(ctx context.Context) bool { return ctx.Value(holding{}) != nil }
+
+// unbounded is how long a put without a deadline may take.
+const unbounded = time.Minute
+
+// CheckPut returns ErrLevels for the put of an entry at t, Unix nanoseconds,
+// that must not be sent as it is. An index calls it in Put and Commit, unless
+// Holds, with the state at SettingsSet, nil where there is none, and its time.
+func CheckPut(ctx context.Context, settings []byte, t int64, now time.Time) error {
+	if settings == nil || Holds(ctx) {
+		return nil
+	}
+	var s struct{ Lateness, Skew, Linger int64 }
+	if err := json.Unmarshal(settings, &s); err != nil {
+		return fmt.Errorf("settings of levels: %w", err)
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now.Add(unbounded)
+	}
+	if deadline.UnixNano() > t+s.Lateness-s.Linger-2*s.Skew {
+		return ErrLevels
+	}
+	return nil
+}
+
+// CheckDelete is CheckPut for a deletion.
+func CheckDelete(ctx context.Context, settings []byte) error {
+	if settings == nil || Holds(ctx) {
+		return nil
+	}
+	return ErrLevels
+}
+
+// Gone reports whether a place has expired at a time, and so is empty.
+func (p Place) Gone(now time.Time) bool { return p.Expires != 0 && p.Expires <= now.Unix() }

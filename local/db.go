@@ -220,6 +220,9 @@ func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []b
 	if err != nil {
 		return err
 	}
+	if err := db.mayPut(ctx, e.Time); err != nil {
+		return err
+	}
 	return db.put(ctx, record{key, db.entryValue(e)}, record{blobKey(e.Key), blob})
 }
 

@@ -23,6 +23,10 @@ func (x *Index) Delete(ctx context.Context, row index.Row, entries []index.Entry
 		keys[i] = string(key)
 	}
 	return x.db.change(ctx, distinct(keys), func(e *engine) (*pebble.Batch, error) {
+		settings, err := e.settings()
+		if err = errors.Join(err, index.CheckDelete(ctx, settings)); err != nil {
+			return nil, err
+		}
 		batch := e.pebble.NewBatch()
 		for i, entry := range entries {
 			if err := e.deleteEntry(batch, []byte(keys[i]), entry); err != nil {

@@ -28,6 +28,9 @@ func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err != nil {
 		return err
 	}
+	if err := x.db.mayPut(ctx, e.Time); err != nil {
+		return err
+	}
 	return x.db.put(ctx, record{key, x.db.entryValue(e)})
 }
 

@@ -115,7 +115,9 @@ func TestIndexConformance(t *testing.T) {
 
 func TestPlacesConformance(t *testing.T) {
 	t.Parallel()
-	indextest.RunPlaces(t, func(t *testing.T) index.Index { return openIn(t, t.TempDir(), nil).Index() })
+	open := func(t *testing.T) index.Index { return openIn(t, t.TempDir(), nil).Index() }
+	indextest.RunPlaces(t, open)
+	indextest.RunGuard(t, open)
 }
 
 func TestCommitterConformance(t *testing.T) {

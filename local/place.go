@@ -83,7 +83,7 @@ func (x *Index) Places(ctx context.Context, set index.PlaceSet, from, to int64) 
 	lower, upper := placeKey(set, from), placeKey(set, to)
 	err = x.db.read(ctx, func(e *engine) error {
 		return e.each(ctx, lower, upper, func(it *pebble.Iterator) error {
-			found, err = placesFrom(ctx, it, set)
+			found, err = placesFrom(ctx, it, set, x.db.opts.Now())
 			return err
 		})
 	})
@@ -92,7 +92,7 @@ func (x *Index) Places(ctx context.Context, set index.PlaceSet, from, to int64) 
 
 // placesFrom walks over the blocks of a set's places. Between them stand the
 // places of other tenants, which it skips with seeks.
-func placesFrom(ctx context.Context, it *pebble.Iterator, set index.PlaceSet) (found []index.Place, err error) {
+func placesFrom(ctx context.Context, it *pebble.Iterator, set index.PlaceSet, now time.Time) (found []index.Place, err error) {
 	for more := it.First(); more && ctx.Err() == nil; {
 		prefix := blockKey(set, placeBlock(it.Key()))
 		switch mine := bytes.HasPrefix(it.Key(), prefix); {
@@ -105,7 +105,9 @@ func placesFrom(ctx context.Context, it *pebble.Iterator, set index.PlaceSet) (f
 			if err != nil {
 				return nil, err
 			}
-			found = append(found, p)
+			if !p.Gone(now) {
+				found = append(found, p)
+			}
 			more = it.Next()
 		case bytes.Compare(it.Key(), prefix) < 0:
 			more = it.SeekGE(prefix)
@@ -126,7 +128,7 @@ func (x *Index) SwapPlace(ctx context.Context, set index.PlaceSet, old string, n
 	}
 	key := placeKey(set, next.Start)
 	err = x.db.change(ctx, []string{string(key)}, func(e *engine) (*pebble.Batch, error) {
-		id, err := e.placeID(key)
+		id, err := e.placeID(key, x.db.opts.Now())
 		if err != nil || id != old {
 			return nil, err
 		}
@@ -141,7 +143,7 @@ func (x *Index) SwapPlace(ctx context.Context, set index.PlaceSet, old string, n
 }
 
 // placeID returns the ID that a place holds, "" when it is empty.
-func (e *engine) placeID(key []byte) (string, error) {
+func (e *engine) placeID(key []byte, now time.Time) (string, error) {
 	value, err := e.get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return "", nil
@@ -150,7 +152,38 @@ func (e *engine) placeID(key []byte) (string, error) {
 		return "", err
 	}
 	p, err := parsePlace(key, value)
+	if p.Gone(now) {
+		return "", err
+	}
 	return p.ID, err
+}
+
+// settings returns the state at index.SettingsSet, nil where there is none.
+func (e *engine) settings() ([]byte, error) {
+	key := placeKey(index.SettingsSet, 0)
+	value, err := e.get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePlace(key, value)
+	return p.State, err
+}
+
+// mayPut refuses a late entry of a writer that goes past levels.
+func (db *DB) mayPut(ctx context.Context, t int64) error {
+	if index.Holds(ctx) {
+		return nil
+	}
+	return db.read(ctx, func(e *engine) error {
+		settings, err := e.settings()
+		if err != nil {
+			return err
+		}
+		return index.CheckPut(ctx, settings, t, db.opts.Now())
+	})
 }
 
 // StoreTime implements index.Places: the store is this process.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -35,6 +36,7 @@ func RunPlaces(t *testing.T, open func(t *testing.T) index.Index) {
 		"a swap is seen by a later read":        placeSeen,
 		"an ended context is an error":          placeContext,
 		"the store's time is near this clock's": placeTime,
+		"an expired place is empty":             placeExpired,
 		"as a model":                            placeModel,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,4 +305,57 @@ func placeModel(t *testing.T, _ index.Index, x index.Places) {
 			}
 		}
 	})
+}
+
+// placeExpired checks that a place that has expired is empty, and one that has
+// not is not.
+func placeExpired(t *testing.T, _ index.Index, x index.Places) {
+	set, now := minutes(), time.Now().Unix()
+	swap(t, x, set, "", index.Place{Start: 0, ID: "past", Expires: now - 10}, true)
+	swap(t, x, set, "", index.Place{Start: 1, ID: "future", Expires: now + 1000}, true)
+	swap(t, x, set, "", index.Place{Start: 2, ID: "never"}, true)
+	wantIDs(t, places(t, x, set, 0, 9), "1:future", "2:never")
+	swap(t, x, set, "past", index.Place{Start: 0, ID: "a"}, false)
+	swap(t, x, set, "", index.Place{Start: 1, ID: "b"}, false)
+	swap(t, x, set, "", index.Place{Start: 0, ID: "c"}, true)
+	wantIDs(t, places(t, x, set, 0, 9), "0:c", "1:future", "2:never")
+	swap(t, x, set, "future", index.Place{Start: 1, ID: "d", Expires: now - 1}, true)
+	swap(t, x, set, "", index.Place{Start: 1, ID: "e"}, true)
+	wantIDs(t, places(t, x, set, 0, 9), "0:c", "1:e", "2:never")
+}
+
+// RunGuard checks that an index which offers index.Places refuses writers that
+// go past the protocol of levels, once it has settings of levels. Open returns
+// an empty index whose store no other test uses.
+func RunGuard(t *testing.T, open func(t *testing.T) index.Index) {
+	t.Helper()
+	x := open(t)
+	p, ok := x.(index.Places)
+	if !ok {
+		t.Skip("the index offers no places")
+	}
+	settings := index.Place{ID: "settings", State: []byte(`{"lateness":600000000000,"linger":300000000000,"skew":10000000000}`)}
+	swap(t, p, index.SettingsSet, "", settings, true)
+	now := time.Now().UnixNano()
+	young, old := index.Entry{Time: now, Key: "young"}, index.Entry{Time: now - int64(time.Hour), Key: "old"}
+	put := func(ctx context.Context, e index.Entry, want error) {
+		t.Helper()
+		if err := x.Put(ctx, index.RowAt("guard", e.Time), e); !errors.Is(err, want) {
+			t.Errorf("put of %q: %v, want %v", e.Key, err, want)
+		}
+	}
+	put(t.Context(), young, nil)
+	put(t.Context(), old, index.ErrLevels)
+	put(index.Holding(t.Context()), old, nil)
+	d, ok := x.(index.Deleter)
+	if !ok {
+		return
+	}
+	row := index.RowAt("guard", old.Time)
+	if err := d.Delete(t.Context(), row, []index.Entry{old}); !errors.Is(err, index.ErrLevels) {
+		t.Errorf("deletion past the protocol: %v, want %v", err, index.ErrLevels)
+	}
+	if err := d.Delete(index.Holding(t.Context()), row, []index.Entry{old}); err != nil {
+		t.Error(err)
+	}
 }

@@ -27,12 +27,13 @@ type entryLister interface {
 	Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
 }
 
-// Options of an Eraser. All must be set but Progress.
+// Options of an Eraser. All must be set but Progress and Deleter.
 type Options struct {
 	Wait     time.Duration // between the removal of entries and the removal of their blobs
 	Round    int           // entries of a round
 	Progress func(Done)    // called by one goroutine at a time
 	Now      func() time.Time
+	Deleter  index.Deleter // removes the entries; nil: the index does
 }
 
 // Done is what was deleted.
@@ -90,6 +91,9 @@ func New(idx index.Index, blobs any, o Options) (*Eraser, error) {
 	able, ok := blobs.(Blobs)
 	if !ok {
 		return nil, &UnsupportedError{fmt.Sprintf("the blob store, a %T, has no Delete(ctx, keys)", blobs)}
+	}
+	if o.Deleter != nil {
+		deleter = o.Deleter
 	}
 	return &Eraser{idx, deleter, able, o}, nil
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
+// FinalError says that entries of a span may not change any more: retention
+// removes them, and only their roll-up stays.
+type FinalError struct{ Span Span }
+
+func (e *FinalError) Error() string {
+	return fmt.Sprintf("the %v is final: its entries are removed by retention, only their merge is kept", e.Span)
+}
+
 // Protocol reads and changes the places of an index. It is safe for any
 // number of goroutines.
 type Protocol struct {
@@ -34,9 +42,6 @@ func New(places index.Places, clock func() time.Time) *Protocol {
 
 // Errors of the protocol.
 var (
-	// ErrFinal says that entries of a span may not change any more: retention
-	// removes them, and only their roll-up stays.
-	ErrFinal = errors.New("the span is final: its entries are removed by retention, only their merge is kept")
 	// ErrNoTime says that the store's time is unknown, so that nothing late may
 	// be written and nothing be claimed.
 	ErrNoTime = errors.New("levels: the store's time is not known yet")
@@ -47,110 +52,8 @@ var (
 	ErrTooSoon = errors.New("levels: the span cannot be claimed yet")
 )
 
-// extra is how much longer than needed a hold lasts, so that it serves the late
-// entries that follow.
-func (s Settings) extra() time.Duration { return s.Lateness / 10 }
-
 // now returns the store's time; the zero time when it is unknown.
 func (p *Protocol) now() time.Time { return p.places.StoreTime() }
-
-// Late reports whether the spans that cover an entry must be held before the
-// entry is put. The entry's instant is t, in Unix nanoseconds. Its put may be
-// sent until deadline, by the store's clock.
-func (s Settings) Late(t int64, deadline time.Time) bool {
-	return deadline.UnixNano() > t+int64(s.Lateness-s.Linger-2*s.Skew)
-}
-
-// Write sends the put, or the deletion, of an entry at the instant t, Unix
-// nanoseconds, and returns what send returned. A deletion, and a put that comes
-// late, first holds the spans that cover t. Timeout bounds send, whose context
-// ends then. Where the index has no levels, Write only calls send.
-//
-// An error of Write itself means that send was not called, or that its entry
-// may be missing in a seal for as long as the caller does not repeat it: the
-// caller must not tell anybody that the entry is stored.
-func (p *Protocol) Write(ctx context.Context, tenant string, t int64, timeout time.Duration, deletes bool, send func(context.Context) error) error {
-	s, err := p.Settings(ctx)
-	if errors.Is(err, ErrOff) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		return send(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	deadline, err := p.prepare(ctx, s, tenant, t, timeout, deletes)
-	if err != nil {
-		return err
-	}
-	left := deadline.Sub(p.now())
-	if left <= 0 {
-		return fmt.Errorf("levels: holding the spans of an entry took longer than %v", timeout)
-	}
-	sending, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	if err := send(sending); err != nil {
-		return err
-	}
-	// A request that was answered after its deadline may have taken effect
-	// after its holds expired, and a builder may have read the span before that.
-	if now := p.now(); now.After(deadline) {
-		return p.hold(ctx, s, tenant, t, now.Add(timeout))
-	}
-	return nil
-}
-
-// prepare returns the store's time until which an entry at t may be sent, and
-// holds the spans that cover t where that is needed.
-func (p *Protocol) prepare(ctx context.Context, s Settings, tenant string, t int64, timeout time.Duration, deletes bool) (time.Time, error) {
-	now := p.now()
-	if now.IsZero() {
-		return now, ErrNoTime
-	}
-	deadline := now.Add(timeout)
-	if !deletes && !s.Late(t, deadline) {
-		return deadline, nil
-	}
-	return deadline, p.hold(ctx, s, tenant, t, deadline)
-}
-
-// hold holds the spans of all levels that cover t, lowest first.
-func (p *Protocol) hold(ctx context.Context, s Settings, tenant string, t int64, deadline time.Time) error {
-	until := deadline.Add(s.Linger).UnixNano()
-	for _, level := range s.Spans {
-		if err := p.holdSpan(ctx, SpanAt(tenant, level, t), until, until+int64(s.extra())); err != nil {
-			return fmt.Errorf("hold the %v: %w", SpanAt(tenant, level, t), err)
-		}
-	}
-	return nil
-}
-
-// holdSpan makes sure that the span has a hold which does not expire before
-// until. One that it writes lasts longer.
-func (p *Protocol) holdSpan(ctx context.Context, span Span, until, longer int64) error {
-	if p.remembers(span, until) {
-		return nil
-	}
-	for {
-		place, err := p.Place(ctx, span)
-		switch {
-		case err != nil:
-			return err
-		case place.Kind == Sealed && place.Final:
-			return ErrFinal
-		case place.Kind == Hold && place.Until >= until:
-			p.remember(span, place.Until)
-			return nil
-		}
-		err = p.swap(ctx, place, State{Kind: Hold, Until: longer})
-		if err == nil {
-			p.remember(span, longer)
-		}
-		if !errors.Is(err, ErrLost) {
-			return err
-		}
-	}
-}
 
 // remembers reports whether this process knows of a hold that lasts long
 // enough. Nothing but a longer hold replaces a hold before it expires.
@@ -301,7 +204,7 @@ func (p *Protocol) Break(ctx context.Context, seal Place) error {
 		return ErrLost
 	}
 	if seal.Final {
-		return ErrFinal
+		return &FinalError{seal.Span}
 	}
 	return p.swap(ctx, seal, State{Kind: Open})
 }

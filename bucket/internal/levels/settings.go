@@ -71,9 +71,6 @@ const refresh = time.Minute
 // before that have taken effect or never will.
 func (s Settings) wait() time.Duration { return 2*refresh + s.Linger }
 
-// settingsSet is the place of the settings.
-var settingsSet = index.PlaceSet{}
-
 // ErrOff says that the index has no settings of levels.
 var ErrOff = errors.New("levels are off: the index has no settings for them")
 
@@ -108,14 +105,14 @@ func (p *Protocol) create(ctx context.Context, s Settings) (Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	if _, err := p.places.SwapPlace(ctx, settingsSet, "", index.Place{ID: rand.Text(), State: state}); err != nil {
+	if _, err := p.places.SwapPlace(ctx, index.SettingsSet, "", index.Place{ID: rand.Text(), State: state}); err != nil {
 		return s, fmt.Errorf("levels: write the settings: %w", err)
 	}
 	return p.read(ctx)
 }
 
 func (p *Protocol) read(ctx context.Context) (s Settings, err error) {
-	there, err := p.places.Places(ctx, settingsSet, 0, 1)
+	there, err := p.places.Places(ctx, index.SettingsSet, 0, 1)
 	switch {
 	case err != nil:
 		return s, fmt.Errorf("levels: read the settings: %w", err)

@@ -16,7 +16,7 @@ type view struct{ a *actor }
 var _ index.Places = view{}
 
 func (v view) Places(ctx context.Context, set index.PlaceSet, from, to int64) ([]index.Place, error) {
-	if set == settingsSet {
+	if set == index.SettingsSet {
 		return v.a.sim.places.Places(ctx, set, from, to) // known to everybody
 	}
 	found, err := v.a.do(fmt.Sprintf("reads places of %v in [%d, %d)", set.Level, from/1e9, to/1e9), false, func() any {
@@ -158,9 +158,9 @@ func (a *actor) write(p *Protocol, t int64, deletes bool) error {
 		if err := send(ctx); err != nil {
 			return err
 		}
-		return p.hold(ctx, p.known.last, "", t, p.now().Add(unit))
+		return p.hold(ctx, p.known.last, Write{Instants: []int64{t}}, p.now().Add(unit))
 	case m.releasedHolds:
-		err := p.Write(ctx, "", t, unit, deletes, send)
+		err := p.Write(ctx, Write{Instants: []int64{t}, Timeout: unit, Deletes: deletes}, send)
 		for _, level := range p.known.last.Spans {
 			if place, _ := p.Place(ctx, SpanAt("", level, t)); place.Kind == Hold {
 				_ = p.swap(ctx, place, State{Kind: Open})
@@ -168,7 +168,7 @@ func (a *actor) write(p *Protocol, t int64, deletes bool) error {
 		}
 		return err
 	}
-	return p.Write(ctx, "", t, unit, deletes, send)
+	return p.Write(ctx, Write{Instants: []int64{t}, Timeout: unit, Deletes: deletes}, send)
 }
 
 // builder seals spans, one after the other.

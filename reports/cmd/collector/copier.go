@@ -205,7 +205,7 @@ func (k *copier) complete(ctx context.Context, row index.Row, e index.Entry, blo
 	if found[0] == nil || !bytes.Equal(found[0], blob) {
 		return errOther
 	}
-	err = k.target.Index.Put(ctx, row, e)
+	err = k.target.Put(ctx, row, e)
 	if !errors.Is(err, index.ErrExists) {
 		return err
 	}

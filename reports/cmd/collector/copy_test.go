@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
@@ -174,7 +175,7 @@ func slowly(t *testing.T, blobs string, most int64) (slow string, puts <-chan st
 func memory(t *testing.T, tenants ...string) *stores.Store {
 	t.Helper()
 	idx, authority := index.NewMemIndex(), new(tiered.MemTier)
-	s := &stores.Store{Index: idx, Authority: authority, Close: func() error { return nil }}
+	s := &stores.Store{Index: idx, Writer: bucket.NewWriter(idx), Authority: authority, Close: func() error { return nil }}
 	s.Rows = func(context.Context, []string, int64, int64) (rows []index.Row, err error) {
 		for _, tenant := range tenants {
 			rows = append(rows, index.RowAt(tenant, 0))

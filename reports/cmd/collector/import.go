@@ -183,7 +183,7 @@ func (i *importer) holds(ctx context.Context, row index.Row, e index.Entry, r *r
 		return false, nil
 	}
 	if !indexed {
-		err = i.store.Index.Put(ctx, row, e)
+		err = i.store.Put(ctx, row, e)
 	}
 	i.present.Add(1)
 	return true, err

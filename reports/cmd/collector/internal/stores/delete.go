@@ -26,17 +26,18 @@ func (s *Store) Deleter(warn func(format string, args ...any)) (*bucket.Deleter,
 		return nil, nil, err
 	}
 	entries := s.Index
-	if x, ok := s.Index.(deletableIndex); ok {
-		entries = deletingIndex{patientIndex{x, a}, x, s}
+	if x, ok := s.Index.(wholeIndex); ok {
+		entries = deletingIndex{patientWhole{patientIndex{x, a}, x}, s}
 	}
 	d, err := bucket.NewDeleter(entries, values)
 	return d, values, err
 }
 
-// deletableIndex is an index that removes entries.
-type deletableIndex interface {
+// wholeIndex is an index that removes entries and has places.
+type wholeIndex interface {
 	index.Index
 	index.Deleter
+	index.Places
 }
 
 // deletableTier is a tier that removes and lists blobs.
@@ -48,13 +49,8 @@ type deletableTier interface {
 
 // deletingIndex repeats throttled requests, and reads long ranges as the store does.
 type deletingIndex struct {
-	patientIndex
-	deleter index.Deleter
-	store   *Store
-}
-
-func (x deletingIndex) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
-	return x.patience.wait(ctx, func() error { return x.deleter.Delete(ctx, row, entries) })
+	patientWhole
+	store *Store
 }
 
 // Entries yields a tenant's entries of any range.

@@ -99,21 +99,31 @@ func (f finder) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // explainedIndex is an index whose errors name the table and explain the cause.
 type explainedIndex struct {
-	deletableIndex
+	wholeIndex
 	at *location
 }
 
 func (x explainedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
-	return x.at.explain(x.deletableIndex.Put(ctx, row, e))
+	return x.at.explain(x.wholeIndex.Put(ctx, row, e))
 }
 
 func (x explainedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
-	entries, err := x.deletableIndex.Query(ctx, row, from, to)
+	entries, err := x.wholeIndex.Query(ctx, row, from, to)
 	return entries, x.at.explain(err)
 }
 
 func (x explainedIndex) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
-	return x.at.explain(x.deletableIndex.Delete(ctx, row, entries))
+	return x.at.explain(x.wholeIndex.Delete(ctx, row, entries))
+}
+
+func (x explainedIndex) Places(ctx context.Context, set index.PlaceSet, from, to int64) ([]index.Place, error) {
+	places, err := x.wholeIndex.Places(ctx, set, from, to)
+	return places, x.at.explain(err)
+}
+
+func (x explainedIndex) SwapPlace(ctx context.Context, set index.PlaceSet, old string, next index.Place) (bool, error) {
+	swapped, err := x.wholeIndex.SwapPlace(ctx, set, old, next)
+	return swapped, x.at.explain(err)
 }
 
 // explainedTier is a tier whose errors name the bucket and explain the cause.

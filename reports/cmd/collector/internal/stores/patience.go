@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -26,7 +27,13 @@ func (s *Store) Patient(warn func(format string, args ...any)) *Store {
 		return s // directories do not throttle
 	}
 	patient, a := *s, &patience{warn: warn}
-	patient.Index, patient.Authority = patientIndex{s.Index, a}, patientTier{s.Authority, a}
+	patient.Authority = patientTier{s.Authority, a}
+	if x, ok := s.Index.(wholeIndex); ok {
+		patient.Index = patientWhole{patientIndex{x, a}, x}
+	} else {
+		patient.Index = patientIndex{s.Index, a}
+	}
+	patient.Writer = bucket.NewWriter(patient.Index)
 	return &patient
 }
 
@@ -73,6 +80,34 @@ func (x patientIndex) Query(ctx context.Context, row index.Row, from, to int64) 
 	})
 	return entries, err
 }
+
+// patientWhole is a patient index of a table: it deletes and has places.
+type patientWhole struct {
+	patientIndex
+	whole wholeIndex
+}
+
+func (x patientWhole) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
+	return x.patience.wait(ctx, func() error { return x.whole.Delete(ctx, row, entries) })
+}
+
+func (x patientWhole) Places(ctx context.Context, set index.PlaceSet, from, to int64) (found []index.Place, err error) {
+	err = x.patience.wait(ctx, func() (err error) {
+		found, err = x.whole.Places(ctx, set, from, to)
+		return err
+	})
+	return found, err
+}
+
+func (x patientWhole) SwapPlace(ctx context.Context, set index.PlaceSet, old string, next index.Place) (swapped bool, err error) {
+	err = x.patience.wait(ctx, func() (err error) {
+		swapped, err = x.whole.SwapPlace(ctx, set, old, next)
+		return err
+	})
+	return swapped, err
+}
+
+func (x patientWhole) StoreTime() time.Time { return x.whole.StoreTime() }
 
 type patientTier struct {
 	tiered.Tier

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
@@ -198,8 +199,9 @@ func (pl *Place) openAWS(ctx context.Context, how *Options) (*Store, error) {
 			return nil, errors.Join(err, a.close())
 		}
 	}
+	explained := explainedIndex{index, pl.table.location}
 	s := &Store{
-		Index: explainedIndex{index, pl.table.location}, Authority: explainedTier{tier, pl.bucket.location},
+		Index: explained, Writer: bucket.NewWriter(explained), Authority: explainedTier{tier, pl.bucket.location},
 		Entries: a.entries, Rows: a.rows, Retention: pl.table.opts.Retention, Close: a.close,
 	}
 	return s, pl.addCache(ctx, s, how)

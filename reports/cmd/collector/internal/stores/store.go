@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -19,6 +20,7 @@ import (
 // Store holds a collector's entries and blobs.
 type Store struct {
 	Index     index.Index
+	Writer    *bucket.Writer // of the index
 	Authority tiered.Tier
 	Committer index.Committer // nil where entries and blobs are separate
 	Caches    []tiered.Cache  // in front of the authority
@@ -38,7 +40,7 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 		return nil, err
 	}
 	return &Store{
-		Index: db.Index(), Authority: db.Blobs(), Committer: db,
+		Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
 		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Close: db.Close,
 	}, nil
 }
@@ -66,17 +68,22 @@ func directoryRows(db *local.DB) func(ctx context.Context, tenants []string, fro
 	}
 }
 
+// Put adds an entry to the index, as its levels require.
+func (s *Store) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	return s.Writer.Put(ctx, row, e)
+}
+
 // Commit stores a blob and then its entry. When the key or the instant is in use it returns index.ErrExists.
 // After another error, the blob may be stored. After ErrExists it may be stored as well where entries and
 // blobs are separate.
 func (s *Store) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	if s.Committer != nil {
-		return s.Committer.Commit(ctx, row, e, blob)
+		return s.Writer.Commit(ctx, s.Committer, row, e, blob)
 	}
 	if err := s.Authority.Put(ctx, e.Key, blob); err != nil {
 		return err
 	}
-	if err := s.Index.Put(ctx, row, e); err != nil {
+	if err := s.Put(ctx, row, e); err != nil {
 		return err
 	}
 	for _, c := range s.Caches {
