@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
@@ -105,12 +106,37 @@ func (o LevelOptions) withDefaults() (LevelOptions, error) {
 	if o.Cores < 0 || o.MaxBlob < 0 || o.Codec < 0 {
 		return o, fmt.Errorf("levels: Cores %d, MaxBlob %d and Codec %d must not be negative", o.Cores, o.MaxBlob, o.Codec)
 	}
+	for _, r := range o.Retention {
+		if r.Level != 0 && !slices.Contains(o.Spans, r.Level) {
+			return o, fmt.Errorf("levels: retention of %v: there is no such level, but %v", r.Level, o.Spans)
+		}
+	}
 	return o, o.settings().Check()
 }
 
 // settings returns what the index is to say.
 func (o *LevelOptions) settings() levels.Settings {
-	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger}
+	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep()}
+}
+
+// keep returns how long the entries and each level are kept; nil where nothing
+// is removed.
+func (o *LevelOptions) keep() []time.Duration {
+	if len(o.Retention) == 0 {
+		return nil
+	}
+	keep := make([]time.Duration, 1+len(o.Spans))
+	for i, level := range append([]time.Duration{0}, o.Spans...) {
+		if i > 0 {
+			keep[i] = keep[i-1]
+		}
+		for _, r := range o.Retention {
+			if r.Level == level {
+				keep[i] = r.Keep
+			}
+		}
+	}
+	return keep
 }
 
 // FinalError says that values of a span cannot be added or deleted any more:

@@ -14,6 +14,7 @@
 //	hour      floor(instant in Unix nanoseconds / 3 600 000 000 000)
 //	row key   <tenant> "-" <hour, decimal>
 //	blob key  <MD5 of the row key, 32 lower-case hex digits> "/" <instant, decimal>
+//	roll-up   "rollup/" <level in seconds> "/" <blob key of the span's start> "-" <claim>
 //
 //	tenant "acme", 2023-11-14T22:13:21.088456789Z:
 //	row key   acme-472222

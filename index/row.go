@@ -89,6 +89,18 @@ func (r Row) BlobKeyPrefix() string {
 // 1 to 64 letters and digits, crypto/rand.Text's for example.
 func (r Row) FreshBlobKey(t int64, nonce string) string { return r.BlobKey(t) + "-" + nonce }
 
+// RollUpPrefix begins the keys of all roll-ups, so that lifecycle rules can tell
+// them from other blobs.
+const RollUpPrefix = "rollup/"
+
+// RollUpKey returns the key of a tenant's roll-up of a level's span that starts
+// at start, in Unix nanoseconds: RollUpPrefix, the level in seconds, a slash,
+// and a fresh blob key of start. The claim names the builder's attempt, in
+// letters and digits.
+func RollUpKey(tenant string, level time.Duration, start int64, claim string) string {
+	return RollUpPrefix + strconv.FormatInt(int64(level/time.Second), 10) + "/" + RowAt(tenant, start).FreshBlobKey(start, claim)
+}
+
 // ParseRow returns the row that has the key and holds the instant t, in Unix
 // nanoseconds. It needs t because tenants may hold hyphens: "a--5" is the key of
 // hour −5 of tenant "a", and of hour 5 of tenant "a-".

@@ -244,3 +244,16 @@ func FuzzRows(f *testing.F) {
 		}
 	})
 }
+
+// TestRollUpKey holds a key of the frozen form.
+func TestRollUpKey(t *testing.T) {
+	t.Parallel()
+	const start = 1_700_000_040_000_000_000
+	got := RollUpKey("acme", time.Minute, start, "CLAIM")
+	if want := "rollup/60/01b00ef0afd542a2e90d543c84945e00/1700000040000000000-CLAIM"; got != want {
+		t.Errorf("key %q, want %q", got, want)
+	}
+	if _, err := ParseBlobKey(got); err == nil {
+		t.Error("the key of a roll-up is taken for that of an entry's blob")
+	}
+}

@@ -3,49 +3,64 @@ package levels
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
+
+// ErrGone says that a span cannot be built because retention may have removed
+// entries of it that no lower roll-up stands for.
+var ErrGone = errors.New("levels: entries of the span may have been removed by retention")
 
 // Work is what Build asks of its caller, who knows values and blobs.
 type Work interface {
 	// RollUp merges the entries and lower seals that parts name, in order, and
-	// stores the merge under a key that holds claim.ID(). It reads entries
-	// strongly consistent. It returns a nil Seal when a roll-up of the span
-	// does not pay.
-	RollUp(ctx context.Context, claim Place, parts []Part) (*Seal, error)
+	// stores the merge under Key(claim.Span, claim.ID()). It reads entries
+	// strongly consistent. It returns a nil Seal, and says why, when a roll-up
+	// of the span does not pay.
+	RollUp(ctx context.Context, claim Place, parts []Part) (seal *Seal, why string, err error)
 }
 
-// Build seals a span, or notes that a roll-up of it does not pay. It returns
-// ErrTooSoon and ErrLost as Claim does, and ErrLost when an entry of the span
-// was written meanwhile. Lasts is how long the claim is good for; a builder
-// that takes longer has worked in vain, and one that crashed keeps others away
-// for that long.
-func (p *Protocol) Build(ctx context.Context, span Span, lasts time.Duration, work Work) error {
+// Build seals a span, or notes that a roll-up of it does not pay, and returns
+// its place. It returns ErrTooSoon and ErrLost as Claim does, and ErrLost when an
+// entry of the span was written meanwhile. Lasts is how long the claim is good
+// for; a builder that takes longer has worked in vain, and one that crashed keeps
+// others away for that long.
+func (p *Protocol) Build(ctx context.Context, span Span, lasts time.Duration, work Work) (Place, error) {
 	s, err := p.Settings(ctx)
 	if err != nil {
-		return err
+		return Place{}, err
 	}
 	claim, err := p.Claim(ctx, span, lasts)
 	if err != nil {
-		return err
+		return Place{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lasts)
+	building, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
-	seal, err := p.rollUp(ctx, s, claim, work)
+	seal, why, err := p.rollUp(building, s, claim, work)
 	switch {
 	case err != nil:
 		// The span is left as it was; what cannot be released expires.
-		return errors.Join(err, ignoreLost(p.Release(context.WithoutCancel(ctx), claim)))
+		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
+		defer cancel()
+		return Place{}, errors.Join(err, ignoreLost(p.Release(leaving, claim)))
 	case seal == nil:
-		return p.Void(ctx, claim)
+		return p.Void(building, claim, why)
 	}
-	return p.Seal(ctx, claim, *seal)
+	return p.Seal(building, claim, *seal)
 }
 
-func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Work) (*Seal, error) {
+// releasing bounds giving a claim back, which a builder that is let go of still
+// does.
+const releasing = 2 * time.Second
+
+func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Work) (*Seal, string, error) {
 	parts, err := p.Cover(ctx, s.below(claim.Level), claim.Tenant, claim.Start, claim.End(), nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	horizon := s.Horizon(p.now())
+	if slices.ContainsFunc(parts, func(part Part) bool { return part.Place == nil && part.From < horizon }) {
+		return nil, "", ErrGone
 	}
 	return work.RollUp(ctx, claim, parts)
 }

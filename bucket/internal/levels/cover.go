@@ -24,7 +24,7 @@ func (p *Protocol) Cover(ctx context.Context, s Settings, tenant string, from, t
 	gaps := []Part{{From: from, To: to}}
 	var parts []Part
 	for _, level := range slices.Backward(s.Spans) {
-		found, err := p.coverGaps(ctx, tenant, level, gaps, skip)
+		found, err := p.coverGaps(ctx, s, tenant, level, gaps, skip)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (p *Protocol) Cover(ctx context.Context, s Settings, tenant string, from, t
 
 // coverGaps cuts gaps at the sealed spans of one level. It reads several
 // gaps at a time.
-func (p *Protocol) coverGaps(ctx context.Context, tenant string, level time.Duration, gaps []Part, skip func(Span) bool) ([]Part, error) {
+func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, level time.Duration, gaps []Part, skip func(Span) bool) ([]Part, error) {
 	cut := make([][]Part, len(gaps))
 	read := func(ctx context.Context, i int) error {
 		gap := gaps[i]
@@ -59,7 +59,7 @@ func (p *Protocol) coverGaps(ctx context.Context, tenant string, level time.Dura
 			return nil
 		}
 		places, err := p.Places(ctx, tenant, level, first, end)
-		cut[i] = cutGap(gap, places, skip)
+		cut[i] = cutGap(gap, s.kept(places, p.now()), skip)
 		return err
 	}
 	group, reading := errgroup.WithContext(ctx)
@@ -74,6 +74,14 @@ func (p *Protocol) coverGaps(ctx context.Context, tenant string, level time.Dura
 		group.Go(func() error { return read(reading, i) })
 	}
 	return slices.Concat(cut...), group.Wait()
+}
+
+// kept leaves out the places that retention has removed or may remove.
+func (s Settings) kept(places []Place, now time.Time) []Place {
+	return slices.DeleteFunc(places, func(p Place) bool {
+		expires := s.expires(p.Span)
+		return expires != 0 && expires <= now.Unix()
+	})
 }
 
 // cutGap returns the sealed spans of a gap and what lies between them.

@@ -90,7 +90,7 @@ func (p *Protocol) prepare(ctx context.Context, s Settings, w Write) (time.Time,
 func (p *Protocol) hold(ctx context.Context, s Settings, w Write, deadline time.Time) error {
 	until := deadline.Add(s.Linger).UnixNano()
 	for _, level := range s.Spans {
-		if err := p.holdSpans(ctx, w.spans(level), until, until+int64(s.extra())); err != nil {
+		if err := p.holdSpans(ctx, s, w.spans(level), until, until+int64(s.extra())); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (w *Write) spans(level time.Duration) (spans []Span) {
 
 // holdSpans makes sure that each of a level's spans has a hold which does not
 // expire before until. A hold that it writes lasts longer.
-func (p *Protocol) holdSpans(ctx context.Context, spans []Span, until, longer int64) error {
+func (p *Protocol) holdSpans(ctx context.Context, s Settings, spans []Span, until, longer int64) error {
 	spans = slices.DeleteFunc(spans, func(s Span) bool { return p.remembers(s, until) })
 	if len(spans) == 0 {
 		return nil
@@ -126,8 +126,8 @@ func (p *Protocol) holdSpans(ctx context.Context, spans []Span, until, longer in
 			place = there[i]
 		}
 		if p.reads > 1 {
-			group.Go(func() error { return p.holdSpan(holding, place, until, longer) })
-		} else if err := p.holdSpan(ctx, place, until, longer); err != nil {
+			group.Go(func() error { return p.holdSpan(holding, s, place, until, longer) })
+		} else if err := p.holdSpan(ctx, s, place, until, longer); err != nil {
 			return err
 		}
 	}
@@ -135,16 +135,16 @@ func (p *Protocol) holdSpans(ctx context.Context, spans []Span, until, longer in
 }
 
 // holdSpan holds a span whose place was read.
-func (p *Protocol) holdSpan(ctx context.Context, place Place, until, longer int64) error {
+func (p *Protocol) holdSpan(ctx context.Context, s Settings, place Place, until, longer int64) error {
 	for {
 		switch {
-		case place.Kind == Sealed && place.Final:
+		case s.final(&place, p.now()):
 			return &FinalError{place.Span}
 		case place.Kind == Hold && place.Until >= until:
 			p.remember(place.Span, place.Until)
 			return nil
 		}
-		err := p.swap(ctx, place, State{Kind: Hold, Until: longer})
+		_, err := p.swap(ctx, place, State{Kind: Hold, Until: longer})
 		if err == nil {
 			p.remember(place.Span, longer)
 		}

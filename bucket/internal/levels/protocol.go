@@ -104,26 +104,24 @@ func (p *Protocol) Places(ctx context.Context, tenant string, level time.Duratio
 	return places, nil
 }
 
-// swap replaces a place that was read. It returns ErrLost when the place has
-// changed since.
-func (p *Protocol) swap(ctx context.Context, old Place, next State) error {
-	place, err := write(old.Span, next)
+// swap replaces a place that was read, and returns it as it is then. It returns
+// ErrLost when the place has changed since. A place remembers the roll-ups that
+// it named before.
+func (p *Protocol) swap(ctx context.Context, old Place, next State) (Place, error) {
+	next.Old = old.replaced(next)
+	known, _, _ := p.known.get()
+	place, err := write(old.Span, next, known.expires(old.Span))
 	if err != nil {
-		return err
+		return Place{}, err
 	}
-	_, err = p.swapTo(ctx, old, place)
-	return err
-}
-
-func (p *Protocol) swapTo(ctx context.Context, old Place, next index.Place) (string, error) {
-	ok, err := p.places.SwapPlace(ctx, old.set(), old.id, next)
+	ok, err := p.places.SwapPlace(ctx, old.set(), old.id, place)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("place of the %v: %w", old.Span, err)
+		return Place{}, fmt.Errorf("place of the %v: %w", old.Span, err)
 	case !ok:
-		return "", ErrLost
+		return Place{}, ErrLost
 	}
-	return next.ID, nil
+	return Place{Span: old.Span, State: next, id: place.ID}, nil
 }
 
 // Claim takes a span for building, for as long as given. It returns
@@ -149,13 +147,7 @@ func (p *Protocol) Claim(ctx context.Context, span Span, lasts time.Duration) (P
 	if err := place.claimable(t, s.Skew); err != nil {
 		return Place{}, err
 	}
-	claim := State{Kind: Claimed, Until: now.Add(lasts).UnixNano()}
-	next, err := write(span, claim)
-	if err != nil {
-		return Place{}, err
-	}
-	id, err := p.swapTo(ctx, place, next)
-	return Place{Span: span, State: claim, id: id}, err
+	return p.swap(ctx, place, State{Kind: Claimed, Until: now.Add(lasts).UnixNano()})
 }
 
 // claimable reports why a place cannot be claimed at the time t.
@@ -174,25 +166,27 @@ func (p *Place) claimable(t int64, skew time.Duration) error {
 // write the same key.
 func (p *Place) ID() string { return p.id }
 
-// Seal replaces a claim by a seal. It sends nothing once the claim has
-// expired.
-func (p *Protocol) Seal(ctx context.Context, claim Place, seal Seal) error {
+// Seal replaces a claim by a seal, and returns the seal's place. It sends
+// nothing once the claim has expired.
+func (p *Protocol) Seal(ctx context.Context, claim Place, seal Seal) (Place, error) {
 	return p.settle(ctx, claim, State{Kind: Sealed, Seal: &seal})
 }
 
-// Void replaces a claim by the remark that a roll-up of the span does not pay.
-func (p *Protocol) Void(ctx context.Context, claim Place) error {
-	return p.settle(ctx, claim, State{Kind: Void})
+// Void replaces a claim by the remark that a roll-up of the span does not pay,
+// and why.
+func (p *Protocol) Void(ctx context.Context, claim Place, why string) (Place, error) {
+	return p.settle(ctx, claim, State{Kind: Void, Why: why[:min(len(why), 200)]})
 }
 
 // Release gives a claim back.
 func (p *Protocol) Release(ctx context.Context, claim Place) error {
-	return p.settle(ctx, claim, State{Kind: Open})
+	_, err := p.settle(ctx, claim, State{Kind: Open})
+	return err
 }
 
-func (p *Protocol) settle(ctx context.Context, claim Place, next State) error {
+func (p *Protocol) settle(ctx context.Context, claim Place, next State) (Place, error) {
 	if now := p.now(); now.IsZero() || now.UnixNano() > claim.Until {
-		return ErrLost
+		return Place{}, ErrLost
 	}
 	return p.swap(ctx, claim, next)
 }
@@ -203,10 +197,15 @@ func (p *Protocol) Break(ctx context.Context, seal Place) error {
 	if seal.Kind != Sealed {
 		return ErrLost
 	}
-	if seal.Final {
+	s, err := p.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if s.final(&seal, p.now()) {
 		return &FinalError{seal.Span}
 	}
-	return p.swap(ctx, seal, State{Kind: Open})
+	_, err = p.swap(ctx, seal, State{Kind: Open})
+	return err
 }
 
 // Finish makes a seal final: from then on entries of its span may be removed.
@@ -214,5 +213,6 @@ func (p *Protocol) Break(ctx context.Context, seal Place) error {
 func (p *Protocol) Finish(ctx context.Context, seal Place) error {
 	final := *seal.State.Seal
 	final.Final = true
-	return p.swap(ctx, seal, State{Kind: Sealed, Seal: &final})
+	_, err := p.swap(ctx, seal, State{Kind: Sealed, Seal: &final})
+	return err
 }

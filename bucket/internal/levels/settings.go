@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ type Settings struct {
 	// From is when builders may start, Unix nanoseconds. Until then writers that
 	// did not know of levels read the settings.
 	From int64 `json:"from"`
+	// Keep says how long after its end each span is kept: first the entries,
+	// then each level; 0 is for ever. Each is at least as long as the one
+	// before. It may change.
+	Keep []time.Duration `json:"keep,omitempty"`
 }
 
 // Default returns the default settings.
@@ -56,7 +61,57 @@ func (s Settings) Check() error {
 	if s.Skew < 0 || s.Linger < 0 || s.Lateness <= s.Linger+2*s.Skew {
 		return fmt.Errorf("levels: a lateness of %v must be longer than linger %v and twice the skew %v together", s.Lateness, s.Linger, s.Skew)
 	}
+	return s.checkKeep()
+}
+
+func (s Settings) checkKeep() error {
+	if len(s.Keep) == 0 {
+		return nil
+	}
+	if len(s.Keep) != len(s.Spans)+1 {
+		return fmt.Errorf("levels: retention of %d levels and of the entries must be given, not %v", len(s.Spans), s.Keep)
+	}
+	for i, keep := range s.Keep {
+		switch {
+		case keep < 0 || keep > 0 && keep < time.Hour:
+			return fmt.Errorf("levels: retention of %v: must be 0 or at least 1h", keep)
+		case i > 0 && keep != 0 && (s.Keep[i-1] == 0 || keep < s.Keep[i-1]):
+			return fmt.Errorf("levels: retention of %v after %v: a longer level must be kept at least as long as a shorter one", keep, s.Keep[i-1])
+		}
+	}
 	return nil
+}
+
+// keepOf returns how long after its end a span of a level is kept; the level 0
+// is the entries. 0 is for ever.
+func (s Settings) keepOf(level time.Duration) time.Duration {
+	if len(s.Keep) == 0 {
+		return 0
+	}
+	return s.Keep[slices.Index(s.Spans, level)+1]
+}
+
+// Horizon returns the instant, Unix nanoseconds, before which entries may be
+// removed by retention at the time now, or soon after. It is the smallest int64
+// where entries are kept for ever.
+func (s Settings) Horizon(now time.Time) int64 {
+	if keep := s.keepOf(0); keep > 0 {
+		return now.Add(s.Lateness - keep).UnixNano()
+	}
+	return math.MinInt64
+}
+
+// final reports whether a place's entries must not change any more.
+func (s Settings) final(p *Place, now time.Time) bool {
+	return p.Kind == Sealed && (p.Final || p.Entries > 0 && p.Start < s.Horizon(now))
+}
+
+// expires returns when the state of a span may go, in Unix seconds; 0 is never.
+func (s Settings) expires(span Span) int64 {
+	if keep := s.keepOf(span.Level); keep > 0 {
+		return time.Unix(0, span.End()).Add(keep).Unix() + 1
+	}
+	return 0
 }
 
 func (s Settings) same(other Settings) bool {
@@ -74,55 +129,74 @@ func (s Settings) wait() time.Duration { return 2*refresh + s.Linger }
 // ErrOff says that the index has no settings of levels.
 var ErrOff = errors.New("levels are off: the index has no settings for them")
 
-// Publish writes the settings for the first time; existing settings must be the same. Owned says that no other process writes the index, so that
-// builders need not wait for other writers to learn of levels.
+// Publish writes the settings for the first time, or brings Keep up to date;
+// other existing settings must be the same. Owned says that no other process
+// writes the index, so that builders need not wait for other writers to learn of
+// levels.
 func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
-	there, err := p.read(ctx)
-	if errors.Is(err, ErrOff) {
+	there, id, err := p.readAll(ctx)
+	switch {
+	case errors.Is(err, ErrOff):
 		s.From = p.now().UnixNano()
 		if !owned {
 			s.From += int64(s.wait())
 		}
-		there, err = p.create(ctx, s)
-	}
-	switch {
 	case err != nil:
 		return err
 	case !s.same(there):
 		return fmt.Errorf("levels: the index has spans %v, lateness %v, skew %v and linger %v: use these, or another index",
 			there.Spans, there.Lateness, there.Skew, there.Linger)
+	case slices.Equal(s.Keep, there.Keep):
+		p.known.set(there, nil, p.clock())
+		return nil
+	default:
+		s.From = there.From
+	}
+	if there, err = p.create(ctx, s, id); err != nil {
+		return err
+	}
+	if !s.same(there) {
+		return p.Publish(ctx, s, owned) // another process wrote others meanwhile
 	}
 	p.known.set(there, nil, p.clock())
 	return nil
 }
 
-// create writes settings where there are none, and returns the settings that are there afterwards.
-func (p *Protocol) create(ctx context.Context, s Settings) (Settings, error) {
+// create writes settings in the place of those with an ID, and returns the
+// settings that are there afterwards.
+func (p *Protocol) create(ctx context.Context, s Settings, id string) (Settings, error) {
 	state, err := json.Marshal(s)
 	if err != nil {
 		return s, err
 	}
-	if _, err := p.places.SwapPlace(ctx, index.SettingsSet, "", index.Place{ID: rand.Text(), State: state}); err != nil {
+	if _, err := p.places.SwapPlace(ctx, index.SettingsSet, id, index.Place{ID: rand.Text(), State: state}); err != nil {
 		return s, fmt.Errorf("levels: write the settings: %w", err)
 	}
-	return p.read(ctx)
+	s, _, err = p.readAll(ctx)
+	return s, err
 }
 
-func (p *Protocol) read(ctx context.Context) (s Settings, err error) {
+func (p *Protocol) read(ctx context.Context) (Settings, error) {
+	s, _, err := p.readAll(ctx)
+	return s, err
+}
+
+// readAll returns the settings and the ID of their place.
+func (p *Protocol) readAll(ctx context.Context) (s Settings, id string, err error) {
 	there, err := p.places.Places(ctx, index.SettingsSet, 0, 1)
 	switch {
 	case err != nil:
-		return s, fmt.Errorf("levels: read the settings: %w", err)
+		return s, "", fmt.Errorf("levels: read the settings: %w", err)
 	case len(there) == 0:
-		return s, ErrOff
+		return s, "", ErrOff
 	}
 	if err := json.Unmarshal(there[0].State, &s); err != nil {
-		return s, fmt.Errorf("levels: read the settings: %w", err)
+		return s, "", fmt.Errorf("levels: read the settings: %w", err)
 	}
-	return s, s.Check()
+	return s, there[0].ID, s.Check()
 }
 
 // Settings returns what the index says, read again when it is older than a

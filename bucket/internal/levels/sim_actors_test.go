@@ -163,7 +163,7 @@ func (a *actor) write(p *Protocol, t int64, deletes bool) error {
 		err := p.Write(ctx, Write{Instants: []int64{t}, Timeout: unit, Deletes: deletes}, send)
 		for _, level := range p.known.last.Spans {
 			if place, _ := p.Place(ctx, SpanAt("", level, t)); place.Kind == Hold {
-				_ = p.swap(ctx, place, State{Kind: Open})
+				_, _ = p.swap(ctx, place, State{Kind: Open})
 			}
 		}
 		return err
@@ -181,7 +181,7 @@ func builder(spans ...Span) func(*actor) {
 				_ = p.buildLate(span, a)
 				continue
 			}
-			_ = p.Build(context.Background(), span, 2*unit, work{a, p})
+			_, _ = p.Build(context.Background(), span, 2*unit, work{a, p})
 		}
 	}
 }
@@ -192,11 +192,12 @@ func (p *Protocol) buildLate(span Span, a *actor) error {
 	if err != nil {
 		return err
 	}
-	seal, err := p.rollUp(context.Background(), p.known.last, claim, work{a, p})
+	seal, _, err := p.rollUp(context.Background(), p.known.last, claim, work{a, p})
 	if err != nil {
 		return err
 	}
-	return p.swap(context.Background(), claim, State{Kind: Sealed, Seal: seal})
+	_, err = p.swap(context.Background(), claim, State{Kind: Sealed, Seal: seal})
+	return err
 }
 
 // work merges by listing instants.
@@ -205,7 +206,7 @@ type work struct {
 	p *Protocol
 }
 
-func (w work) RollUp(_ context.Context, claim Place, parts []Part) (*Seal, error) {
+func (w work) RollUp(_ context.Context, claim Place, parts []Part) (*Seal, string, error) {
 	s, made := w.a.sim, []int64{}
 	for _, part := range parts {
 		if part.Place != nil {
@@ -224,7 +225,7 @@ func (w work) RollUp(_ context.Context, claim Place, parts []Part) (*Seal, error
 		}
 		return answer{}
 	})
-	return &Seal{Key: key, Entries: len(made)}, nil
+	return &Seal{Key: key, Entries: len(made)}, "", nil
 }
 
 // entries reads the index.
@@ -269,7 +270,7 @@ func breaker(span Span) func(*actor) {
 // seal seals a span before the schedule starts.
 func (s *sim) seal(span Span) {
 	made := s.within(span.Start, span.End())
-	place, _ := write(span, State{Kind: Sealed, Seal: &Seal{Key: "before", Entries: len(made)}})
+	place, _ := write(span, State{Kind: Sealed, Seal: &Seal{Key: "before", Entries: len(made)}}, 0)
 	s.blobs["before"] = made
 	_, _ = s.places.SwapPlace(context.Background(), span.set(), "", place)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -28,6 +29,8 @@ type State struct {
 	Kind  Kind  `json:"kind"`
 	Until int64 `json:"until,omitempty"` // of a hold and a claim: when it expires, Unix nanoseconds of the store
 	*Seal `json:",omitempty"`
+	Why   string   `json:"why,omitempty"` // of a void: why a roll-up does not pay, at most 200 bytes
+	Old   []string `json:"old,omitempty"` // keys of roll-ups that earlier states named, newest last; some may be gone
 }
 
 // Seal says which roll-up stands for a span.
@@ -44,6 +47,31 @@ type Seal struct {
 
 // Ref returns the roll-up's blob.
 func (s *Seal) Ref() blob.Ref { return blob.Ref{Key: s.Key, Size: s.Size, Sum: s.Sum} }
+
+// maxOld bounds the keys that a place remembers. A blob that it forgets stays
+// in the store until a lifecycle rule or a deletion by prefix removes it.
+const maxOld = 5
+
+// replaced returns the keys of roll-ups that nothing names once next replaces
+// the place.
+func (p *Place) replaced(next State) []string {
+	old := slices.Clone(p.Old)
+	switch {
+	case p.Kind == Sealed && p.Seal.Key != "":
+		old = append(old, p.Seal.Key)
+	case p.Kind == Claimed:
+		old = append(old, Key(p.Span, p.id))
+	}
+	if next.Seal != nil {
+		old = slices.DeleteFunc(old, func(key string) bool { return key == next.Seal.Key })
+	}
+	return old[max(0, len(old)-maxOld):]
+}
+
+// Key returns the key of the roll-up that is built under a claim.
+func Key(span Span, claim string) string {
+	return index.RollUpKey(span.Tenant, span.Level, span.Start, claim)
+}
 
 // Span is one slice of time of a tenant at one level.
 type Span struct {
@@ -105,8 +133,9 @@ func (p *Place) unpack() error {
 	return nil
 }
 
-// write returns the place as it is stored, under a new ID.
-func write(span Span, s State) (index.Place, error) {
+// write returns the place as it is stored, under a new ID. Expires is 0 or in
+// Unix seconds.
+func write(span Span, s State, expires int64) (index.Place, error) {
 	if s.Seal != nil {
 		seal := *s.Seal
 		if seal.Sum.Known() {
@@ -115,5 +144,5 @@ func write(span Span, s State) (index.Place, error) {
 		s.Seal = &seal
 	}
 	state, err := json.Marshal(s)
-	return index.Place{Start: span.Start, ID: rand.Text(), State: state}, err
+	return index.Place{Start: span.Start, ID: rand.Text(), State: state, Expires: expires}, err
 }
