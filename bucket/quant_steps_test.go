@@ -1,14 +1,11 @@
 package bucket_test
 
 import (
-	"fmt"
 	"maps"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/timeblob/timeblob/bucket"
 )
 
 // TestStepsValuesAndManyAreBruteForce compares random questions of every kind
@@ -89,39 +86,5 @@ func TestStepsLeaveOffEarly(t *testing.T) {
 		if err == nil {
 			t.Error("steps of no length")
 		}
-	}
-}
-
-// BenchmarkSteps compares the steps of a range with the range as a whole, cold.
-func BenchmarkSteps(b *testing.B) {
-	for _, c := range []struct {
-		n    int
-		step time.Duration
-	}{{60, time.Minute}, {288, 5 * time.Minute}} {
-		opts := longAgo()
-		opts.CacheBytes = -1
-		p := newPast(b, nil, opts)
-		end := after(float64(c.n) * c.step.Seconds())
-		for at := after(0); at.Before(end); at = at.Add(3 * time.Second) {
-			p.add(b, "a", at)
-		}
-		b.Run(fmt.Sprintf("steps=%dx%v", c.n, c.step), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				for _, err := range p.Steps(b.Context(), "a", after(0), end, c.step, nil) {
-					if err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-		})
-		b.Run(fmt.Sprintf("range=%v", time.Duration(c.n)*c.step), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := p.Quantizer.Range(b.Context(), "a", after(0), end, &bucket.RangeOptions{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

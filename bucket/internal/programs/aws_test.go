@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/internal/servertest"
@@ -18,27 +17,31 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// servers are the addresses of the servers that all stacks of a test share.
-type servers struct{ dynamoDB, s3, memcached string }
+// place says where a program's stores are.
+type place struct {
+	DynamoDB, S3, Memcached string // addresses of the servers
+	Name                    string // of the table and the bucket
+	Now                     int64  // the clock's time when a worker starts
+}
 
-// TestAWS runs programs on two collectors. Each collector has its own clients,
-// caches in memory and connections, as two processes have. They share a table, a
-// bucket and a memcached.
+// TestAWS runs programs on two collectors, each in a process of its own. They
+// share a table, a bucket and a memcached.
 func TestAWS(t *testing.T) {
 	t.Parallel()
 	s3, _ := servertest.VersityGW(t)
 	cache, _ := servertest.Memcached(t)
-	at := servers{servertest.SharedDynamoDBLocal(t), s3.Endpoint, cache}
-	seeded(t, count(t, 4), 2, func(t *testing.T, seed int) reopener {
-		name := fmt.Sprint("programs-", seed)
-		at.create(t, name)
-		return func(t rapid.TB, _ int) stack { return at.open(t, name) }
+	at := place{DynamoDB: servertest.SharedDynamoDBLocal(t), S3: s3.Endpoint, Memcached: cache}
+	seeded(t, count(t, 4), func(t *testing.T, seed int) world {
+		own := at
+		own.Name = fmt.Sprint("programs-", seed)
+		own.create(t)
+		return apart(t, own)
 	})
 }
 
 // create makes an empty table and an empty bucket.
-func (s servers) create(t *testing.T, name string) {
-	idx, tier, err := s.clients(name)
+func (p place) create(t *testing.T) {
+	idx, tier, err := p.clients()
 	if err == nil {
 		err = errors.Join(idx.CreateTable(t.Context(), nil), tier.CreateBucket(t.Context()), idx.Close(), tier.Close())
 	}
@@ -47,29 +50,29 @@ func (s servers) create(t *testing.T, name string) {
 	}
 }
 
-// open connects to a table, a bucket and memcached.
-func (s servers) open(t rapid.TB, name string) stack {
-	idx, tier, err := s.clients(name)
+// stack connects to the table, the bucket and memcached.
+func (p place) stack() (stack, error) {
+	idx, tier, err := p.clients()
 	if err != nil {
-		t.Fatal(err)
+		return stack{}, err
 	}
-	cache, err := memcache.Open(context.Background(), memcache.List(s.memcached), &memcache.Options{
+	cache, err := memcache.Open(context.Background(), memcache.List(p.Memcached), &memcache.Options{
 		TTL: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		t.Fatal(err)
+		return stack{}, err
 	}
 	closeAll := func() error { return errors.Join(idx.Close(), tier.Close(), cache.Close()) }
-	return stack{index: idx, authority: tier, caches: []tiered.Cache{{Name: "memcached", Tier: cache}}, close: closeAll}
+	return stack{index: idx, authority: tier, caches: []tiered.Cache{{Name: "memcached", Tier: cache}}, close: closeAll}, nil
 }
 
 // clients give up only when all is lost, however busy the machine is.
-func (s servers) clients(name string) (*dynamoindex.Index, *s3blob.Tier, error) {
+func (p place) clients() (*dynamoindex.Index, *s3blob.Tier, error) {
 	const attempt, patience = 20 * time.Second, time.Minute
-	idx, err := dynamoindex.New(config(s.dynamoDB), name, &dynamoindex.Options{AttemptTimeout: attempt, Timeout: patience})
+	idx, err := dynamoindex.New(config(p.DynamoDB), p.Name, &dynamoindex.Options{AttemptTimeout: attempt, Timeout: patience})
 	if err != nil {
 		return nil, nil, err
 	}
-	tier, err := s3blob.Open(config(s.s3), name, &s3blob.Options{PathStyle: true, AttemptTimeout: attempt, Timeout: patience})
+	tier, err := s3blob.Open(config(p.S3), p.Name, &s3blob.Options{PathStyle: true, AttemptTimeout: attempt, Timeout: patience})
 	return idx, tier, err
 }
 

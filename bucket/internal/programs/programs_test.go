@@ -13,14 +13,14 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/remote"
 )
 
 // step is one operation: a kind, and numbers from which its arguments are chosen.
@@ -30,36 +30,21 @@ type step struct {
 }
 
 // kinds are the operations, the frequent ones several times.
-var kinds = []string{"add", "add", "add", "past", "past", "id", "delete", "delete tenant", "flush", "flush", "seal", "restart", "wait",
-	"range", "range", "at", "has", "steps", "values", "many", "querier"}
+var kinds = []string{"add", "add", "add", "past", "past", "id", "delete", "delete tenant", "flush", "flush", "flush all", "seal", "restart", "wait",
+	"range", "range", "at", "has", "steps", "values", "many", "tenants", "querier", "querier"}
 
 var programs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 	n := rapid.IntRange(0, 999)
 	return step{rapid.SampledFrom(kinds).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
 }), 5, 60)
 
-// stack is an index, an authority and caches, as one process has them.
-type stack struct {
-	index     index.Index
-	authority tiered.Tier
-	caches    []tiered.Cache
-	committer index.Committer
-	close     func() error
-}
-
-// reopener opens the stores of a collector anew.
-type reopener func(t rapid.TB, collector int) stack
-
 // machine runs a program.
 type machine struct {
 	rapid.TB
 	ctx        context.Context
-	open       reopener
-	window     time.Duration
+	world      world
 	now        time.Time
-	stacks     []stack
-	stores     []*tiered.Store[ids]
-	collectors []*bucket.Collector[ids]
+	collectors []member
 	model      model
 	added      int
 }
@@ -81,11 +66,10 @@ func merge(parts []ids) (ids, error) {
 
 var tenants = []string{"a", "b"}
 
-// runProgram runs a program on some collectors.
-func runProgram(t rapid.TB, collectors int, open reopener, program []step) {
-	m := &machine{TB: t, ctx: context.Background(), open: open, window: 100 * time.Hour, now: start,
-		stacks: make([]stack, collectors), stores: make([]*tiered.Store[ids], collectors), collectors: make([]*bucket.Collector[ids], collectors)}
-	m.model.ids, m.model.sealed = make([]map[string]bool, collectors), make([]int64, collectors)
+// runProgram runs a program in a world.
+func runProgram(t rapid.TB, w world, program []step) {
+	m := &machine{TB: t, ctx: context.Background(), world: w, now: start, collectors: make([]member, w.members)}
+	m.model.ids, m.model.sealed = make([]map[string]bool, w.members), make([]int64, w.members)
 	for i := range m.collectors {
 		m.start(i)
 	}
@@ -103,23 +87,12 @@ func runProgram(t rapid.TB, collectors int, open reopener, program []step) {
 }
 
 func (m *machine) start(i int) {
-	s := m.open(m.TB, i)
-	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
-	if err != nil {
-		m.Fatal(err)
-	}
-	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{
-		Tick: m.window, Window: m.window, Alone: len(m.collectors) == 1, Committer: s.committer,
-		Now: func() time.Time { return m.now }, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second}})
-	if err != nil {
-		m.Fatal(err)
-	}
-	m.stacks[i], m.stores[i], m.collectors[i] = s, store, c
+	m.collectors[i] = m.world.start(m.TB, i, func() time.Time { return m.now })
 	m.model.ids[i], m.model.sealed[i] = make(map[string]bool), m.now.UnixNano()
 }
 
 func (m *machine) stop(i int) {
-	if err := errors.Join(m.collectors[i].Close(m.ctx), m.stores[i].Close(m.ctx), m.stacks[i].close()); err != nil {
+	if err := m.collectors[i].Close(m.ctx); err != nil {
 		m.Fatal(err)
 	}
 	m.sealed(i)
@@ -145,6 +118,8 @@ func (m *machine) do(s step) error {
 	case "flush":
 		defer m.sealed(i)
 		return m.collectors[i].Flush(m.ctx)
+	case "flush all":
+		return m.flushAll()
 	case "seal":
 		return m.seal(i)
 	case "restart":
@@ -199,7 +174,7 @@ func (m *machine) wait(d time.Duration) error {
 		}
 		m.model.ids[i] = make(map[string]bool)
 	}
-	m.now = m.now.Add(d + m.window) // past the window of all ids
+	m.now = m.now.Add(d + hours) // past the window of all ids
 	for i := range m.collectors {
 		if err := m.seal(i); err != nil {
 			return err
@@ -267,7 +242,7 @@ func (m *machine) span(s step) (from, to int64) {
 // ask asks one question, and compares.
 func (m *machine) ask(s step, i int, tenant string) error {
 	from, to := m.span(s)
-	if len(m.collectors) > 1 {
+	if len(m.collectors) > 1 && s.Kind != "querier" {
 		m.settleOthers(i)
 	}
 	now := m.now.UnixNano()
@@ -276,7 +251,7 @@ func (m *machine) ask(s step, i int, tenant string) error {
 	want := m.model.between(tenant, from, to, now)
 	switch s.Kind {
 	case "range":
-		a, err := c.Range(m.ctx, tenant, begin, end, opts)
+		a, err := c.RangeMany(m.ctx, []string{tenant}, begin, end, opts)
 		return check(a.Value, err, want)
 	case "at":
 		return m.askAt(c, tenant, s)
@@ -301,8 +276,36 @@ func (m *machine) ask(s step, i int, tenant string) error {
 		a, err := c.RangeMany(m.ctx, tenants, begin, end, opts)
 		both := append(m.model.between("a", from, to, now), m.model.between("b", from, to, now)...)
 		return check(a.Value, err, both)
+	case "tenants":
+		return m.askTenants(c)
 	}
-	return m.askQuerier(tenant, begin, end, opts, want)
+	return m.askQuerier(s, tenant, begin, end, opts, want)
+}
+
+// askTenants asks for the tenants. One without values may still be known.
+func (m *machine) askTenants(c member) error {
+	got, err := c.Tenants(m.ctx)
+	for _, v := range m.model.values {
+		if err == nil && !slices.Contains(got, v.tenant) {
+			err = fmt.Errorf("tenants %v without %s", got, v.tenant)
+		}
+	}
+	return err
+}
+
+// flushAll lets all collectors store at the same time. Their ticks end at the same
+// instant.
+func (m *machine) flushAll() error {
+	errs := make([]error, len(m.collectors))
+	var group sync.WaitGroup
+	for i, c := range m.collectors {
+		group.Go(func() { errs[i] = c.Flush(m.ctx) })
+	}
+	group.Wait()
+	for i := range m.collectors {
+		m.sealed(i)
+	}
+	return errors.Join(errs...)
 }
 
 // settleOthers stores what the other collectors hold: no collector sees it.
@@ -313,19 +316,19 @@ func (m *machine) settleOthers(i int) {
 	m.now = m.now.Add(time.Millisecond)
 }
 
-func (m *machine) askAt(c *bucket.Collector[ids], tenant string, s step) error {
+func (m *machine) askAt(c member, tenant string, s step) error {
 	at := m.model.quiet() - int64(s.C)*int64(time.Minute) - 500
 	if len(m.collectors) == 1 && s.A%2 == 0 {
 		at = m.now.UnixNano()
 	}
 	a, err := c.At(m.ctx, tenant, time.Unix(0, at), nil)
 	if at == m.now.UnixNano() {
-		return check(a.Value, err, m.model.between(tenant, at-int64(m.window)+1, at+1, at))
+		return check(a.Value, err, m.model.between(tenant, at-int64(hours)+1, at+1, at))
 	}
-	return check(a.Value, err, m.model.between(tenant, at-int64(m.window), at, m.now.UnixNano()))
+	return check(a.Value, err, m.model.between(tenant, at-int64(hours), at, m.now.UnixNano()))
 }
 
-func (m *machine) askValues(c *bucket.Collector[ids], tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
+func (m *machine) askValues(c member, tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
 	var all ids
 	var last time.Time
 	for v, err := range c.Values(m.ctx, tenant, from, to, opts) {
@@ -340,18 +343,39 @@ func (m *machine) askValues(c *bucket.Collector[ids], tenant string, from, to ti
 	return check(all, nil, want)
 }
 
-// askQuerier asks a querier over all collectors that reads the last one's stores.
-func (m *machine) askQuerier(tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
-	last := len(m.collectors) - 1
-	q, err := bucket.NewQuerier(m.stacks[last].index, m.stores[last], merge, nil)
-	if err != nil {
+// askQuerier asks a querier over all collectors.
+func (m *machine) askQuerier(s step, tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
+	q := m.world.querier(m.TB)
+	everywhere := remote.Across(q, func() (sources []bucket.Source[ids]) {
+		for _, c := range m.collectors {
+			sources = append(sources, c)
+		}
+		return sources
+	})
+	switch s.B % 4 {
+	case 0:
+		has, err := everywhere.Has(m.ctx, tenant, from, to)
+		if err == nil && has != (len(want) > 0) {
+			err = fmt.Errorf("has %v; want %v", has, want)
+		}
+		return err
+	case 1:
+		var all ids
+		for a, err := range everywhere.Steps(m.ctx, tenant, from, to, max(to.Sub(from)/7, 1), opts) {
+			if err != nil {
+				return err
+			}
+			all = append(all, a.Value...)
+		}
+		return check(all, nil, want)
+	case 2:
+		got, err := everywhere.Tenants(m.ctx)
+		if err == nil && len(want) > 0 && !slices.Contains(got, tenant) {
+			err = fmt.Errorf("tenants %v without %s", got, tenant)
+		}
 		return err
 	}
-	var sources []bucket.Source[ids]
-	for _, c := range m.collectors {
-		sources = append(sources, c)
-	}
-	a, err := q.Range(m.ctx, tenant, from, to, sources, opts)
+	a, err := everywhere.Range(m.ctx, tenant, from, to, opts)
 	if len(a.Missing) > 0 {
 		return fmt.Errorf("missing %v", a.Missing)
 	}
@@ -378,11 +402,11 @@ func count(t *testing.T, usual int) int {
 }
 
 // seeded runs programs that follow from seeds, which a failure prints.
-func seeded(t *testing.T, n, collectors int, open func(t *testing.T, seed int) reopener) {
+func seeded(t *testing.T, n int, open func(t *testing.T, seed int) world) {
 	first, _ := strconv.Atoi(os.Getenv("SEED"))
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
-			runProgram(t, collectors, open(t, seed), programs.Example(seed))
+			runProgram(t, open(t, seed), programs.Example(seed))
 		})
 	}
 }

@@ -13,27 +13,27 @@ import (
 // TestMemory shrinks what fails.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	for _, collectors := range []int{1, 2} {
+	for _, members := range []int{1, 2} {
 		rapid.Check(t, func(t *rapid.T) {
 			idx, tier := index.NewMemIndex(), new(tiered.MemTier)
-			open := func(rapid.TB, int) stack {
+			open := func(rapid.TB) stack {
 				return stack{index: idx, authority: tier, close: func() error { return nil }}
 			}
-			runProgram(t, collectors, open, programs.Draw(t, "program"))
+			runProgram(t, here(members, open), programs.Draw(t, "program"))
 		})
 	}
 }
 
 func TestDirectory(t *testing.T) {
 	t.Parallel()
-	seeded(t, count(t, 10), 1, func(t *testing.T, _ int) reopener {
+	seeded(t, count(t, 10), func(t *testing.T, _ int) world {
 		dir := t.TempDir()
-		return func(t rapid.TB, _ int) stack {
+		return here(1, func(t rapid.TB) stack {
 			db, err := local.Open(dir, &local.Options{NoSync: true})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return stack{index: db.Index(), authority: db.Blobs(), committer: db, close: db.Close}
-		}
+		})
 	})
 }

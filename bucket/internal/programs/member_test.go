@@ -1,0 +1,99 @@
+package programs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/remote"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// member is a collector of a program, in this process or in one of its own.
+type member interface {
+	bucket.Source[ids]
+	bucket.TenantSource
+	remote.Questions[ids]
+	remote.Presence
+	remote.TenantLister
+	At(ctx context.Context, tenant string, at time.Time, opts *bucket.RangeOptions) (bucket.Answer[ids], error)
+	Add(ctx context.Context, tenant string, v ids, opts *bucket.AddOptions) error
+	Delete(ctx context.Context, tenant string, from, to time.Time, opts *bucket.DeleteOptions) (bucket.Deleted, error)
+	DeleteTenant(ctx context.Context, tenant string, opts *bucket.DeleteOptions) (bucket.Deleted, error)
+	Flush(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+var _ member = (*bucket.Collector[ids])(nil)
+
+// world starts the members of a program.
+type world struct {
+	members int
+	// start starts a member, again after its Close.
+	start func(t rapid.TB, member int, now func() time.Time) member
+	// querier returns a querier of the members' stores, while they run.
+	querier func(t rapid.TB) *bucket.Querier[ids]
+}
+
+// stack is an index, an authority and caches, as one process has them.
+type stack struct {
+	index     index.Index
+	authority tiered.Tier
+	caches    []tiered.Cache
+	committer index.Committer
+	close     func() error
+}
+
+// hours is the window and the tick of all collectors: no tick ends by itself.
+const hours = 100 * time.Hour
+
+// inside is a collector in this process, with stores of its own.
+type inside struct {
+	*bucket.Collector[ids]
+	stack stack
+	store *tiered.Store[ids]
+}
+
+// newInside makes a collector on a stack.
+func newInside(s stack, alone bool, now func() time.Time) (*inside, error) {
+	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
+	if err != nil {
+		return nil, err
+	}
+	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
+		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second}})
+	if err != nil {
+		return nil, err
+	}
+	return &inside{c, s, store}, nil
+}
+
+// Close closes the collector and its stores.
+func (l *inside) Close(ctx context.Context) error {
+	return errors.Join(l.Collector.Close(ctx), l.store.Close(ctx), l.stack.close())
+}
+
+// here is a world of collectors in this process. The querier reads through the
+// last one's stores.
+func here(members int, open func(t rapid.TB) stack) world {
+	var last *inside
+	start := func(t rapid.TB, _ int, now func() time.Time) member {
+		l, err := newInside(open(t), members == 1, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = l
+		return l
+	}
+	return world{members, start, func(t rapid.TB) *bucket.Querier[ids] {
+		q, err := bucket.NewQuerier(last.stack.index, last.store, merge, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}}
+}
