@@ -82,8 +82,9 @@ type Fault struct {
 	// Lie reports a write as done that was not made. It is not for a Transport.
 	Lie bool
 	// Behind reports a write as done at once and makes it after so many later
-	// calls of any kind, or at Heal: later writes can be visible before it. It
-	// is not for a Transport.
+	// calls of any kind, or at Heal: later writes can be visible before it.
+	// With Err the write is reported as failed, and made all the same: so does
+	// a request that arrives after its client gave up. It is not for a Transport.
 	Behind int
 
 	// These change what a read found. A Fault that does nothing else leaves
@@ -92,6 +93,7 @@ type Fault struct {
 	Corrupt  bool // bytes differ: of a blob every bit, of an HTTP answer's body one bit in its middle
 	Truncate bool // the second half is missing; of an HTTP answer the connection is reset there
 	Stray    bool // a Tier's answer is longer than what was asked for, by a blob that nobody put
+	Misplace bool // a Tier finds under a key the blob of another key that was put through it
 
 	// These are for a Transport only. Status is answered, with Header and Body,
 	// and the server is not asked.
@@ -105,7 +107,7 @@ type Fault struct {
 
 // reads reports whether the fault changes what a read found and nothing else.
 func (f *Fault) reads() bool {
-	return (f.Corrupt || f.Truncate || f.Stray) && !f.Applied && !f.Hang && !f.Partial && !f.Lie &&
+	return (f.Corrupt || f.Truncate || f.Stray || f.Misplace) && !f.Applied && !f.Hang && !f.Partial && !f.Lie &&
 		f.Delay == 0 && f.Err == nil && f.Behind == 0
 }
 
@@ -117,7 +119,7 @@ func (f *Fault) cause(other error) error {
 		return f.Err
 	case f.Applied && !f.Hang, f.Partial:
 		return other
-	case f.Applied, f.Hang, f.Delay > 0, f.Lie, f.Behind > 0, f.Corrupt, f.Truncate, f.Stray,
+	case f.Applied, f.Hang, f.Delay > 0, f.Lie, f.Behind > 0, f.Corrupt, f.Truncate, f.Stray, f.Misplace,
 		f.CorruptSent, f.Stall, f.Pace > 0, f.Status != 0:
 		return nil
 	}

@@ -239,7 +239,7 @@ func (r *Rule) do(ctx context.Context, operation func(context.Context) error) er
 	}
 	if f.Behind > 0 {
 		r.faults.fallBehind(f.Behind, func() { _ = operation(context.WithoutCancel(ctx)) })
-		return nil
+		return f.Err
 	}
 	if f.Applied {
 		return r.apply(ctx, operation)

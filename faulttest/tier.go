@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -13,13 +14,16 @@ import (
 type Tier struct {
 	*Faults
 	tier tiered.Tier
+	put  recent
 }
 
 var _ tiered.Tier = (*Tier)(nil)
 
 // NewTier returns a tier that does what tier does until a fault is injected.
 // The seed makes Chance repeatable.
-func NewTier(tier tiered.Tier, seed uint64) *Tier { return &Tier{newFaults(seed), tier} }
+func NewTier(tier tiered.Tier, seed uint64) *Tier {
+	return &Tier{Faults: newFaults(seed), tier: tier}
+}
 
 // Put implements tiered.Tier.
 func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
@@ -27,6 +31,7 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 	if rule != nil && rule.fault.Behind > 0 {
 		blob = bytes.Clone(blob) // the caller's again when Put has returned
 	}
+	t.put.add(key)
 	return rule.do(ctx, func(ctx context.Context) error { return t.tier.Put(ctx, key, blob) })
 }
 
@@ -46,7 +51,50 @@ func (t *Tier) Get(ctx context.Context, keys []string) (found [][]byte, err erro
 	} else if err != nil && !rule.fault.Partial {
 		return nil, err
 	}
+	if rule.fault.Misplace {
+		t.misplace(ctx, rule, found, keys)
+	}
 	return rule.spoil(found, keys), err
+}
+
+// misplace puts the blobs of other keys in the place of blobs that were found.
+func (t *Tier) misplace(ctx context.Context, rule *Rule, found [][]byte, keys []string) {
+	for i, key := range keys {
+		if i >= len(found) || found[i] == nil || !rule.matches(Call{Op: Get, Key: key}) {
+			continue
+		}
+		if other := t.put.otherThan(key); other != "" {
+			if blobs, err := t.tier.Get(ctx, []string{other}); err == nil && blobs[0] != nil {
+				found[i] = blobs[0]
+			}
+		}
+	}
+}
+
+// recent is the last keys that were put.
+type recent struct {
+	mu   sync.Mutex // guards the fields below
+	keys [16]string
+	n    int
+}
+
+func (r *recent) add(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys[r.n%len(r.keys)] = key
+	r.n++
+}
+
+// otherThan returns the latest key that is not the given one, or an empty one.
+func (r *recent) otherThan(key string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range min(r.n, len(r.keys)) {
+		if other := r.keys[(r.n-1-i)%len(r.keys)]; other != key {
+			return other
+		}
+	}
+	return ""
 }
 
 // Delete implements tiered.Deleter for a tier that is one.

@@ -183,3 +183,31 @@ func TestFaultWaits(t *testing.T) {
 		}
 	})
 }
+
+// A tier that finds other keys' blobs answers with one that was put, and only under keys that it holds.
+func TestFaultMisplace(t *testing.T) {
+	t.Parallel()
+	f, blobs := filled(t)
+	rule := f.Inject(Fault{Misplace: true, Match: func(c Call) bool { return c.Key != "b" }})
+	found, err := f.Get(t.Context(), []string{"a", "b", "absent", "empty"})
+	if err != nil || found[0] == nil || bytes.Equal(found[0], blobs["a"]) || !bytes.Equal(found[1], blobs["b"]) || found[2] != nil || len(found[3]) == 0 {
+		t.Errorf("got %q, %v", found, err)
+	}
+	if err := f.Put(t.Context(), "new", nil); err != nil || rule.Hit() != 1 {
+		t.Errorf("a put: %v, %d hits", err, rule.Hit())
+	}
+	f.Heal()
+	expect(t, f, blobs)
+}
+
+// A write that its client gave up arrives later.
+func TestFaultBehindWithAnError(t *testing.T) {
+	t.Parallel()
+	f := NewTier(new(tiered.MemTier), 1)
+	f.Inject(Fault{Op: Put, Behind: 1, Err: errSample, Times: 1})
+	if err := f.Put(t.Context(), "a", []byte("x")); !errors.Is(err, errSample) {
+		t.Errorf("the put returned %v", err)
+	}
+	expect(t, f, map[string][]byte{}) // a later call
+	expect(t, f, map[string][]byte{"a": []byte("x")})
+}

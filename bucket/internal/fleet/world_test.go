@@ -1,0 +1,242 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+const (
+	tick     = time.Second
+	window   = 5 * tick
+	deadline = 2 * time.Second // of an attempt of a flush
+)
+
+// ids is a multiset: a value that is lost or counted twice shows.
+type ids []int
+
+type codec struct{}
+
+func (codec) Encode(v ids) ([]byte, error) { return json.Marshal(v) }
+
+func (codec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
+
+func merge(parts []ids) (ids, error) {
+	all := slices.Concat(parts...)
+	slices.Sort(all)
+	return all, nil
+}
+
+// world is a fleet: collectors and queriers, each with its own clock and its own way to the stores, which all share.
+type world struct {
+	testing.TB
+	seed   uint64
+	rng    *rand.Rand // the chaos's
+	mutant mutant
+	dir    string
+	begun  time.Time
+
+	entries *index.MemIndex
+	blobs   *tiered.MemTier // the authority
+	cache   *tiered.MemTier // as memcached
+	nodes   []*node
+	askers  []*asker
+	model   model
+	gone    []*stores // of killed processes, whose requests may still be on their way
+	lies    bool      // the authority lies in this run
+	stats   stats
+}
+
+// stats count what happened, so that a simulation that tries nothing is noticed.
+type stats struct {
+	acked, refused, unknown, repeated  atomic.Int64
+	exact, partial, failed             atomic.Int64 // answers
+	kills, restarts, faults, clocksSet atomic.Int64
+	stored                             atomic.Int64
+}
+
+// stores is one process's way to the stores.
+type stores struct {
+	index            *faulttest.Index
+	authority, cache *faulttest.Tier
+	dead             atomic.Bool
+}
+
+func (w *world) newStores() *stores {
+	n := uint64(len(w.gone))
+	return &stores{index: faulttest.NewIndex(w.entries, w.seed+n), authority: faulttest.NewTier(w.blobs, w.seed+n+1),
+		cache: faulttest.NewTier(w.cache, w.seed+n+2)}
+}
+
+func (s *stores) heal() {
+	s.index.Heal()
+	s.authority.Heal()
+	s.cache.Heal()
+}
+
+// errDead is what a process that was killed gets: it sends no more requests.
+var errDead = fmt.Errorf("the process is dead")
+
+// gateIndex and gateTier let no request of a dead process out.
+type gateIndex struct {
+	*stores
+	mutant mutant
+}
+
+func (g gateIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	if g.dead.Load() {
+		return errDead
+	}
+	return g.index.Put(ctx, row, e)
+}
+
+func (g gateIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
+	if g.dead.Load() {
+		return nil, errDead
+	}
+	entries, err := g.index.Query(ctx, row, from, to)
+	return g.mutant.entries(entries), err
+}
+
+type gateTier struct {
+	*stores
+	tier *faulttest.Tier
+}
+
+func (g gateTier) Put(ctx context.Context, key string, blob []byte) error {
+	if g.dead.Load() {
+		return errDead
+	}
+	return g.tier.Put(ctx, key, blob)
+}
+
+func (g gateTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
+	if g.dead.Load() {
+		return nil, errDead
+	}
+	return g.tier.Get(ctx, keys)
+}
+
+// open returns a store of values on the way of one process.
+func (s *stores) open(t testing.TB) *tiered.Store[ids] {
+	store, err := tiered.New(codec{}, gateTier{s, s.authority}, &tiered.Options[ids]{Memory: 8 << 10,
+		Caches: []tiered.Cache{{Name: "memcached", Tier: gateTier{s, s.cache}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// clock is a clock that differs from the true time, and that may be set.
+type clock struct{ skew atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
+
+// newWorld makes a fleet from a seed. It must be called in a synctest bubble.
+func newWorld(t testing.TB, seed uint64, m mutant) *world {
+	w := &world{TB: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), mutant: m, dir: t.TempDir(), begun: time.Now(),
+		entries: index.NewMemIndex(), blobs: new(tiered.MemTier), cache: &tiered.MemTier{Overwrite: true}}
+	w.lies = m == "" && seed%20 == 19
+	for i := range 1 + w.rng.IntN(3) {
+		n := &node{world: w, name: fmt.Sprint("collector-", i), journal: filepath.Join(w.dir, fmt.Sprint("journal-", i)),
+			small: m == "" && seed%7 == 6}
+		n.skew.Store(int64(w.someSkew()))
+		w.nodes = append(w.nodes, n)
+		n.start()
+	}
+	for i := range 1 + w.rng.IntN(2) {
+		a := &asker{world: w, stores: w.newStores(), number: i}
+		a.skew.Store(int64(w.someSkew()))
+		w.askers = append(w.askers, a)
+		a.open()
+	}
+	return w
+}
+
+// someSkew is how wrong a clock is: seldom by much.
+func (w *world) someSkew() time.Duration {
+	switch w.rng.IntN(6) {
+	case 0:
+		return time.Duration(w.rng.Int64N(int64(time.Hour))) - 30*time.Minute
+	case 1, 2:
+		return time.Duration(w.rng.Int64N(int64(2*window))) - window
+	}
+	return 0
+}
+
+// all returns every way to the stores of the living.
+func (w *world) all() (all []*stores) {
+	for _, n := range w.nodes {
+		if p := n.running(); p != nil {
+			all = append(all, p.stores)
+		}
+	}
+	for _, a := range w.askers {
+		all = append(all, a.stores)
+	}
+	return all
+}
+
+// end heals everything, lets every collector store what it holds, and checks what is stored.
+func (w *world) end() {
+	for _, s := range slices.Concat(w.gone, w.all()) {
+		s.heal()
+	}
+	w.connect()
+	for _, n := range w.nodes {
+		n.stall.end()
+		if n.running() == nil {
+			n.start()
+		}
+	}
+	time.Sleep(time.Minute) // flushing repeats what failed
+	for _, a := range w.askers {
+		a.last()
+	}
+	for _, n := range w.nodes {
+		n.stop(true)
+	}
+	w.checkStored()
+	for _, a := range w.askers {
+		if err := a.store.Close(context.Background()); err != nil {
+			w.Error(err)
+		}
+	}
+	time.Sleep(time.Minute) // requests of killed processes end
+}
+
+// checkStored compares what a new process finds in healthy stores with the model.
+func (w *world) checkStored() {
+	s := w.newStores()
+	store := s.open(w)
+	defer func() { _ = store.Close(context.Background()) }()
+	past, err := bucket.NewQuantizer(gateIndex{s, ""}, store, merge, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, tenant := range tenants {
+		a, err := past.Range(w.Context(), tenant, w.begun.Add(-far), w.begun.Add(far), &bucket.RangeOptions{Partial: w.lies})
+		if err != nil {
+			w.Errorf("what is stored of tenant %s: %v", tenant, err)
+			continue
+		}
+		w.model.checkStored(w, tenant, a.Value, len(a.Missing))
+	}
+}
+
+// far is further than any clock is wrong.
+const far = 3 * time.Hour
+
+var quiet = slog.New(slog.DiscardHandler)
