@@ -54,7 +54,7 @@ func (p *Protocol) Build(ctx context.Context, span Span, lasts time.Duration, wo
 const releasing = 2 * time.Second
 
 func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Work) (*Seal, string, error) {
-	parts, err := p.Cover(ctx, s.below(claim.Level), claim.Tenant, claim.Start, claim.End(), nil)
+	parts, err := p.Cover(ctx, s.Below(claim.Level), claim.Tenant, claim.Start, claim.End(), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -65,8 +65,8 @@ func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Wor
 	return work.RollUp(ctx, claim, parts)
 }
 
-// below returns the settings with the levels shorter than one.
-func (s Settings) below(level time.Duration) Settings {
+// Below returns the settings with the levels shorter than one.
+func (s Settings) Below(level time.Duration) Settings {
 	lower := s
 	lower.Spans = nil
 	for _, span := range s.Spans {

@@ -73,7 +73,8 @@ func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, lev
 		}
 		group.Go(func() error { return read(reading, i) })
 	}
-	return slices.Concat(cut...), group.Wait()
+	err := group.Wait()
+	return slices.Concat(cut...), err
 }
 
 // kept leaves out the places that retention has removed or may remove.

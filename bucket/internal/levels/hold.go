@@ -147,6 +147,9 @@ func (p *Protocol) holdSpan(ctx context.Context, s Settings, place Place, until,
 		_, err := p.swap(ctx, place, State{Kind: Hold, Until: longer})
 		if err == nil {
 			p.remember(place.Span, longer)
+			if p.Held != nil {
+				p.Held(place.Span, longer)
+			}
 		}
 		if !errors.Is(err, ErrLost) {
 			return err

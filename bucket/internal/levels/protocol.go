@@ -21,6 +21,10 @@ func (e *FinalError) Error() string {
 // Protocol reads and changes the places of an index. It is safe for any
 // number of goroutines.
 type Protocol struct {
+	// Held, if it is set before the first call, is told of each hold that the
+	// protocol writes, and until when it lasts, Unix nanoseconds.
+	Held func(span Span, until int64)
+
 	places index.Places
 	clock  func() time.Time // this process's, for the age of what it remembers
 	reads  int              // how many sets of places a range reads at a time
@@ -51,6 +55,10 @@ var (
 	// ErrTooSoon says that a span may not be claimed yet.
 	ErrTooSoon = errors.New("levels: the span cannot be claimed yet")
 )
+
+// Time returns the store's time, as well as it is known; the zero time when it
+// is not.
+func (p *Protocol) Time() time.Time { return p.now() }
 
 // now returns the store's time; the zero time when it is unknown.
 func (p *Protocol) now() time.Time { return p.places.StoreTime() }

@@ -91,6 +91,16 @@ func (s Settings) keepOf(level time.Duration) time.Duration {
 	return s.Keep[slices.Index(s.Spans, level)+1]
 }
 
+// Outlives reports whether a level is kept longer than the level below it, or
+// than the entries.
+func (s Settings) Outlives(level time.Duration) bool {
+	if len(s.Keep) == 0 {
+		return false
+	}
+	i := slices.Index(s.Spans, level)
+	return i >= 0 && s.Keep[i] > 0 && s.Keep[i+1] != s.Keep[i]
+}
+
 // Horizon returns the instant, Unix nanoseconds, before which entries may be
 // removed by retention at the time now, or soon after. It is the smallest int64
 // where entries are kept for ever.
@@ -126,6 +136,9 @@ const refresh = time.Minute
 // before that have taken effect or never will.
 func (s Settings) wait() time.Duration { return 2*refresh + s.Linger }
 
+// ErrOther says that the index has other settings of levels.
+var ErrOther = errors.New("levels: the index has")
+
 // ErrOff says that the index has no settings of levels.
 var ErrOff = errors.New("levels are off: the index has no settings for them")
 
@@ -147,8 +160,8 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	case err != nil:
 		return err
 	case !s.same(there):
-		return fmt.Errorf("levels: the index has spans %v, lateness %v, skew %v and linger %v: use these, or another index",
-			there.Spans, there.Lateness, there.Skew, there.Linger)
+		return fmt.Errorf("%w spans %v, lateness %v, skew %v and linger %v: use these, or another index",
+			ErrOther, there.Spans, there.Lateness, there.Skew, there.Linger)
 	case slices.Equal(s.Keep, there.Keep):
 		p.known.set(there, nil, p.clock())
 		return nil
