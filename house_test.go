@@ -40,6 +40,7 @@ var house = []room{
 	{"bucket/internal/erase", []string{"index", "internal/pause"}, []string{"golang.org/x/sync"}},
 	{"bucket/internal/levels", []string{"blob", "index"}, []string{"golang.org/x/sync"}},
 	{"bucket/internal/plan", append([]string{"blob", "index", "bucket/internal/levels"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
+	{"bucket/internal/rollup", append([]string{"blob", "index", "bucket/internal/levels", "internal/pause"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"bucket/internal/...", []string{}, []string{}},
 	{"bucket", append([]string{"blob", "index", "bucket/internal/..."}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/hashicorp/golang-lru/v2"}},

@@ -1,0 +1,320 @@
+package rollup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/index"
+)
+
+// want fails unless a tenant has so many sealed spans of each level.
+func (h *hall) want(tenant string, minutes, hours, days int) {
+	h.Helper()
+	got := [3]int{}
+	for i, level := range settings().Spans {
+		got[i] = len(h.sealed(tenant, level))
+	}
+	if want := [3]int{minutes, hours, days}; got != want {
+		h.Errorf("tenant %q has %v sealed minutes, hours and days; want %v", tenant, got, want)
+	}
+}
+
+// midnight returns the start of the day in a bubble, which is one of UTC.
+func midnight() time.Time { return time.Now().Truncate(24 * time.Hour) }
+
+// TestBuildsForTenantsThatAreAskedAbout goes on for two days. Minutes are built
+// for the last two hours when a tenant is asked about first, and from then on.
+func TestBuildsForTenantsThatAreAskedAbout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, b := newHall(t), (*Builder)(nil)
+		b = h.builder(nil)
+		h.fill("a", midnight(), midnight().Add(30*time.Hour), 20*time.Second)
+		h.fill("b", midnight(), midnight().Add(30*time.Hour), 20*time.Second)
+		time.Sleep(3*time.Hour + 10*time.Minute)
+		b.Asked("a")
+		h.run(b, 10*time.Second)
+		h.want("a", 120, 3, 0)
+		h.want("b", 0, 0, 0)
+		h.run(b, time.Hour)
+		h.want("a", 180, 4, 0)
+		h.run(b, 22*time.Hour+50*time.Minute)
+		h.want("a", 1550, 26, 1)
+		b.Asked("b")
+		h.run(b, 2*time.Hour)
+		if hours := len(h.sealed("a", time.Hour)); hours > 28 {
+			t.Errorf("%d hours are built, long after anybody asked", hours)
+		}
+		h.want("b", 4*60, 28, 1)
+	})
+}
+
+// TestBuildersShareTheWork runs three builders at a time, each a process of its
+// own. No span is stored twice.
+func TestBuildersShareTheWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.fill("a", midnight(), midnight().Add(3*time.Hour), 15*time.Second)
+		time.Sleep(2 * time.Hour)
+		var builders []*Builder
+		var running sync.WaitGroup
+		for range 3 {
+			b := h.builder(func(o *Options) { o.All = true })
+			b.Asked("a")
+			builders = append(builders, b)
+			running.Go(func() { h.run(b, 90*time.Minute) })
+		}
+		running.Wait()
+		h.want("a", 180, 3, 0)
+		if n := h.shelf.most(); n != 1 {
+			t.Errorf("a roll-up was stored %d times", n)
+		}
+		var built int64
+		for _, b := range builders {
+			for _, s := range b.Stats() {
+				built += s.Built
+			}
+		}
+		if built != 183 {
+			t.Errorf("the builders say that they built %d spans, want 183", built)
+		}
+	})
+}
+
+// TestABuilderThatIsLetGo is cancelled in the middle of a merge. It gives its
+// claim back, and the next builder goes on at once.
+func TestABuilderThatIsLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.fill("a", midnight(), midnight().Add(time.Minute), 15*time.Second)
+		time.Sleep(20 * time.Minute)
+		h.shelf.set(func(s *shelf) { s.hang = true })
+		first := h.builder(nil)
+		first.Asked("a")
+		h.run(first, 3*time.Second)
+		h.want("a", 0, 0, 0)
+		h.shelf.set(func(s *shelf) { s.hang = false })
+		second := h.builder(nil)
+		second.Asked("a")
+		h.run(second, 3*time.Second)
+		h.want("a", 1, 0, 0)
+	})
+}
+
+// TestABuilderThatCrashed leaves a claim. The span is built once that expires.
+func TestABuilderThatCrashed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.fill("a", midnight(), midnight().Add(time.Minute), 15*time.Second)
+		time.Sleep(20 * time.Minute)
+		b := h.builder(nil)
+		b.Asked("a")
+		if err := b.publish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		span := levels.SpanAt("a", time.Minute, midnight().UnixNano())
+		claim, err := levels.New(h.index, nil).Claim(t.Context(), span, 4*time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.shelf.Put(t.Context(), levels.Key(span, claim.ID()), []byte("of the builder that crashed")); err != nil {
+			t.Fatal(err)
+		}
+		h.run(b, 3*time.Minute)
+		h.want("a", 0, 0, 0)
+		h.run(b, 90*time.Second)
+		h.want("a", 1, 0, 0)
+		h.run(b, maxQuestion+time.Minute)
+		if n := h.shelf.count(); n != 1 {
+			t.Errorf("%d roll-ups are stored, want that of the seal alone", n)
+		}
+	})
+}
+
+// TestALateValueRebuildsOneSpanOfEachLevel puts values into the past. Each level
+// is built again once, and the old roll-ups go.
+func TestALateValueRebuildsOneSpanOfEachLevel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		start := midnight()
+		h.fill("a", start, start.Add(26*time.Hour), 20*time.Second)
+		time.Sleep(25 * time.Hour)
+		b := h.builder(func(o *Options) { o.All = true })
+		b.Asked("a")
+		h.run(b, time.Minute)
+		stored := h.shelf.count()
+		h.shelf.set(func(s *shelf) { clear(s.puts) })
+		for i := range 20 {
+			at := start.Add(23*time.Hour + 30*time.Minute + time.Duration(i)*time.Second)
+			if err := h.late(b, "a", at.Add(time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(h.sealed("a", 24*time.Hour)); n != 0 {
+			t.Errorf("%d days are sealed beside a late value", n)
+		}
+		h.run(b, 4*time.Minute)
+		day := h.sealed("a", 24*time.Hour)
+		if len(day) != 1 || day[0].Entries != 24*180+20 || h.shelf.most() != 1 {
+			t.Errorf("sealed days %+v, the most often stored roll-up was stored %d times", day, h.shelf.most())
+		}
+		h.run(b, 10*time.Minute)
+		if n := h.shelf.count(); n > stored+15 {
+			t.Errorf("%d roll-ups are stored, %d before: those that were replaced stay", n, stored)
+		}
+	})
+}
+
+// TestRollUpsThatDoNotPay are not kept, and their spans not tried again.
+func TestRollUpsThatDoNotPay(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*shelf, *Options){
+		"too large":         func(_ *shelf, o *Options) { o.MaxBlob = 50 },
+		"hardly smaller":    func(s *shelf, _ *Options) { s.padding, s.parts = 20<<10, 21<<10 },
+		"refused for good":  func(s *shelf, _ *Options) { s.err = errLasting },
+		"missing for good":  func(s *shelf, _ *Options) { s.err = fmt.Errorf("wrapped: %w", errLasting) },
+		"larger than parts": func(s *shelf, _ *Options) { s.padding, s.parts = 20<<10, 10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t)
+				h.fill("a", midnight(), midnight().Add(time.Minute), 5*time.Second)
+				time.Sleep(20 * time.Minute)
+				b := h.builder(func(o *Options) { change(h.shelf, o) })
+				b.Asked("a")
+				h.run(b, 40*time.Minute)
+				if st := b.Stats()[0]; st.Void != 1 || st.Built != 0 || st.Waiting != 0 || h.shelf.merges != 1 {
+					t.Errorf("figures %+v after %d merges; want one void", st, h.shelf.merges)
+				}
+				place, err := b.opts.Protocol.Place(t.Context(), levels.SpanAt("a", time.Minute, midnight().UnixNano()))
+				if err != nil || place.Kind != levels.Void || place.Why == "" {
+					t.Errorf("place %+v, %v", place, err)
+				}
+			})
+		})
+	}
+}
+
+// TestAForeignWriterIsFound puts an entry past the protocol into a minute that is
+// sealed. The next level notices, and both are right again.
+func TestAForeignWriterIsFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.fill("a", midnight(), midnight().Add(time.Hour), 20*time.Second)
+		time.Sleep(30 * time.Minute)
+		b := h.builder(func(o *Options) { o.All = true })
+		b.Asked("a")
+		h.run(b, time.Second)
+		h.want("a", 20, 0, 0)
+		h.put(index.Holding(t.Context()), "a", midnight().Add(time.Second))
+		h.run(b, 41*time.Minute)
+		if n := testutil.ToFloat64(b.opts.Metrics.broken.WithLabelValues("1m")); n != 1 {
+			t.Errorf("%v seals are counted as broken, want 1", n)
+		}
+		hours := h.sealed("a", time.Hour)
+		if len(hours) != 1 || hours[0].Entries != 181 {
+			t.Errorf("sealed hours %+v; want one of 181 entries", hours)
+		}
+	})
+}
+
+// TestAFailureIsTriedAgain doubles the pause after each failure.
+func TestAFailureIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.fill("a", midnight(), midnight().Add(time.Minute), 5*time.Second)
+		time.Sleep(20 * time.Minute)
+		h.shelf.set(func(s *shelf) { s.err = errors.New("the store is away") })
+		b := h.builder(nil)
+		b.Asked("a")
+		h.run(b, 10*time.Minute)
+		st := b.Stats()[0]
+		if st.Failed != 5 { // at 0, 30, 90, 210 and 450 s
+			t.Errorf("%d attempts in 10 minutes, want 5", st.Failed)
+		}
+		h.shelf.set(func(s *shelf) { s.err = nil })
+		h.run(b, 10*time.Minute)
+		h.want("a", 1, 0, 0)
+	})
+}
+
+// TestASpanThatAQuestionMergedIsBuilt offers old spans, one of a day that has not
+// ended.
+func TestASpanThatAQuestionMergedIsBuilt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		start := midnight()
+		h.fill("a", start, start.Add(time.Hour), 20*time.Second)
+		time.Sleep(10 * 24 * time.Hour)
+		b := h.builder(nil)
+		b.Offer(levels.SpanAt("a", time.Hour, start.UnixNano()))
+		b.Offer(levels.SpanAt("a", time.Hour, start.Add(time.Hour).UnixNano()))
+		b.Offer(levels.SpanAt("a", 24*time.Hour, time.Now().UnixNano()))
+		h.run(b, time.Minute)
+		h.want("a", 0, 1, 0)
+		if st := b.Stats(); st[1].Waiting != 0 || st[2].Waiting != 0 {
+			t.Errorf("figures %+v; want none waiting", st)
+		}
+	})
+}
+
+// TestOtherSettingsAreRefused runs a builder whose levels are not the index's.
+func TestOtherSettingsAreRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		h.run(h.builder(nil), time.Second)
+		other := h.builder(func(o *Options) { o.Settings.Lateness = time.Hour })
+		if err := other.Run(t.Context()); !errors.Is(err, levels.ErrOther) {
+			t.Errorf("error %v, want %v", err, levels.ErrOther)
+		}
+	})
+}
+
+// TestRollUp builds in the foreground, is interrupted, goes on, and verifies.
+func TestRollUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, start := newHall(t), midnight()
+		h.fill("a", start, start.Add(49*time.Hour), time.Minute/2)
+		time.Sleep(50 * time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		b := h.builder(nil)
+		_, err := b.RollUp(ctx, "a", start.UnixNano(), time.Now().UnixNano(), Task{Progress: func(d Done) {
+			if d.Built == 100 {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v of a build that was interrupted", err)
+		}
+		done, err := b.RollUp(t.Context(), "a", start.UnixNano(), time.Now().UnixNano(), Task{})
+		if err != nil || done.Built+100 < 49*60+49+2 || done.Failed+done.Waiting+done.Void > 0 {
+			t.Errorf("built %+v, %v", done, err)
+		}
+		h.want("a", 49*60, 49, 2)
+		hour := h.sealed("a", time.Hour)[5]
+		h.shelf.set(func(s *shelf) { s.blobs[hour.Key] = []byte("another,blob") })
+		done, err = b.RollUp(t.Context(), "a", start.UnixNano(), time.Now().UnixNano(), Task{Verify: true})
+		if err != nil || done.Differ != 1 || done.Built != 1 || done.Verified != 49*60+49+2-1 {
+			t.Errorf("verified %+v, %v; want one that differs and is built again", done, err)
+		}
+		h.want("a", 49*60, 49, 2)
+	})
+}

@@ -1,0 +1,211 @@
+package rollup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
+)
+
+// Done is what a build in the foreground has done so far.
+type Done struct {
+	Built    int       // spans that were sealed
+	Void     int       // spans whose roll-up is not kept
+	Waiting  int       // spans that are held, claimed, or that ended too short ago
+	Failed   int       // spans that could not be built
+	Verified int       // seals that were computed again and are right
+	Differ   int       // seals that were not, and were built again
+	At       time.Time // everything before it has been looked at
+}
+
+// Task says what RollUp does.
+type Task struct {
+	Verify   bool       // compute what is sealed again, and compare
+	Progress func(Done) // called by one goroutine at a time; nil: nobody
+}
+
+// RollUp builds what is missing at every level in the spans that touch [from,
+// to), Unix nanoseconds, and returns when all was tried. Several may run at a
+// time, and it may be interrupted and repeated.
+func (b *Builder) RollUp(ctx context.Context, tenant string, from, to int64, task Task) (Done, error) {
+	if err := b.opts.Protocol.Publish(ctx, b.opts.Settings, b.opts.Owned); err != nil {
+		return Done{}, err
+	}
+	s, err := b.opts.Protocol.Settings(ctx)
+	if err != nil {
+		return Done{}, err
+	}
+	now := b.opts.Protocol.Time()
+	if from := time.Unix(0, s.From); now.Before(from) {
+		return Done{}, fmt.Errorf("levels of this index were turned on a moment ago: builders start at %s, when every writer knows of them", from.UTC().Format(time.RFC3339))
+	}
+	f := &foreground{Builder: b, task: task, settings: s, tenant: tenant}
+	longest := int64(s.Spans[len(s.Spans)-1])
+	to = min(to, now.UnixNano()-int64(s.Lateness))
+	for at := levels.SpanAt(tenant, time.Duration(longest), from).Start; at < to && ctx.Err() == nil; at += longest {
+		for _, level := range s.Spans {
+			if err := f.level(ctx, level, max(at, levels.SpanAt(tenant, level, from).Start), min(at+longest, to)); err != nil {
+				return f.done, err
+			}
+		}
+		f.reach(time.Unix(0, min(at+longest, to)))
+	}
+	return f.done, errors.Join(ctx.Err(), f.failure)
+}
+
+// foreground is one call of RollUp.
+type foreground struct {
+	*Builder
+	task     Task
+	settings levels.Settings
+	tenant   string
+
+	mu      sync.Mutex // guards what follows
+	done    Done
+	failure error // of the first span that failed
+}
+
+// level builds and verifies the spans of a level that start in [from, to) and
+// end by the lateness before now.
+func (f *foreground) level(ctx context.Context, level time.Duration, from, to int64) error {
+	to = levels.SpanAt(f.tenant, level, to).Start
+	if from >= to {
+		return nil
+	}
+	if f.task.Verify {
+		if err := f.verifyAll(ctx, level, from, to); err != nil {
+			return err
+		}
+	}
+	spans, err := f.work.missing(ctx, f.settings, f.tenant, level, from, to)
+	if err != nil {
+		return err
+	}
+	return f.each(ctx, len(spans), func(i int) { f.note(f.work.build(ctx, spans[i])) })
+}
+
+// each calls do with 0 to n-1, as many at a time as there are cores to use.
+func (f *foreground) each(ctx context.Context, n int, do func(i int)) error {
+	var g errgroup.Group
+	g.SetLimit(f.opts.Cores)
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { do(i); return nil })
+	}
+	return errors.Join(g.Wait(), ctx.Err())
+}
+
+// note counts a build.
+func (f *foreground) note(place levels.Place, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil && place.Kind == levels.Void:
+		f.done.Void++
+	case err == nil:
+		f.done.Built++
+	case errors.Is(err, errFew), errors.Is(err, levels.ErrGone):
+	case errors.Is(err, levels.ErrLost), errors.Is(err, levels.ErrTooSoon):
+		f.done.Waiting++
+	default:
+		f.done.Failed++
+		if f.failure == nil {
+			f.failure = err
+		}
+	}
+	f.tell()
+}
+
+// tell reports progress. The caller holds mu.
+func (f *foreground) tell() {
+	if f.task.Progress != nil {
+		f.task.Progress(f.done)
+	}
+}
+
+// reach notes up to where everything was looked at.
+func (f *foreground) reach(at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done.At = at
+	f.tell()
+}
+
+// verifyAll computes the seals of a level again. One that differs is broken, so
+// that it is built again.
+func (f *foreground) verifyAll(ctx context.Context, level time.Duration, from, to int64) error {
+	places, err := f.opts.Protocol.Places(ctx, f.tenant, level, from, to)
+	if err != nil {
+		return err
+	}
+	return f.each(ctx, len(places), func(i int) { f.verify(ctx, places[i]) })
+}
+
+func (f *foreground) verify(ctx context.Context, place levels.Place) {
+	_, err := f.work.clean(ctx, place.Span)
+	same := true
+	if place.Kind == levels.Sealed && err == nil {
+		same, err = f.work.same(ctx, f.settings, place)
+	}
+	if err == nil && !same {
+		err = f.opts.Protocol.Break(ctx, place)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err != nil:
+		f.done.Failed++
+		if f.failure == nil {
+			f.failure = fmt.Errorf("verify the %v: %w", place.Span, err)
+		}
+	case !same:
+		f.done.Differ++
+	case place.Kind == levels.Sealed:
+		f.done.Verified++
+	}
+	f.tell()
+}
+
+// same reports whether a seal's roll-up can be read and is the merge of its
+// entries. Where retention may have removed entries, it only looks whether the
+// roll-up can be read.
+func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (bool, error) {
+	if seal.Entries > 0 {
+		own, err := w.Merger.Merge(ctx, seal.Tenant, []levels.Part{{From: seal.Start, To: seal.End(), Place: &seal}})
+		if err != nil || own.Count != seal.Entries {
+			return false, unlessLasting(w.Merger, err)
+		}
+	}
+	if seal.Start < s.Horizon(w.Protocol.Time()) {
+		return true, nil
+	}
+	flat, err := w.Merger.Merge(ctx, seal.Tenant, []levels.Part{{From: seal.Start, To: seal.End()}})
+	if err != nil || flat.Count != seal.Entries || flat.Print != seal.Print {
+		return false, unlessLasting(w.Merger, err)
+	}
+	if seal.Entries == 0 || blob.SumOf(flat.Blob) == seal.Sum {
+		return true, nil
+	}
+	parts, err := w.Protocol.Cover(ctx, s.Below(seal.Level), seal.Tenant, seal.Start, seal.End(), nil)
+	if err != nil {
+		return false, err
+	}
+	again, err := w.Merger.Merge(ctx, seal.Tenant, parts) // merges of merges may have other bytes
+	return err == nil && blob.SumOf(again.Blob) == seal.Sum, unlessLasting(w.Merger, err)
+}
+
+// unlessLasting returns an error that says nothing about the roll-up.
+func unlessLasting(m Merger, err error) error {
+	if err == nil || m.Lasting(err) {
+		return nil
+	}
+	return err
+}
