@@ -75,7 +75,7 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 		a.Entries = len(window)
 		return a, err
 	}
-	g, err := c.gather(ctx, []string{tenant}, time.Unix(0, from), time.Unix(0, started), opts)
+	g, err := c.gather(ctx, []string{tenant}, time.Unix(0, from), time.Unix(0, started), opts, reading{})
 	if err != nil {
 		return a, err
 	}
@@ -102,7 +102,7 @@ func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.T
 // RangeMany is Range of several tenants, whose values are fetched and merged
 // together.
 func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
-	return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts) })
+	return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts, reading{}) })
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as
@@ -111,15 +111,9 @@ func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to
 // that is later.
 func (c *Collector[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *RangeOptions) iter.Seq2[Step[T], error] {
 	return func(yield func(Step[T], error) bool) {
-		g, err := c.gather(ctx, []string{tenant}, from, to, opts)
-		if err == nil && step <= 0 {
-			err = errStep(from, to)
-		}
-		if err != nil {
-			yield(Step[T]{}, err)
-			return
-		}
-		c.past.steps(ctx, g.sliced(), step, g.provisional, yield)
+		c.past.steps(ctx, from, to, step, yield, func(from time.Time) (gathered[T], error) {
+			return c.gather(ctx, []string{tenant}, from, to, opts, reading{step: step})
+		})
 	}
 }
 
@@ -128,7 +122,7 @@ func (c *Collector[T]) Steps(ctx context.Context, tenant string, from, to time.T
 // See [Quantizer.Values].
 func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
-		g, err := c.gather(ctx, []string{tenant}, from, to, opts)
+		g, err := c.gather(ctx, []string{tenant}, from, to, opts, reading{entries: true})
 		if err != nil {
 			yield(Value[T]{}, err)
 			return
@@ -138,8 +132,8 @@ func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.
 }
 
 // gather returns what the index and memory have of a range.
-func (c *Collector[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (gathered[T], error) {
-	return c.past.gather(ctx, tenants, from, to, opts, c.known)
+func (c *Collector[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, how reading) (gathered[T], error) {
+	return c.past.gather(ctx, tenants, from, to, opts, how, c.known)
 }
 
 // Has reports whether the tenant has any value with from ≤ instant < to, in
@@ -152,7 +146,7 @@ func (c *Collector[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 	if held, err := c.holds(tenant, start, end); held || err != nil {
 		return held, err
 	}
-	return c.past.has(ctx, tenant, start, end)
+	return c.past.has(ctx, tenant, start, end, nil)
 }
 
 // holds reports whether a value in [from, to) is in memory.
@@ -186,12 +180,12 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 // It watches the tenant while it asks the index: so it misses no value that
 // becomes discoverable meanwhile, and no value that is older than another one
 // that the index has already. It compares what it saw with the entries, so that
-// no value counts twice.
-func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) (k known[T], err error) {
+// no value counts twice, and lets no roll-up stand for a span of such a value.
+func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how reading) (k known[T], err error) {
 	for {
 		t := c.tenants.lookup(id)
 		w := t.watch()
-		entries, err := c.past.entries(ctx, id, from, to)
+		series, err := c.past.read(ctx, id, from, to, how, w.begun)
 		since := c.since()
 		open, next, openErr := t.unwatch(w, from, to)
 		if err = cmp.Or(err, openErr); err != nil {
@@ -200,7 +194,10 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) (k 
 		if c.tenants.lookup(id) != t {
 			continue // a tenant that came, or came back, meanwhile was not watched
 		}
-		extra, times, err := missing(ctx, w.sealed, entries, from, to)
+		if inMemoryOf(w.sealed).covered(series) {
+			continue // a value of that span was sealed meanwhile
+		}
+		extra, times, err := missing(ctx, w.sealed, series.Entries, from, to)
 		if err != nil {
 			return k, err
 		}
@@ -208,7 +205,7 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) (k 
 		if err != nil {
 			return k, err
 		}
-		k.entries = entries
+		k.series = series
 		for i, v := range values {
 			e := index.Entry{Time: next}
 			if i < len(times) {
@@ -227,6 +224,7 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64) (k 
 // began, and the values sealed since.
 type watch[T any] struct {
 	sealed []*pending[T] // guarded by the tenant's mu until unwatch
+	begun  inMemory      // the instants of what was held when the question began
 }
 
 // missing returns the sealed values whose instants are in [from, to) and that

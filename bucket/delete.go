@@ -252,10 +252,8 @@ func withoutBlob[T any](a *Answer[T], err error) map[string]bool {
 // names reports whether the index has an entry of one of the keys.
 func (g *gathered[T]) names(keys map[string]bool) bool {
 	for _, s := range g.question.Series {
-		for _, e := range s.Entries {
-			if keys[e.Key] {
-				return true
-			}
+		if s.Names(keys) {
+			return true
 		}
 	}
 	return false

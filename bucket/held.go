@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
 )
@@ -165,4 +166,49 @@ func (h *Held[T]) confirmed(version string, entries []index.Entry) bool {
 func hasWithin(entries []index.Entry, from, to int64) bool {
 	place, _ := index.Search(entries, from)
 	return place < len(entries) && entries[place].Time <= to
+}
+
+// inMemory are the instants of values that sources hold, or may seal while a
+// question looks. The roll-up of a span that touches one of them may hold the
+// value already, so the span is answered from its entries, which can be told from
+// the value.
+type inMemory []instants
+
+// instants are those from one to another, both included.
+type instants struct{ from, to int64 }
+
+// touches reports whether the span holds one of the instants.
+func (m inMemory) touches(s levels.Span) bool {
+	return slices.ContainsFunc(m, func(i instants) bool { return i.from < s.End() && i.to >= s.Start })
+}
+
+// covered reports whether a roll-up stands for a span that holds one of the
+// instants.
+func (m inMemory) covered(s plan.Series) bool {
+	return len(m) > 0 && slices.ContainsFunc(s.Rolled, func(p levels.Place) bool { return m.touches(p.Span) })
+}
+
+// inMemoryOf returns the instants of sealed values. Each may still move.
+func inMemoryOf[T any](sealed []*pending[T]) (all inMemory) {
+	for _, p := range sealed {
+		_, e := p.state()
+		all = append(all, instants{e.Time, e.Time + maxMoved})
+	}
+	return all
+}
+
+// reading says what a question reads of the index.
+type reading struct {
+	entries bool          // all entries, and no roll-ups
+	step    time.Duration // of the question's slices; 0 when there is one
+}
+
+// read returns what a tenant's part of a range is answered from. No roll-up that
+// it returns holds a value at one of the instants.
+func (q *Quantizer[T]) read(ctx context.Context, tenant string, from, to int64, how reading, held inMemory) (plan.Series, error) {
+	if how.entries {
+		entries, err := q.past.Entries(ctx, tenant, from, to)
+		return plan.Series{Tenant: tenant, Entries: entries}, err
+	}
+	return q.past.Read(ctx, tenant, from, to, plan.View{Skip: held.touches, Step: int64(how.step)})
 }

@@ -48,8 +48,7 @@ type QuantizerOptions[T any] struct {
 	Rows int
 	// Batch is how many blobs a question fetches at a time, and so about how
 	// many values it holds in memory beside the merge of the values before
-	// them. A quantum that has more entries is fetched at once all the same.
-	// Default 256.
+	// them. Default 256.
 	Batch int
 	// MaxEntries bounds the entries of one range. A range that has more is
 	// refused with a *TooManyError. Default 1 000 000.
@@ -98,6 +97,14 @@ func (opts *QuantizerOptions[T]) withDefaults() (QuantizerOptions[T], error) {
 		o.Levels = &l
 	}
 	return o, nil
+}
+
+// codec returns the version of the codec.
+func (o *QuantizerOptions[T]) codec() int {
+	if o.Levels == nil {
+		return 0
+	}
+	return o.Levels.Codec
 }
 
 // decodedBytes is the default of MaxDecodedBytes.
@@ -152,7 +159,7 @@ func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	q := &Quantizer[T]{index: idx, blobs: blobs, protocol: protocol, opts: o}
 	q.past, err = plan.New(idx, blobs, merge, plan.Options[T]{Quantum: o.Quantum, Grace: o.Grace, CacheBytes: o.CacheBytes,
 		Size: o.Size, Rows: o.Rows, Batch: o.Batch, MaxEntries: o.MaxEntries, Budget: o.MaxDecodedBytes, Metrics: metrics, Now: o.Now,
-		Levels: protocol})
+		Levels: protocol, Codec: o.codec()})
 	if err != nil {
 		return nil, fmt.Errorf("quantizer: %w", err)
 	}
@@ -173,18 +180,20 @@ func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.T
 // each time.
 func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	return q.settled(ctx, func() (g gathered[T], err error) {
-		g.question, err = q.question(ctx, tenants, from, to, opts)
+		g.question, err = q.question(ctx, tenants, from, to, opts, reading{})
 		return g, err
 	})
 }
 
-// question reads the entries of a range.
-func (q *Quantizer[T]) question(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (x plan.Question[T], err error) {
+// question reads what a range is answered from.
+func (q *Quantizer[T]) question(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, how reading) (x plan.Question[T], err error) {
 	start, end, err := span(from, to)
 	if err != nil {
 		return x, err
 	}
-	series, err := q.past.EntriesOf(ctx, tenants, start, end)
+	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (plan.Series, error) {
+		return q.read(ctx, tenants[i], start, end, how, nil)
+	})
 	if err != nil {
 		return x, err
 	}
@@ -208,33 +217,15 @@ func answerOf[T any](a plan.Answer[T]) Answer[T] {
 // the sequence.
 func (q *Quantizer[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, opts *RangeOptions) iter.Seq2[Step[T], error] {
 	return func(yield func(Step[T], error) bool) {
-		x, err := q.question(ctx, []string{tenant}, from, to, opts)
-		if err == nil && step <= 0 {
-			err = errStep(from, to)
-		}
-		if err != nil {
-			yield(Step[T]{}, err)
-			return
-		}
-		q.steps(ctx, x, step, time.Time{}, yield)
+		q.steps(ctx, from, to, step, yield, func(from time.Time) (g gathered[T], err error) {
+			g.question, err = q.question(ctx, []string{tenant}, from, to, opts, reading{step: step})
+			return g, err
+		})
 	}
 }
 
 func errStep(from, to time.Time) error {
 	return &RangeError{from, to, "cannot be cut into steps: the step must be positive"}
-}
-
-// steps yields the answers for the slices of a question.
-func (q *Quantizer[T]) steps(ctx context.Context, x plan.Question[T], step time.Duration, provisional time.Time, yield func(Step[T], error) bool) {
-	for s, err := range q.past.Steps(ctx, x, int64(step)) {
-		out := Step[T]{From: time.Unix(0, s.From), To: time.Unix(0, s.To), Answer: answerOf(s.Answer)}
-		if out.To.After(provisional) && !provisional.IsZero() {
-			out.Provisional = provisional
-		}
-		if !yield(out, err) {
-			return
-		}
-	}
 }
 
 // Values yields the tenant's stored values with from ≤ instant < to, in order
@@ -243,7 +234,7 @@ func (q *Quantizer[T]) steps(ctx context.Context, x plan.Question[T], step time.
 // with its Err.
 func (q *Quantizer[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
-		x, err := q.question(ctx, []string{tenant}, from, to, opts)
+		x, err := q.question(ctx, []string{tenant}, from, to, opts, reading{entries: true})
 		if err != nil {
 			yield(Value[T]{}, err)
 			return
@@ -263,7 +254,7 @@ type RawBlobs interface {
 func (q *Quantizer[T]) Blobs(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[[]byte], error] {
 	return func(yield func(Value[[]byte], error) bool) {
 		raw, ok := q.blobs.(RawBlobs)
-		x, err := q.question(ctx, []string{tenant}, from, to, opts)
+		x, err := q.question(ctx, []string{tenant}, from, to, opts, reading{entries: true})
 		if !ok {
 			err = errors.New("quantizer: the blob store does not return blobs as they are stored: give it a GetRaw")
 		}
@@ -324,7 +315,7 @@ func (q *Quantizer[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 	if err != nil {
 		return false, err
 	}
-	return q.past.Has(ctx, tenant, a, b)
+	return q.has(ctx, tenant, a, b, nil)
 }
 
 // Tenants returns the ids, sorted, of the tenants that have values in the index,
@@ -357,6 +348,6 @@ func (q *Quantizer[T]) entries(ctx context.Context, tenant string, from, to int6
 	return q.past.Entries(ctx, tenant, from, to)
 }
 
-func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64) (bool, error) {
-	return q.past.Has(ctx, tenant, from, to)
+func (q *Quantizer[T]) has(ctx context.Context, tenant string, from, to int64, held inMemory) (bool, error) {
+	return q.past.HasAny(ctx, tenant, from, to, plan.View{Skip: held.touches})
 }

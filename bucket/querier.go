@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strconv"
 	"time"
 
@@ -79,7 +80,7 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 
 // RangeMany is Range of several tenants, whose values are merged together.
 func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (a Answer[T], err error) {
-	return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts) })
+	return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts, reading{}) })
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as
@@ -87,17 +88,8 @@ func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to t
 // slice of its instant to come, and in the last one when that is later.
 func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Time, step time.Duration, sources []Source[T], opts *RangeOptions) iter.Seq2[Step[T], error] {
 	return func(yield func(Step[T], error) bool) {
-		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts)
-		if err == nil && step <= 0 {
-			err = errStep(from, to)
-		}
-		if err != nil {
-			yield(Step[T]{}, err)
-			return
-		}
-		q.past.steps(ctx, g.sliced(), step, g.provisional, func(s Step[T], err error) bool {
-			s.Missing = append(s.Missing, g.missing...)
-			return yield(s, err)
+		q.past.steps(ctx, from, to, step, yield, func(from time.Time) (gathered[T], error) {
+			return q.gather(ctx, []string{tenant}, from, to, sources, opts, reading{step: step})
 		})
 	}
 }
@@ -108,7 +100,7 @@ func (q *Querier[T]) Steps(ctx context.Context, tenant string, from, to time.Tim
 // the sequence begins with a Value for each such source that has only an Err.
 func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
-		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts)
+		g, err := q.gather(ctx, []string{tenant}, from, to, sources, opts, reading{entries: true})
 		if err == nil && len(g.missing) > 0 && !opts.orDefault().Partial {
 			err = &SourceError{g.missing[0].Source, g.missing[0].Err}
 		}
@@ -139,7 +131,11 @@ func (q *Querier[T]) Has(ctx context.Context, tenant string, from, to time.Time,
 	if len(p.live(nil)) > 0 {
 		return true, nil
 	}
-	has, err := q.past.Has(ctx, tenant, from, to)
+	start, end, err := span(from, to)
+	if err != nil {
+		return false, err
+	}
+	has, err := q.past.has(ctx, tenant, start, end, nil)
 	if missing := p.missing(); err == nil && !has && len(missing) > 0 {
 		err = &SourceError{missing[0].Source, missing[0].Err}
 	}
@@ -177,14 +173,16 @@ func (q *Querier[T]) Tenants(ctx context.Context, sources []Source[T]) ([]string
 }
 
 // gather asks the sources and reads the index, for several tenants at a time.
-func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (gathered[T], error) {
-	return q.past.gather(ctx, tenants, from, to, opts, func(ctx context.Context, tenant string, start, end int64) (k known[T], err error) {
+func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions, how reading) (gathered[T], error) {
+	return q.past.gather(ctx, tenants, from, to, opts, how, func(ctx context.Context, tenant string, start, end int64, how reading) (k known[T], err error) {
 		p := newPoll(tenant, from, to, sources)
-		k.entries, err = p.settle(ctx, func() ([]index.Entry, error) { return q.past.entries(ctx, tenant, start, end) })
+		k.series, err = p.settle(ctx, func(held inMemory) (plan.Series, error) {
+			return q.past.read(ctx, tenant, start, end, how, held)
+		})
 		if err != nil {
 			return k, err
 		}
-		k.live, k.missing, k.provisional = p.live(k.entries), p.missing(), p.provisional(end)
+		k.live, k.missing, k.provisional = p.live(k.series.Entries), p.missing(), p.provisional(end)
 		return k, nil
 	})
 }
@@ -212,23 +210,39 @@ func (p *poll[T]) all() []int {
 }
 
 // settle asks the sources and then reads the index, until what both said
-// belongs together. It returns the entries.
-func (p *poll[T]) settle(ctx context.Context, read func() ([]index.Entry, error)) ([]index.Entry, error) {
+// belongs together. It returns what read returned: entries, and roll-ups of spans
+// that hold no value of a source.
+func (p *poll[T]) settle(ctx context.Context, read func(held inMemory) (plan.Series, error)) (s plan.Series, err error) {
 	if err := p.ask(ctx, p.all(), p.held); err != nil {
-		return nil, err
+		return s, err
 	}
 	for range maxRounds {
-		entries, err := read()
+		s, err := read(p.inMemory())
 		if err != nil {
-			return nil, err
+			return s, err
 		}
-		agreed, err := p.agree(ctx, entries)
+		agreed, err := p.agree(ctx, s.Entries)
 		if agreed || err != nil {
-			return entries, err
+			return s, err
 		}
 		outbox.Pause(ctx, roundPause, nil)
 	}
-	return nil, ErrUnsettled
+	return s, ErrUnsettled
+}
+
+// inMemory returns the instants of what the sources hold. A source may seal its
+// open tick from its Next on.
+func (p *poll[T]) inMemory() (all inMemory) {
+	for i := range p.held {
+		if p.failed[i] != nil {
+			continue
+		}
+		for _, v := range p.held[i].Sealed {
+			all = append(all, instants{v.Entry.Time, v.Entry.Time + maxMoved})
+		}
+		all = append(all, instants{p.held[i].Next, math.MaxInt64})
+	}
+	return all
 }
 
 // agree reports whether what is held and the entries, read after it, belong

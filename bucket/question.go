@@ -131,9 +131,10 @@ func span(from, to time.Time) (a, b int64, err error) {
 	return from.UnixNano(), to.UnixNano(), nil
 }
 
-// known is what the index and the sources have of one tenant's range.
+// known is what the index and the sources have of one tenant's range. No roll-up
+// covers an instant of what the sources hold.
 type known[T any] struct {
-	entries     []index.Entry
+	series      plan.Series
 	live        []plan.Extra[T] // what sources hold beside the entries
 	missing     []Missing       // sources
 	provisional time.Time       // from here on values may still come; zero: none
@@ -147,7 +148,7 @@ type gathered[T any] struct {
 }
 
 // gather asks look about several tenants side by side.
-func (q *Quantizer[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, look func(ctx context.Context, tenant string, from, to int64) (known[T], error)) (g gathered[T], err error) {
+func (q *Quantizer[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, how reading, look func(ctx context.Context, tenant string, from, to int64, how reading) (known[T], error)) (g gathered[T], err error) {
 	start, end, err := span(from, to)
 	if err != nil {
 		return g, err
@@ -158,9 +159,9 @@ func (q *Quantizer[T]) gather(ctx context.Context, tenants []string, from, to ti
 		}
 	}
 	found := make([]known[T], len(tenants))
-	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (entries []index.Entry, err error) {
-		found[i], err = look(ctx, tenants[i], start, end)
-		return found[i].entries, err
+	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (s plan.Series, err error) {
+		found[i], err = look(ctx, tenants[i], start, end, how)
+		return found[i].series, err
 	})
 	if err != nil {
 		return g, err
@@ -202,4 +203,55 @@ func (q *Quantizer[T]) merged(ctx context.Context, g *gathered[T]) (a Answer[T],
 	}
 	a.Missing, a.Provisional = append(a.Missing, g.missing...), g.provisional
 	return a, nil
+}
+
+// maxAgain is how often Steps looks again because blobs of a slice were deleted.
+const maxAgain = 8
+
+// steps yields the answers for the slices of a range. Gather looks at the range
+// from an instant on. Where blobs of a slice are missing, steps gathers again from
+// that slice on: when their entries are gone too, they were deleted meanwhile.
+func (q *Quantizer[T]) steps(ctx context.Context, from, to time.Time, step time.Duration, yield func(Step[T], error) bool, gather func(from time.Time) (gathered[T], error)) {
+	if _, _, err := span(from, to); err == nil && step <= 0 {
+		yield(Step[T]{}, errStep(from, to))
+		return
+	}
+	g, err := gather(from)
+	if err != nil {
+		yield(Step[T]{}, err)
+		return
+	}
+	for again := 0; q.stepsOf(ctx, &g, step, yield, func(from time.Time, gone map[string]bool) bool {
+		if again++; again > maxAgain {
+			return false
+		}
+		next, err := gather(from)
+		if err != nil || next.names(gone) {
+			return false
+		}
+		g = next
+		return true
+	}); {
+	}
+}
+
+// stepsOf yields the answers for what was gathered. It reports whether changed
+// said, about a slice that lacks blobs, that there is something else to answer
+// from.
+func (q *Quantizer[T]) stepsOf(ctx context.Context, g *gathered[T], step time.Duration, yield func(Step[T], error) bool, changed func(from time.Time, gone map[string]bool) bool) (again bool) {
+	missing, provisional := g.missing, g.provisional
+	for s, err := range q.past.Steps(ctx, g.sliced(), int64(step)) {
+		out := Step[T]{From: time.Unix(0, s.From), To: time.Unix(0, s.To), Answer: answerOf(s.Answer)}
+		if gone := withoutBlob(&out.Answer, err); len(gone) > 0 && changed(out.From, gone) {
+			return true
+		}
+		if out.To.After(provisional) && !provisional.IsZero() {
+			out.Provisional = provisional
+		}
+		out.Missing = append(out.Missing, missing...)
+		if !yield(out, err) {
+			return false
+		}
+	}
+	return false
 }

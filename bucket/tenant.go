@@ -251,6 +251,7 @@ func (t *tenant[T]) watch() *watch[T] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.sealed = slices.Clone(t.held)
+	w.begun = inMemoryOf(w.sealed)
 	t.watches[w] = struct{}{}
 	return w
 }

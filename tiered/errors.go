@@ -47,6 +47,10 @@ func (e *CorruptError) Error() string {
 
 func (e *CorruptError) Unwrap() error { return e.Err }
 
+// Corrupt returns true. Callers that do not know this package tell by it that the
+// blob cannot be read next time either.
+func (e *CorruptError) Corrupt() bool { return true }
+
 // list names the first few keys.
 func list(keys []string) string {
 	const most = 5

@@ -53,7 +53,7 @@ func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, lev
 	cut := make([][]Part, len(gaps))
 	read := func(ctx context.Context, i int) error {
 		gap := gaps[i]
-		first, end := whole(gap.From, gap.To, int64(level))
+		first, end := Whole(gap.From, gap.To, int64(level))
 		if first >= end {
 			cut[i] = []Part{gap}
 			return nil
@@ -105,9 +105,9 @@ func cutGap(gap Part, places []Place, skip func(Span) bool) (parts []Part) {
 	return parts
 }
 
-// whole returns the starts [first, end) of the spans of a length that lie
-// entirely in [from, to). It keeps away from the ends of int64.
-func whole(from, to, length int64) (first, end int64) {
+// Whole returns the starts [first, end) of the spans of a length that lie
+// entirely in [from, to), in nanoseconds. It keeps away from the ends of int64.
+func Whole(from, to, length int64) (first, end int64) {
 	const far = 1 << 62 // the year 2116, and 1823 before the epoch
 	from, to = max(from, -far), min(to, far)
 	first = index.Floor(from, length) * length

@@ -64,7 +64,7 @@ func (s *scale) question(tenant string, n int, step, size int64) Question[string
 	for i := range entries {
 		entries[i] = index.Entry{Time: int64(i) * step, Key: fmt.Sprint("v", i), Size: size}
 	}
-	return Question[string]{Series: []Series{{tenant, entries}}, To: int64(n) * step}
+	return Question[string]{Series: []Series{{Tenant: tenant, Entries: entries}}, To: int64(n) * step}
 }
 
 func (s *scale) past(t testing.TB, budget int64, batch int) *Past[string] {
@@ -204,11 +204,11 @@ func poisoned(t *testing.T) (*Past[string], Question[string]) {
 		}
 		return mergeLetters(parts)
 	}
-	series, err := p.EntriesOf(t.Context(), []string{"t"}, 0, int64(5*time.Second))
+	series, err := p.Read(t.Context(), "t", 0, int64(5*time.Second), View{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, Question[string]{Series: series, To: int64(5 * time.Second)}
+	return p, Question[string]{Series: []Series{series}, To: int64(5 * time.Second)}
 }
 
 // TestPoisonInSteps names the value that is refused, and only that one.

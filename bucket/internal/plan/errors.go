@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -100,11 +101,33 @@ type Missing struct {
 	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
 }
 
-// lost is an entry whose value is not in a merge.
+// lost is a piece that is not in a merge.
 type lost struct {
 	tenant string
-	entry  index.Entry // without a key for an open tick
+	entry  index.Entry   // without a key for an open tick
+	rolled *levels.Place // the seal, when the piece is a roll-up
 	err    error
+}
+
+// lostOf returns all pieces as lost.
+func lostOf(tenant string, p pieces, err error) (all []lost) {
+	for _, e := range p.entries {
+		all = append(all, lost{tenant: tenant, entry: e, err: err})
+	}
+	for i := range p.rolled {
+		all = append(all, lost{tenant, entryOf(&p.rolled[i]), &p.rolled[i], err})
+	}
+	return all
+}
+
+// valuesLost returns how many values lost pieces stand for.
+func valuesLost(all []lost) (n int) {
+	for i := range all {
+		if n++; all[i].rolled != nil {
+			n += all[i].rolled.Entries - 1
+		}
+	}
+	return n
 }
 
 // failure makes one error of what a question lost. Failed, when it is not nil,
@@ -142,4 +165,9 @@ func missing(all []lost) (list []Missing) {
 		list = append(list, Missing{Tenant: l.tenant, Time: time.Unix(0, l.entry.Time), Key: l.entry.Key, Err: l.err})
 	}
 	return list
+}
+
+// instant writes Unix nanoseconds for people.
+func instant(t int64) string {
+	return time.Unix(0, t).UTC().Format(time.RFC3339Nano)
 }

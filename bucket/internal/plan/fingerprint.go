@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
-	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/blob"
 )
 
 // fingerprint names an ordered list of entries. It is the first 16 bytes of
@@ -18,31 +18,53 @@ import (
 //	└───────────────┴─────────────────┴─────────────────┴───────────┘
 //
 // The top bit of the length says that the sum of the blob is known and follows
-// the key. An entry without a sum hashes as it always did. Lengths stand before
+// the key. Roll-ups follow the entries, each as an entry at the start of its
+// span. No entry has the key of a roll-up. Lengths stand before
 // the bytes that they measure, so no two lists hash the same bytes. With 128
-// bits the chance that two of n lists share a fingerprint is n²/2¹²⁹. The
-// format is frozen: merged blobs may be stored under a fingerprint.
+// bits the chance that two of n lists share a fingerprint is n²/2¹²⁹.
 type fingerprint [16]byte
 
 // sumFollows is the bit of a key's length that says that a sum follows the key.
 const sumFollows = 1 << 63
 
-// fingerprintOf returns the fingerprint of entries. Scratch is memory to work
+// hashedAtOnce is how many bytes are hashed in one call.
+const hashedAtOnce = 16 << 10
+
+// fingerprintOf returns the fingerprint of pieces. Scratch is memory to work
 // in; the second result can be passed next time.
-func fingerprintOf(entries []index.Entry, scratch []byte) (fingerprint, []byte) {
+func fingerprintOf(p pieces, scratch []byte) (fingerprint, []byte) {
+	hash := sha256.New()
 	b := scratch[:0]
-	for _, e := range entries {
-		b = binary.BigEndian.AppendUint64(b, uint64(e.Time))
-		length := uint64(len(e.Key))
-		if e.Sum.Known() {
-			length |= sumFollows
-		}
-		b = binary.BigEndian.AppendUint64(b, length)
-		b = append(b, e.Key...)
-		if e.Sum.Known() {
-			b = append(b, e.Sum[:]...)
+	add := func(t int64, key string, sum blob.Sum) {
+		if b = appendPiece(b, t, key, sum); len(b) > hashedAtOnce {
+			hash.Write(b)
+			b = b[:0]
 		}
 	}
-	sum := sha256.Sum256(b)
+	for i := range p.entries {
+		e := &p.entries[i]
+		add(e.Time, e.Key, e.Sum)
+	}
+	for i := range p.rolled {
+		r := &p.rolled[i]
+		add(r.Start, r.Key, r.Sum)
+	}
+	hash.Write(b)
+	var sum [sha256.Size]byte
+	hash.Sum(sum[:0])
 	return fingerprint(sum[:16]), b
+}
+
+func appendPiece(b []byte, t int64, key string, sum blob.Sum) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(t))
+	length := uint64(len(key))
+	if sum.Known() {
+		length |= sumFollows
+	}
+	b = binary.BigEndian.AppendUint64(b, length)
+	b = append(b, key...)
+	if sum.Known() {
+		b = append(b, sum[:]...)
+	}
+	return b
 }

@@ -22,7 +22,7 @@ func TestFingerprintIsFrozen(t *testing.T) {
 		"one":  {[]index.Entry{{Time: 1, Key: "a"}}, "0e1b0880f3a7ea7610a1a87f8431b5ed"},
 		"two":  {[]index.Entry{{Time: -1, Key: ""}, {Time: 1715947200000000000, Key: "0a58/17"}}, "efaf2fbd62ac4d4f49c4abf0668a9e00"},
 	} {
-		if got, _ := fingerprintOf(c.entries, nil); hex.EncodeToString(got[:]) != c.want {
+		if got, _ := fingerprintOf(pieces{entries: c.entries}, nil); hex.EncodeToString(got[:]) != c.want {
 			t.Errorf("%s: fingerprint %x, want %s", name, got, c.want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestFingerprintTellsListsApart(t *testing.T) {
 		{{Time: 1, Key: "a\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01b"}},
 		{{Time: 1, Key: "a"}, {Time: 2, Key: "b"}, {Time: 3, Key: "c"}},
 	} {
-		got, _ := fingerprintOf(entries, nil)
+		got, _ := fingerprintOf(pieces{entries: entries}, nil)
 		if twin, ok := seen[got]; ok {
 			t.Errorf("lists %d and %d share a fingerprint", twin, i)
 		}
@@ -57,9 +57,9 @@ func TestFingerprintIgnoresScratch(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOf(rapid.Make[index.Entry]()).Draw(t, "entries")
-		want, _ := fingerprintOf(entries, nil)
-		got, scratch := fingerprintOf(slices.Clone(entries), rapid.SliceOf(rapid.Byte()).Draw(t, "scratch"))
-		again, _ := fingerprintOf(entries, scratch)
+		want, _ := fingerprintOf(pieces{entries: entries}, nil)
+		got, scratch := fingerprintOf(pieces{entries: slices.Clone(entries)}, rapid.SliceOf(rapid.Byte()).Draw(t, "scratch"))
+		again, _ := fingerprintOf(pieces{entries: entries}, scratch)
 		if got != want || again != want {
 			t.Fatalf("fingerprints %x, %x and %x of one list", want, got, again)
 		}

@@ -5,21 +5,19 @@ import (
 	"context"
 	"math"
 	"slices"
-
-	"github.com/timeblob/timeblob/index"
 )
 
 // maxParts is how many parts one call of the merge function gets at most, so
 // that a question whose context has ended stops after one call.
 const maxParts = 64
 
-// part is a value that is being merged, and the entries that it is made of. The
-// merge of what came before has no entries: it is never to blame.
+// part is a value that is being merged, and the pieces that it is made of. The
+// merge of what came before has no pieces: it is never to blame.
 type part[T any] struct {
-	value   T
-	tenant  string
-	entries []index.Entry
-	values  int // merged in value
+	value  T
+	tenant string
+	pieces pieces
+	values int // merged in value
 }
 
 // valuesIn returns how many values are merged in parts.
@@ -48,7 +46,7 @@ func (p *Past[T]) fold(ctx context.Context, parts []part[T]) (v T, refused []los
 		if v, left, err = p.foldBatch(ctx, batch); err != nil {
 			return v, nil, err
 		}
-		count = valuesIn(batch) - len(left)
+		count = valuesIn(batch) - valuesLost(left)
 		refused, parts = append(refused, left...), parts[n:]
 	}
 	return v, refused, nil
@@ -83,10 +81,11 @@ func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best 
 			return best, nil, err
 		}
 		left := blame(parts, out, last)
-		if len(left) < fewest {
-			fewest, best, refused = len(left), v, left
+		n := valuesLost(left)
+		if n < fewest {
+			fewest, best, refused = n, v, left
 		}
-		if 2*len(left) < all || len(parts[seed].entries) == 0 {
+		if 2*n < all || parts[seed].pieces.len() == 0 {
 			break
 		}
 	}
@@ -101,7 +100,7 @@ func seedsOf[T any](parts []part[T]) []int {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		if before := len(parts[a].entries) == 0; before != (len(parts[b].entries) == 0) {
+		if before := parts[a].pieces.len() == 0; before != (parts[b].pieces.len() == 0) {
 			if before {
 				return -1
 			}
@@ -133,13 +132,12 @@ func (p *Past[T]) siftFrom(ctx context.Context, parts []part[T], seed int, cause
 	return v, out, last, nil
 }
 
-// blame returns the entries of the refused parts.
+// blame returns the pieces of the refused parts.
 func blame[T any](parts []part[T], refused []int, cause error) (all []lost) {
 	for _, i := range refused {
-		err := &MergeError{Tenant: parts[i].tenant, Entries: parts[i].entries, Err: cause}
-		for _, e := range parts[i].entries {
-			all = append(all, lost{parts[i].tenant, e, err})
-		}
+		p := &parts[i]
+		err := &MergeError{Tenant: p.tenant, Entries: p.pieces.named(), Err: cause}
+		all = append(all, lostOf(p.tenant, p.pieces, err)...)
 	}
 	return all
 }

@@ -22,6 +22,7 @@ const spans = tracing.Scope("bucket")
 // Attributes of our own.
 const (
 	spanEntries  = "timeblob.entries"
+	spanRollups  = "timeblob.rollups"
 	spanSegments = "timeblob.segments" // spans that are merged, and loose entries as one
 )
 
@@ -42,26 +43,36 @@ type Options[T any] struct {
 	Metrics        *Metrics
 	Now            func() time.Time
 
-	Levels *levels.Protocol    // of the index; nil: it has none
-	Offer  func(levels.Span)   // told of a span that a question merged, ready to be sealed; nil: nobody
-	Asked  func(tenant string) // told of each question's tenants; nil: nobody
+	// Levels are the index's; nil when it has no places.
+	Levels *levels.Protocol
+	// Codec is the version of the codec. A roll-up of a later version that does
+	// not decode is left alone.
+	Codec int
+	// Offer is told of each span of a level that a question merged and that may be
+	// sealed, also again and again: a span whose roll-up does not pay is offered
+	// each time. Asked is told of each question about a tenant, when the index
+	// has levels. Both must return at once; several goroutines may call them. Either may be nil.
+	Offer func(levels.Span)
+	Asked func(tenant string)
 }
 
 // Past answers questions about stored values. It is safe for any number of
 // goroutines.
 type Past[T any] struct {
-	index   index.Index
-	blobs   Blobs[T]
-	user    func(parts []T) (T, error)
-	opts    Options[T]
-	cache   *lru.Cache[spanKey, merged[T]] // nil when no merge is kept
-	quanta  readthrough.Group[spanKey, merged[T]]
-	runs    readthrough.Group[spanKey, merged[T]]
-	budget  *budget
-	values  *weigh.Scale[T] // of single values, by their blobs
-	merges  *weigh.Scale[T] // of merges, by the blobs of their parts
-	metrics *Metrics
-	counts  counts
+	index index.Index
+	blobs Blobs[T]
+	user  func(parts []T) (T, error)
+	opts  Options[T]
+	cache *lru.Cache[spanKey, merged[T]] // nil when no merge is kept
+	// Who reads the same span at the same time reads it once. A run may have the
+	// pieces of a row in it, and a row the pieces of a span, so each has a group of
+	// its own: a question never waits for itself.
+	spansRead, nodesRead, runs readthrough.Group[spanKey, merged[T]]
+	budget                     *budget
+	values                     *weigh.Scale[T] // of single values, by their blobs
+	merges                     *weigh.Scale[T] // of merges, by the blobs of their parts
+	metrics                    *Metrics
+	counts                     counts
 }
 
 // New returns a Past.
@@ -93,10 +104,17 @@ func (p *Past[T]) call(parts []T) (v T, err error) {
 	return p.user(parts)
 }
 
-// expect estimates how many bytes of memory the values of entries take.
-func (p *Past[T]) expect(entries []index.Entry) (bytes int64) {
-	for _, e := range entries {
-		bytes += p.values.Expect(e.Size)
+// expect estimates how many bytes of memory the values of pieces take.
+func (p *Past[T]) expect(all pieces) (bytes int64) {
+	for i := range all.len() {
+		bytes += p.values.Expect(all.size(i))
+	}
+	return bytes
+}
+
+func (p *Past[T]) expectRefs(refs []blob.Ref) (bytes int64) {
+	for i := range refs {
+		bytes += p.values.Expect(refs[i].Size)
 	}
 	return bytes
 }

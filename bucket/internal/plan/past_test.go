@@ -47,11 +47,11 @@ func newPast(t testing.TB, idx index.Index, blobs Blobs[string], change func(*Op
 // ask asks a Past about a tenant's range.
 func (p *Past[T]) ask(t testing.TB, tenant string, from, to time.Duration, extra ...T) (Answer[T], error) {
 	t.Helper()
-	series, err := p.EntriesOf(t.Context(), []string{tenant}, int64(from), int64(to))
+	series, err := p.Read(t.Context(), tenant, int64(from), int64(to), View{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := Question[T]{Series: series, From: int64(from), To: int64(to)}
+	q := Question[T]{Series: []Series{series}, From: int64(from), To: int64(to)}
 	for _, v := range extra {
 		q.Extra = append(q.Extra, Extra[T]{Tenant: tenant, Time: int64(to), Value: v})
 	}

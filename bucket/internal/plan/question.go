@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/readthrough"
 )
@@ -19,6 +20,7 @@ type Question[T any] struct {
 	Extra    []Extra[T] // they are part of this answer only; ascending for Steps
 	Partial  bool       // leave out what cannot be read, and say so
 	MaxBytes int64      // of memory that the values may take; 0: no limit
+	once     bool       // no merge of it is kept
 }
 
 // Extra is a value that is not in the index.
@@ -29,10 +31,20 @@ type Extra[T any] struct {
 	Value  T
 }
 
-// Series is one tenant's entries of the range, ascending.
+// Series is what one tenant's part of an answer is merged from: the roll-ups of
+// spans that are sealed, and the entries outside these spans. Both ascend.
 type Series struct {
 	Tenant  string
 	Entries []index.Entry
+	Rolled  []levels.Place
+}
+
+func (s *Series) pieces() pieces { return pieces{s.Entries, s.Rolled} }
+
+// Names reports whether one of the series' blobs has one of the keys.
+func (s *Series) Names(keys map[string]bool) bool {
+	return slices.ContainsFunc(s.Entries, func(e index.Entry) bool { return keys[e.Key] }) ||
+		slices.ContainsFunc(s.Rolled, func(p levels.Place) bool { return keys[p.Key] })
 }
 
 // Answer is the merge of a range.
@@ -52,16 +64,21 @@ func (p *Past[T]) Answer(ctx context.Context, q Question[T]) (a Answer[T], err e
 		return a, err
 	}
 	m, err := p.answer(ctx, &q)
+	for err == nil && p.goDown(ctx, &q, m.lost) {
+		if err = p.allow(&q); err == nil {
+			m, err = p.answer(ctx, &q)
+		}
+	}
 	if err != nil {
 		return a, err
 	}
 	return q.finish(m)
 }
 
-// size is the number of entries.
+// size is the number of pieces.
 func (q *Question[T]) size() (n int) {
 	for i := range q.Series {
-		n += len(q.Series[i].Entries)
+		n += len(q.Series[i].Entries) + len(q.Series[i].Rolled)
 	}
 	return n
 }
@@ -71,11 +88,11 @@ func (q *Question[T]) size() (n int) {
 func (p *Past[T]) allow(q *Question[T]) error {
 	var bytes int64
 	for _, s := range q.Series {
-		if largest := p.largest(s.Entries); largest > p.budget.limit {
+		if largest := p.largest(s.pieces()); largest > p.budget.limit {
 			return &RangeTooLargeError{Tenant: s.Tenant, Bytes: largest, Limit: p.budget.limit, Option: "MaxDecodedBytes"}
 		}
 		if q.MaxBytes > 0 {
-			bytes += p.expect(s.Entries)
+			bytes += p.expect(s.pieces())
 		}
 		if bytes > q.MaxBytes {
 			return &RangeTooLargeError{Tenant: s.Tenant, Bytes: bytes, Limit: q.MaxBytes, Option: "MaxBytes"}
@@ -84,11 +101,11 @@ func (p *Past[T]) allow(q *Question[T]) error {
 	return nil
 }
 
-// largest estimates the bytes of memory of the largest value of entries.
-func (p *Past[T]) largest(entries []index.Entry) int64 {
+// largest estimates the bytes of memory of the largest value of the pieces.
+func (p *Past[T]) largest(all pieces) int64 {
 	var size int64
-	for i := range entries {
-		size = max(size, entries[i].Size)
+	for i := range all.len() {
+		size = max(size, all.size(i))
 	}
 	if size == 0 {
 		return 0 // lengths are unknown
@@ -104,17 +121,17 @@ func (q *Question[T]) finish(m merged[T]) (a Answer[T], err error) {
 	return Answer[T]{Value: m.value, Count: m.count, Missing: missing(m.lost)}, nil
 }
 
-// answer merges the run of a question as a span where it can be one, and goes
-// batch by batch otherwise.
+// answer merges the run of a question as a span where it can be one, and unit
+// by unit otherwise.
 func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err error) {
 	r, ok := p.runOf(q)
 	if !ok {
-		return p.batches(ctx, q)
+		return p.merge(ctx, q)
 	}
 	results := make([]blob.Result[merged[T]], 1)
 	open := readthrough.Look(results, r)
 	if len(open) > 0 && len(q.Extra) > 0 {
-		return p.batches(ctx, q) // flat, in one merge
+		return p.merge(ctx, q) // flat, in one merge
 	}
 	p.runs.Read(ctx, open, results, r)
 	if err := results[0].Err; err != nil {
@@ -123,9 +140,9 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 	if m = results[0].Value; len(q.Extra) == 0 {
 		return m, nil
 	}
-	all, err := p.sum(ctx, q, m, q.Series[0])
+	all, err := p.sum(ctx, q, m, q.Series[0].pieces())
 	if err == nil && len(all.lost) > len(m.lost) { // refused: merged flat, more tell which value is to blame
-		return p.batches(ctx, q)
+		return p.merge(ctx, q)
 	}
 	return all, err
 }
@@ -134,16 +151,16 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 func (q *Question[T]) extras() []part[T] {
 	parts := make([]part[T], len(q.Extra), len(q.Extra)+1)
 	for i, e := range q.Extra {
-		parts[i] = part[T]{e.Value, e.Tenant, []index.Entry{{Time: e.Time, Key: e.Key}}, 1}
+		parts[i] = part[T]{e.Value, e.Tenant, pieces{entries: []index.Entry{{Time: e.Time, Key: e.Key}}}, 1}
 	}
 	return parts
 }
 
-// sum merges the extras with m, the merge of a series.
-func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], of Series) (merged[T], error) {
+// sum merges the extras with m, the merge of pieces of the question's one series.
+func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], of pieces) (merged[T], error) {
 	parts := q.extras()
 	if m.count > 0 {
-		parts = append(parts, m.part(of.Tenant, of.Entries))
+		parts = append(parts, m.part(q.Series[0].Tenant, of))
 	}
 	v, refused, err := p.fold(ctx, parts)
 	if err != nil {
@@ -161,19 +178,18 @@ type run[T any] struct {
 	span     span
 }
 
-// runOf returns the run of a question of one tenant that fits into one batch.
+// runOf returns the run of a question of one tenant.
 func (p *Past[T]) runOf(q *Question[T]) (*run[T], bool) {
-	if len(q.Series) != 1 {
+	if len(q.Series) != 1 || p.cache == nil {
 		return nil, false
 	}
-	s := q.Series[0]
-	n := len(s.Entries)
-	if n < 2 || n > p.opts.Batch || p.expect(s.Entries) > p.budget.limit {
+	all := q.Series[0].pieces()
+	if all.len() < 2 {
 		return nil, false
 	}
-	print, _ := fingerprintOf(s.Entries, nil)
-	return &run[T]{p, q, span{key: spanKey{s.Tenant, print}, entries: s.Entries,
-		keep: s.Entries[n-1].Time < p.settled()}}, true
+	s, _ := spanOf(unit{pieces: all, tenant: q.Series[0].Tenant, kind: row,
+		keep: !q.once && all.last() < p.settled()}, nil)
+	return &run[T]{p, q, s}, true
 }
 
 // Key implements readthrough.Source.
@@ -192,142 +208,9 @@ func (r *run[T]) Look(_ int, again bool) (result blob.Result[merged[T]], ok bool
 func (r *run[T]) Fetch(ctx context.Context, _ []int, results []blob.Result[merged[T]]) {
 	q := *r.question
 	q.Extra = nil
-	m, err := r.batches(ctx, &q)
+	m, err := r.merge(ctx, &q)
 	if err == nil && m.failed == nil {
 		r.keep(&r.span, m)
 	}
 	results[0] = blob.Result[merged[T]]{Value: m, Found: err == nil, Err: err}
-}
-
-// batches merges a question batch by batch, so that it holds no more than one
-// batch's values beside the merge of those before it.
-func (p *Past[T]) batches(ctx context.Context, q *Question[T]) (all merged[T], err error) {
-	segments := p.segments(q)
-	base := q.extras()
-	for {
-		n := batchOf(segments, p.opts.Batch, p.budget.limit, p.expect)
-		m, err := p.batch(ctx, segments[:n], base)
-		if err != nil {
-			return all, fmt.Errorf("blobs of tenant %q: %w", q.Series[0].Tenant, err)
-		}
-		all.value = m.value
-		all.add(m)
-		if segments = segments[n:]; len(segments) == 0 {
-			all.count += len(q.Extra)
-			return all, nil
-		}
-		base = nil
-		if n := all.count + len(q.Extra); n > 0 {
-			base = []part[T]{{value: all.value, values: n}}
-		}
-	}
-}
-
-// add counts another merge in, without its value.
-func (m *merged[T]) add(other merged[T]) {
-	m.count, m.blobs, m.lost = m.count+other.count, m.blobs+other.blobs, append(m.lost, other.lost...)
-	m.poison = m.poison || other.poison
-	if m.failed == nil {
-		m.failed = other.failed
-	}
-}
-
-// segments cuts the entries of all series.
-func (p *Past[T]) segments(q *Question[T]) (all []segment) {
-	for _, s := range q.Series {
-		for _, cut := range split(s.Entries, q.From, q.To, int64(p.opts.Quantum)) {
-			cut.tenant = s.Tenant
-			all = p.fit(all, cut)
-		}
-	}
-	return all
-}
-
-// fit appends a segment, in parts where the budget has no room for the whole.
-func (p *Past[T]) fit(all []segment, s segment) []segment {
-	for n := p.fitting(s.entries, len(s.entries)); n < len(s.entries); n = p.fitting(s.entries, len(s.entries)) {
-		part := s
-		part.whole, part.entries = false, s.entries[:n:n]
-		all = append(all, part)
-		s.whole, s.entries = false, s.entries[n:]
-	}
-	return append(all, s)
-}
-
-// batch merges base and some segments. It counts the values of the segments
-// alone. When the merge function refuses values, batch merges all segments flat:
-// of many values, more tell which one is to blame.
-func (p *Past[T]) batch(ctx context.Context, segments []segment, base []part[T]) (m merged[T], err error) {
-	b := p.arrange(segments, false)
-	if m, err = b.merge(ctx, base); err != nil || !m.poison || len(b.spans) == 0 {
-		return m, err
-	}
-	return p.arrange(segments, true).merge(ctx, base)
-}
-
-// merge merges base, the spans and the loose entries.
-func (b *batch[T]) merge(ctx context.Context, base []part[T]) (m merged[T], err error) {
-	results := make([]blob.Result[merged[T]], len(b.spans))
-	open := readthrough.Look(results, b)
-	was := make([]bool, len(results)) // cached
-	for i := range results {
-		if was[i] = results[i].Found; was[i] {
-			base = append(base[:len(base):len(base)], results[i].Value.part(b.spans[i].key.tenant, b.spans[i].entries))
-			m.add(results[i].Value)
-		}
-	}
-	b.base = base
-	b.quanta.Read(ctx, open, results, b)
-	if !b.fetched && len(b.loose) > 0 {
-		b.Fetch(ctx, nil, nil)
-	}
-	if err := firstError(ctx, b.err, results); err != nil {
-		return m, err
-	}
-	m.add(b.rest)
-	parts := b.base
-	for i := range results {
-		if !was[i] {
-			m.add(results[i].Value)
-			if results[i].Value.count > 0 {
-				parts = append(parts, results[i].Value.part(b.spans[i].key.tenant, b.spans[i].entries))
-			}
-		}
-	}
-	v, refused, err := b.fold(ctx, parts)
-	m.value = v
-	m.refuse(refused)
-	return m, err
-}
-
-// firstError returns the error that ended a batch: the context's, or what
-// panicked in another question's fetch.
-func firstError[T any](ctx context.Context, err error, results []blob.Result[merged[T]]) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for i := range results {
-		if err == nil {
-			err = results[i].Err
-		}
-	}
-	return err
-}
-
-// arrange makes whole quanta of at least two entries spans, and leaves the other
-// entries loose; all entries when flat is set.
-func (p *Past[T]) arrange(segments []segment, flat bool) *batch[T] {
-	b := &batch[T]{Past: p}
-	settled := p.settled()
-	var scratch []byte
-	for _, s := range segments {
-		if flat || !s.whole || len(s.entries) < 2 || s.to > settled || p.cache == nil {
-			b.loose = append(b.loose, loose{s.tenant, s.entries})
-			continue
-		}
-		key := spanKey{tenant: s.tenant}
-		key.print, scratch = fingerprintOf(s.entries, scratch)
-		b.spans = append(b.spans, span{key, s.entries, true})
-	}
-	return b
 }

@@ -22,8 +22,15 @@ type rowFunc func(row index.Row, entries []index.Entry) error
 // Entries returns the tenant's entries of [from, to), in Unix nanoseconds and
 // ascending order; none when to ≤ from. The slice is the caller's.
 func (p *Past[T]) Entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
-	defer p.metrics.took("index", time.Now())
-	ctx, planning := spans.Child(ctx, "plan")
+	s, err := p.readIn(ctx, func(ctx context.Context) (s Series, err error) {
+		s.Entries, err = p.entries(ctx, tenant, from, to)
+		return s, err
+	})
+	return s.Entries, err
+}
+
+// entries reads the rows of [from, to).
+func (p *Past[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
 	var found gathered
 	err := p.readRows(ctx, tenant, from, to, func(row index.Row, entries []index.Entry) error {
 		if found.add(row, entries) > p.opts.MaxEntries {
@@ -31,15 +38,10 @@ func (p *Past[T]) Entries(ctx context.Context, tenant string, from, to int64) ([
 		}
 		return nil
 	})
-	planning.Int(spanEntries, found.count)
-	planning.End(err)
 	if err != nil {
 		return nil, err
 	}
-	entries := found.inOrder()
-	p.metrics.entries.Observe(float64(len(entries)))
-	p.counts.entries.Add(int64(len(entries)))
-	return entries, nil
+	return found.inOrder(), nil
 }
 
 // errFound ends the reading of rows for Has.
@@ -162,27 +164,19 @@ func (g *gathered) inOrder() []index.Entry {
 // maxSeries is how many tenants' entries a question reads at a time.
 const maxSeries = 16
 
-// EntriesOf returns the entries of several tenants, in their order. Together
-// they are at most MaxEntries.
-func (p *Past[T]) EntriesOf(ctx context.Context, tenants []string, from, to int64) ([]Series, error) {
-	return p.SeriesOf(ctx, tenants, func(ctx context.Context, i int) ([]index.Entry, error) {
-		return p.Entries(ctx, tenants[i], from, to)
-	})
-}
-
-// SeriesOf returns what read returns for each of several tenants, by index,
-// which are together at most MaxEntries entries. Several goroutines call read at
-// a time.
-func (p *Past[T]) SeriesOf(ctx context.Context, tenants []string, read func(ctx context.Context, i int) ([]index.Entry, error)) ([]Series, error) {
+// SeriesOf returns what read returns for each of several tenants, by index. Their
+// entries are together at most MaxEntries. Several goroutines call read at a
+// time.
+func (p *Past[T]) SeriesOf(ctx context.Context, tenants []string, read func(ctx context.Context, i int) (Series, error)) ([]Series, error) {
 	all := make([]Series, len(tenants))
 	var count atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxSeries)
 	for i, tenant := range tenants {
 		group.Go(func() error {
-			entries, err := read(ctx, i)
-			all[i] = Series{tenant, entries}
-			if err == nil && count.Add(int64(len(entries))) > int64(p.opts.MaxEntries) {
+			s, err := read(ctx, i)
+			all[i] = s
+			if err == nil && count.Add(int64(len(s.Entries))) > int64(p.opts.MaxEntries) {
 				return &TooManyError{Tenant: tenant, Limit: p.opts.MaxEntries}
 			}
 			return err

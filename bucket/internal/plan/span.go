@@ -11,45 +11,58 @@ import (
 // in the cache.
 const keyWeight = 200
 
-// spanKey names the merge of a tenant's entries.
+// spanKey names the merge of a tenant's pieces.
 type spanKey struct {
 	tenant string
 	print  fingerprint
 }
 
-// span is a list of entries whose merge is made once, and kept when it is worth
+// span is a list of pieces whose merge is made once, and kept when it is worth
 // that.
 type span struct {
-	key     spanKey
-	entries []index.Entry // ascending
-	keep    bool
+	unit
+	key spanKey
 }
 
-// merged is the merge of some entries.
+// spanOf returns a unit as a span. Scratch is memory to work in.
+func spanOf(u unit, scratch []byte) (span, []byte) {
+	s := span{unit: u, key: spanKey{tenant: u.tenant}}
+	s.key.print, scratch = fingerprintOf(u.pieces, scratch)
+	return s, scratch
+}
+
+// merged is the merge of some pieces.
 type merged[T any] struct {
 	value  T
 	count  int    // values in it
-	blobs  int64  // bytes of their blobs, as far as these are known
-	lost   []lost // entries that are not in it
+	blobs  int64  // bytes of the blobs it was made of, as far as these are known
+	lost   []lost // pieces that are not in it
 	failed error  // the store's account of reads that failed
 	poison bool   // the merge function refused some
 }
 
-// part returns a merge of entries as a part of a larger merge.
-func (m *merged[T]) part(tenant string, entries []index.Entry) part[T] {
+// part returns a merge of pieces as a part of a larger merge.
+func (m *merged[T]) part(tenant string, p pieces) part[T] {
 	if len(m.lost) > 0 {
 		gone := make(map[string]bool)
 		for _, l := range m.lost {
 			gone[l.entry.Key] = true
 		}
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e index.Entry) bool { return gone[e.Key] })
+		p.entries = slices.DeleteFunc(slices.Clone(p.entries), func(e index.Entry) bool { return gone[e.Key] })
+		kept := p.rolled[:0:0]
+		for _, place := range p.rolled {
+			if !gone[place.Key] {
+				kept = append(kept, place)
+			}
+		}
+		p.rolled = kept
 	}
-	return part[T]{m.value, tenant, entries, m.count}
+	return part[T]{m.value, tenant, p, m.count}
 }
 
 // recall returns the kept merge of a span.
 func (p *Past[T]) recall(s *span) (m merged[T], ok bool) {
-	if !s.keep || p.cache == nil {
+	if p.cache == nil || s.kind == loose {
 		return m, false
 	}
 	return p.cache.Get(s.key)
@@ -65,7 +78,7 @@ func (p *Past[T]) keep(s *span, m merged[T]) {
 	}
 }
 
-// settled returns the instant before which an entry, or the end of a quantum,
+// settled returns the instant before which an entry, or the end of a span,
 // must lie for a merge to be worth keeping.
 func (p *Past[T]) settled() int64 {
 	if p.opts.Grace < 0 {

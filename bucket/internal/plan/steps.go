@@ -6,7 +6,6 @@ import (
 	"iter"
 
 	"github.com/timeblob/timeblob/blob"
-	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
@@ -19,8 +18,8 @@ type Slice[T any] struct {
 // slice is a Slice that is not answered yet.
 type slice[T any] struct {
 	from, to int64
-	entries  []index.Entry
-	extra    []Extra[T]
+	pieces
+	extra []Extra[T]
 }
 
 // maxSlices is how many slices are answered at a time at most.
@@ -35,7 +34,7 @@ func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64) iter.Seq
 			yield(Slice[T]{}, err)
 			return
 		}
-		cut := cutter[T]{entries: q.Series[0].Entries, extra: q.Extra, next: q.From, end: q.To, step: step}
+		cut := slicer[T]{pieces: q.Series[0].pieces(), extra: q.Extra, next: q.From, end: q.To, step: step}
 		for group := cut.group(p); len(group) > 0; group = cut.group(p) {
 			results, err := p.slices(ctx, &q, group)
 			if err != nil {
@@ -52,29 +51,25 @@ func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64) iter.Seq
 	}
 }
 
-// cutter cuts a range into slices.
-type cutter[T any] struct {
-	entries   []index.Entry // from next on
-	extra     []Extra[T]    // likewise
+// slicer cuts a range into slices. No roll-up spans two of them.
+type slicer[T any] struct {
+	pieces               // from next on
+	extra     []Extra[T] // likewise
 	next, end int64
 	step      int64
 }
 
 // one returns the next slice.
-func (c *cutter[T]) one() slice[T] {
+func (c *slicer[T]) one() slice[T] {
 	s := slice[T]{from: c.next, to: c.end}
 	if uint64(c.end)-uint64(c.next) > uint64(c.step) {
 		s.to = c.next + c.step
-	}
-	n := 0
-	for n < len(c.entries) && c.entries[n].Time < s.to {
-		n++
 	}
 	m := 0
 	for m < len(c.extra) && c.extra[m].Time < s.to {
 		m++
 	}
-	s.entries, c.entries = c.entries[:n:n], c.entries[n:]
+	s.pieces = c.between(s.from, s.to)
 	s.extra, c.extra = c.extra[:m:m], c.extra[m:]
 	c.next = s.to
 	return s
@@ -82,13 +77,13 @@ func (c *cutter[T]) one() slice[T] {
 
 // group returns the next slices that fit into one batch; at least one, unless
 // there are none.
-func (c *cutter[T]) group(p *Past[T]) (group []slice[T]) {
-	entries, bytes := 0, int64(0)
+func (c *slicer[T]) group(p *Past[T]) (group []slice[T]) {
+	blobs, bytes := 0, int64(0)
 	for c.next < c.end && len(group) < maxSlices {
 		before := *c
 		s := c.one()
-		entries, bytes = entries+len(s.entries), bytes+p.expect(s.entries)
-		if len(group) > 0 && (entries > p.opts.Batch || bytes > p.budget.limit) {
+		blobs, bytes = blobs+s.len(), bytes+p.expect(s.pieces)
+		if len(group) > 0 && (blobs > p.opts.Batch || bytes > p.budget.limit) {
 			*c = before
 			break
 		}
@@ -97,21 +92,19 @@ func (c *cutter[T]) group(p *Past[T]) (group []slice[T]) {
 	return group
 }
 
-// slices merges the entries of a group of slices, each for itself.
+// slices merges the pieces of a group of slices, each for itself.
 func (p *Past[T]) slices(ctx context.Context, q *Question[T], group []slice[T]) ([]merged[T], error) {
 	all := make([]merged[T], len(group))
-	if len(group) == 1 && p.fitting(group[0].entries, p.opts.Batch) < len(group[0].entries) {
-		part := *q
-		part.From, part.To, part.Extra = group[0].from, group[0].to, nil
-		part.Series = []Series{{q.Series[0].Tenant, group[0].entries}}
-		m, err := p.batches(ctx, &part)
+	if len(group) == 1 && p.fitting(group[0].pieces, p.opts.Batch) < group[0].len() {
+		part := q.part(group[0].from, group[0].to, group[0].pieces)
+		m, err := p.merge(ctx, &part)
 		all[0] = m
 		return all, err
 	}
 	b, of := p.spansOf(q.Series[0].Tenant, group)
 	results := make([]blob.Result[merged[T]], len(b.spans))
 	open := readthrough.Look(results, b)
-	p.quanta.Read(ctx, open, results, b)
+	p.spansRead.Read(ctx, open, results, b)
 	if err := firstError(ctx, b.err, results); err != nil {
 		return nil, fmt.Errorf("blobs of tenant %q: %w", q.Series[0].Tenant, err)
 	}
@@ -121,18 +114,27 @@ func (p *Past[T]) slices(ctx context.Context, q *Question[T], group []slice[T]) 
 	return all, nil
 }
 
-// spansOf makes each slice with entries a span, and returns which.
+// part returns a part of the question about its one tenant, without its extra
+// values.
+func (q *Question[T]) part(from, to int64, p pieces) Question[T] {
+	part := *q
+	part.From, part.To, part.Extra = from, to, nil
+	part.Series = []Series{{q.Series[0].Tenant, p.entries, p.rolled}}
+	return part
+}
+
+// spansOf makes each slice with pieces a span, and returns which.
 func (p *Past[T]) spansOf(tenant string, group []slice[T]) (b *batch[T], of []int) {
 	b = &batch[T]{Past: p, fetched: true}
 	settled := p.settled()
 	var scratch []byte
 	for i, s := range group {
-		if len(s.entries) == 0 {
+		if s.len() == 0 {
 			continue
 		}
-		key := spanKey{tenant: tenant}
-		key.print, scratch = fingerprintOf(s.entries, scratch)
-		b.spans = append(b.spans, span{key, s.entries, len(s.entries) > 1 && s.to <= settled})
+		var one span
+		one, scratch = spanOf(unit{pieces: s.pieces, tenant: tenant, kind: row, keep: s.len() > 1 && s.to <= settled}, scratch)
+		b.spans = append(b.spans, one)
 		of = append(of, i)
 	}
 	return b, of
@@ -143,7 +145,7 @@ func (p *Past[T]) finishSlice(ctx context.Context, q *Question[T], s slice[T], m
 	if len(s.extra) > 0 {
 		own := Question[T]{Series: q.Series, From: s.from, To: s.to, Extra: s.extra}
 		var err error
-		if m, err = p.sum(ctx, &own, m, Series{q.Series[0].Tenant, s.entries}); err != nil {
+		if m, err = p.sum(ctx, &own, m, s.pieces); err != nil {
 			return Answer[T]{}, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
@@ -39,10 +40,14 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 		}
 		for _, s := range q.Series {
 			for entries := s.Entries; len(entries) > 0; {
-				n := p.fitting(entries, p.opts.Batch)
-				results, err := readSome(ctx, p.budget, p.expect(entries[:n]), entries[:n], read)
+				some, _ := (&pieces{entries: entries}).head(p.fitting(pieces{entries: entries}, p.opts.Batch))
+				n := len(some.entries)
+				results, err := readSome(ctx, p.budget, p.expect(some), some, read)
 				if err == nil {
-					err = yieldItems(s.Tenant, entries[:n], results, q.Partial, yield)
+					some.entries, results, err = withoutDeleted(ctx, p, s.Tenant, some.entries, results)
+				}
+				if err == nil {
+					err = yieldItems(s.Tenant, some.entries, results, q.Partial, yield)
 				}
 				if err == errStop {
 					return
@@ -57,12 +62,12 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 	}
 }
 
-// fitting returns how many of the first entries are at most that many and fit
+// fitting returns how many of the first pieces are at most that many and fit
 // into the budget together; at least 1, unless there are none.
-func (p *Past[T]) fitting(entries []index.Entry, most int) int {
+func (p *Past[T]) fitting(all pieces, most int) int {
 	n, bytes := 0, int64(0)
-	for n < min(len(entries), most) {
-		if bytes += p.expect(entries[n : n+1]); bytes > p.budget.limit && n > 0 {
+	for n < min(all.len(), most) {
+		if bytes += p.values.Expect(all.size(n)); bytes > p.budget.limit && n > 0 {
 			break
 		}
 		n++
@@ -73,20 +78,43 @@ func (p *Past[T]) fitting(entries []index.Entry, most int) int {
 // readSome reads some blobs while the budget has room for their values. It gives
 // the room back before the values are used: the consumer may ask other questions
 // meanwhile.
-func readSome[V any](ctx context.Context, b *budget, bytes int64, entries []index.Entry, read func([]blob.Ref) ([]blob.Result[V], error)) ([]blob.Result[V], error) {
+func readSome[V any](ctx context.Context, b *budget, bytes int64, some pieces, read func([]blob.Ref) ([]blob.Result[V], error)) ([]blob.Result[V], error) {
 	release, err := b.charge(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	results, err := read(refsOf(entries))
+	results, err := read(some.appendRefs(nil))
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if len(results) != len(entries) {
-		return nil, fmt.Errorf("the blob store answered %d refs with %d results: %w", len(entries), len(results), err)
+	if len(results) != some.len() {
+		return nil, fmt.Errorf("the blob store answered %d refs with %d results: %w", some.len(), len(results), err)
 	}
 	return results, nil
+}
+
+// withoutDeleted leaves out the entries that have no blob and that the index does
+// not have any more: they were deleted meanwhile.
+func withoutDeleted[T, V any](ctx context.Context, p *Past[T], tenant string, entries []index.Entry, results []blob.Result[V]) ([]index.Entry, []blob.Result[V], error) {
+	isGone := func(r blob.Result[V]) bool { return !r.Found && r.Err == nil }
+	first := slices.IndexFunc(results, isGone)
+	if first < 0 {
+		return entries, results, nil
+	}
+	left, err := p.entries(ctx, tenant, entries[first].Time, entries[len(entries)-1].Time+1)
+	if err != nil {
+		return nil, nil, err
+	}
+	some, found := entries[:first:first], results[:first:first]
+	for i := first; i < len(entries); i++ {
+		at, taken := index.Search(left, entries[i].Time)
+		if isGone(results[i]) && !(taken && left[at].Same(entries[i])) {
+			continue
+		}
+		some, found = append(some, entries[i]), append(found, results[i])
+	}
+	return some, found, nil
 }
 
 // errStop says that the consumer wants no more.
@@ -100,7 +128,7 @@ func yieldItems[V any](tenant string, entries []index.Entry, results []blob.Resu
 			item.Err = ErrNoBlob
 		}
 		if item.Err != nil && !partial {
-			return failure([]lost{{tenant, entries[i], item.Err}}, nil)
+			return failure([]lost{{tenant: tenant, entry: entries[i], err: item.Err}}, nil)
 		}
 		if !yield(item, nil) {
 			return errStop

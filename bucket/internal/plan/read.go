@@ -1,0 +1,208 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/index"
+)
+
+// View says which roll-ups a question may use. The zero View allows all.
+type View struct {
+	// Skip says that a span must be answered from below its roll-up: a source may
+	// hold a value of it.
+	Skip func(levels.Span) bool
+	// Step is the length of the question's slices in nanoseconds: a roll-up must
+	// not span two. 0 when there is one slice.
+	Step int64
+}
+
+// Read returns what a tenant's part of an answer for [from, to) is merged from. It
+// reads seals before entries, and no row of the index that roll-ups cover.
+func (p *Past[T]) Read(ctx context.Context, tenant string, from, to int64, view View) (Series, error) {
+	return p.readIn(ctx, func(ctx context.Context) (Series, error) { return p.read(ctx, tenant, from, to, view) })
+}
+
+// readIn calls read, in a span, and measures it.
+func (p *Past[T]) readIn(ctx context.Context, read func(context.Context) (Series, error)) (Series, error) {
+	defer p.metrics.took("index", time.Now())
+	ctx, planning := spans.Child(ctx, "plan")
+	s, err := read(ctx)
+	planning.Int(spanEntries, len(s.Entries))
+	planning.Int(spanRollups, len(s.Rolled))
+	planning.End(err)
+	if err == nil {
+		p.metrics.entries.Observe(float64(len(s.Entries)))
+		p.counts.entries.Add(int64(len(s.Entries)))
+	}
+	return s, err
+}
+
+func (p *Past[T]) read(ctx context.Context, tenant string, from, to int64, view View) (s Series, err error) {
+	settings, err := p.settings(ctx)
+	if errors.Is(err, levels.ErrOff) {
+		s.Tenant = tenant
+		s.Entries, err = p.entries(ctx, tenant, from, to)
+		return s, err
+	}
+	if err != nil {
+		return s, err
+	}
+	if p.opts.Asked != nil {
+		p.opts.Asked(tenant)
+	}
+	parts, err := p.opts.Levels.Cover(ctx, view.settings(settings), tenant, from, to, p.skips(view, from))
+	if err != nil {
+		return s, err
+	}
+	return p.gather(ctx, tenant, parts)
+}
+
+// settings returns the settings with the levels that fit into a slice.
+func (v *View) settings(s levels.Settings) levels.Settings {
+	if v.Step > 0 {
+		return s.Below(time.Duration(min(v.Step, math.MaxInt64-1)) + 1)
+	}
+	return s
+}
+
+// skips returns which spans' roll-ups must not be used in a range from an instant
+// on.
+func (p *Past[T]) skips(v View, from int64) func(levels.Span) bool {
+	if v.Step == 0 {
+		return v.Skip
+	}
+	slice := func(t int64) uint64 { return (uint64(t) - uint64(from)) / uint64(v.Step) }
+	return func(s levels.Span) bool {
+		return slice(s.Start) != slice(s.End()-1) || v.Skip != nil && v.Skip(s)
+	}
+}
+
+// gather reads the entries of the gaps between sealed spans.
+func (p *Past[T]) gather(ctx context.Context, tenant string, parts []levels.Part) (Series, error) {
+	s := Series{Tenant: tenant}
+	found := make([][]index.Entry, len(parts))
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(p.opts.Rows)
+	for i, part := range parts {
+		if part.Place == nil {
+			group.Go(func() (err error) {
+				found[i], err = p.entries(reading, tenant, part.From, part.To)
+				return err
+			})
+		} else if part.Place.Entries > 0 {
+			s.Rolled = append(s.Rolled, *part.Place)
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return s, err
+	}
+	if s.Entries = slices.Concat(found...); len(s.Entries) > p.opts.MaxEntries {
+		return s, &TooManyError{Tenant: tenant, Limit: p.opts.MaxEntries}
+	}
+	return s, nil
+}
+
+// goDown replaces the roll-ups that turned out not to exist, or not to decode, by
+// what lies below them: roll-ups of shorter spans, and entries. It reports
+// whether there were any. A seal whose roll-up is gone is broken, so that nobody
+// uses it again; a final one stays, since its entries may be gone too.
+func (p *Past[T]) goDown(ctx context.Context, q *Question[T], all []lost) (went bool) {
+	for _, l := range all {
+		if l.rolled == nil || l.rolled.Final || !p.isBroken(l.rolled, l.err) {
+			continue
+		}
+		if s, err := p.below(ctx, l.rolled); err == nil {
+			q.replace(l.rolled, s)
+			went = true
+		}
+	}
+	return went
+}
+
+// corrupt is an error that says that a blob's bytes are there and cannot be
+// decoded, also next time.
+type corrupt interface{ Corrupt() bool }
+
+// isBroken reports whether a roll-up cannot be read, now or later.
+func (p *Past[T]) isBroken(seal *levels.Place, err error) bool {
+	if errors.Is(err, ErrNoBlob) {
+		return true
+	}
+	var c corrupt
+	return errors.As(err, &c) && c.Corrupt()
+}
+
+// below breaks a seal and returns what lies below it. Within a seal's span no
+// source held a value when the question began, so what is read now fits what was
+// read then.
+func (p *Past[T]) below(ctx context.Context, seal *levels.Place) (Series, error) {
+	p.metrics.broken.Inc()
+	if seal.Codec <= p.opts.Codec {
+		if err := p.opts.Levels.Break(ctx, *seal); err != nil && !errors.Is(err, levels.ErrLost) {
+			return Series{}, fmt.Errorf("the %v: its roll-up is gone: %w", seal.Span, err)
+		}
+	}
+	s, err := p.settings(ctx)
+	if err != nil {
+		return Series{}, err
+	}
+	parts, err := p.opts.Levels.Cover(ctx, s.Below(seal.Level), seal.Tenant, seal.Start, seal.End(), nil)
+	if err != nil {
+		return Series{}, err
+	}
+	return p.gather(ctx, seal.Tenant, parts)
+}
+
+// replace puts what lies below a seal into its place, in every series of its
+// tenant.
+func (q *Question[T]) replace(seal *levels.Place, below Series) {
+	q.Series = slices.Clone(q.Series)
+	for i := range q.Series {
+		s := &q.Series[i]
+		at := searchPlace(s.Rolled, seal.Start)
+		if s.Tenant != seal.Tenant || at >= len(s.Rolled) || s.Rolled[at].Key != seal.Key {
+			continue
+		}
+		s.Rolled = slices.Concat(s.Rolled[:at], below.Rolled, s.Rolled[at+1:])
+		from, _ := index.Search(s.Entries, seal.Start)
+		s.Entries = slices.Concat(s.Entries[:from], below.Entries, s.Entries[from:])
+	}
+}
+
+// HasAny reports whether the tenant has values in [from, to) that are in the
+// index. A roll-up is an answer.
+func (p *Past[T]) HasAny(ctx context.Context, tenant string, from, to int64, view View) (bool, error) {
+	settings, err := p.settings(ctx)
+	if errors.Is(err, levels.ErrOff) {
+		return p.Has(ctx, tenant, from, to)
+	}
+	if err != nil {
+		return false, err
+	}
+	parts, err := p.opts.Levels.Cover(ctx, settings, tenant, from, to, view.Skip)
+	if err != nil {
+		return false, err
+	}
+	for _, part := range parts {
+		if part.Place != nil && part.Place.Entries > 0 {
+			return true, nil
+		}
+	}
+	for _, part := range parts {
+		if part.Place != nil {
+			continue
+		}
+		if has, err := p.Has(ctx, tenant, part.From, part.To); has || err != nil {
+			return has, err
+		}
+	}
+	return false, nil
+}
