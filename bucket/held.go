@@ -43,8 +43,13 @@ type HeldValue[T any] struct {
 	Entry index.Entry
 	// Own says that no other value can get Entry's key. An index entry with this
 	// key is then this value, and not one of another writer.
-	Own   bool
-	Value T
+	Own bool
+	// Untried says that no attempt to put Entry into the index had begun. An index
+	// entry with this key that was read before is then another writer's.
+	Untried bool
+	Value   T
+
+	foreign bool // the index entry with the key is another writer's
 }
 
 // Held returns the tenant's values with from ≤ instant < to that may not be in
@@ -70,7 +75,7 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 		return Held[T]{}, err
 	}
 	for i, e := range held.entries {
-		h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: held.own[i], Value: values[i]})
+		h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: held.own[i], Untried: held.untried[i], Value: values[i]})
 	}
 	if h.IsOpen {
 		h.Open = values[len(held.entries)]
@@ -85,6 +90,7 @@ type holding[T any] struct {
 	sealed  []*pending[T]
 	entries []index.Entry // of the sealed values
 	own     []bool        // by sealed value: no other value can get the entry's key
+	untried []bool        // by sealed value: it cannot be in the index
 	open    []*lazy[T]    // the open tick's value, or none
 }
 
@@ -111,7 +117,7 @@ func (h *Held[T]) collector() string {
 // the open tick has no key, and has the instant Next.
 func (h *Held[T]) live(tenant string, entries []index.Entry) (values []plan.Extra[T]) {
 	for _, v := range h.Sealed {
-		if !names(entries, v.Entry) {
+		if v.foreign || !names(entries, v.Entry) {
 			values = append(values, plan.Extra[T]{Tenant: tenant, Time: v.Entry.Time, Key: v.Entry.Key, Value: v.Value})
 		}
 	}
@@ -152,13 +158,24 @@ func (h *Held[T]) doubtful(entries []index.Entry) bool {
 	})
 }
 
-// confirmed reports whether h and the entries fit together. Version was read
-// after the entries. If it differs from h's, or if an entry with the key of a
-// value may be another writer's, both must be read again.
-func (h *Held[T]) confirmed(version string, entries []index.Entry) bool {
-	return h.Version == version && !slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool {
-		return !v.Own && names(entries, v.Entry)
-	})
+// confirmed reports whether h and the entries fit together. Now was read after the
+// entries, and tells whether an entry with the key of a value is another writer's.
+// If its version differs from h's, or if it cannot tell, both must be read again.
+func (h *Held[T]) confirmed(now *Held[T], entries []index.Entry) bool {
+	if h.Version != now.Version {
+		return false
+	}
+	for i := range h.Sealed {
+		v := &h.Sealed[i]
+		if v.Own || !names(entries, v.Entry) {
+			continue
+		}
+		v.foreign = slices.ContainsFunc(now.Sealed, func(n HeldValue[T]) bool { return n.Untried && n.Entry.Same(v.Entry) })
+		if !v.foreign {
+			return false
+		}
+	}
+	return true
 }
 
 // hasWithin reports whether one of the entries, which ascend, has an instant in

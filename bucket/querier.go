@@ -260,7 +260,7 @@ func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error
 	}
 	agreed := true
 	for _, i := range doubtful {
-		if p.failed[i] == nil && !p.held[i].confirmed(now[i].Version, entries) {
+		if p.failed[i] == nil && !p.held[i].confirmed(&now[i], entries) {
 			p.held[i], agreed = now[i], false
 		}
 	}

@@ -468,3 +468,29 @@ func TestHeldVersions(t *testing.T) {
 		t.Errorf("versions repeat: %v", seen)
 	}
 }
+
+// TestQuerierTellsEqualKeysApart: two collectors seal at the same instant, so that
+// their values have the same key. One value is stored, and the other waits.
+func TestQuerierTellsEqualKeysApart(t *testing.T) {
+	t.Parallel()
+	s, noon := newStores(t), time.Now()
+	frozen := func() *bucket.Collector[ids] {
+		opts := fast()
+		opts.Now = func() time.Time { return noon }
+		return s.collector(t, opts)
+	}
+	first, second := frozen(), frozen()
+	mustAdd(t, first, "a", 1)
+	mustAdd(t, second, "a", 2)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_ = second.Flush(ended) // seals, and stores nothing
+	if err := first.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, "answer", ask(t, s.querier(t), first, second).Value, nil, ids{1, 2})
+	if err := second.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, "stored", ask(t, s.querier(t), first, second).Value, nil, ids{1, 2})
+}

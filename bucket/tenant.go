@@ -297,6 +297,7 @@ func (t *tenant[T]) holds(from, to int64) (h holding[T], err error) {
 		if stage, e := p.state(); e.Time >= from && e.Time < to {
 			h.sealed, h.entries = append(h.sealed, p), append(h.entries, e)
 			h.own = append(h.own, p.fresh || stage >= stored)
+			h.untried = append(h.untried, stage < stored && t.shared.opts.Committer == nil)
 		}
 	}
 	if t.reaches(h.next, from, to) {

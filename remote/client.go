@@ -88,7 +88,7 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 				return true, f.err
 			case kindSealed:
 				v := bucket.HeldValue[T]{}
-				v.Entry, v.Own = f.entry()
+				v.Entry, v.Own, v.Untried = f.entry()
 				v.Value, err = c.decode(f)
 				held.Sealed = append(held.Sealed, v)
 				return true, err

@@ -39,7 +39,7 @@
 //	body      "TBR" | version = 01, 1 | frame | … | end or failed
 //	frame     kind, 1 | length of the payload, 4 | CRC-32C of kind, length and payload, 4 | payload
 //	  'H'     held:    next, 8 | since, 8 | version of what is held
-//	  'S'     sealed:  own = 00 or 01, 1 | time, 8 | size, 8 | sum, 16 | text: key | blob
+//	  'S'     sealed:  own = 01, untried = 02, neither = 00, 1 | time, 8 | size, 8 | sum, 16 | text: key | blob
 //	  'O'     open:    blob
 //	  'A'     answer:  from, 8 | to, 8 | provisional, 8 | entries, 8 | blob
 //	  'V'     value:   time, 8 | text: tenant | text: key | blob

@@ -80,8 +80,21 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
-func appendEntry(b []byte, e index.Entry, own bool) []byte {
-	b = appendInt(appendBool(b, own), e.Time)
+// How sure a sealed value's entry is its own.
+const (
+	flagOwn     = 1
+	flagUntried = 2
+)
+
+func appendEntry(b []byte, e index.Entry, own, untried bool) []byte {
+	flag := byte(0)
+	switch {
+	case own:
+		flag = flagOwn
+	case untried:
+		flag = flagUntried
+	}
+	b = appendInt(append(b, flag), e.Time)
 	b = append(appendInt(b, e.Size), e.Sum[:]...)
 	return appendText(b, e.Key)
 }
@@ -134,11 +147,11 @@ func (f *fields) time() time.Time {
 	return time.Unix(0, n)
 }
 
-func (f *fields) entry() (e index.Entry, own bool) {
-	own = f.bool()
+func (f *fields) entry() (e index.Entry, own, untried bool) {
+	flag := f.take(1)[0]
 	e = index.Entry{Time: f.int(), Size: f.int(), Sum: blob.Sum(f.take(len(blob.Sum{})))}
 	e.Key = f.text()
-	return e, own
+	return e, flag == flagOwn, flag == flagUntried
 }
 
 // missing reads a payload of the kind missing. Its error came from a server.

@@ -144,7 +144,7 @@ func (h *Handler[T]) held(ctx context.Context, out *answer, q question) error {
 	}))
 	for i := 0; i < len(held.Sealed) && err == nil; i++ {
 		s := held.Sealed[i]
-		err = h.sendValue(out, kindSealed, s.Value, func(b []byte) []byte { return appendEntry(b, s.Entry, s.Own) })
+		err = h.sendValue(out, kindSealed, s.Value, func(b []byte) []byte { return appendEntry(b, s.Entry, s.Own, s.Untried) })
 	}
 	if held.IsOpen && err == nil {
 		err = h.sendValue(out, kindOpen, held.Open, nil)
