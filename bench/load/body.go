@@ -24,8 +24,8 @@ type body struct {
 	rest   []byte
 }
 
-// loadBodies reads the reports in a directory.
-func loadBodies(dir string) ([]body, error) {
+// loadBodies reads the reports in a directory, as so many nodes post them. The first index is the node.
+func loadBodies(dir string, nodes int) ([][]body, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.msgpack.gz"))
 	if err != nil {
 		return nil, err
@@ -34,17 +34,29 @@ func loadBodies(dir string) ([]body, error) {
 		return nil, fmt.Errorf("%s holds no files *.msgpack.gz: run it where the project is, or say -reports DIR", dir)
 	}
 	slices.Sort(paths)
-	bodies := make([]body, len(paths))
-	for i, path := range paths {
+	bodies := make([][]body, nodes)
+	for _, path := range paths {
 		file, err := os.ReadFile(path)
-		if err == nil {
-			bodies[i], err = newBody(file)
-		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
+		}
+		for node := range nodes {
+			b, err := nodeBody(file, node)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			bodies[node] = append(bodies[node], b)
 		}
 	}
 	return bodies, nil
+}
+
+// nodeBody prepares the report in a file as a node posts it.
+func nodeBody(file []byte, node int) (b body, err error) {
+	if file, err = ofNode(file, node); err == nil {
+		b, err = newBody(file)
+	}
+	return b, err
 }
 
 // newBody prepares the report in a file.

@@ -28,11 +28,11 @@ var corpus = filepath.Join("..", "..", "reports", "testdata", "corpus")
 // TestBodies checks that a post is the captured report with one more node.
 func TestBodies(t *testing.T) {
 	t.Parallel()
-	bodies, err := loadBodies(filepath.Join(corpus, "k8s-node"))
-	if err != nil || len(bodies) != 6 {
+	bodies, err := loadBodies(filepath.Join(corpus, "k8s-node"), 1)
+	if err != nil || len(bodies[0]) != 6 {
 		t.Fatalf("%d bodies, %v", len(bodies), err)
 	}
-	for _, b := range bodies {
+	for _, b := range bodies[0] {
 		head, rest, err := b.post("t;7")
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%d endpoints, shape %q", n, r.Topologies[marked].Shape)
 		}
 	}
-	if _, err := loadBodies(t.TempDir()); err == nil || !strings.Contains(err.Error(), "-reports") {
+	if _, err := loadBodies(t.TempDir(), 1); err == nil || !strings.Contains(err.Error(), "-reports") {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
@@ -198,5 +198,39 @@ func TestLoss(t *testing.T) {
 				t.Errorf("exit %d: %s%s", code, stdout, stderr)
 			}
 		})
+	}
+}
+
+// TestNodesDiffer checks that the reports of a tenant's nodes share no host and no container, and are as large as the captured one.
+func TestNodesDiffer(t *testing.T) {
+	t.Parallel()
+	bodies, err := loadBodies(filepath.Join(corpus, "k8s-node"), 3)
+	if err != nil || len(bodies) != 3 {
+		t.Fatalf("%d nodes, %v", len(bodies), err)
+	}
+	seen := map[string]int{}
+	for node, own := range bodies {
+		head, rest, err := own[0].post("t;0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := wire.Codec{}.Decode(append(head, rest...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(r.Topologies[report.Container].Nodes); n < 60 {
+			t.Errorf("node %d has %d containers", node, n)
+		}
+		for _, k := range []report.Kind{report.Host, report.Container, report.Pod} {
+			for _, n := range r.Topologies[k].Nodes {
+				if other, ok := seen[n.ID]; ok {
+					t.Errorf("nodes %d and %d both have %s", other, node, n.ID)
+				}
+				seen[n.ID] = node
+			}
+		}
+		if size, captured := len(rest), len(bodies[0][0].rest); size < captured*8/10 || size > captured*12/10 {
+			t.Errorf("node %d: %d bytes, the captured report has %d", node, size, captured)
+		}
 	}
 }

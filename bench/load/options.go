@@ -16,7 +16,7 @@ type options struct {
 	header         string
 	reports        string
 
-	tenants         int
+	tenants, nodes  int
 	every, duration time.Duration
 	questions       float64
 	verify          int
@@ -53,7 +53,8 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.header, "tenant-header", "X-Scope-OrgID", "the `NAME` of the header that names the tenant")
 	f.StringVar(&o.reports, "reports", "reports/testdata/corpus/k8s-node", "post the reports in this `DIR` in turn")
 	f.IntVar(&o.tenants, "tenants", 1000, "`N` tenants post")
-	f.DurationVar(&o.every, "every", 3*time.Second, "each tenant posts every `DURATION`; tenants are evenly spread")
+	f.IntVar(&o.nodes, "nodes", 1, "each tenant has `N` nodes, and each of them posts")
+	f.DurationVar(&o.every, "every", 3*time.Second, "each node posts every `DURATION`; tenants and their nodes are evenly spread")
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "run for a `DURATION`")
 	f.Float64Var(&o.questions, "questions", 20, "ask `N` questions a second, half of them about now and half about a window before")
 	f.IntVar(&o.verify, "verify", 20, "at the end, ask `N` tenants for everything they posted")
@@ -73,8 +74,8 @@ func (o *options) flags() *flag.FlagSet {
 
 func (o *options) check() error {
 	switch {
-	case o.tenants < 1 || o.every <= 0 || o.duration <= 0:
-		return errors.New("-tenants, -every and -duration must be above 0")
+	case o.tenants < 1 || o.nodes < 1 || o.every <= 0 || o.duration <= 0:
+		return errors.New("-tenants, -nodes, -every and -duration must be above 0")
 	case o.sample <= 0 || o.progress <= 0 || o.rate <= 0 || o.settle <= 0:
 		return errors.New("-sample, -progress, -rate and -settle must be above 0")
 	case o.questions < 0 || o.verify < 0 || o.once < 0:

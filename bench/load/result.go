@@ -11,7 +11,7 @@ import (
 
 // Siege is the result of a run with posts and questions.
 type Siege struct {
-	Tenants         int
+	Tenants, Nodes  int // nodes of each tenant
 	Every, Duration time.Duration
 	Questions       float64 // a second
 
@@ -25,8 +25,10 @@ type Siege struct {
 	CPU        float64 // processors that the collector kept busy
 	Missed     int     // failed reads of the metrics
 
-	Received, Posted int // reports, as counted by the collector and by the clients
-	Check            Check
+	Received, Posted    int   // reports, as counted by the collector and by the clients
+	Stored, StoredBytes int64 // merged reports, and their blobs' bytes
+	DiskBytes           int64 // that the collector had the disk write; 0 if unknown
+	Check               Check
 }
 
 // Flush is the duration of one step of flushes, in seconds.
@@ -39,9 +41,9 @@ type Flush struct {
 // flatOver is the time at the end during which memory should not grow.
 const flatOver = 3 * time.Minute
 
-func (s *siege) sum(w *watcher, check Check) *Siege {
+func (s *siege) sum(w *watcher, check Check, disk int64) *Siege {
 	last := w.now()
-	r := &Siege{Tenants: s.opts.tenants, Every: s.opts.every, Duration: s.opts.duration, Questions: s.opts.questions,
+	r := &Siege{Tenants: s.opts.tenants, Nodes: s.opts.nodes, DiskBytes: disk, Every: s.opts.every, Duration: s.opts.duration, Questions: s.opts.questions,
 		Posts: s.posts.sum(), Live: s.live.sum(), Past: s.past.sum(), Skipped: s.skipped.Load(),
 		Samples: w.samples, Growth: growth(w.samples, flatOver), Missed: w.missed,
 		CPU: (last.CPUSeconds - w.samples[0].CPUSeconds) / (last.At - w.samples[0].At).Seconds(), Check: check}
@@ -54,6 +56,7 @@ func (s *siege) sum(w *watcher, check Check) *Siege {
 	}
 	const received = "scope_reports_received_total"
 	r.Received, r.Posted = int(w.last.get(received)-w.first.get(received)), r.Posts.Count
+	r.Stored, r.StoredBytes = int64(w.last.get("scope_reports_stored_total")), int64(w.last.get("scope_reports_bytes_total"))
 	return r
 }
 
@@ -77,7 +80,7 @@ func (r *Siege) verdict() error {
 
 // write writes the result for people.
 func (r *Siege) write(w io.Writer) error {
-	fmt.Fprintf(w, "%d tenants, a report every %v each, %g questions a second, %v\n\n", r.Tenants, r.Every, r.Questions, r.Duration)
+	fmt.Fprintf(w, "%d tenants of %d nodes, a report every %v each, %g questions a second, %v\n\n", r.Tenants, r.Nodes, r.Every, r.Questions, r.Duration)
 	t := table{{"", "COUNT", "FAILED", "P50", "P99", "MAX"}}
 	t.latency("POST", r.Posts)
 	t.latency("GET now", r.Live)
@@ -93,6 +96,7 @@ func (r *Siege) write(w io.Writer) error {
 	writeMemory(w, r.Samples)
 	t = table{{"RSS grew", fmt.Sprintf("by %.1f %% over the last %v", 100*r.Growth, min(flatOver, r.Duration))},
 		{"pending, at most", size(r.MaxPending)},
+		{"stored", fmt.Sprintf("%d values, %s; the disk was written %s", r.Stored, size(r.StoredBytes), size(r.DiskBytes))},
 		{"processors", fmt.Sprintf("%.2f busy", r.CPU)},
 		{"skipped", fmt.Sprint(r.Skipped)},
 		{"checked", r.Check.String()}}

@@ -15,9 +15,15 @@ import (
 // probe posts for one tenant. While it runs, only its goroutine uses its fields.
 type probe struct {
 	tenant string
-	bodies []body
-	sent   int   // posts
-	doubt  []int // the posts that were not answered with 200
+	bodies [][]body // by node
+	sent   int      // posts
+	doubt  []int    // the posts that were not answered with 200
+}
+
+// body returns the body of one of the tenant's posts. The nodes post in turn.
+func (p *probe) body(post int) body {
+	own := p.bodies[post%len(p.bodies)]
+	return own[post/len(p.bodies)%len(own)]
 }
 
 // id returns the id of one of the tenant's posts.
@@ -40,7 +46,7 @@ const maxQuestions = 256
 
 // besiege posts and asks for the duration of the options. Then it checks that nothing was lost.
 func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*Siege, error) {
-	bodies, err := loadBodies(opts.reports)
+	bodies, err := loadBodies(opts.reports, opts.nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +66,10 @@ func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*
 		return nil, ctx.Err()
 	}
 	w.look(ctx)
+	disk, _ := written(t.pid)
 	fmt.Fprintln(stderr, "load: asking for what was posted")
 	check := s.check(ctx)
-	return s.sum(w, check), ctx.Err()
+	return s.sum(w, check, disk), ctx.Err()
 }
 
 // drive runs probes and questions until the time is over and all requests are answered.
@@ -89,18 +96,19 @@ func (s *siege) say(stderr io.Writer, now Sample) {
 		short(posts.P99), live.Count+past.Count, short(max(live.P99, past.P99)), failed))
 }
 
-// run posts a tenant's reports from a start time until the time is over. A report that is due while the
+// run posts the reports of a tenant's nodes from a start time until the time is over. A report that is due while the
 // previous post is under way waits for it, and its latency counts from the time when it was due. It is
 // skipped when the next one is due as well.
 func (s *siege) run(ctx, until context.Context, p *probe, due time.Time) {
-	for ; sleepUntil(until, due); due = due.Add(s.opts.every) {
-		for late := time.Since(due); late >= s.opts.every; late -= s.opts.every {
-			due = due.Add(s.opts.every)
+	every := s.opts.every / time.Duration(s.opts.nodes)
+	for ; sleepUntil(until, due); due = due.Add(every) {
+		for late := time.Since(due); late >= every; late -= every {
+			due = due.Add(every)
 			s.skipped.Add(1)
 		}
 		post := p.sent
 		p.sent++
-		head, rest, err := p.bodies[post%len(p.bodies)].post(p.id(post))
+		head, rest, err := p.body(post).post(p.id(post))
 		if err == nil {
 			err = s.client.post(ctx, p.tenant, head, rest)
 		}

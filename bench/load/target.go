@@ -20,6 +20,7 @@ import (
 // target is the collector to drive.
 type target struct {
 	url  string
+	pid  int          // of the collector that reach started, or 0
 	stop func() error // ends what reach started; fails when the collector logged errors
 }
 
@@ -82,7 +83,7 @@ func start(ctx context.Context, dir string, store []string, opts *options, stder
 		return nil, errors.Join(fmt.Errorf("the collector did not start: %s", said), ended)
 	}
 	fmt.Fprintf(stderr, "load: the collector is process %d at %s\n", cmd.Process.Pid, url)
-	return &target{url: url, stop: func() error { return end(cmd, said) }}, nil
+	return &target{url: url, pid: cmd.Process.Pid, stop: func() error { return end(cmd, said) }}, nil
 }
 
 // patience is how long a collector may take to store what it holds.
