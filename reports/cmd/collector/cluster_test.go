@@ -44,23 +44,13 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c.query = serveAsProcess(t, append(common, "--role", "query", "--collectors", "srv:"+collectorsRecord,
 		"--resolver", c.dns.Addr(), "--collector-timeout", "20s")...)
-	await(t, "two collectors are known", func() bool { return strings.Contains(metrics(t, c.query.url), "scope_collectors_known 2\n") })
+	servertest.Eventually(t, "two collectors are known", func() bool { return strings.Contains(metrics(t, c.query.url), "scope_collectors_known 2\n") })
 	return c
 }
 
 func portOf(url string) uint16 {
 	port := must1(strconv.ParseUint(url[strings.LastIndexByte(url, ':')+1:], 10, 16))
 	return uint16(port)
-}
-
-// await fails the test unless a condition comes true within a minute.
-func await(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	for begun := time.Now(); !met(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(begun) > time.Minute {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
 }
 
 // push posts files to the collectors in turn.
@@ -78,7 +68,7 @@ func (c *cluster) push(t *testing.T, tenant string, files []string) {
 // flushed waits until the collectors have stored all reports.
 func (c *cluster) flushed(t *testing.T) {
 	t.Helper()
-	await(t, "all is stored", func() bool {
+	servertest.Eventually(t, "all is stored", func() bool {
 		return !slices.ContainsFunc(c.collectors, func(s *served) bool {
 			return !strings.Contains(metrics(t, s.url), "\nscope_pending_bytes 0\n")
 		})
@@ -143,7 +133,7 @@ func (c *cluster) killOne(t *testing.T, parts map[string][2][]string) {
 		t.Error("no missing collector was counted")
 	}
 	c.dns.SetSRV(collectorsRecord, portOf(c.collectors[0].url), "host.test")
-	await(t, "the dead collector is forgotten", func() bool { return c.missing(t) == "" })
+	servertest.Eventually(t, "the dead collector is forgotten", func() bool { return c.missing(t) == "" })
 	c.collectors[0].kill()
 	resp := c.get(t, "/api/report")
 	if resp.StatusCode != http.StatusServiceUnavailable {
