@@ -2,6 +2,7 @@ package connlimit
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -335,4 +336,14 @@ func (r *Request) End() {
 	r.conn.unlist()
 	r.conn.answered = true
 	r.conn.wait()
+}
+
+// connKey is the context key of a request's *conn.
+type connKey struct{}
+
+// connIn returns the connection of a request's context, or nil when there is no
+// limit.
+func connIn(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
 }

@@ -61,9 +61,6 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// connKey is the context key of a request's *conn.
-type connKey struct{}
-
 // Context is the ConnContext of a server. It lets Begin find the connection of a
 // request.
 func Context(ctx context.Context, c net.Conn) context.Context {
@@ -84,13 +81,6 @@ func connOf(c net.Conn) (limited *conn, plain bool) {
 	}
 	limited, plain = c.(*conn)
 	return limited, plain
-}
-
-// connIn returns the connection of a request's context, or nil when there is no
-// limit.
-func connIn(ctx context.Context) *conn {
-	c, _ := ctx.Value(connKey{}).(*conn)
-	return c
 }
 
 // State is the ConnState of a server. It notes that the next bytes of a

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -93,15 +92,6 @@ func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte,
 	}
 	defer h.codings.leave()
 	return f(make([]byte, 0, report.Size(rpt)*5/4), rpt) // enough for either form, so that it need not grow
-}
-
-// sendJSON sends a small value.
-func (h *Handler) sendJSON(w http.ResponseWriter, r *request, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return h.send(w, r, mediaJSON, data)
 }
 
 // probe is one probe in the answer of GET /api/probes.

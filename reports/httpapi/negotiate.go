@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -122,4 +123,13 @@ func choices(lines []string) []choice {
 		}
 	}
 	return all
+}
+
+// sendJSON sends a small value.
+func (h *Handler) sendJSON(w http.ResponseWriter, r *request, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return h.send(w, r, mediaJSON, data)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/peers"
 )

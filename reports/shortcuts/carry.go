@@ -9,10 +9,6 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// maxCarried bounds a shortcut from the cache when it is inflated, in bytes. A
-// longer one would be too large to keep.
-const maxCarried = 2 * maxTenantShortcutBytes
-
 // maxKey is longer than any blob's key: 32 digits, a slash and 20 digits.
 const maxKey = 64
 

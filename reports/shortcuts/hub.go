@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
-	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/worker"
 	"github.com/timeblob/timeblob/reports/report"
@@ -107,18 +106,6 @@ func (h *Hub) CheckTenant(tenant string) error {
 	return err
 }
 
-// Add keeps a shortcut that a probe sent, signals the waiting clients, and
-// queues it for other services, for which it does not wait. The tenant must
-// have passed CheckTenant. The probe is the sender's ID, or empty.
-func (h *Hub) Add(tenant string, r *report.Report, probe string) {
-	key := h.newKey(tenant)
-	h.keep(tenant, key, r, probe)
-	h.waiters.signal(tenant)
-	if h.Bus != nil {
-		h.announce(tenant, key, r)
-	}
-}
-
 // newKey returns a new key for a shortcut that arrived now.
 func (h *Hub) newKey(tenant string) string {
 	for t := h.Now().UnixNano(); ; t++ {
@@ -158,46 +145,6 @@ func (h *Hub) Supersede(tenant string, r *report.Report, probe string) {
 	h.store.supersede(tenant, r, probe)
 }
 
-// WaitOn signals a tenant's shortcuts to a channel until UnWait. A signal never
-// blocks: give the channel a buffer of one, or it may miss signals. The tenant
-// must have passed CheckTenant. The error is bucket.ErrClosed.
-func (h *Hub) WaitOn(tenant string, waiter chan<- struct{}) error {
-	select {
-	case <-h.ended:
-		return bucket.ErrClosed
-	default:
-	}
-	h.waiters.add(tenant, waiter)
-	h.follow(tenant)
-	return nil
-}
-
-// UnWait ends WaitOn. After it returns no further signal is sent.
-func (h *Hub) UnWait(tenant string, waiter chan<- struct{}) {
-	h.waiters.remove(tenant, waiter)
-	h.follow(tenant)
-}
-
-// Sweep drops the shortcuts that have expired and repeats subscriptions that
-// failed. It must be called every few seconds.
-func (h *Hub) Sweep() {
-	h.store.expire(h.Now())
-	for _, tenant := range h.waiters.tenants() {
-		h.follow(tenant)
-	}
-}
-
-// Ended returns a channel that Close closes.
-func (h *Hub) Ended() <-chan struct{} { return h.ended }
-
-// Close ends all subscriptions. It waits until running transfers have ended, at
-// most a second, and then cancels them. It may be called more than once.
-func (h *Hub) Close(ctx context.Context) {
-	if h.unfollowAll() {
-		close(h.ended)
-	}
-	ctx, cancel := context.WithTimeout(ctx, carryLimit)
-	defer cancel()
-	h.sending.Close(ctx)
-	h.fetching.Close(ctx)
-}
+// maxCarried bounds a shortcut from the cache when it is inflated, in bytes. A
+// longer one would be too large to keep.
+const maxCarried = 2 * maxTenantShortcutBytes
