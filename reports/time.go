@@ -12,8 +12,21 @@ import (
 type TimeError struct{ Text string }
 
 func (e *TimeError) Error() string {
-	return fmt.Sprintf("no time from 1678 to 2262: %.80q: give RFC 3339 such as 2026-11-22T07:34:30Z, or Unix "+
-		"seconds, milliseconds, microseconds or nanoseconds", e.Text)
+	return fmt.Sprintf("%.80q is no time from 1678 to 2262: %s", e.Text, e.Advice())
+}
+
+// zoneless are times that lack only the zone of RFC 3339, or that and the end.
+var zoneless = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"}
+
+// Advice says what to write instead.
+func (e *TimeError) Advice() string {
+	for _, layout := range zoneless {
+		if t, err := time.Parse(layout, e.Text); err == nil { // Parse also takes a fraction
+			utc := t.Format(time.RFC3339Nano)
+			return fmt.Sprintf("write %s for UTC, or an offset in place of the Z, as %s+01:00", utc, strings.TrimSuffix(utc, "Z"))
+		}
+	}
+	return "give RFC 3339 such as 2026-11-22T07:34:30Z, or Unix seconds, milliseconds, microseconds or nanoseconds"
 }
 
 // ParseTime reads a time: RFC 3339 with any fraction, or a decimal number of

@@ -57,6 +57,7 @@ var badConfigurations = map[string]struct {
 
 	"listen at port 99999":         {[]string{"--listen", "127.0.0.1:99999"}, "--listen: the port must be a number from 0 to 65535"},
 	"listen at a port alone":       {[]string{"--listen", "4040"}, "--listen: must be host:port, as 127.0.0.1:4040"},
+	"listen at bare IPv6":          {[]string{"--listen", "::1:4040"}, "--listen: write an IPv6 address in brackets, as [::1] or [::1]:4040"},
 	"listen at a URL":              {[]string{"--listen", "http://127.0.0.1:4040"}, "--listen: must be host:port"},
 	"debug at a port alone":        {[]string{"--debug-listen", "6060"}, "--debug-listen: must be host:port"},
 	"debug at port -1":             {[]string{"--debug-listen", "127.0.0.1:-1"}, "--debug-listen: the port must be"},

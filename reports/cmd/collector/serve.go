@@ -4,21 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/backup"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
@@ -26,9 +18,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/connlimit"
-	"github.com/timeblob/timeblob/reports/httpapi"
-	"github.com/timeblob/timeblob/reports/report"
-	"github.com/timeblob/timeblob/tiered"
+	"github.com/timeblob/timeblob/reports/tenants"
 )
 
 var serveCommand = cli.Command{
@@ -65,38 +55,11 @@ of the bucket, which should keep them for a day longer.
 		s.role = defineRole(f)
 		f.Must(s.checkRole)
 		f.Must(s.checkJournal)
-		s.defineTenants(f)
+		s.tenancy = defineTenants(f)
 		s.logging = telemetry.DefineLogging(f)
 		f.Must(s.check)
 		return s.run
 	},
-}
-
-// server is a running collector or query service.
-type server struct {
-	listen, tenantHeader                     string
-	place                                    *stores.Place
-	role                                     *roleFlags
-	alone                                    bool
-	window, tick, quantum                    time.Duration
-	retention                                time.Duration
-	ops                                      *operations
-	client                                   time.Duration
-	maxTopologyNodes, maxConnections         int
-	maxBody, maxInflated, maxPending, memory *cli.Size
-	tenancy                                  tenancy
-	flushing                                 *flushing
-	logging                                  *telemetry.Logging
-	nats                                     *natsServers
-	journal                                  *journaling
-
-	log     *slog.Logger
-	metrics *prometheus.Registry
-	store   *stores.Store
-	stored  atomic.Int64 // the number of stored values
-	runner  runner
-	handler *httpapi.Handler
-	web     *http.Server
 }
 
 func (s *server) defineStore(f *cli.Flags) {
@@ -154,7 +117,19 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	}
 	signal.Ignore(syscall.SIGPIPE) // the process that reads our output may end
 	s.log = s.logging.Logger(p.Stderr)
-	if err := s.openTenants(); err != nil {
+	if err := s.tenancy.open(&tenants.Options{NoPeers: s.tenantHeader == "", Registerer: s.metrics,
+		Namespace: stores.Namespace, Logger: s.log}); err != nil {
+		return err
+	}
+	if err := s.ops.tls.Read(s.log); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, "listen", s.listen) // before the store is made, so that a port in use leaves none behind
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := s.ops.debug.listen(ctx); err != nil {
 		return err
 	}
 	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.retention,
@@ -175,10 +150,6 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if err := s.wire(); err != nil {
 		return cli.AsUsage(err) // flags that contradict each other
 	}
-	listener, err := listen(ctx, "listen", s.listen)
-	if err != nil {
-		return err
-	}
 	limitMemory(s.log, memlimit.FromCgroup)
 	fmt.Fprintf(p.Stdout, "listening on %s://%s\n", s.ops.tls.Scheme(), listener.Addr())
 	return s.serve(ctx, p, connlimit.Listen(listener, s.maxConnections))
@@ -197,94 +168,31 @@ func (s *server) serveBackups() (stop func()) {
 	return stop
 }
 
-// wire builds the server for its role, with its HTTP surface.
-func (s *server) wire() error {
-	s.metrics.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.role.role == roleQuery {
-		return s.wireQuerier()
+// checkRole checks the flags that do not fit the role.
+func (s *server) checkRole() error {
+	switch {
+	case s.role.role == roleQuery && s.place.Embedded():
+		return errors.New("--role query needs --index and --blobs: a directory is held by the collector that writes it")
+	case s.role.role == roleQuery && s.alone:
+		return errors.New("--alone is not for --role query")
+	case s.role.role == roleCollector && s.alone:
+		return errors.New("--alone is not for --role collector, which is one of several")
 	}
-	return s.wireCollector()
-}
-
-func (s *server) wireCollector() error {
-	bus, carrier, err := s.nats.open(s)
-	if err != nil {
-		return err
-	}
-	flushes, flushesMax := s.flushing.counts(s.place.Embedded())
-	c, err := reports.New(s.store.Index, s.store.Authority, &reports.Options{
-		Live: bucket.CollectorOptions[*report.Report]{
-			Window: s.window, Tick: s.tick, Alone: s.alone || s.place.Embedded(),
-			MaxPending: int64(*s.maxPending), MaxTenantPending: int64(*s.tenancy.maxPending),
-			MaxTenants: s.tenancy.max, Committer: s.store.Committer, Flushes: flushes, FlushesMax: flushesMax,
-			Journal: s.journal.bucket(), Stored: func(string, index.Entry, int) { s.stored.Add(1) },
-			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
-		},
-		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
-		MaxInflated:      stores.Blobs.MaxBytes,
-		MaxTopologyNodes: s.maxTopologyNodes,
-		TracerProvider:   s.ops.tracing.Provider,
-		TenantRate:       s.tenancy.limit(),
-		Tenants:          s.tenancy.table,
-		Registerer:       s.metrics,
-		Namespace:        stores.Namespace,
-		Logger:           s.log,
-		Bus:              bus,
-		ShortcutCache:    carrier,
-		Checks:           s.journal.checks(),
-	})
-	if err != nil {
-		return err
-	}
-	s.runner = c
-	h, err := httpapi.New(c, s.handlerOptions())
-	if err != nil {
-		return err
-	}
-	s.handler, s.web = h, httpapi.NewServer(h)
 	return nil
 }
 
-func (s *server) handlerOptions() *httpapi.Options {
-	return &httpapi.Options{
-		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
-		MaxBody: int64(*s.maxBody), MaxInflated: int64(*s.maxInflated),
-		MaxBuffered: max(256<<20, int64(*s.maxBody)), ClientTimeout: s.client,
-		TracerProvider: s.ops.tracing.Provider, Propagator: s.ops.tracing.Propagator,
-		Version: cli.Version(), Role: string(s.role.role), Gatherer: s.metrics, Registerer: s.metrics, Logger: s.log,
+// checkJournal refuses a journal for a server that takes no reports.
+func (s *server) checkJournal() error {
+	if s.role.role == roleQuery && s.journal.dir != "" {
+		return errors.New("--journal is not for --role query, which takes no reports")
 	}
+	return nil
 }
 
-// serve answers requests until ctx ends or serving fails. Then it stores what the collector still holds.
-func (s *server) serve(ctx context.Context, p *cli.Process, listener net.Listener) error {
-	defer s.tenancy.watch(ctx)()
-	running := make(chan error, 2)
-	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
-	go func() { running <- s.ops.tls.Serve(s.web, listener) }()
-	s.log.Info("serving", "role", string(s.role.role), "address", listener.Addr().String(), "store", s.place.String())
-	var failed error
-	left := 2
-	select {
-	case <-ctx.Done():
-		s.log.Info("stopping: storing what is left")
-	case failed = <-running:
-		left--
+// openJournal opens the journal of a server that takes reports.
+func (s *server) openJournal() error {
+	if s.role.role == roleQuery {
+		return nil
 	}
-	err := errors.Join(failed, s.ops.stop(func(ctx context.Context) error {
-		err := s.stop(ctx, p, listener, left == 2)
-		for range left {
-			if e := <-running; !closed(e) {
-				err = errors.Join(err, e)
-			}
-		}
-		return err
-	}))
-	s.log.Info("stopped", "values_stored", s.stored.Load())
-	return err
-}
-
-// closed reports whether an error only says that the server was stopped, perhaps before it had started.
-func closed(err error) bool {
-	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, bucket.ErrClosed)
+	return s.journal.start(s.place, s.window, s.metrics, s.log)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -15,8 +16,9 @@ import (
 
 // debugListener is the listener that serves profiles.
 type debugListener struct {
-	address string
-	stop    func()
+	address  string
+	listener net.Listener // nil before listen, and without an address
+	stop     func()       // ends what start and listen began
 }
 
 func defineDebug(f *cli.Flags) *debugListener {
@@ -44,28 +46,34 @@ func profiles() http.Handler {
 	return mux
 }
 
-// start serves profiles until stop is called. Without an address it does nothing.
-func (d *debugListener) start(ctx context.Context, log *slog.Logger) error {
+// listen opens the listener. Without an address it does nothing.
+func (d *debugListener) listen(ctx context.Context) (err error) {
 	if d.address == "" {
 		return nil
 	}
-	listener, err := listen(ctx, "debug-listen", d.address)
-	if err != nil {
-		return err
+	if d.listener, err = listen(ctx, "debug-listen", d.address); err == nil {
+		d.stop = func() { d.listener.Close() }
+	}
+	return err
+}
+
+// start serves profiles until stop is called. Without a listener it does nothing.
+func (d *debugListener) start(log *slog.Logger) {
+	if d.listener == nil {
+		return
 	}
 	web := &http.Server{Handler: profiles(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 			log.Warn("profiles are not served any more", "err", err)
 		}
 	}()
-	log.Info("profiles are served", "url", "http://"+listener.Addr().String()+"/debug/pprof/")
+	log.Info("profiles are served", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
 	d.stop = func() {
 		web.Close()
 		<-ended
 	}
-	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -127,20 +126,4 @@ func (j *journaling) checks() []health.Check {
 		return nil
 	}
 	return []health.Check{{Name: "journal", Run: room}, {Name: "journal", Run: whole, Optional: true}}
-}
-
-// checkJournal refuses a journal for a server that takes no reports.
-func (s *server) checkJournal() error {
-	if s.role.role == roleQuery && s.journal.dir != "" {
-		return errors.New("--journal is not for --role query, which takes no reports")
-	}
-	return nil
-}
-
-// openJournal opens the journal of a server that takes reports.
-func (s *server) openJournal() error {
-	if s.role.role == roleQuery {
-		return nil
-	}
-	return s.journal.start(s.place, s.window, s.metrics, s.log)
 }

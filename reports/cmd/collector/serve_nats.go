@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/natsbus"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
@@ -14,7 +17,7 @@ import (
 // natsServers are the NATS servers over which services announce shortcuts to each other.
 type natsServers struct{ url string } // empty for none
 
-// nats defines the flag that names NATS servers.
+// natsFlags defines the flag that names NATS servers.
 func natsFlags(f *cli.Flags) *natsServers {
 	n := &natsServers{}
 	f.StringVar(&n.url, "nats", "", "tell other services of shortcuts, and hear of theirs, over NATS at a `URL`: "+
@@ -32,21 +35,21 @@ func (n *natsServers) check() error {
 }
 
 // open connects to NATS and returns the bus and the cache that carries shortcuts. Both are nil without
-// servers. Closing the server's store closes the bus.
-func (n *natsServers) open(s *server) (shortcuts.Bus, tiered.Tier, error) {
+// servers. Closing the store closes the bus.
+func (n *natsServers) open(metrics prometheus.Registerer, store *stores.Store, log *slog.Logger) (shortcuts.Bus, tiered.Tier, error) {
 	if n.url == "" {
 		return nil, nil, nil
 	}
 	bus, err := natsbus.Open(n.url, &natsbus.Options{Name: "timeblob collector " + cli.Version(),
-		Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log})
+		Registerer: metrics, Namespace: stores.Namespace, Logger: log})
 	if err != nil {
 		return nil, nil, fmt.Errorf("--nats: %w", err)
 	}
-	before := s.store.Close
-	s.store.Close = func() error { return errors.Join(bus.Close(), before()) }
-	if len(s.store.Caches) == 0 {
-		s.log.Warn("--nats without --cache: other services are told that there are shortcuts, and cannot show what they say")
+	before := store.Close
+	store.Close = func() error { return errors.Join(bus.Close(), before()) }
+	if len(store.Caches) == 0 {
+		log.Warn("--nats without --cache: other services are told that there are shortcuts, and cannot show what they say")
 		return bus, nil, nil
 	}
-	return bus, s.store.Caches[0].Tier, nil
+	return bus, store.Caches[0].Tier, nil
 }

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"go.opentelemetry.io/otel"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // opsForms is the part of help about running a collector.
@@ -59,15 +55,10 @@ func (o *operations) check() error {
 
 // begin starts what runs beside the collector.
 func (o *operations) begin(ctx context.Context, log *slog.Logger) (err error) {
-	if err = o.tls.Read(log); err != nil {
-		return err
-	}
 	if o.tracing, err = telemetry.Start(ctx, log); err != nil {
 		return err
 	}
-	if err = o.debug.start(ctx, log); err != nil {
-		return errors.Join(err, o.tracing.Stop(ctx))
-	}
+	o.debug.start(log)
 	return nil
 }
 
@@ -110,46 +101,6 @@ func (o *operations) last() time.Time {
 		return moment
 	}
 	return o.deadline
-}
-
-// stop ends the server. The server is not ready from now on. After a signal it serves on for
-// --shutdown-delay. Then it accepts no more reports, ends requests and stores what the collector holds.
-func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener, told bool) error {
-	s.handler.Withdraw()
-	if told {
-		_ = pause.For(ctx, s.ops.delay) // ctx does not end before
-	}
-	s.endRequests(ctx, listener)
-	err := s.runner.Close(ctx)
-	var lost *bucket.UndeliveredError
-	if errors.As(err, &lost) {
-		for _, v := range lost.Values {
-			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time.UnixNano(), v.Err)
-		}
-		if s.journal.open != nil {
-			return fmt.Errorf("%s not stored: the journal keeps them for the next start", human.Plural(len(lost.Values), "value"))
-		}
-		return fmt.Errorf("%s lost", human.Plural(len(lost.Values), "value"))
-	}
-	return err
-}
-
-// endRequests closes the listener and waits for requests under way, for at most half of the remaining time.
-// Meanwhile new requests on open connections are refused and told to retry. Then endRequests closes the
-// connections.
-func (s *server) endRequests(ctx context.Context, listener net.Listener) {
-	end, _ := ctx.Deadline()
-	polite, cancel := context.WithTimeout(ctx, time.Until(end)/2)
-	defer cancel()
-	listener.Close() // Serve returns the error
-	err := s.handler.Drain(polite)
-	if err == nil {
-		err = s.web.Shutdown(polite)
-	}
-	if err != nil && !errors.Is(err, net.ErrClosed) { // Shutdown may return ErrClosed and go on
-		s.log.Warn("cut off requests that were under way", "err", err)
-		s.web.Close()
-	}
 }
 
 // errHung says that a store did not end in time although its context ended.

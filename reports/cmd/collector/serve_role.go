@@ -6,16 +6,10 @@ import (
 	"net"
 	"time"
 
-	"github.com/timeblob/timeblob/bucket"
-	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/address"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/tlsfiles"
-	"github.com/timeblob/timeblob/reports/httpapi"
 	"github.com/timeblob/timeblob/reports/peers"
-	"github.com/timeblob/timeblob/reports/report"
-	"github.com/timeblob/timeblob/tiered"
 )
 
 // role is what a server does.
@@ -96,69 +90,4 @@ func resolverAt(server string) (*net.Resolver, error) {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server)
 	}}, nil
-}
-
-// runner is a collector or a querier, which the HTTP surface calls.
-type runner interface {
-	Run(ctx context.Context) error
-	Close(ctx context.Context) error
-}
-
-// checkRole checks the flags that do not fit the role.
-func (s *server) checkRole() error {
-	switch {
-	case s.role.role == roleQuery && s.place.Embedded():
-		return errors.New("--role query needs --index and --blobs: a directory is held by the collector that writes it")
-	case s.role.role == roleQuery && s.alone:
-		return errors.New("--alone is not for --role query")
-	case s.role.role == roleCollector && s.alone:
-		return errors.New("--alone is not for --role collector, which is one of several")
-	}
-	return nil
-}
-
-// wireQuerier builds the querier on the store, and its HTTP surface.
-func (s *server) wireQuerier() error {
-	o := &reports.QuerierOptions{
-		Window:      s.window,
-		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
-		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
-		MaxInflated: stores.Blobs.MaxBytes,
-		Registerer:  s.metrics, Namespace: stores.Namespace, Logger: s.log,
-	}
-	found, err := s.peers()
-	if err != nil {
-		return err
-	}
-	if o.Bus, o.ShortcutCache, err = s.nats.open(s); err != nil {
-		return err
-	}
-	q, err := reports.NewQuerier(s.store.Index, s.store.Authority, found, o)
-	if err != nil {
-		return err
-	}
-	s.runner = q
-	h, err := httpapi.NewQuery(q, s.handlerOptions())
-	if err != nil {
-		return err
-	}
-	s.handler, s.web = h, httpapi.NewServer(h)
-	return nil
-}
-
-// peers returns the collectors that a querier asks.
-func (s *server) peers() (*peers.Set, error) {
-	o := &peers.Options{
-		TenantHeader: s.tenantHeader, Token: s.role.token, Timeout: s.role.timeout,
-		Propagator: s.ops.tracing.Propagator, Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log,
-	}
-	if s.role.resolver != nil {
-		o.Resolver = s.role.resolver
-		o.Dial = (&net.Dialer{Resolver: s.role.resolver}).DialContext
-	}
-	var err error
-	if o.TLS, err = s.role.tls.Config(); err != nil {
-		return nil, err
-	}
-	return peers.New(s.role.collectors, o)
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
@@ -30,16 +29,18 @@ type tenancy struct {
 	file *tenants.File // nil without a tenants file
 }
 
-func (s *server) defineTenants(f *cli.Flags) {
-	f.StringVar(&s.tenancy.path, "tenants", "", "take tokens and limits of tenants from `FILE`, and again when it changes")
-	f.Float64Var(&s.tenancy.rate, "tenant-rate", 1000,
+func defineTenants(f *cli.Flags) *tenancy {
+	t := &tenancy{}
+	f.StringVar(&t.path, "tenants", "", "take tokens and limits of tenants from `FILE`, and again when it changes")
+	f.Float64Var(&t.rate, "tenant-rate", 1000,
 		"refuse what a tenant posts above `N` reports a second, and 2N at once; 0 for no limit")
-	s.tenancy.maxPending = f.Size("max-tenant-pending", 0,
+	t.maxPending = f.Size("max-tenant-pending", 0,
 		"refuse a tenant's reports while more than `BYTES` of its own wait to be stored; 0 for a quarter of "+
 			"--max-pending, and for all of it where there is a single tenant")
-	f.IntVar(&s.tenancy.max, "max-tenants", 100_000, "refuse reports of a new tenant with status 503 while `N` tenants have "+
+	f.IntVar(&t.max, "max-tenants", 100_000, "refuse reports of a new tenant with status 503 while `N` tenants have "+
 		"reports in memory: each takes memory, and a row of the index an hour")
-	f.Must(s.tenancy.check)
+	f.Must(t.check)
+	return t
 }
 
 func (t *tenancy) check() error {
@@ -49,13 +50,11 @@ func (t *tenancy) check() error {
 	return cli.AtLeastOne("max-tenants", t.max)
 }
 
-// openTenants reads the tenants file, if there is one.
-func (s *server) openTenants() (err error) {
-	if s.tenancy.path == "" {
-		return nil
+// open reads the tenants file, if there is one.
+func (t *tenancy) open(opts *tenants.Options) (err error) {
+	if t.path != "" {
+		t.file, err = tenants.Open(t.path, opts)
 	}
-	s.tenancy.file, err = tenants.Open(s.tenancy.path, &tenants.Options{NoPeers: s.tenantHeader == "",
-		Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log})
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func newServer(t *testing.T, s *stores.Store, args ...string) *server {
 	srv.defineStore(f)
 	srv.defineHTTP(f)
 	srv.role = defineRole(f)
-	srv.defineTenants(f)
+	srv.tenancy = defineTenants(f)
 	srv.logging = telemetry.DefineLogging(f)
 	if _, err := f.ParseArgs(args, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)
@@ -78,5 +80,27 @@ func TestServeNamesWhatItLoses(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], `collector: not stored: tenant "`) || !strings.HasSuffix(lines[1], "disk full") {
 		t.Errorf("said %q", lines)
+	}
+}
+
+// TestServeLeavesNoStoreBehind checks that a server that cannot listen, or cannot read its certificate, creates no directory.
+func TestServeLeavesNoStoreBehind(t *testing.T) {
+	t.Parallel()
+	listener := must1(net.Listen("tcp", "127.0.0.1:0"))
+	defer listener.Close()
+	taken, dir := listener.Addr().String(), t.TempDir()
+	for want, args := range map[string][]string{
+		"give --listen another port":       {"--listen", taken},
+		"give --debug-listen another port": {"--listen", "127.0.0.1:0", "--debug-listen", taken},
+		"--tls-cert /gone":                 {"--listen", "127.0.0.1:0", "--tls-cert", "/gone", "--tls-key", "/gone"},
+		"tenants file /gone":               {"--listen", "127.0.0.1:0", "--tenants", "/gone"},
+	} {
+		r := collect(t, append([]string{"serve", "--data", filepath.Join(dir, "data")}, args...)...)
+		if r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: exit %d, %s", args, r.code, r.stderr)
+		}
+		if made := must1(os.ReadDir(dir)); len(made) > 0 {
+			t.Errorf("%s: made %v", args, made)
+		}
 	}
 }

@@ -14,13 +14,15 @@ import (
 // IPv6 address in brackets.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\])$`)
 
+var errBrackets = errors.New("write an IPv6 address in brackets, as [::1] or [::1]:4040")
+
 // CheckServer checks host or host:port. Its errors do not repeat the host: when the user forgot an @, it is a
 // secret.
 func CheckServer(server string) error {
 	host, port, given := Cut(server)
 	switch {
 	case strings.Count(server, ":") > 1 && !strings.HasPrefix(server, "["):
-		return errors.New("write an IPv6 address in brackets, as [::1] or [::1]:4040")
+		return errBrackets
 	case !hostName.MatchString(host):
 		return errors.New("the host must be a name or an address, with a port or without")
 	case given:
@@ -59,6 +61,9 @@ func CheckPort(port string) error {
 // means a free port.
 func CheckListen(listen string) error {
 	host, port, err := net.SplitHostPort(listen)
+	if strings.Count(listen, ":") > 1 && !strings.ContainsAny(listen, "[/") {
+		return errBrackets
+	}
 	if err != nil {
 		return errors.New("must be host:port, as 127.0.0.1:4040")
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +37,7 @@ func (f *Flags) ParseArgs(args []string, env lookup) ([]string, error) {
 	if err := f.parseEnv(env); err != nil {
 		return nil, err
 	}
-	f.VisitAll(func(fl *flag.Flag) { fl.Value = &untrimmed{Value: fl.Value, name: fl.Name, flags: f} })
+	f.VisitAll(func(fl *flag.Flag) { fl.Value = &untrimmed{Value: fl.Value, name: fl.Name, spaced: &f.spaced} })
 	var rest []string
 	for len(args) > 0 {
 		if err := f.Parse(args); err != nil {
@@ -75,14 +74,6 @@ func (f *Flags) parseEnv(env lookup) (err error) {
 		f.fromEnv[fl.Name] = true
 	})
 	return err
-}
-
-// AsUsage turns an error into one about wrong usage. It returns nil for nil.
-func AsUsage(err error) error {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	return &usageError{dashed(err.Error())}
 }
 
 func (f *Flags) check() error {

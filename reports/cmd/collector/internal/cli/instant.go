@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -53,10 +54,10 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 		return now.Add(offset), nil
 	}
 	t, err := reports.ParseTime(text)
-	if err != nil {
-		return t, fmt.Errorf("%w, now, or an offset such as -15m", err)
+	if wrong, ok := errors.AsType[*reports.TimeError](err); ok { // package flag names the text
+		return t, fmt.Errorf("%s; or now, or an offset such as -15m", wrong.Advice())
 	}
-	return t, nil
+	return t, err
 }
 
 // InRange returns an error for a time that does not fit into Unix nanoseconds.

@@ -1,11 +1,29 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
+
+// TestTimesWithoutZone checks that the error says how to write the time.
+func TestTimesWithoutZone(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-11-22T07:34:30":   "write 2026-11-22T07:34:30Z for UTC, or an offset in place of the Z, as 2026-11-22T07:34:30+01:00",
+		"2026-11-22 07:34:30.5": "write 2026-11-22T07:34:30.5Z for UTC",
+		"2026-11-22T07:34":      "write 2026-11-22T07:34:00Z for UTC",
+		"2026-11-22":            "write 2026-11-22T00:00:00Z for UTC",
+		"2026-02-30T00:00:00":   "give RFC 3339",
+		"tomorrow":              "give RFC 3339",
+	} {
+		if _, err := parseTime(text, time.Now()); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "; or now, or an offset such as -15m") {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
 
 func TestParseTime(t *testing.T) {
 	t.Parallel()

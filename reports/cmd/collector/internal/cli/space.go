@@ -9,14 +9,14 @@ import (
 // argument out of the error of package flag, because the argument may be a secret.
 type untrimmed struct {
 	flag.Value
-	name  string
-	flags *Flags
+	name   string
+	spaced *string // is set to the name of a flag with white space
 }
 
 // Set implements flag.Value.
 func (v *untrimmed) Set(text string) error {
 	if spaced(v.Value, text) {
-		v.flags.spaced = v.name
+		*v.spaced = v.name
 		return nil
 	}
 	return v.Value.Set(text)
@@ -44,9 +44,6 @@ func (t *token) Set(text string) error {
 	*t = token(strings.TrimSpace(text))
 	return nil
 }
-
-// TokenVar defines a flag that holds a token.
-func (f *Flags) TokenVar(to *string, name, usage string) { f.Var((*token)(to), name, usage) }
 
 // dashes returns a flag as it is written in arguments.
 func dashes(name string) string {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 )
@@ -63,10 +62,5 @@ func (f *Flags) Float64Var(to *float64, name string, value float64, usage string
 	worded[float64]{to, "a number", parse}.define(f, name, value, usage)
 }
 
-// ofFlag finds a flag's name in an error of package flag, which always writes one dash.
-var ofFlag = regexp.MustCompile(`^(flag provided but not defined: |flag needs an argument: |` +
-	`invalid (?:boolean )?value "(?:[^"\\]|\\.)*" for (?:flag )?)-([^-:][^:]+)`)
-
-// dashed writes the flags in an error of package flag with two dashes, as help does. Flags of one letter keep
-// one dash.
-func dashed(message string) string { return ofFlag.ReplaceAllString(message, "$1--$2") }
+// TokenVar defines a flag that holds a token.
+func (f *Flags) TokenVar(to *string, name, usage string) { f.Var((*token)(to), name, usage) }

@@ -15,6 +15,9 @@ import (
 	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
+// stdinPath is the argument for standard input.
+const stdinPath = "-"
+
 // Help is the part of help about FILE and DIR.
 const Help = `Directories are searched at any depth for files that end in .msgpack.gz, .msgpack, .json
 or .json.gz; links to directories are not followed. Files are taken in the order of their base names:

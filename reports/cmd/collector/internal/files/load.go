@@ -20,9 +20,6 @@ import (
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-// stdinPath is the argument for standard input.
-const stdinPath = "-"
-
 // DefineMaxInflated defines --max-inflated, the limit for the decompressed size of a file.
 func DefineMaxInflated(f *cli.Flags) *cli.Size {
 	limit := f.Size("max-inflated", wire.DefaultMaxBytes, "refuse files that hold, inflated, more than `BYTES`")

@@ -243,3 +243,18 @@ func (r *Client) advice(resp *http.Response) string {
 	}
 	return ""
 }
+
+// Do sends a request. An error that every other request would meet too is a *RefusalError.
+func (r *Client) Do(req *http.Request) (*http.Response, error) {
+	resp, err := r.HTTP.Do(req)
+	if err == nil {
+		return resp, nil
+	}
+	if advice := mistrust(err); advice != "" {
+		return nil, &RefusalError{text: err.Error(), advice: advice, final: true}
+	}
+	if alert := alert(req.Context(), err, r.base, r.tls); alert != nil {
+		return nil, &RefusalError{text: fmt.Sprintf("%v: %v", err, alert), advice: mistrust(alert), final: true}
+	}
+	return nil, err
+}

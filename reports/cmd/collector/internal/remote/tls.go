@@ -5,38 +5,23 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// Do sends a request. An error that every other request would meet too is a *RefusalError.
-func (r *Client) Do(req *http.Request) (*http.Response, error) {
-	resp, err := r.HTTP.Do(req)
-	if err == nil {
-		return resp, nil
-	}
-	if advice := mistrust(err); advice != "" {
-		return nil, &RefusalError{text: err.Error(), advice: advice, final: true}
-	}
-	if alert := r.alert(req.Context(), err); alert != nil {
-		return nil, &RefusalError{text: fmt.Sprintf("%v: %v", err, alert), advice: mistrust(alert), final: true}
-	}
-	return nil, err
-}
-
-// alert returns the TLS alert behind an error of a connection, or nil. In TLS 1.3 a server refuses a client's
+// alert returns the TLS alert behind an error of a connection to base, or nil. In TLS 1.3 a server refuses a client's
 // certificate only after the handshake. By then HTTP/2's client has sent more data and may miss the alert.
-func (r *Client) alert(ctx context.Context, err error) error {
+func alert(ctx context.Context, err error, base *url.URL, config *tls.Config) error {
 	broken, _ := errors.AsType[*net.OpError](err)
 	late, _ := errors.AsType[net.Error](err)
-	if r.base.Scheme != "https" || ctx.Err() != nil || broken != nil && broken.Op == "dial" || late != nil && late.Timeout() {
+	if base.Scheme != "https" || ctx.Err() != nil || broken != nil && broken.Op == "dial" || late != nil && late.Timeout() {
 		return nil
 	}
-	port := cmp.Or(r.base.Port(), "443")
-	conn, err := (&tls.Dialer{Config: r.tls}).DialContext(ctx, "tcp", net.JoinHostPort(r.base.Hostname(), port))
+	port := cmp.Or(base.Port(), "443")
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", net.JoinHostPort(base.Hostname(), port))
 	if err != nil {
 		return nil
 	}

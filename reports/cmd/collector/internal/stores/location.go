@@ -99,3 +99,11 @@ var secrets = regexp.MustCompile(`(?i)\b(dynamodb|s3|memcached(?:\+srv)?|nats|tl
 
 // HideSecrets removes the credentials of URLs in a text.
 func HideSecrets(text string) string { return secrets.ReplaceAllString(text, "$1://…@") }
+
+// Named adds the name of a flag to an error. It returns nil for nil.
+func Named(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/local"
@@ -44,15 +40,6 @@ type Place struct {
 	table  *dynamoTable
 	bucket *s3Bucket
 	cache  *cache // nil for none
-}
-
-// Options say how to open a store.
-type Options struct {
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer // nil for none
-	Retention time.Duration         // 0 for the place's own
-	Existing  bool                  // the directory must hold a store already
-	Instead   string                // what to do when a running collector uses the directory
 }
 
 // DefineFlags defines the flags that name a store. The caller adds the rules about flags that exclude each
@@ -99,13 +86,6 @@ func (pl *Place) parse(index, blobs string) (err error) {
 	}
 	pl.bucket, err = parseBucket(blobs, pl.blobsURL)
 	return Named(blobs, err)
-}
-
-func Named(name string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
 }
 
 // Parse parses the location of a store: a directory, or the URLs of a table and a bucket, separated by a

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"log/slog"
 	"os"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
@@ -126,3 +129,12 @@ func (s *Store) Outlived(t int64) bool {
 // Blobs is the codec of stored reports. Its limit is above the size of any received report, because one blob
 // holds the merge of many.
 var Blobs = wire.Codec{MaxBytes: maxBlob}
+
+// Options say how to open a store.
+type Options struct {
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer // nil for none
+	Retention time.Duration         // 0 for the place's own
+	Existing  bool                  // the directory must hold a store already
+	Instead   string                // what to do when a running collector uses the directory
+}
