@@ -28,11 +28,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2 // package flag has printed the reason
 	}
 	result, err := measure(ctx, opts, stderr)
-	if err == nil {
-		err = result.print(stdout, opts.json)
-	}
-	if err == nil {
-		err = result.verdict()
+	if result.outcome != nil { // also when the collector complained
+		err = errors.Join(err, result.print(stdout, opts.json), result.verdict())
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "load:", err)
@@ -73,6 +70,9 @@ func measure(ctx context.Context, opts *options, stderr io.Writer) (p printed, e
 		p.outcome, err = visit(ctx, t, opts, stderr)
 	} else {
 		p.outcome, err = besiege(ctx, t, opts, stderr)
+	}
+	if err != nil {
+		p.outcome = nil
 	}
 	return p, err
 }
