@@ -61,7 +61,7 @@ func TestShare(t *testing.T) {
 	check("the first has left", 1, 0, 0)
 	now = now.Add(3 * time.Second)
 	check("both have", 0, 0, 0)
-	if n := c.MaxPending(); n != 100 {
+	if n := c.Stats().MaxBytes; n != 100 {
 		t.Errorf("at most %d pending, want 100", n)
 	}
 }

@@ -35,7 +35,7 @@ func (q *Quantizer[T]) Stats() PastStats { return q.past.Stats() }
 
 // Stats returns figures of the collector.
 func (c *Collector[T]) Stats() Stats {
-	return Stats{Tenants: c.tenants.count(), Values: len(c.outbox.Values()), Bytes: c.Pending(),
+	return Stats{Tenants: c.tenants.count(), Values: len(c.outbox.Values()), Bytes: c.budget.bytes.Load(),
 		MaxBytes: c.opts.MaxPending, OldestSealed: c.outbox.Oldest(), Past: c.past.Stats()}
 }
 
@@ -76,18 +76,6 @@ func (c *Collector[T]) Window() time.Duration { return c.opts.Window }
 // Ticked reports whether a tick has ended: Run, or Flush, has sealed what came
 // before. Until then nothing shows that Run runs.
 func (c *Collector[T]) Ticked() bool { return c.ticked.Load() }
-
-// Pending returns the bytes of memory of the values that are not known to be
-// discoverable yet.
-func (c *Collector[T]) Pending() int64 { return c.budget.bytes.Load() }
-
-// MaxPending returns the limit of Pending, past which Add refuses.
-func (c *Collector[T]) MaxPending() int64 { return c.opts.MaxPending }
-
-// TenantPending returns the tenant's part of Pending, and its limit.
-func (c *Collector[T]) TenantPending(tenant string) (bytes, limit int64) {
-	return c.tenants.lookup(tenant).accounts().pending(), c.opts.tenantLimit(tenant)
-}
 
 // Full returns the error with which Add would refuse any value of the tenant, a
 // *FullError or a *TenantLimitError; nil when it might take one. It costs next

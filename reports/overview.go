@@ -35,7 +35,8 @@ type TenantRow struct {
 // those with an empty live window, then the others, by id. When ctx ends it
 // counts the remaining ones only.
 func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool, limit int) Overview {
-	o := Overview{Pending: c.live.Pending(), MaxPending: c.live.MaxPending(), Closing: c.closed.Load()}
+	now := c.live.Stats()
+	o := Overview{Pending: now.Bytes, MaxPending: now.MaxBytes, Closing: c.closed.Load()}
 	o.Full = o.Pending >= o.MaxPending
 	heard := c.metrics.lastHeard()
 	for _, tenant := range c.live.LiveTenants() {

@@ -1,0 +1,9 @@
+package bucket
+
+// Pending is Stats().Bytes.
+func (c *Collector[T]) Pending() int64 { return c.budget.bytes.Load() }
+
+// TenantPending returns the tenant's part of Pending, and its limit.
+func (c *Collector[T]) TenantPending(tenant string) (bytes, limit int64) {
+	return c.tenants.lookup(tenant).accounts().pending(), c.opts.tenantLimit(tenant)
+}
