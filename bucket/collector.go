@@ -31,15 +31,16 @@ import (
 // the tick and hands its value to the outbox; a flush encodes the value, stores
 // the blob and then puts its entry into the index, and repeats what fails.
 type Collector[T any] struct {
-	entries index.Index
-	writer  *Writer // of the same index
-	blobs   Blobs[T]
-	opts    CollectorOptions[T]
-	user    *userFuncs[T]
-	lazies  lazies[T]
-	past    *Quantizer[T]
-	metrics *collectorMetrics
-	id      string // differs from every other collector's
+	entries   index.Index
+	writer    *Writer // of the same index
+	blobs     Blobs[T]
+	opts      CollectorOptions[T]
+	user      *userFuncs[T]
+	lazies    lazies[T]
+	past      *Quantizer[T]
+	buildsAll bool // roll-ups of every tenant that values come of
+	metrics   *collectorMetrics
+	id        string // differs from every other collector's
 
 	shared  *shared[T]
 	tenants *registry[T]
@@ -74,6 +75,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	c := &Collector[T]{entries: idx, writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4})}
+	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)
 	}
@@ -141,9 +143,17 @@ func (c *Collector[T]) Run(ctx context.Context) error {
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { c.outbox.Work(ctx, c.try, func() bool { return false }); return nil })
+	g.Go(func() error { c.build(ctx); return nil })
 	c.tick(ctx)
 	cancel()
 	return g.Wait()
+}
+
+// build builds roll-ups until ctx ends. A collector goes on without them.
+func (c *Collector[T]) build(ctx context.Context) {
+	if err := c.past.Build(ctx); err != nil {
+		c.opts.Logger.Error("no roll-ups are built", "err", err)
+	}
 }
 
 // enter begins an Add, which Close waits for until it leaves.

@@ -47,6 +47,9 @@ func (c *Collector[T]) finish(p *pending[T], failed int) {
 	if err := c.user.stored(p.owner.id, p.entry, len(p.blob)); err != nil {
 		c.opts.Logger.Error("the callback for stored values failed", "tenant", p.owner.id, "err", err)
 	}
+	if c.buildsAll {
+		c.past.asked(p.owner.id)
+	}
 	p.owner.drop(p, true)
 	c.endRecords(p)
 	c.release(p)

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/bucket/internal/plan"
+	"github.com/timeblob/timeblob/bucket/internal/rollup"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/guard"
 )
 
 // BuildMode says for which tenants roll-ups are built.
@@ -225,3 +228,170 @@ func protocolOf(idx index.Index, o *LevelOptions, now func() time.Time) (*levels
 	}
 	return nil, nil
 }
+
+// builderOf returns the builder of a quantizer's index; nil where nothing is to
+// be built.
+func (q *Quantizer[T]) builderOf() (*rollup.Builder, error) {
+	o := q.opts.Levels
+	if o == nil || o.Build == BuildOff || !o.Owned && !o.AllKnow {
+		return nil, nil
+	}
+	metrics, err := rollup.NewMetrics(q.opts.Registerer, q.opts.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	b := rollup.Options{Protocol: q.protocol, Index: q.index, Merger: merger[T]{q}, Settings: o.settings(), Owned: o.Owned,
+		All: o.Build == BuildAll, Cores: o.Cores, Codec: o.Codec, MaxBlob: o.MaxBlob, Metrics: metrics, Logger: o.Logger, Now: q.opts.Now}
+	if lister, ok := q.index.(index.TenantLister); ok {
+		b.Tenants = lister.Tenants
+	}
+	return rollup.New(b), nil
+}
+
+// merger merges, encodes and stores roll-ups.
+type merger[T any] struct{ q *Quantizer[T] }
+
+// Merge implements rollup.Merger.
+func (m merger[T]) Merge(ctx context.Context, tenant string, parts []levels.Part) (out rollup.Merged, err error) {
+	rolled, err := m.q.past.Merge(ctx, tenant, parts)
+	if err != nil || rolled.Count == 0 {
+		return rollup.Merged{Print: rolled.Print}, err
+	}
+	blob, err := m.encode(rolled.Value)
+	return rollup.Merged{Blob: blob, Count: rolled.Count, Print: rolled.Print, Bytes: rolled.Bytes}, err
+}
+
+func (m merger[T]) encode(v T) (blob []byte, err error) {
+	defer guard.Recover("encode", &err)
+	if blob, err = m.q.blobs.Encode(v); err != nil {
+		err = &EncodeError{Err: err}
+	}
+	return blob, err
+}
+
+// Put implements rollup.Merger. A key that is taken is the claim's own, from an
+// attempt that seemed to fail.
+func (m merger[T]) Put(ctx context.Context, key string, blob []byte) error {
+	if err := m.q.blobs.Put(ctx, key, blob); !errors.Is(err, index.ErrExists) {
+		return err
+	}
+	return nil
+}
+
+// Remove implements rollup.Merger. A store that cannot delete keeps them.
+func (m merger[T]) Remove(ctx context.Context, keys []string) error {
+	if from, ok := m.q.blobs.(BlobDeleter); ok {
+		return from.Delete(ctx, keys)
+	}
+	return nil
+}
+
+// Lasting implements rollup.Merger.
+func (m merger[T]) Lasting(err error) bool {
+	_, missing := errors.AsType[*MissingError](err)
+	_, merge := errors.AsType[*MergeError](err)
+	_, many := errors.AsType[*TooManyError](err)
+	_, large := errors.AsType[*RangeTooLargeError](err)
+	_, panicked := errors.AsType[*PanicError](err)
+	_, encode := errors.AsType[*EncodeError](err)
+	return missing || merge || many || large || panicked || encode
+}
+
+// PrintOf implements rollup.Merger.
+func (m merger[T]) PrintOf(entries []index.Entry) string { return plan.PrintOf(entries).String() }
+
+// asked and offer pass on what questions tell.
+func (q *Quantizer[T]) asked(tenant string) {
+	if q.builder != nil {
+		q.builder.Asked(tenant)
+	}
+}
+
+func (q *Quantizer[T]) offer(span levels.Span) {
+	if q.builder != nil {
+		q.builder.Offer(span)
+	}
+}
+
+// Build builds roll-ups until ctx ends, as LevelOptions say; with BuildOff, or
+// without Owned and AllKnow, it returns at once. A Collector's Run does that
+// itself. With BuildAll it lists the tenants of an index that is an
+// index.TenantLister, at its begin and every hour; an index that is none is built
+// for the tenants that the collector takes values of, or that somebody asks
+// about. The error says that the index has other settings of levels.
+func (q *Quantizer[T]) Build(ctx context.Context) error {
+	if q.builder == nil {
+		return nil
+	}
+	return q.builder.Run(ctx)
+}
+
+// LevelStats are figures of the builder of one level. Its fields are
+//
+//	Level         time.Duration
+//	Built         int64         // spans that were sealed
+//	Void          int64         // spans whose roll-up is not kept
+//	Failed        int64         // builds that failed
+//	LastHour      int           // spans that were sealed in the last hour
+//	Busy          time.Duration // how long those builds took together
+//	Waiting       int           // spans that are due
+//	OldestWaiting time.Duration // since the oldest of them could be built
+type LevelStats = rollup.Stats
+
+// LevelStats returns the figures of this process's builder, the shortest level
+// first; nil where nothing is built.
+func (q *Quantizer[T]) LevelStats() []LevelStats {
+	if q.builder == nil {
+		return nil
+	}
+	return q.builder.Stats()
+}
+
+// RollUpOptions tune RollUp; nil means the defaults.
+type RollUpOptions struct {
+	// Verify computes again what is sealed, and compares. A roll-up that
+	// differs is built again. Where encoding and merging are not deterministic to
+	// the byte, right roll-ups may differ.
+	Verify bool
+	// Progress is told what has been done so far, by one goroutine at a time.
+	Progress func(RollUpDone)
+}
+
+// RollUpDone is what RollUp has done. Its fields are
+//
+//	Built    int       // spans that were sealed
+//	Void     int       // spans whose roll-up is not kept
+//	Waiting  int       // spans that are held, claimed, or that ended too short ago
+//	Failed   int       // spans that could not be built
+//	Verified int       // seals that were computed again and are right
+//	Differ   int       // seals that were not, and were built again
+//	At       time.Time // everything before it has been looked at
+type RollUpDone = rollup.Done
+
+// RollUp builds the roll-ups that are missing, at every level, in the spans that
+// touch [from, to), and returns when all was tried. It may be interrupted and
+// repeated, and run beside other builders. LevelOptions must allow building.
+// The error is that of the first span that failed, the context's, or the
+// index's.
+func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
+	if q.builder == nil {
+		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")
+	}
+	start, end, err := deletable(tenant, from, to)
+	if err != nil {
+		return RollUpDone{}, err
+	}
+	o := RollUpOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	return q.builder.RollUp(ctx, tenant, start, end, rollup.Task{Verify: o.Verify, Progress: o.Progress})
+}
+
+// RollUp is [Quantizer.RollUp] of the collector's stored values.
+func (c *Collector[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
+	return c.past.RollUp(ctx, tenant, from, to, opts)
+}
+
+// LevelStats is [Quantizer.LevelStats] of the collector's builder.
+func (c *Collector[T]) LevelStats() []LevelStats { return c.past.LevelStats() }

@@ -15,6 +15,7 @@ import (
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/plan"
+	"github.com/timeblob/timeblob/bucket/internal/rollup"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -134,6 +135,7 @@ type Quantizer[T any] struct {
 	index    index.Index
 	blobs    Blobs[T]
 	protocol *levels.Protocol // nil where the index offers no places
+	builder  *rollup.Builder  // nil where nothing is built
 	opts     QuantizerOptions[T]
 }
 
@@ -157,9 +159,12 @@ func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 		return nil, fmt.Errorf("quantizer: %w", err)
 	}
 	q := &Quantizer[T]{index: idx, blobs: blobs, protocol: protocol, opts: o}
+	if q.builder, err = q.builderOf(); err != nil {
+		return nil, fmt.Errorf("quantizer: %w", err)
+	}
 	q.past, err = plan.New(idx, blobs, merge, plan.Options[T]{Quantum: o.Quantum, Grace: o.Grace, CacheBytes: o.CacheBytes,
 		Size: o.Size, Rows: o.Rows, Batch: o.Batch, MaxEntries: o.MaxEntries, Budget: o.MaxDecodedBytes, Metrics: metrics, Now: o.Now,
-		Levels: protocol, Codec: o.codec()})
+		Levels: protocol, Codec: o.codec(), Offer: q.offer, Asked: q.asked})
 	if err != nil {
 		return nil, fmt.Errorf("quantizer: %w", err)
 	}
