@@ -159,7 +159,7 @@ func (c *Collector[T]) replay() error {
 	if err != nil {
 		return fmt.Errorf("collector: %w", &JournalError{Err: err})
 	}
-	todo := r.Resolve(record.Limits{Tick: int64(c.opts.Tick), Window: int64(c.opts.Window), Bytes: c.opts.tickLimit()})
+	todo := r.Resolve(record.Limits{Tick: int64(c.opts.Tick), Window: int64(c.opts.Window), Bytes: c.opts.tickLimit(), Now: c.now()})
 	c.takeOver(&todo)
 	return nil
 }

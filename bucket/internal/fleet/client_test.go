@@ -50,7 +50,7 @@ func (c *client) send(ctx context.Context) {
 	opts := &bucket.AddOptions{}
 	if c.rng.IntN(4) == 0 {
 		opts.At = now.Add(-time.Duration(c.rng.Int64N(int64(time.Minute))))
-		v.earliest, v.latest = opts.At.UnixNano(), opts.At.UnixNano()+slack
+		v.past, v.earliest, v.latest = true, opts.At.UnixNano(), opts.At.UnixNano()+slack
 	}
 	id := c.world.model.send(v)
 	if c.rng.IntN(3) > 0 {

@@ -13,6 +13,7 @@ var tenants = []string{"acme", ""}
 type value struct {
 	tenant string
 	node   *node
+	past   bool // it was sent with an instant
 	acked  bool
 	none   bool // it was refused, and must be in no answer
 
@@ -59,7 +60,7 @@ func (m *model) clockSet(n *node) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, v := range m.values {
-		if v.node == n && time.Since(v.sent) < 2*tick+deadline {
+		if v.node == n && time.Since(v.sent) < 2*window {
 			v.loose = true
 		}
 	}
@@ -74,6 +75,17 @@ type question struct {
 	certain  []int
 
 	provisional bool // values may still come into the range, as the answer says
+}
+
+// restarted notes that a process begins: the ticks of values that came lately and are not stored end now.
+func (m *model) restarted(n *node) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range m.values {
+		if v.node == n && !v.past && time.Since(v.sent) < 2*window {
+			v.latest = max(v.latest, n.now().UnixNano()+slack)
+		}
+	}
 }
 
 // in reports whether a value is in the range for sure, and whether it may be.

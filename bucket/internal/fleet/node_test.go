@@ -70,6 +70,7 @@ func (n *node) start() {
 	for _, d := range log.Damage() {
 		w.Errorf("seed %d: %s: a kill harmed the journal: %v", w.seed, n.name, d)
 	}
+	w.model.restarted(n)
 	s := w.newStores()
 	p := &process{stores: s, node: n, store: s.open(w), log: log, ended: make(chan struct{})}
 	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, merge, &bucket.CollectorOptions[ids]{

@@ -63,6 +63,24 @@ func TestLostMembersAreTold(t *testing.T) {
 	}
 }
 
+// TestInstantsOfAReplay: what came within a window ends its tick now, older values keep their time.
+func TestInstantsOfAReplay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ now, want int64 }{
+		{5, 5}, {109, 109}, {110, 13}, {1000, 13}, // seen lately, and long ago
+		{2, 10}, // the clock was set back
+	} {
+		var r Replay
+		r.Visit(1, KindArrived, (&Arrived{Tenant: "a", Time: 3}).Encode(), 1, false)
+		r.Visit(2, KindArrived, (&Arrived{Tenant: "a", Time: 10}).Encode(), 1, false)
+		todo := r.Resolve(Limits{Tick: 10, Bytes: 99, Window: 100, Now: c.now})
+		want := max(c.want, 10)
+		if len(todo.Values) != 1 || todo.Values[0].Time != want || todo.Values[0].Latest != 10 {
+			t.Errorf("at %d: %+v, want the instant %d", c.now, todo.Values, want)
+		}
+	}
+}
+
 // FuzzRecords decodes any bytes as both kinds of records. What decodes comes back the same, and memory follows the input.
 func FuzzRecords(f *testing.F) {
 	f.Add((&Arrived{Tenant: "acme", Time: 1, HasAt: true, At: 2, HasID: true, ID: [16]byte{1, 15: 2}}).Encode())

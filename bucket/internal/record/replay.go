@@ -34,6 +34,7 @@ type Limits struct {
 	Tick   int64 // nanoseconds
 	Bytes  int64 // of the blobs of one value
 	Window int64 // nanoseconds in which the same id means the same value
+	Now    int64 // the clock's time, Unix nanoseconds
 }
 
 // Replay collects a journal's records, in their order, and tells what is to be
@@ -109,8 +110,8 @@ type Todo struct {
 }
 
 // Resolve tells what is to be done. Values that a sealed record names keep their
-// instants and keys. Others are put together by tenant and time of arrival. Of
-// those with the same id within a window, the first counts.
+// instants and keys. Others are put together by tenant and time of arrival, see
+// group.instant. Of values with the same id within a window, the first counts.
 func (r *Replay) Resolve(l Limits) Todo {
 	for i, s := range r.sealed {
 		for _, id := range s.Members {
@@ -240,7 +241,19 @@ func (g *grouping) add(id uint64, a *arrived) {
 		g.open[a.Tenant] = k
 	}
 	k.Members, k.size, k.Latest = append(k.Members, id), k.size+a.size, max(k.Latest, a.Time)
-	k.Time = k.Latest
+	k.Time = k.instant(g.limits)
+}
+
+// instant returns the value's instant. The tick of a value that came within the last
+// window ends now: a querier may have asked the process that was killed, and read the
+// index after this one has stored the value. It doubts what it heard when it sees an
+// entry from after its question, and so does not count the value twice. An older value
+// keeps its time: it gets the latest instant at which its tick can have ended.
+func (k *group) instant(l Limits) int64 {
+	if l.Now-k.Latest < l.Window {
+		return max(k.Latest, l.Now)
+	}
+	return k.begun + l.Tick
 }
 
 func (k *group) takes(a *arrived, l Limits) bool {

@@ -1,0 +1,64 @@
+package bucket_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+)
+
+// killedLater is a source that is killed after its first answer. Its successor has stored everything before the
+// index is read.
+type killedLater struct {
+	t      *testing.T
+	stores *stores
+	log    *memJournal
+	now    *bucket.Collector[ids]
+	killed bool
+}
+
+func (k *killedLater) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[ids], error) {
+	held, err := k.now.Held(ctx, tenant, from, to)
+	if k.killed {
+		return held, err
+	}
+	k.killed = true
+	time.Sleep(100 * time.Millisecond)
+	k.log = k.log.afterKill(0)
+	k.now = k.stores.collector(k.t, journaled(k.log))
+	time.Sleep(100 * time.Millisecond)
+	if err := k.now.Flush(ctx); err != nil {
+		k.t.Error(err)
+	}
+	return held, err
+}
+
+// TestAKillDuringAQuestion kills a collector between a querier's look at it and the look at the index. The value
+// that it held, in the open tick or sealed and not tried yet, was stored by its successor and counts once.
+func TestAKillDuringAQuestion(t *testing.T) {
+	t.Parallel()
+	for _, sealed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStores(t)
+			k := &killedLater{t: t, stores: s, log: newMemJournal()}
+			k.now = s.collector(t, journaled(k.log))
+			mustAdd(t, k.now, "a", 1)
+			time.Sleep(50 * time.Millisecond)
+			if sealed {
+				ended, end := context.WithCancel(t.Context())
+				end()
+				_ = k.now.Flush(ended)
+				time.Sleep(50 * time.Millisecond)
+			}
+			q, err := bucket.NewQuerier(s.index, s.blobs, mergeIDs, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := q.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), []bucket.Source[ids]{k}, nil)
+			wantIDs(t, "sealed or not", a, err, ids{1})
+			wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
+		})
+	}
+}
