@@ -5,9 +5,18 @@ import (
 	"encoding/binary"
 )
 
-// compressed reads the symbols of a block to its end. All that the loop changes
-// is in local variables, which the compiler keeps in registers.
-func (d *Decoder) compressed(literals *literalTable, distances *distanceTable) (err error) {
+// compressed reads the symbols of a block to its end.
+func (d *Decoder) compressed(literals *literalTable, distances *distanceTable) error {
+	if err := d.fast(literals, distances); err != nil {
+		return err
+	}
+	return d.careful(literals, distances)
+}
+
+// careful reads symbols to the end of the block, near the end of the input too. It
+// makes room for the output. All that the loop changes is in local variables, which
+// the compiler keeps in registers.
+func (d *Decoder) careful(literals *literalTable, distances *distanceTable) (err error) {
 	in, out := d.in, d.out
 	bits, left, at, n := d.bits, d.left, d.at, d.n
 	for n <= d.limit && at-int(left>>3) <= len(in) {

@@ -2,6 +2,7 @@ package inflate_test
 
 import (
 	"bytes"
+	stdflate "compress/flate"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -66,9 +67,11 @@ func TestAppendInflates(t *testing.T) {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6, 9} {
 			for _, piece := range []int{1 << 30, 30_000, 777} {
 				stream := append(deflated(t, text, level, piece), "rest"...)
-				out, rest, err := d.Append([]byte("head"), stream, len(text)+4)
-				if err != nil || string(rest) != "rest" || !bytes.Equal(out, append([]byte("head"), text...)) {
-					t.Fatalf("%s, level %d, pieces of %d: %d bytes, rest %q, %v", name, level, piece, len(out), rest, err)
+				for _, free := range []int{0, len(text) + 1000} {
+					out, rest, err := d.Append(append(make([]byte, 0, 4+free), "head"...), stream, len(text)+4)
+					if err != nil || string(rest) != "rest" || !bytes.Equal(out, append([]byte("head"), text...)) {
+						t.Fatalf("%s, level %d, pieces of %d, room for %d: %d bytes, rest %q, %v", name, level, piece, free, len(out), rest, err)
+					}
 				}
 			}
 		}
@@ -135,8 +138,8 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(ours[len(ours)/10])/float64(theirs[len(theirs)/10]), "x-klauspost") // undisturbed ones
 }
 
-// FuzzAppend compares with another implementation, which must take the same
-// streams, make the same of them, and end at the same place.
+// FuzzAppend compares with compress/flate, which must take the same streams, make
+// the same of them, and end at the same place; with and without room for the output.
 func FuzzAppend(f *testing.F) {
 	for _, text := range texts(f) {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6} {
@@ -147,18 +150,20 @@ func FuzzAppend(f *testing.F) {
 	const limit = 1 << 20
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		src := bytes.NewReader(stream)
-		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(src), limit+1))
+		want, wantErr := io.ReadAll(io.LimitReader(stdflate.NewReader(src), limit+1))
 		var d inflate.Decoder
-		out, rest, err := d.Append(nil, stream, limit)
-		switch {
-		case len(want) > limit:
-			if !errors.Is(err, inflate.ErrTooLarge) {
-				t.Fatalf("%v, want that it is too large", err)
+		for _, free := range []int{0, min(len(want), limit) + 512} {
+			out, rest, err := d.Append(make([]byte, 0, free), stream, limit)
+			switch {
+			case len(want) > limit:
+				if !errors.Is(err, inflate.ErrTooLarge) {
+					t.Fatalf("room for %d: %v, want that it is too large", free, err)
+				}
+			case (err == nil) != (wantErr == nil):
+				t.Fatalf("room for %d: %v, want %v", free, err, wantErr)
+			case err == nil && (!bytes.Equal(out, want) || len(rest) != src.Len()):
+				t.Fatalf("room for %d: %d bytes, %d left, want %d, %d", free, len(out), len(rest), len(want), src.Len())
 			}
-		case (err == nil) != (wantErr == nil):
-			t.Fatalf("%v, want %v", err, wantErr)
-		case err == nil && (!bytes.Equal(out, want) || len(rest) != src.Len()):
-			t.Fatalf("%d bytes, %d left, want %d, %d", len(out), len(rest), len(want), src.Len())
 		}
 	})
 }
