@@ -80,8 +80,9 @@ type decoder struct {
 	err   error
 	trail []string // the path to where it failed, innermost first
 
-	counted []*report.Node // nodes with counters that lack a time
-	foreign bool           // something was read that is not written any more, or in another way
+	counted []*report.Node  // nodes with counters that lack a time
+	before  []report.Latest // the latest values of the node before
+	foreign bool            // something was read that is not written any more, or in another way
 
 	scratch
 	arenas
@@ -89,8 +90,7 @@ type decoder struct {
 
 // scratch is what a decoder goes on with after a report.
 type scratch struct {
-	keys, words words // of latest values, and all other texts
-	found       []latestAt
+	keys, words words          // of latest values, and all other texts
 	nodeStack   []*report.Node // of the lists that are being read
 	places      []place
 }
@@ -134,8 +134,8 @@ const maxScratch = 1 << 14
 func (s scratch) cleared() scratch {
 	clear(s.nodeStack)
 	s.nodeStack = s.nodeStack[:0]
-	if cap(s.found)+cap(s.nodeStack)+cap(s.places) > maxScratch {
-		s.found, s.nodeStack, s.places = nil, nil, nil
+	if cap(s.nodeStack)+cap(s.places) > maxScratch {
+		s.nodeStack, s.places = nil, nil
 	}
 	return s
 }

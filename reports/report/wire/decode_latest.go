@@ -1,36 +1,43 @@
 package wire
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
-	"math"
-	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
-// latestAt says where an entry of a map of latest values stands in the input. It
-// holds no pointers, so that entries are sorted before anything is allocated.
-type latestAt struct {
-	prefix          uint64 // the first bytes of the key, big endian
-	seconds         int64  // of the timestamp, since 1970
-	nanos           uint32
-	key, keyEnd     uint32
-	value, valueEnd uint32
+// latestMap reads the latest values of a node: most of the bytes of a report. Nodes
+// of one topology mostly have the same keys, and many values are those of the node
+// before, whose texts are then shared without a search.
+func (d *decoder) latestMap() []report.Latest {
+	list := d.latest.take(d, d.openMap())
+	before := d.before
+	ascends := true
+	for i := range list {
+		l, like := &list[i], &noLatest
+		if i < len(before) {
+			like = &before[i]
+		}
+		if !d.usualLatest(l, like) {
+			key := d.text()
+			if d.latestEntry(key, l); d.err != nil {
+				d.within("[%.64q]", key)
+				return nil
+			}
+		}
+		ascends = ascends && (i == 0 || list[i-1].Key < l.Key)
+	}
+	d.depth--
+	if !ascends {
+		list = sorted.Unique(list, (*report.Latest).Compare)
+	}
+	d.before = list
+	return list
 }
 
-// latestMap reads the latest values of a node: most of the bytes of a report.
-func (d *decoder) latestMap() []report.Latest {
-	at, depth := d.at, d.depth
-	if n := d.openMap(); d.findLatest(n) {
-		d.depth--
-		return d.takeLatest(d.sortLatest())
-	}
-	d.at, d.depth = at, depth
-	return keyed(d, &d.latest, (*decoder).latestEntry, (*report.Latest).Compare)
-}
+var noLatest report.Latest
 
 // The form in which every probe writes an entry: its key, latestHead, 15 bytes
 // of time, latestBody, and the value.
@@ -41,29 +48,28 @@ const (
 	latestForm = len(latestHead) + timeLength + len(latestBody)
 )
 
-// findLatest finds the n entries of a map in d.found if all have the usual form.
-// Otherwise it returns false, and the map must be read from its start.
-func (d *decoder) findLatest(n int) bool {
-	if d.err != nil || d.depth >= maxDepth || uint64(len(d.in)) > math.MaxUint32 {
+// usualLatest reads an entry that has the usual form. It returns false, and reads
+// nothing, if the entry has another form. The texts are likely to equal those of
+// like.
+func (d *decoder) usualLatest(l, like *report.Latest) bool {
+	in := d.in
+	key, keyEnd := rawAt(in, d.at)
+	if keyEnd == 0 || d.depth >= maxDepth || !isLatestHead(in, keyEnd) {
 		return false
 	}
-	in, at := d.in, d.at
-	d.found = d.found[:0]
-	for range n {
-		key, keyEnd := rawAt(in, at)
-		if keyEnd == 0 || !isLatestHead(in, keyEnd) {
-			return false
-		}
-		seconds, nanos, _ := binaryTime(in[keyEnd+len(latestHead):])
-		value, valueEnd := rawAt(in, keyEnd+latestForm)
-		if valueEnd == 0 {
-			return false
-		}
-		d.found = append(d.found, latestAt{prefixOf(in[key:], keyEnd-key), seconds, nanos,
-			uint32(key), uint32(keyEnd), uint32(value), uint32(valueEnd)})
-		at = valueEnd
+	value, valueEnd := rawAt(in, keyEnd+latestForm)
+	if valueEnd == 0 {
+		return false
 	}
-	d.at = at
+	d.at = valueEnd
+	seconds, nanos, _ := binaryTime(in[keyEnd+len(latestHead):])
+	if l.Key = like.Key; string(in[key:keyEnd]) != like.Key {
+		l.Key = d.keys.get(in[key:keyEnd])
+	}
+	l.Timestamp = time.Unix(seconds, int64(nanos)).UTC()
+	if l.Value = like.Value; string(in[value:valueEnd]) != like.Value {
+		l.Value = d.words.get(in[value:valueEnd])
+	}
 	return true
 }
 
@@ -107,80 +113,4 @@ func longRawAt(in []byte, at int) (begin, end int) {
 		return 0, 0
 	}
 	return begin, end
-}
-
-// prefixOf returns the first 8 bytes of a text of n bytes, padded by zeros: texts
-// with different prefixes are in the order of these. Data holds the text and at
-// least 8 bytes.
-func prefixOf(data []byte, n int) uint64 {
-	prefix := binary.BigEndian.Uint64(data)
-	if n < 8 {
-		prefix &= ^uint64(0) << (64 - 8*n)
-	}
-	return prefix
-}
-
-// fewLatest is how many entries are sorted by inserting one after the other:
-// most nodes hold fewer.
-const fewLatest = 24
-
-// sortLatest sorts what was found, and keeps the last of each key.
-func (d *decoder) sortLatest() []latestAt {
-	found := d.found
-	if len(found) > fewLatest {
-		slices.SortStableFunc(found, d.compareLatest)
-	} else {
-		d.insertLatest(found)
-	}
-	for i := 1; i < len(found); i++ {
-		if found[i-1].prefix == found[i].prefix && d.compareLatest(found[i-1], found[i]) == 0 {
-			return d.lastLatest(found)
-		}
-	}
-	return found
-}
-
-// insertLatest sorts a short list. Entries of equal keys keep their order.
-func (d *decoder) insertLatest(found []latestAt) {
-	for i := 1; i < len(found); i++ {
-		if d.compareLatest(found[i], found[i-1]) >= 0 {
-			continue
-		}
-		f, j := found[i], i
-		for j > 0 && d.compareLatest(f, found[j-1]) < 0 {
-			found[j] = found[j-1]
-			j--
-		}
-		found[j] = f
-	}
-}
-
-// lastLatest keeps the last of the entries of each key.
-func (d *decoder) lastLatest(found []latestAt) []latestAt {
-	kept := found[:0]
-	for i := range found {
-		if i+1 == len(found) || d.compareLatest(found[i], found[i+1]) != 0 {
-			kept = append(kept, found[i])
-		}
-	}
-	return kept
-}
-
-func (d *decoder) compareLatest(a, b latestAt) int {
-	if a.prefix != b.prefix {
-		return cmp.Compare(a.prefix, b.prefix)
-	}
-	return bytes.Compare(d.in[a.key:a.keyEnd], d.in[b.key:b.keyEnd])
-}
-
-// takeLatest makes the entries that were found.
-func (d *decoder) takeLatest(found []latestAt) []report.Latest {
-	list := d.latest.take(d, len(found))
-	for i := range list {
-		f, l := &found[i], &list[i]
-		l.Key = d.keys.get(d.in[f.key:f.keyEnd])
-		l.Timestamp = time.Unix(f.seconds, int64(f.nanos)).UTC()
-		l.Value = d.words.get(d.in[f.value:f.valueEnd])
-	}
-	return list
 }

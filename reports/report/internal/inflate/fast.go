@@ -39,6 +39,10 @@ func (d *Decoder) fast(literals *literalTable, distances *distanceTable) error {
 			}
 			bits, left = bits>>literalBits, left-literalBits
 			if e = long; e&literal != 0 {
+				n = put(out, n, e)
+				bits, left = drop(bits, left, e)
+				e = literals[bits&(1<<literalBits-1)]
+				at, bits, left = top(in, at, bits, left)
 				continue
 			}
 		}

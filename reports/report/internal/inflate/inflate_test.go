@@ -78,6 +78,30 @@ func TestAppendInflates(t *testing.T) {
 	}
 }
 
+// The loop without checks hands over to the careful one after any symbol, also one
+// with a long code.
+func TestAppendInflatesLongCodesAtTheEnd(t *testing.T) {
+	t.Parallel()
+	var d inflate.Decoder
+	r := rand.New(rand.NewPCG(3, 4))
+	common := make([]byte, 20_000)
+	for i := range common {
+		common[i] = "abcdefgh"[r.IntN(8)]
+	}
+	for _, level := range []int{flate.HuffmanOnly, 6} {
+		for rare := range 64 { // letters that occur once have the longest codes
+			text := slices.Clone(common)
+			for i := range rare {
+				text = append(append(text, "abcdefgh"[i%7:][:1+i/8%2]...), byte(128+i))
+			}
+			out, rest, err := d.Append(make([]byte, 0, len(text)+512), deflated(t, text, level, 1<<30), len(text))
+			if err != nil || len(rest) > 0 || !bytes.Equal(out, text) {
+				t.Fatalf("level %d, %d rare letters: %d bytes, rest %q, %v", level, rare, len(out), rest, err)
+			}
+		}
+	}
+}
+
 // Every stream that is cut short, and every one that holds too much, is refused.
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
