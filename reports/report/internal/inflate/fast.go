@@ -15,17 +15,13 @@ func (d *Decoder) fast(literals *literalTable, distances *distanceTable) error {
 	in, out := &d.in[0], &d.out[0]
 	at, bits, left := top(in, d.at, d.bits, d.left)
 	n, e := d.n, literals[bits&(1<<literalBits-1)]
-	var err error
+	var length, distance, i int
 	for at <= inEnd && n <= outEnd {
 		if e&literal != 0 {
 			n = put(out, n, e)
 			bits, left = drop(bits, left, e)
 			if e = literals[bits&(1<<literalBits-1)]; e&literal != 0 {
-				n = put(out, n, e)
-				bits, left = drop(bits, left, e)
-				e = literals[bits&(1<<literalBits-1)]
-				at, bits, left = top(in, at, bits, left)
-				continue
+				goto lastLiteral
 			}
 			at, bits, left = top(in, at, bits, left)
 		}
@@ -33,30 +29,23 @@ func (d *Decoder) fast(literals *literalTable, distances *distanceTable) error {
 			if e&subtable == 0 {
 				break
 			}
-			long := literals[within(e, bits>>literalBits)]
-			if long&exceptional != 0 {
+			if e = literals[within(e, bits>>literalBits)]; e&exceptional != 0 {
 				break
 			}
-			bits, left = bits>>literalBits, left-literalBits
-			if e = long; e&literal != 0 {
-				n = put(out, n, e)
-				bits, left = drop(bits, left, e)
-				e = literals[bits&(1<<literalBits-1)]
-				at, bits, left = top(in, at, bits, left)
-				continue
+			if bits, left = bits>>literalBits, left-literalBits; e&literal != 0 {
+				goto lastLiteral
 			}
 		}
-		length := value(e, bits)
+		length = value(e, bits)
 		bits, left = drop(bits, left, e)
 		if e = distances[bits&(1<<distanceBits-1)]; e&subtable != 0 {
 			bits, left = bits>>distanceBits, left-distanceBits
 			e = distances[within(e, bits)]
 		}
-		distance := value(e, bits)
+		distance = value(e, bits)
 		bits, left = drop(bits, left, e)
 		if e&exceptional != 0 || distance > n {
-			err = ErrCorrupt
-			break
+			return ErrCorrupt
 		}
 		at, bits, left = top(in, at, bits, left)
 		e = literals[bits&(1<<literalBits-1)]
@@ -65,11 +54,17 @@ func (d *Decoder) fast(literals *literalTable, distances *distanceTable) error {
 			n += length
 			continue
 		}
-		i := n
+		i = n
 		for n += length; i < n; i += overlap {
 			copyPiece(out, i, distance)
 		}
+		continue
+	lastLiteral:
+		n = put(out, n, e)
+		bits, left = drop(bits, left, e)
+		e = literals[bits&(1<<literalBits-1)]
+		at, bits, left = top(in, at, bits, left)
 	}
 	d.at, d.bits, d.left, d.n = at, bits, left, n
-	return err
+	return nil
 }
