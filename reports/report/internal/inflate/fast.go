@@ -54,8 +54,7 @@ func (d *Decoder) fast(literals *literalTable, distances *distanceTable) error {
 			n += length
 			continue
 		}
-		i = n
-		for n += length; i < n; i += overlap {
+		for i, n = n, n+length; i < n; i += overlap {
 			copyPiece(out, i, distance)
 		}
 		continue
