@@ -3,8 +3,8 @@ package report
 import "unsafe"
 
 // SharedLength is how long a text may be, in bytes, for a decoder to share it
-// between nodes.
-const SharedLength = 64
+// between nodes. The IDs of containers and of images have 76 and 89 bytes.
+const SharedLength = 96
 
 // Size returns about how many bytes of memory a report holds, for caches that
 // are bounded by bytes. A nil report holds none.

@@ -110,11 +110,25 @@ func list[E any](d *decoder, a *arena[E], one func(*decoder, *E)) []E {
 
 // list reads an array of strings, set one that has no order.
 func (d *decoder) list() []string {
-	return list(d, &d.texts, func(d *decoder, s *string) { *s = d.text() })
+	texts := d.texts.take(d, d.openList())
+	for i := range texts {
+		if texts[i] = d.text(); d.err != nil {
+			d.within("[%d]", i)
+			return nil
+		}
+	}
+	d.depth--
+	return texts
 }
 
 // set reads an array of strings that has an order.
-func (d *decoder) set() []string { return sorted.Unique(d.list(), sorted.Strings) }
+func (d *decoder) set() []string {
+	texts := d.list()
+	if len(texts) < 2 {
+		return texts
+	}
+	return sorted.Unique(texts, sorted.Strings)
+}
 
 // A chunk of an arena holds so many elements, at least and at most.
 const (

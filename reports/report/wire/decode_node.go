@@ -33,6 +33,9 @@ func (d *decoder) nodeMap() []*report.Node {
 
 // children reads the nodes within a node. They have no keys.
 func (d *decoder) children() []*report.Node {
+	if d.null() {
+		return nil
+	}
 	base, count := len(d.nodeStack), d.openList()
 	for i := range d.spend(count, placeSize) {
 		n := d.node("")
@@ -86,7 +89,7 @@ func (d *decoder) nodeField(n *report.Node, name []byte, old *oldForms) {
 	case "latest":
 		n.Latest = d.latestMap()
 	case "metrics":
-		n.Metrics = keyed(d, &d.metrics, (*decoder).metric, (*report.Metric).Compare)
+		n.Metrics = d.metricMap()
 	case "parents":
 		n.Parents = d.stringSets()
 	case "children":
@@ -103,6 +106,9 @@ func (d *decoder) nodeField(n *report.Node, name []byte, old *oldForms) {
 }
 
 func (d *decoder) stringSets() []report.StringSet {
+	if d.null() {
+		return nil
+	}
 	return keyed(d, &d.sets, (*decoder).stringSet, (*report.StringSet).Compare)
 }
 
@@ -110,7 +116,7 @@ func (d *decoder) stringSet(key string, s *report.StringSet) { s.Key, s.Values =
 
 func (d *decoder) latestEntry(key string, l *report.Latest) {
 	l.Key = key
-	if t, ok := d.usualTime("\x82\xa9timestamp\xaf", "\xa5value"); ok {
+	if t, ok := d.usualTime(latestHead, latestBody); ok {
 		l.Timestamp, l.Value = t, d.text()
 		d.withinIfFailed("value")
 		return
@@ -121,40 +127,6 @@ func (d *decoder) latestEntry(key string, l *report.Latest) {
 			l.Timestamp = d.time()
 		case "value":
 			l.Value = d.text()
-		default:
-			d.skip()
-		}
-	}
-}
-
-func (d *decoder) metric(key string, m *report.Metric) {
-	m.Key = key
-	for name := range d.fields {
-		switch string(name) {
-		case "samples":
-			m.Samples = sorted.Unique(list(d, &d.samples, (*decoder).sample), (*report.Sample).Compare)
-		case "min":
-			m.Min = d.float()
-		case "max":
-			m.Max = d.float()
-		default:
-			d.skip()
-		}
-	}
-}
-
-func (d *decoder) sample(s *report.Sample) {
-	if t, ok := d.usualTime("\x82\xa4date\xaf", "\xa5value"); ok {
-		s.Date, s.Value = t, d.float()
-		d.withinIfFailed("value")
-		return
-	}
-	for name := range d.fields {
-		switch string(name) {
-		case "date":
-			s.Date = d.time()
-		case "value":
-			s.Value = d.float()
 		default:
 			d.skip()
 		}

@@ -40,24 +40,88 @@ type place struct {
 // placeNodes fills nodes with what was read, in order. It returns false when two
 // nodes have the same ID.
 func (d *decoder) placeNodes(nodes, read []*report.Node) bool {
-	common := commonPrefix(read)
-	d.places = slices.Grow(d.places[:0], len(read))[:len(read)]
-	for i, n := range read {
-		d.places[i] = place{sorted.Prefix(n.ID[common:]), i}
+	if ascend(read) { // as in reports that this package wrote
+		copy(nodes, read)
+		return true
 	}
-	slices.SortFunc(d.places, func(a, b place) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
+	common := commonPrefix(read)
+	d.places = slices.Grow(d.places[:0], 2*len(read))[:2*len(read)]
+	places, scratch := d.places[:len(read)], d.places[len(read):]
+	for i, n := range read {
+		places[i] = place{sorted.Prefix(n.ID[common:]), i}
+	}
+	places = sortPlaces(places, scratch)
+	for len(places) > 0 {
+		same := samePrefix(places)
+		if same > 1 {
+			slices.SortFunc(places[:same], func(a, b place) int { return cmp.Compare(read[a.node].ID, read[b.node].ID) })
 		}
-		return cmp.Compare(read[a.node].ID, read[b.node].ID)
-	})
-	for i, p := range d.places {
-		nodes[i] = read[p.node]
-		if i > 0 && nodes[i].ID == nodes[i-1].ID {
+		for i, p := range places[:same] {
+			nodes[i] = read[p.node]
+			if i > 0 && nodes[i].ID == nodes[i-1].ID {
+				return false
+			}
+		}
+		nodes, places = nodes[same:], places[same:]
+	}
+	return true
+}
+
+// ascend reports whether the nodes are in the order of their IDs, and no two have
+// the same.
+func ascend(nodes []*report.Node) bool {
+	for i := 1; i < len(nodes); i++ {
+		if nodes[i-1].ID >= nodes[i].ID {
 			return false
 		}
 	}
 	return true
+}
+
+// samePrefix returns how many places at the start of the list have the same prefix.
+func samePrefix(places []place) int {
+	n := 1
+	for n < len(places) && places[n].prefix == places[0].prefix {
+		n++
+	}
+	return n
+}
+
+// fewPlaces is how many places are sorted by comparing them.
+const fewPlaces = 200
+
+// sortPlaces sorts places by their prefixes: many of them byte by byte, the last
+// byte first. It returns the sorted list, which is in the memory of one of the two
+// that it is given. Both are as long.
+func sortPlaces(places, scratch []place) []place {
+	if len(places) <= fewPlaces {
+		slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.prefix, b.prefix) })
+		return places
+	}
+	var differ uint64 // the bits that are not the same in all
+	for _, p := range places {
+		differ |= p.prefix ^ places[0].prefix
+	}
+	for shift := 0; shift < 64; shift += 8 {
+		if differ>>shift&0xff == 0 {
+			continue
+		}
+		var ends [256]int
+		for _, p := range places {
+			ends[byte(p.prefix>>shift)]++
+		}
+		n := 0
+		for b := range ends {
+			n, ends[b] = n+ends[b], n
+		}
+		for _, p := range places {
+			b := byte(p.prefix >> shift)
+			scratch[ends[b]] = p
+			ends[b]++
+		}
+		places, scratch = scratch, places
+	}
+	return places
 }
 
 // commonPrefix returns how many bytes the IDs of all nodes begin with.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
@@ -236,15 +235,21 @@ const (
 )
 
 func (s *scanner) sample() bool {
-	if len(s.in)-s.at < sampleForm {
+	if !isSampleHead(s.in[s.at:]) {
 		return false
 	}
-	form := s.in[s.at : s.at+sampleForm]
-	stamp := form[len(sampleHead):]
-	if !bytes.HasPrefix(form, []byte(sampleHead)) || !bytes.HasSuffix(form, []byte(sampleBody)) || stamp[0] != 1 {
-		return false
-	}
-	_, _, ok := binaryTime(stamp)
 	s.at += sampleForm
-	return ok && s.number()
+	return s.number()
+}
+
+// isSampleHead reports whether what stands before the value of a sample has its
+// usual form, with a time that every format can write.
+func isSampleHead(in []byte) bool {
+	if len(in) < sampleForm {
+		return false
+	}
+	form := in[:sampleForm]
+	stamp := form[len(sampleHead) : len(sampleHead)+timeLength]
+	_, _, ok := binaryTime(stamp)
+	return ok && stamp[0] == 1 && string(form[:len(sampleHead)]) == sampleHead && string(form[len(sampleHead)+timeLength:]) == sampleBody
 }

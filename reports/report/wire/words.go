@@ -12,7 +12,7 @@ const wordBits = 11
 
 // words remembers short strings that were decoded lately. A string that repeats,
 // within a report or in the next one, is then held in memory once. words keeps at
-// most 2048 strings, each at most 64 bytes long.
+// most 2048 strings, each at most [report.SharedLength] bytes long.
 type words struct {
 	slots *[1 << wordBits]string
 	chunk []byte // holds the texts that came last; it has room for more

@@ -1,7 +1,5 @@
 package inflate
 
-import "math/bits"
-
 // A decoder looks up the next bits of the input in a table. The entry that it
 // finds describes the code that these bits begin with:
 //
@@ -49,48 +47,100 @@ type (
 // it accepts an incomplete code only if that has no symbol, or one symbol with a
 // code of one bit.
 func build(table []uint32, tableBits int, lengths []byte, entry []uint32) bool {
-	var count, next [mostCode + 2]int
+	var count [mostCode + 1]int
 	for _, n := range lengths {
 		count[n]++
 	}
 	count[0] = 0
-	code, free := 0, 1
-	for n := 1; n <= mostCode; n++ {
-		next[n] = code
-		code = (code + count[n]) << 1
-		if free = free<<1 - count[n]; free < 0 {
+	free := 1
+	for _, c := range count[1:] {
+		if free = free<<1 - c; free < 0 {
 			return false
 		}
 	}
-	if free > 0 && !almostEmpty(count[:]) {
+	var order [literalCodes]uint16
+	inOrder(&order, lengths, count)
+	if free > 0 {
+		return buildIncomplete(table, count[:], entry[order[0]])
+	}
+	code, next := buildShort(table, tableBits, count[:], order[:], entry)
+	buildLong(table, tableBits, count[:], order[next:], entry, code)
+	return true
+}
+
+// inOrder sorts the symbols that have codes: by the lengths of their codes, as
+// the codes are given.
+func inOrder(order *[literalCodes]uint16, lengths []byte, count [mostCode + 1]int) {
+	var place [mostCode + 2]int
+	for n, c := range count {
+		place[n+1] = place[n] + c
+	}
+	for symbol, n := range lengths {
+		if n > 0 {
+			order[place[n]] = uint16(symbol)
+			place[n]++
+		}
+	}
+}
+
+// buildIncomplete fills the table of a code that has one symbol at most.
+func buildIncomplete(table []uint32, count []int, entry uint32) bool {
+	if !almostEmpty(count) {
 		return false
 	}
-	for i := range table[:1<<tableBits] {
-		table[i] = exceptional
-	}
-	end := 1 << tableBits
-	for symbol, n := range lengths {
-		if n == 0 {
-			continue
+	for i := range table {
+		if table[i] = exceptional; i&1 == 0 && count[1] == 1 {
+			table[i] = withLength(entry, 1)
 		}
-		code := int(bits.Reverse16(uint16(next[n])) >> (16 - n))
-		next[n]++
-		if int(n) <= tableBits {
-			fill(table[:1<<tableBits], code, int(n), entry[symbol])
-			continue
-		}
-		at := code & (1<<tableBits - 1)
-		if table[at]&subtable == 0 {
-			table[at] = exceptional | subtable | uint32(end)<<16 | uint32(mostCode-tableBits)<<8
-			for i := range 1 << (mostCode - tableBits) {
-				table[end+i] = exceptional
-			}
-			end += 1 << (mostCode - tableBits)
-		}
-		begin := int(table[at] >> 16 & (literal>>16 - 1))
-		fill(table[begin:begin+1<<(mostCode-tableBits)], code>>tableBits, int(n)-tableBits, entry[symbol])
 	}
 	return true
+}
+
+// buildShort fills the table with the codes that have at most tableBits bits. It
+// returns the first longer code, with its bits reversed, and how many symbols have
+// shorter ones. Each code of n bits stands at every index that ends with it: the
+// first 1<<n entries are copied for that.
+func buildShort(table []uint32, tableBits int, count []int, order []uint16, entry []uint32) (code, symbols int) {
+	for n := 1; n <= tableBits; n++ {
+		for range count[n] {
+			table[code] = withLength(entry[order[symbols]], n)
+			code = after(code, n)
+			symbols++
+		}
+		if n < tableBits {
+			copy(table[1<<n:2<<n], table[:1<<n])
+		}
+	}
+	return code, symbols
+}
+
+// buildLong fills subtables with the longer codes. Those that share a subtable
+// follow one another.
+func buildLong(table []uint32, tableBits int, count []int, order []uint16, entry []uint32, code int) {
+	begin, size, prefix := 1<<tableBits-1<<(mostCode-tableBits), 1<<(mostCode-tableBits), -1
+	for n := tableBits + 1; n <= mostCode; n++ {
+		for range count[n] {
+			if p := code & (1<<tableBits - 1); p != prefix {
+				prefix, begin = p, begin+size
+				table[p] = exceptional | subtable | uint32(begin)<<16 | uint32(mostCode-tableBits)<<8
+			}
+			for i := code >> tableBits; i < size; i += 1 << (n - tableBits) {
+				table[begin+i] = withLength(entry[order[0]], n-tableBits)
+			}
+			code, order = after(code, n), order[1:]
+		}
+	}
+}
+
+// after returns the code of n bits that follows a code. The bits of both are
+// reversed.
+func after(code, n int) int {
+	bit := 1 << (n - 1)
+	for code&bit != 0 {
+		code ^= bit
+		bit >>= 1
+	}
+	return code | bit
 }
 
 // almostEmpty reports whether no symbol has a code, or one symbol has a code of one bit.
@@ -103,14 +153,12 @@ func almostEmpty(count []int) bool {
 	return true
 }
 
-// fill sets the entry at every index whose n lowest bits are the code.
-func fill(table []uint32, code, n int, entry uint32) {
+// withLength adds the length of a code to the entry of a symbol.
+func withLength(entry uint32, n int) uint32 {
 	if entry&exceptional == 0 || entry&endOfBlock != 0 {
 		entry += uint32(n) | uint32(n)<<8
 	}
-	for i := code; i < len(table); i += 1 << n {
-		table[i] = entry
-	}
+	return entry
 }
 
 // The table entries of the symbols, without the lengths of their codes, and the
