@@ -65,8 +65,9 @@ type MergeStats struct {
 // Parts are not modified, and the result shares with them all that is equal:
 // lists, whole nodes and whole lists of nodes. So the parts, and the result,
 // must not be modified any more; any number of merges may read them at once.
-// The cost is O(n log k) for n nodes (each with its values) in k parts; what
-// is allocated follows what the parts disagree about.
+// The cost of a node that all parts have is one comparison for each part; of a node
+// that one part has, a short comparison with each of up to 64 parts. What is
+// allocated follows what the parts disagree about.
 //
 // Children nested deeper than 64 are an error when copies of them must be
 // merged; decoding refuses them anyway.

@@ -1,55 +1,59 @@
 package report
 
+import "strings"
+
 // mergeAligned merges latest values of at most fanIn copies of a node if all that
 // have some have the same keys, as consecutive reports of a probe do, and if one
 // copy has the newest of each. That list is then the result, and nothing is
 // allocated. It also returns which lists equal the result; ok is false when the
 // lists must be merged key by key.
 func mergeAligned(copies []*Node) (newest []Latest, same origins, ok bool) {
-	var lists [fanIn][]Latest
-	for i, n := range copies {
-		if n == nil || len(n.Latest) == 0 {
-			continue
+	for _, n := range copies {
+		if n != nil && len(n.Latest) > 0 && (newest == nil || preferLatest(&n.Latest[0], &newest[0]) > 0) {
+			newest = n.Latest
 		}
-		if newest != nil && len(n.Latest) != len(newest) {
-			return nil, 0, false
-		}
-		newest, lists[i] = n.Latest, n.Latest
-		same |= 1 << i
 	}
 	if newest == nil {
 		return nil, allOf(len(copies)), true
 	}
-	for at := range newest {
-		best, ok := newestAt(lists[:len(copies)], at)
-		if same &= best; !ok || same == 0 {
-			return nil, 0, false
-		}
-	}
-	return lists[same.first()], same, true
-}
-
-// newestAt returns which of the lists have the newest value at an index; ok is
-// false when their keys differ.
-func newestAt(lists [][]Latest, at int) (newest origins, ok bool) {
-	var best *Latest
-	for i := range lists {
-		if lists[i] == nil {
+	for i, n := range copies {
+		if n == nil || len(n.Latest) == 0 {
 			continue
 		}
-		l, c := &lists[i][at], 1
-		if best != nil {
-			if l.Key != best.Key {
-				return 0, false
-			}
-			c = preferLatest(l, best)
+		equal, ok := covers(newest, n.Latest)
+		if !ok {
+			return nil, 0, false
 		}
-		switch {
-		case c > 0:
-			best, newest = l, 1<<i
-		case c == 0:
-			newest |= 1 << i
+		if equal {
+			same |= 1 << i
 		}
 	}
-	return newest, true
+	return newest, same, true
+}
+
+// covers reports whether two lists have the same keys and no value of the other
+// list is preferred to one of newest; equal whether all their values are equal.
+func covers(newest, other []Latest) (equal, ok bool) {
+	if len(newest) != len(other) {
+		return false, false
+	}
+	if &newest[0] == &other[0] {
+		return true, true
+	}
+	equal = true
+	for i := range newest {
+		a, b := &newest[i], &other[i]
+		if a.Key != b.Key {
+			return false, false
+		}
+		c := a.Timestamp.Compare(b.Timestamp)
+		if c == 0 && a.Value != b.Value {
+			c = strings.Compare(a.Value, b.Value)
+		}
+		if c < 0 {
+			return false, false
+		}
+		equal = equal && c == 0
+	}
+	return equal, true
 }

@@ -8,13 +8,13 @@ import (
 // fanIn is how many lists one pass of a zipper reads side by side. A pass
 // compares the heads of its lists one by one, so this bounds what an element
 // costs; more lists than this are merged in groups, and then the groups.
-const fanIn = 16
+const fanIn = 64
 
 // origins is a set of the lists of one pass: bit i stands for list i.
-type origins uint16
+type origins uint64
 
 // first returns the lowest member of a set that is not empty.
-func (o origins) first() int { return bits.TrailingZeros16(uint16(o)) }
+func (o origins) first() int { return bits.TrailingZeros64(uint64(o)) }
 
 // allOf returns the set of the first n lists, n ≤ fanIn.
 func allOf(n int) origins { return origins(1<<n - 1) }
@@ -45,10 +45,10 @@ type zipper[E any] struct {
 	// follow is set where lists often begin after others end.
 	follow bool
 
-	in    [][]E      // lists gathered for mergeAll
-	lists [fanIn][]E // the lists of the pass
-	heads [fanIn][]E // the unread rest of each list
-	group [fanIn]*E
+	in    [][]E // lists gathered for mergeAll
+	lists [][]E // the lists of the pass
+	heads [][]E // the unread rest of each list
+	group []*E
 	out   []E
 	made  slab[E]
 }
@@ -62,10 +62,7 @@ func (z *zipper[E]) merge(lists [][]E) ([]E, origins) {
 	}
 	z.out = z.out[:0]
 	if z.follow && z.ascend(lists) {
-		for _, list := range lists {
-			z.out = append(z.out, list...)
-		}
-		return z.made.clone(z.out), 0
+		return z.made.concat(lists), 0
 	}
 	same := z.run(lists)
 	if same != 0 {
@@ -92,7 +89,7 @@ func (z *zipper[E]) ascend(lists [][]E) bool {
 
 // run reads the lists to their ends, into z.out.
 func (z *zipper[E]) run(lists [][]E) origins {
-	copy(z.heads[:], lists)
+	z.heads = append(z.heads[:0], lists...)
 	same := allOf(len(lists))
 	for at := z.next(len(lists)); at != 0; at = z.next(len(lists)) {
 		e, equal := z.take(at, len(lists))
@@ -133,7 +130,8 @@ func (z *zipper[E]) take(at origins, n int) (E, origins) {
 		z.heads[i] = z.heads[i][1:]
 		return e, at
 	}
-	group := z.group[:n]
+	z.group = slices.Grow(z.group[:0], n)[:n]
+	group := z.group
 	for i := range group {
 		group[i] = nil
 		if at&(1<<i) != 0 {
@@ -175,14 +173,15 @@ func gather[P, E any](into [][]E, parts []P, list func(P) []E) [][]E {
 // mergeField merges one list of each member of a group, at most fanIn. Members
 // that are nil count as empty; their place in the answer means nothing.
 func mergeField[T, E any](z *zipper[E], group []*T, list func(*T) []E) ([]E, origins) {
-	lists := z.lists[:len(group)]
-	for i, member := range group {
-		lists[i] = nil
+	z.lists = z.lists[:0]
+	for _, member := range group {
+		var l []E
 		if member != nil {
-			lists[i] = list(member)
+			l = list(member)
 		}
+		z.lists = append(z.lists, l)
 	}
-	return z.merge(lists)
+	return z.merge(z.lists)
 }
 
 // soleList returns the merge of lists if at most one of them is not empty, or if
@@ -251,17 +250,34 @@ const (
 )
 
 // clone returns a copy of list that nothing will append to.
-func (s *slab[E]) clone(list []E) []E {
-	if len(list) > slabMax/4 {
-		return slices.Clip(slices.Clone(list))
+func (s *slab[E]) clone(list []E) []E { return append(s.room(len(list)), list...) }
+
+// concat returns the elements of all lists, one list after the other, in a list
+// that nothing will append to.
+func (s *slab[E]) concat(lists [][]E) []E {
+	n := 0
+	for _, list := range lists {
+		n += len(list)
 	}
-	if cap(s.free)-len(s.free) < len(list) {
+	all := s.room(n)
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// room returns an empty list that has room for n elements and no more.
+func (s *slab[E]) room(n int) []E {
+	if n > slabMax/4 {
+		return make([]E, 0, n)
+	}
+	if cap(s.free)-len(s.free) < n {
 		s.size = min(max(2*s.size, slabMin), slabMax)
-		s.free = make([]E, 0, max(s.size, len(list)))
+		s.free = make([]E, 0, max(s.size, n))
 	}
 	at := len(s.free)
-	s.free = append(s.free, list...)
-	return s.free[at:len(s.free):len(s.free)]
+	s.free = s.free[:at+n]
+	return s.free[at : at : at+n]
 }
 
 // add returns a pointer to a copy of e.

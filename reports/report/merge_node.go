@@ -29,11 +29,10 @@ type merger struct {
 	metrics    zipper[Metric]
 	samples    zipper[Sample]
 
-	in     [][]*Node
-	heads  []head
-	copies []*Node
-	nodes  []*Node
-	made   slab[Node]
+	in    [][]*Node
+	walk  walk
+	nodes []*Node
+	made  slab[Node]
 }
 
 func newMerger() *merger {
@@ -47,11 +46,11 @@ func newMerger() *merger {
 
 		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
 		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest, equal: slices.Equal[[]Latest]},
-		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: slices.Equal[[]string]},
+		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: equalStrings},
 		samples:    zipper[Sample]{order: (*Sample).Compare, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
 	m.dns = zipper[DNSRecord]{order: (*DNSRecord).Compare, join: m.joinDNS}
-	m.sets = zipper[StringSet]{order: (*StringSet).Compare, join: m.joinSets}
+	m.sets = zipper[StringSet]{order: (*StringSet).Compare, join: m.joinSets, equal: equalSets}
 	m.metrics = zipper[Metric]{order: (*Metric).Compare, join: m.joinMetrics}
 	return m
 }
@@ -93,8 +92,12 @@ func soleNode(copies []*Node) (sole *Node, same origins) {
 func nameNode(n *Node, copies []*Node) origins {
 	n.Unnamed = true
 	for _, c := range copies {
-		if c != nil {
-			n.ID, n.Topology, n.Unnamed = c.ID, max(n.Topology, c.Topology), n.Unnamed && c.Unnamed
+		if c == nil {
+			continue
+		}
+		n.ID, n.Unnamed = c.ID, n.Unnamed && c.Unnamed
+		if c.Topology != n.Topology {
+			n.Topology = max(n.Topology, c.Topology)
 		}
 	}
 	var same origins
@@ -108,13 +111,30 @@ func nameNode(n *Node, copies []*Node) origins {
 
 // mergeValues merges all that copies hold but their children.
 func (m *merger) mergeValues(n *Node, copies []*Node, home string) origins {
-	var same [5]origins
-	n.Latest, same[0] = m.mergeLatest(copies, n.EffectiveTopology(home) == Host.Name())
-	n.Sets, same[1] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Sets })
-	n.Adjacency, same[2] = mergeField(&m.strings, copies, func(n *Node) []string { return n.Adjacency })
-	n.Metrics, same[3] = mergeField(&m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
-	n.Parents, same[4] = mergeField(&m.sets, copies, func(n *Node) []StringSet { return n.Parents })
-	return same[0] & same[1] & same[2] & same[3] & same[4]
+	var sets, links, metrics, parents int // how many, or fewer, any copy has
+	for _, c := range copies {
+		if c != nil {
+			sets, links, metrics, parents = sets|len(c.Sets), links|len(c.Adjacency), metrics|len(c.Metrics), parents|len(c.Parents)
+		}
+	}
+	same := allOf(len(copies))
+	mergeIf(sets > 0, &same, &n.Sets, &m.sets, copies, func(n *Node) []StringSet { return n.Sets })
+	mergeIf(links > 0, &same, &n.Adjacency, &m.strings, copies, func(n *Node) []string { return n.Adjacency })
+	mergeIf(metrics > 0, &same, &n.Metrics, &m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
+	mergeIf(parents > 0, &same, &n.Parents, &m.sets, copies, func(n *Node) []StringSet { return n.Parents })
+	latest, equal := m.mergeLatest(copies, n.EffectiveTopology(home) == Host.Name())
+	n.Latest = latest
+	return same & equal
+}
+
+// mergeIf merges one list of each copy, if some are not empty, and drops from same
+// the copies that do not equal the result.
+func mergeIf[E any](some bool, same *origins, into *[]E, z *zipper[E], copies []*Node, list func(*Node) []E) {
+	if some {
+		merged, equal := mergeField(z, copies, list)
+		*into = merged
+		*same &= equal
+	}
 }
 
 // mergeLatest merges the latest values of copies.
@@ -163,6 +183,32 @@ func (m *merger) joinSets(group []*StringSet) (StringSet, origins) {
 	in := present(group)
 	values, same := mergeField(&m.strings, group, func(s *StringSet) []string { return s.Values })
 	return StringSet{Key: group[in.first()].Key, Values: values}, same & in
+}
+
+// equalSets reports whether two lists hold the same sets.
+func equalSets(a, b []StringSet) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Key != b[i].Key || !equalStrings(a[i].Values, b[i].Values) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalStrings is slices.Equal of strings. It takes less time.
+func equalStrings(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // joinDNS merges records of one address.

@@ -133,7 +133,7 @@ func (d *decoder) set() []string {
 // A chunk of an arena holds so many elements, at least and at most.
 const (
 	slabMin = 8
-	slabMax = 64
+	slabMax = 128
 )
 
 // An arena cuts lists from bigger allocations. A list that is in use keeps its

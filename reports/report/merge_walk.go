@@ -1,0 +1,139 @@
+package report
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
+)
+
+// mergeNodes merges sorted lists of nodes, none empty, that stand in the topology
+// named home. It overwrites lists.
+func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
+	for len(lists) > fanIn {
+		groups := 0
+		for chunk := range slices.Chunk(lists, fanIn) {
+			lists[groups] = m.mergeNodes(chunk, home)
+			groups++
+		}
+		lists = lists[:groups]
+	}
+	if sole, _, ok := soleList(lists, slices.Equal); ok {
+		return sole
+	}
+	w := &m.walk
+	w.start(lists, home)
+	m.nodes = m.nodes[:0]
+	for w.next() {
+		if w.n == 1 {
+			m.nodes = append(m.nodes, w.copies[0])
+			continue
+		}
+		n, _ := m.node(w.copies[:w.n], home, 0)
+		m.nodes = append(m.nodes, n)
+	}
+	for _, list := range lists {
+		if slices.Equal(list, m.nodes) {
+			return list
+		}
+	}
+	return slices.Clone(m.nodes)
+}
+
+// A walk goes through sorted lists of nodes side by side, and stops at each node of
+// any.
+type walk struct {
+	home   string
+	common int    // bytes that all IDs begin with
+	heads  []head // the lists that are not at their ends
+	room   [fanIn]head
+
+	copies [fanIn]*Node // of the node where the walk stands, one of each list that has it
+	n      int          // how many
+}
+
+// A head is the next node of a list, with the part of its ID that decides most
+// comparisons, so that the node need not be fetched for them.
+type head struct {
+	prefix uint64 // of what follows the bytes that all IDs begin with
+	rest   []*Node
+}
+
+// start begins a walk.
+func (w *walk) start(lists [][]*Node, home string) {
+	w.home, w.common = home, len(lists[0][0].ID)
+	for _, list := range lists {
+		for _, end := range []*Node{list[0], list[len(list)-1]} { // the IDs between lie between
+			w.common = sorted.Common(lists[0][0].ID[:w.common], end.ID)
+		}
+	}
+	w.heads = w.room[:0]
+	for _, list := range lists {
+		w.heads = append(w.heads, head{sorted.Prefix(list[0].ID[w.common:]), list})
+	}
+}
+
+// next goes to the next node. It returns false at the end.
+func (w *walk) next() bool {
+	if len(w.heads) == 0 {
+		return false
+	}
+	at := w.least()
+	ended := false
+	for i := range w.heads {
+		if at&(1<<i) == 0 {
+			continue
+		}
+		h := &w.heads[i]
+		if h.rest = h.rest[1:]; len(h.rest) > 0 {
+			h.prefix = sorted.Prefix(h.rest[0].ID[w.common:])
+		} else {
+			ended = true
+		}
+	}
+	if ended {
+		w.heads = slices.DeleteFunc(w.heads, func(h head) bool { return len(h.rest) == 0 })
+	}
+	return true
+}
+
+// least finds the copies of the first node of all lists, and returns the lists that
+// have one.
+func (w *walk) least() (at origins) {
+	var first head
+	w.n = 0
+	for i, h := range w.heads {
+		c := -1
+		if w.n > 0 {
+			c = w.compare(h, first)
+		}
+		if c > 0 {
+			continue
+		}
+		if c < 0 {
+			first, at, w.n = h, 0, 0
+		}
+		at |= 1 << i
+		w.copies[w.n] = h.rest[0]
+		w.n++
+	}
+	return at
+}
+
+// compare compares the nodes of two heads.
+func (w *walk) compare(a, b head) int {
+	switch {
+	case a.prefix < b.prefix:
+		return -1
+	case a.prefix > b.prefix:
+		return 1
+	}
+	x, y := a.rest[0], b.rest[0]
+	if x.ID != y.ID {
+		return strings.Compare(x.ID, y.ID)
+	}
+	if x.Topology == y.Topology {
+		return 0
+	}
+	return strings.Compare(x.EffectiveTopology(w.home), y.EffectiveTopology(w.home))
+}
