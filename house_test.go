@@ -27,7 +27,7 @@ type room struct {
 
 var (
 	anything = []string{"..."}
-	plumbing = []string{"internal/guard", "internal/lru", "internal/metric", "internal/readthrough", "internal/tracing", "internal/weigh"}
+	plumbing = []string{"internal/guard", "internal/cache", "internal/metric", "internal/readthrough", "internal/tracing", "internal/weigh"}
 	watching = []string{"internal/metric", "internal/tracing"}
 	retrying = append([]string{"internal/pause", "internal/retrybudget"}, watching...)
 )
@@ -209,7 +209,7 @@ func TestImportRules(t *testing.T) {
 		{"bucket", "context", 0},
 		{"bucket", "golang.org/x/sync/errgroup", 0},
 		{"bucket", "golang.org/x/synchrotron", 1},
-		{"bucket", module + "internal/lru", 0},
+		{"bucket", module + "internal/cache", 0},
 		{"bucket", module + "tiered", 1},
 		{"bucket", "github.com/aws/aws-sdk-go-v2/aws", 1},
 		{"bucket", "go.opentelemetry.io/otel/trace", 0},
@@ -238,7 +238,7 @@ func TestImportRules(t *testing.T) {
 		{"reports/deep", module + "s3blob", 1},
 		{"reports/cmd/collector", module + "s3blob", 0},
 		{"bench", module + "dynamoindex", 0},
-		{"internal/lru", module + "bucket", 1},
+		{"internal/cache", module + "bucket", 1},
 		{"util", "context", 1},
 	} {
 		got := importBreaches(pkg{module + c.name, []string{c.imported}})

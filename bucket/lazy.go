@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/internal/lru"
+	"github.com/timeblob/timeblob/internal/cache"
 )
 
 // Decoder is a blob store that can decode what it encodes. A collector on such
@@ -74,13 +74,13 @@ type lazies[T any] struct {
 
 	// recent holds the values of blobs that were asked for lately, because a
 	// tenant that is asked about is mostly asked about again. It may be nil.
-	recent *lru.Cache[*lazy[T], T]
+	recent *cache.Cache[*lazy[T], T]
 }
 
 func newLazies[T any](user *userFuncs[T], opts *CollectorOptions[T]) (ls lazies[T], err error) {
 	ls = lazies[T]{user: user}
 	if user.decoder != nil && opts.LiveCacheBytes > 0 {
-		ls.recent, err = lru.New[*lazy[T], T](opts.LiveCacheBytes, &lru.Options{TTL: opts.Window, Now: opts.Now})
+		ls.recent, err = cache.New[*lazy[T], T](opts.LiveCacheBytes, &cache.Options{TTL: opts.Window, Now: opts.Now})
 	}
 	return ls, err
 }
@@ -91,8 +91,8 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 	if f.decoded {
 		return f.value, nil
 	}
-	if v, ok := ls.recent.Get(l); ok {
-		return v, nil
+	if v := ls.recent.Get(l); v != nil {
+		return *v, nil
 	}
 	if f.records != nil {
 		v, err := ls.valueOf(f.records)

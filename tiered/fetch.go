@@ -27,11 +27,11 @@ func (r *reader[T]) Key(i int) flightKey { return flightKey{r.refs[i].Key, r.ref
 
 // Look implements readthrough.Source.
 func (r *reader[T]) Look(i int, _ bool) (result blob.Result[T], ok bool) {
-	k, ok := r.store.recall(r.refs[i])
-	if ok {
-		result = blob.Result[T]{Value: k.value, Found: true, Size: k.size}
+	k := r.store.memory.Peek(r.refs[i].Key)
+	if !k.answers(r.refs[i]) {
+		return result, false
 	}
-	return result, ok
+	return blob.Result[T]{Value: k.value, Found: true, Size: k.size}, true
 }
 
 // read fetches the open refs, or waits for other callers who do.
@@ -175,5 +175,5 @@ func (s *Store[T]) keep(depth int, ref blob.Ref, p *decoding[T]) {
 		return
 	}
 	weight := s.scale.Weigh(p.value, int64(len(p.blob)))
-	s.memory.Add(ref.Key, kept[T]{p.value, ref.Sum, int64(len(p.blob))}, weight+int64(len(ref.Key))+overhead)
+	s.memory.Add(ref.Key, kept[T]{p.value, int64(len(p.blob)), ref.Sum}, weight+int64(len(ref.Key))+overhead)
 }

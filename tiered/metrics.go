@@ -29,11 +29,9 @@ const (
 	resultDropped = "dropped"
 )
 
-// metrics of a store. The names of the first two are Scope's.
+// metrics of a store.
 type metrics struct {
-	memoryRequests prometheus.Counter
-	memoryHits     prometheus.Counter
-	memoryBytes    *memoryBytes
+	memory *memoryMetrics
 
 	requests   *prometheus.CounterVec   // tier
 	hits       *prometheus.CounterVec   // tier
@@ -47,14 +45,12 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	f := metric.Factory{Registerer: reg, Namespace: namespace}
 	m := &metrics{
-		memoryRequests: f.Counter("in_process_cache_requests_total", "Keys looked up in memory."),
-		memoryHits:     f.Counter("in_process_cache_hits_total", "Keys found in memory."),
-		memoryBytes:    metric.Registered(&f, newMemoryBytes(namespace)),
-		requests:       f.Counters("tier_requests_total", "Keys that a tier was asked for.", "tier"),
-		hits:           f.Counters("tier_hits_total", "Blobs that a tier found.", "tier"),
-		misses:         f.Counters("tier_misses_total", "Keys that a tier did not find, without an error.", "tier"),
-		errors:         f.Counters("tier_errors_total", "Operations that failed or timed out, and blobs that were corrupt.", "tier", "kind"),
-		writeBacks:     f.Counters("tier_write_backs_total", "Blobs for a cache that were stored, existed, failed, or were dropped because too many waited.", "tier", "result"),
+		memory:     metric.Registered(&f, newMemoryMetrics(namespace)),
+		requests:   f.Counters("tier_requests_total", "Keys that a tier was asked for.", "tier"),
+		hits:       f.Counters("tier_hits_total", "Blobs that a tier found.", "tier"),
+		misses:     f.Counters("tier_misses_total", "Keys that a tier did not find, without an error.", "tier"),
+		errors:     f.Counters("tier_errors_total", "Operations that failed or timed out, and blobs that were corrupt.", "tier", "kind"),
+		writeBacks: f.Counters("tier_write_backs_total", "Blobs for a cache that were stored, existed, failed, or were dropped because too many waited.", "tier", "result"),
 		duration: f.Histograms("tier_duration_seconds", "How long a tier's operations took.",
 			prometheus.ExponentialBuckets(0.0005, 2, 15), "tier", "op"), // to 8 s
 	}
@@ -64,52 +60,83 @@ func newMetrics(reg prometheus.Registerer, namespace string) (*metrics, error) {
 	return m, nil
 }
 
-// memoryBytes is a gauge of what the memory of all its stores holds.
-type memoryBytes struct {
-	desc *prometheus.Desc
-
-	mu     sync.Mutex
-	caches map[int]func() int64
-	next   int
+// memoryUse is what one store's memory holds, and how often it was asked.
+type memoryUse struct {
+	bytes         int64
+	lookups, hits uint64
 }
 
-func newMemoryBytes(namespace string) *memoryBytes {
-	name := prometheus.BuildFQName(namespace, "", "in_process_cache_bytes")
-	return &memoryBytes{
-		desc:   prometheus.NewDesc(name, "Weight of the values kept in memory.", nil, nil),
-		caches: make(map[int]func() int64),
+// memoryMetrics are what the memory of all its stores holds, and how often it was
+// asked. They ask the stores when they are collected, so that a hit costs them
+// nothing. The names of the counters are Scope's.
+type memoryMetrics struct {
+	bytes, lookups, hits *prometheus.Desc
+
+	mu     sync.Mutex
+	stores map[int]func() memoryUse
+	next   int
+	closed memoryUse // of the stores that are gone
+}
+
+func newMemoryMetrics(namespace string) *memoryMetrics {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, nil, nil)
+	}
+	return &memoryMetrics{
+		bytes:   desc("in_process_cache_bytes", "Weight of the values kept in memory."),
+		lookups: desc("in_process_cache_requests_total", "Keys looked up in memory."),
+		hits:    desc("in_process_cache_hits_total", "Keys found in memory."),
+		stores:  make(map[int]func() memoryUse),
 	}
 }
 
-// add counts a cache in until remove is called.
-func (m *memoryBytes) add(bytes func() int64) (remove func()) {
+// add counts a store in. Once remove was called, its bytes are gone and its counts stay.
+func (m *memoryMetrics) add(use func() memoryUse) (remove func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id := m.next
 	m.next++
-	m.caches[id] = bytes
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.caches, id)
+	m.stores[id] = use
+	return func() { m.remove(id) }
+}
+
+func (m *memoryMetrics) remove(id int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if use := m.stores[id]; use != nil {
+		last := use()
+		m.closed.lookups += last.lookups
+		m.closed.hits += last.hits
+		delete(m.stores, id)
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (m *memoryBytes) Describe(descs chan<- *prometheus.Desc) { descs <- m.desc }
-
-// Collect implements prometheus.Collector.
-func (m *memoryBytes) Collect(values chan<- prometheus.Metric) {
-	values <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(m.sum()))
+func (m *memoryMetrics) Describe(descs chan<- *prometheus.Desc) {
+	descs <- m.bytes
+	descs <- m.lookups
+	descs <- m.hits
 }
 
-func (m *memoryBytes) sum() (n int64) {
+// Collect implements prometheus.Collector.
+func (m *memoryMetrics) Collect(values chan<- prometheus.Metric) {
+	sum := m.sum()
+	values <- prometheus.MustNewConstMetric(m.bytes, prometheus.GaugeValue, float64(sum.bytes))
+	values <- prometheus.MustNewConstMetric(m.lookups, prometheus.CounterValue, float64(sum.lookups))
+	values <- prometheus.MustNewConstMetric(m.hits, prometheus.CounterValue, float64(sum.hits))
+}
+
+func (m *memoryMetrics) sum() memoryUse {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, bytes := range m.caches {
-		n += bytes()
+	sum := m.closed
+	for _, use := range m.stores {
+		u := use()
+		sum.bytes += u.bytes
+		sum.lookups += u.lookups
+		sum.hits += u.hits
 	}
-	return n
+	return sum
 }
 
 // tierMetrics are one tier's.

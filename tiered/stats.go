@@ -27,8 +27,9 @@ func (c *tierCounts) stats(name string) TierStats {
 // Stats returns figures of the store.
 func (s *Store[T]) Stats() (all Stats) {
 	if s.memory != nil {
-		all.Bytes = s.memory.Bytes()
-		all.Tiers = append(all.Tiers, s.remembered.stats(memoryName))
+		use := s.memoryUse()
+		all.Bytes = use.bytes
+		all.Tiers = append(all.Tiers, TierStats{Name: memoryName, Hits: int64(use.hits), Misses: int64(use.lookups - use.hits)})
 	}
 	for _, l := range s.levels {
 		all.Tiers = append(all.Tiers, l.metrics.own.stats(l.name))

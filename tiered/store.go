@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/cache"
 	"github.com/timeblob/timeblob/internal/guard"
-	"github.com/timeblob/timeblob/internal/lru"
 	"github.com/timeblob/timeblob/internal/readthrough"
 	"github.com/timeblob/timeblob/internal/weigh"
 )
@@ -23,14 +23,13 @@ const overhead = 160
 type Store[T any] struct {
 	codec   Codec[T]
 	decoder *decoder[T]
-	memory  *lru.Cache[string, kept[T]] // nil: none
+	memory  *cache.Cache[string, kept[T]] // nil: none
 	scale   *weigh.Scale[T]
 	levels  []*level // caches, nearest first, then the authority
 	flights readthrough.Group[flightKey, T]
 	metrics *metrics
 
-	remembered tierCounts // of memory
-
+	refused      atomic.Uint64 // memory's hits whose value had another sum
 	closed       atomic.Bool
 	unregistered func() // takes memory out of the gauge
 }
@@ -51,11 +50,11 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 	}
 	s := &Store[T]{codec: codec, decoder: newDecoder(codec, o.Decoders), scale: weigh.New(o.Size), metrics: m}
 	if o.Memory > 0 {
-		if s.memory, err = lru.New[string, kept[T]](o.Memory, &lru.Options{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
+		if s.memory, err = cache.New[string, kept[T]](o.Memory, &cache.Options{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
 			return nil, err
 		}
 	}
-	s.unregistered = m.memoryBytes.add(s.memory.Bytes)
+	s.unregistered = m.memory.add(s.memoryUse)
 	for _, c := range o.Caches {
 		s.levels = append(s.levels, newCacheLevel(c, m, o.Now))
 	}
@@ -80,12 +79,37 @@ func (s *Store[T]) Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], 
 		return nil, ErrClosed
 	}
 	results := make([]blob.Result[T], len(refs))
-	r := &reader[T]{store: s, refs: refs}
-	open := readthrough.Look(results, r)
-	s.countMemory(len(refs), len(refs)-len(open))
+	open := s.look(refs, results)
 	if len(open) == 0 {
 		return results, nil
 	}
+	return results, s.fetch(ctx, refs, open, results)
+}
+
+// look writes the results that memory has, and returns the indices of the other refs.
+func (s *Store[T]) look(refs []blob.Ref, results []blob.Result[T]) (open []int) {
+	var found [64]*kept[T]
+	for first := 0; first < len(refs); first += len(found) {
+		some := refs[first:min(first+len(found), len(refs))]
+		s.memory.GetMany(func(i int) string { return some[i].Key }, found[:len(some)])
+		for i := range some {
+			if k := found[i]; s.hit(k, some[i]) {
+				r := &results[first+i]
+				r.Value, r.Found, r.Size = k.value, true, k.size
+				continue
+			}
+			if open == nil {
+				open = make([]int, 0, len(refs)-first-i)
+			}
+			open = append(open, first+i)
+		}
+	}
+	return open
+}
+
+// fetch reads the open refs from the tiers. It returns the joined errors of the results.
+func (s *Store[T]) fetch(ctx context.Context, refs []blob.Ref, open []int, results []blob.Result[T]) error {
+	r := &reader[T]{store: s, refs: refs}
 	r.read(ctx, open, results)
 	var failed failures
 	for _, i := range open {
@@ -93,7 +117,7 @@ func (s *Store[T]) Get(ctx context.Context, refs []blob.Ref) ([]blob.Result[T], 
 			failed.add(refs[i].Key, err)
 		}
 	}
-	return results, failed.join()
+	return failed.join()
 }
 
 // GetRaw is Get without decoding: it returns the blobs, which are the caller's.
@@ -130,39 +154,42 @@ func (s *Store[T]) One(ctx context.Context, ref blob.Ref) (v T, found bool, err 
 	if s.closed.Load() {
 		return v, false, ErrClosed
 	}
-	if k, ok := s.recall(ref); ok {
-		s.countMemory(1, 1)
+	if k := s.memory.Get(ref.Key); s.hit(k, ref) {
 		return k.value, true, nil
 	}
-	results, err := s.Get(ctx, []blob.Ref{ref})
-	if results == nil {
-		return v, false, err
-	}
+	results := make([]blob.Result[T], 1)
+	err = s.fetch(ctx, []blob.Ref{ref}, []int{0}, results)
 	return results[0].Value, results[0].Found, err
 }
 
 // kept is a value in memory.
 type kept[T any] struct {
 	value T
-	sum   blob.Sum // of the blob; zero when nobody asked for it by its sum
 	size  int64    // of the blob
+	sum   blob.Sum // of the blob; zero when nobody asked for it by its sum
 }
 
-// recall returns what memory has of a ref. A value that was kept without its
-// sum, or with another one, does not answer for a ref with a sum.
-func (s *Store[T]) recall(ref blob.Ref) (k kept[T], ok bool) {
-	k, ok = s.memory.Get(ref.Key)
-	return k, ok && (!ref.Sum.Known() || k.sum == ref.Sum)
+// answers reports whether what memory has of a ref, nil for nothing, is the ref's value. A value that was
+// kept without its sum, or with another one, does not answer for a ref with a sum.
+func (k *kept[T]) answers(ref blob.Ref) bool {
+	return k != nil && (!ref.Sum.Known() || k.sum == ref.Sum)
 }
 
-func (s *Store[T]) countMemory(requests, hits int) {
-	if s.memory == nil {
-		return
+// hit is answers for the first look of a question. It notes that memory's hit was none.
+func (s *Store[T]) hit(k *kept[T], ref blob.Ref) bool {
+	if k.answers(ref) {
+		return true
 	}
-	s.metrics.memoryRequests.Add(float64(requests))
-	s.metrics.memoryHits.Add(float64(hits))
-	s.remembered.hits.Add(int64(hits))
-	s.remembered.misses.Add(int64(requests - hits))
+	if k != nil {
+		s.refused.Add(1)
+	}
+	return false
+}
+
+// memoryUse tells how memory is used since the store was opened.
+func (s *Store[T]) memoryUse() memoryUse {
+	lookups, hits := s.memory.Lookups()
+	return memoryUse{bytes: s.memory.Bytes(), lookups: lookups, hits: hits - s.refused.Load()}
 }
 
 // Encode returns the blob of a value, which is the caller's.

@@ -1,7 +1,7 @@
 // Command peers compares this repository's caches, embedded store and codec with others', on the same work in the
 // same process:
 //
-//	go run . [-run REGEXP] [-rounds N]
+//	go run . [-run REGEXP] [-of REGEXP] [-rounds N] [-cpuprofile FILE]
 //
 // It prints one table for each kind of work. Contenders take turns in every round, so that a change of the machine's
 // speed meets all of them. A figure is the median of the rounds; "× ours" is the median of each round's ratio. Below
@@ -11,32 +11,58 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
+	"slices"
 )
 
 func main() {
 	pattern := flag.String("run", "", "only work whose name matches the `regexp`")
+	names := flag.String("of", "", "only contenders whose name matches the `regexp`")
 	rounds := flag.Int("rounds", 7, "how often each contender runs")
+	profile := flag.String("cpuprofile", "", "write a profile of the processor time to this `file`")
 	flag.Parse()
-	which, err := regexp.Compile(*pattern)
-	if err == nil {
-		err = compare(which, *rounds, full)
-	}
-	if err != nil {
+	if err := run(*pattern, *names, *rounds, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-// compare runs the work that matches, and prints a table of each.
-func compare(which *regexp.Regexp, rounds int, s scale) error {
+func run(pattern, names string, rounds int, profile string) error {
+	which, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	of, err := regexp.Compile(names)
+	if err != nil {
+		return err
+	}
+	if profile == "" {
+		return compare(which, of, rounds, full)
+	}
+	file, err := os.Create(profile)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	err = compare(which, of, rounds, full)
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
+}
+
+// compare runs the work that matches with the contenders that match, and prints a table of each.
+func compare(which, of *regexp.Regexp, rounds int, s scale) error {
 	fmt.Printf("%s %s/%s, %d processors, %d rounds\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), rounds)
 	for _, w := range allWork(s) {
-		if !which.MatchString(w.name) {
+		w.contenders = slices.DeleteFunc(w.contenders, func(c contender) bool { return !of.MatchString(c.name) })
+		if !which.MatchString(w.name) || len(w.contenders) == 0 {
 			continue
 		}
 		table, err := w.run(rounds)

@@ -107,7 +107,7 @@ func TestScopeReportIsEqual(t *testing.T) {
 }
 
 func TestOnlyWhatIsAskedForRuns(t *testing.T) {
-	if err := compare(regexp.MustCompile("^nothing$"), 1, small); err != nil {
+	if err := compare(regexp.MustCompile("^nothing$"), regexp.MustCompile(""), 1, small); err != nil {
 		t.Error(err)
 	}
 }

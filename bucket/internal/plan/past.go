@@ -9,7 +9,7 @@ import (
 	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
-	"github.com/timeblob/timeblob/internal/lru"
+	"github.com/timeblob/timeblob/internal/cache"
 	"github.com/timeblob/timeblob/internal/readthrough"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/internal/weigh"
@@ -63,7 +63,7 @@ type Past[T any] struct {
 	blobs Blobs[T]
 	user  func(parts []T) (T, error)
 	opts  Options[T]
-	cache *lru.Cache[spanKey, merged[T]] // nil when no merge is kept
+	cache *cache.Cache[spanKey, merged[T]] // nil when no merge is kept
 	// Who reads the same span at the same time reads it once. A run may have the
 	// pieces of a row in it, and a row the pieces of a span, so each has a group of
 	// its own: a question never waits for itself.
@@ -81,7 +81,7 @@ func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error
 		values: weigh.New(o.Size), merges: weigh.New(o.Size), metrics: o.Metrics}
 	if o.CacheBytes > 0 {
 		var err error
-		if p.cache, err = lru.New[spanKey, merged[T]](o.CacheBytes, &lru.Options{Now: o.Now}); err != nil {
+		if p.cache, err = cache.New[spanKey, merged[T]](o.CacheBytes, &cache.Options{Now: o.Now}); err != nil {
 			return nil, err
 		}
 	}

@@ -65,7 +65,10 @@ func (p *Past[T]) recall(s *span) (m merged[T], ok bool) {
 	if p.cache == nil || s.kind == loose {
 		return m, false
 	}
-	return p.cache.Get(s.key)
+	if kept := p.cache.Get(s.key); kept != nil {
+		return *kept, true
+	}
+	return m, false
 }
 
 // keep keeps the merge of a span that is worth it and can be weighed.
