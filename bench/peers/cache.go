@@ -33,12 +33,18 @@ type openCache struct {
 }
 
 // source is what caches fetch from. It counts the keys.
-type source struct{ fetched atomic.Int64 }
+type source struct {
+	fetched atomic.Int64
+	delay   time.Duration // of each fetch
+}
 
 var theValue = make([]byte, valueBytes)
 
 func (s *source) fetch(keys int) []byte {
 	s.fetched.Add(int64(keys))
+	if s.delay > 0 {
+		time.Sleep(s.delay)
+	}
 	return theValue
 }
 

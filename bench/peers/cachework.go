@@ -186,7 +186,8 @@ func batchAllocations(s scale, open openCache) contender {
 	}}
 }
 
-// readThrough has all callers ask for the same keys at once. Some keys are new in each round.
+// readThrough has all callers ask for the same keys at once. Some keys are new in each round. A fetch takes long enough
+// for all callers to miss.
 func readThrough(s scale, open openCache, fetched bool) contender {
 	return contender{open: func() (func() (float64, error), func() error, error) {
 		from := new(source)
@@ -198,6 +199,7 @@ func readThrough(s scale, open openCache, fetched bool) contender {
 		if err := fill(c, known); err != nil {
 			return nil, nil, err
 		}
+		from.delay = s.fetch
 		next := s.keys
 		return func() (float64, error) {
 			keys := append(known[:len(known):len(known)], keysFrom(next, missing)...)

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"time"
 )
 
 func main() {
@@ -77,11 +78,12 @@ func compare(which, of *regexp.Regexp, rounds int, s scale) error {
 // scale is how much work there is: full for people, small for tests.
 type scale struct {
 	keys, hits, callers       int
+	fetch                     time.Duration // of keys that the callers miss
 	blobs, largeBlobs, writes int
 	reports                   int
 }
 
-var full = scale{keys: 100_000, hits: 300_000, callers: 100, blobs: 5_000, largeBlobs: 500, writes: 5_000, reports: 6}
+var full = scale{keys: 100_000, hits: 300_000, callers: 100, fetch: 20 * time.Millisecond, blobs: 5_000, largeBlobs: 500, writes: 5_000, reports: 6}
 
 func allWork(s scale) []work {
 	return append(append(cacheWork(s), storeWork(s)...), codecWork(s)...)

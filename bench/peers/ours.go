@@ -74,14 +74,27 @@ func (c oursCache) batch(keys []string) func(context.Context) (int, error) {
 
 type oursStore struct {
 	db  *local.DB
+	dir string
 	row index.Row
 	at  int64
 }
 
 func openOursStore(dir string) (store, error) {
-	db, err := local.Open(dir, &local.Options{CacheBytes: storeCache})
 	at := time.Now().UnixNano()
-	return &oursStore{db, index.RowAt("tenant", at), at}, err
+	s := &oursStore{dir: dir, row: index.RowAt("tenant", at), at: at}
+	return s, s.open()
+}
+
+func (s *oursStore) open() (err error) {
+	s.db, err = local.Open(s.dir, &local.Options{CacheBytes: storeCache})
+	return err
+}
+
+func (s *oursStore) reopen() error {
+	if err := s.db.Close(); err != nil {
+		return err
+	}
+	return s.open()
 }
 
 func (s *oursStore) key(i int) string {

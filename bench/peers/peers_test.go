@@ -5,13 +5,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/timeblob/timeblob/bench/peers/scope"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
-var small = scale{keys: 2_000, hits: 2_000, callers: 10, blobs: 100, largeBlobs: 60, writes: 200, reports: 2}
+var small = scale{keys: 2_000, hits: 2_000, callers: 10, fetch: time.Millisecond, blobs: 100, largeBlobs: 60, writes: 200, reports: 2}
 
 // Every contender does every work: one that answers with something else ends its work with an error.
 func TestAllWork(t *testing.T) {

@@ -21,6 +21,8 @@ type store interface {
 	get(keys []string) ([][]byte, error)
 	// commit returns when the blob is on disk. Many may be under way.
 	commit(i int, value []byte) error
+	// reopen closes the store and opens it again.
+	reopen() error
 	close() error
 }
 
@@ -38,7 +40,10 @@ var stores = []openStore{
 // floor is what a synced commit costs at least: one append, and a sync that all writers share.
 var floor = openStore{"append + shared sync", "the floor, not a store", openAppender}
 
-type boltStore struct{ db *bbolt.DB }
+type boltStore struct {
+	db  *bbolt.DB
+	dir string
+}
 
 var boltBucket = []byte("blobs")
 
@@ -47,15 +52,15 @@ func openBolt(dir string) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return boltStore{db}, db.Update(func(tx *bbolt.Tx) error {
+	return &boltStore{db, dir}, db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(boltBucket)
 		return err
 	})
 }
 
-func (boltStore) key(i int) string { return keyOf(i) }
+func (*boltStore) key(i int) string { return keyOf(i) }
 
-func (s boltStore) get(keys []string) ([][]byte, error) {
+func (s *boltStore) get(keys []string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	return values, s.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(boltBucket)
@@ -68,22 +73,37 @@ func (s boltStore) get(keys []string) ([][]byte, error) {
 	})
 }
 
-func (s boltStore) commit(i int, value []byte) error {
+func (s *boltStore) commit(i int, value []byte) error {
 	return s.db.Batch(func(tx *bbolt.Tx) error { return tx.Bucket(boltBucket).Put([]byte(keyOf(i)), value) })
 }
 
-func (s boltStore) close() error { return s.db.Close() }
+func (s *boltStore) reopen() (err error) {
+	if err = s.db.Close(); err == nil {
+		s.db, err = bbolt.Open(filepath.Join(s.dir, "bolt"), 0o600, nil)
+	}
+	return err
+}
+
+func (s *boltStore) close() error { return s.db.Close() }
 
 type badgerStore struct{ db *badger.DB }
 
 func openBadger(dir string) (store, error) {
 	db, err := badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(true).WithBlockCacheSize(storeCache))
-	return badgerStore{db}, err
+	return &badgerStore{db}, err
 }
 
-func (badgerStore) key(i int) string { return keyOf(i) }
+func (s *badgerStore) reopen() (err error) {
+	options := s.db.Opts()
+	if err = s.db.Close(); err == nil {
+		s.db, err = badger.Open(options)
+	}
+	return err
+}
 
-func (s badgerStore) get(keys []string) ([][]byte, error) {
+func (*badgerStore) key(i int) string { return keyOf(i) }
+
+func (s *badgerStore) get(keys []string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	return values, s.db.View(func(tx *badger.Txn) error {
 		for i, key := range keys {
@@ -102,11 +122,11 @@ func (s badgerStore) get(keys []string) ([][]byte, error) {
 	})
 }
 
-func (s badgerStore) commit(i int, value []byte) error {
+func (s *badgerStore) commit(i int, value []byte) error {
 	return s.db.Update(func(tx *badger.Txn) error { return tx.Set([]byte(keyOf(i)), value) })
 }
 
-func (s badgerStore) close() error { return s.db.Close() }
+func (s *badgerStore) close() error { return s.db.Close() }
 
 // appender writes to one file. A writer that finds no sync under way syncs for all writers before it.
 type appender struct {
@@ -163,5 +183,7 @@ func (a *appender) sync() error {
 	a.synced.Broadcast()
 	return err
 }
+
+func (*appender) reopen() error { return nil }
 
 func (a *appender) close() error { return a.file.Close() }

@@ -58,6 +58,7 @@ func inDirectory(o openStore) (store, func() error, error) {
 	return db, func() error { return errors.Join(db.close(), os.RemoveAll(dir)) }, nil
 }
 
+// reads reads blobs at random from a store that was closed and opened again, so that they are in its files.
 func reads(blobs, size, batch int, o openStore) contender {
 	return contender{name: o.name, note: o.note, open: func() (func() (float64, error), func() error, error) {
 		db, end, err := inDirectory(o)
@@ -65,6 +66,9 @@ func reads(blobs, size, batch int, o openStore) contender {
 			return nil, nil, err
 		}
 		if err := commitAll(db, 0, noises(0, blobs, size)); err != nil {
+			return nil, nil, errors.Join(err, end())
+		}
+		if err := db.reopen(); err != nil {
 			return nil, nil, errors.Join(err, end())
 		}
 		random := rand.New(rand.NewPCG(1, 2))

@@ -1,5 +1,6 @@
-// Package cache keeps values in memory, up to a number of bytes. The store of
-// values, the merges of quanta and the values of live blobs are kept in such caches.
+// Package cache keeps values in memory, up to a number of bytes. Package tiered
+// keeps decoded blobs in such a cache, and package bucket keeps merges of quanta
+// and decoded values of the live window.
 //
 // # Eviction
 //
@@ -8,7 +9,8 @@
 //
 //   - A new value enters the small queue, which aims at a tenth of the budget.
 //   - The oldest value of the small queue moves to the main queue when it was
-//     read at least twice. Otherwise it is evicted, and the hash of its key is remembered.
+//     read at least twice. Otherwise it is evicted, and the cache remembers the
+//     hash of its key.
 //   - A value whose key is remembered enters the main queue at once.
 //   - The oldest value of the main queue becomes its newest when it was
 //     read since it last did. Otherwise it is evicted.
@@ -99,10 +101,10 @@ func (c *Cache[K, V]) Peek(key K) *V {
 	return &e.value
 }
 
-// GetMany is Get of the keys 0 to len(found)-1. It writes their values to found. It
-// costs less than as many calls of Get: it does each step for several keys
-// before the next step, so that the processor waits for the memory of several
-// keys at a time.
+// GetMany writes the values of the keys 0 to len(found)-1 to found, as Get returns
+// them. It costs less than as many calls of Get: it does each step for several
+// keys before the next step, so that the processor waits for the memory of
+// several keys at a time.
 func (c *Cache[K, V]) GetMany(key func(i int) K, found []*V) {
 	if c == nil {
 		clear(found)

@@ -29,7 +29,7 @@ type entry[K comparable, V any] struct {
 	newer, older *entry[K, V]
 }
 
-// use counts a read. When two goroutines read at the same time, one of the reads may get lost.
+// use counts a read. One of two reads at the same time may not be counted.
 func (e *entry[K, V]) use() {
 	if n := e.uses.Load(); n < maxUses {
 		e.uses.Store(n + 1)
@@ -78,7 +78,7 @@ func (q *queues[K, V]) evict() *entry[K, V] {
 		n := e.uses.Load()
 		if n < uses || spared >= maxSpared {
 			if from == &q.small {
-				q.evicted.remember(e.hash, q.len()/2)
+				q.evicted.remember(e.hash, q.len()/2) // together, half to all of the number of values
 			}
 			return e
 		}
@@ -125,11 +125,12 @@ func (q *queue[K, V]) remove(e *entry[K, V]) {
 	q.bytes -= e.weight
 }
 
-// memory holds the hashes of keys that were evicted lately, in two halves, of which the older one
-// is forgotten when the younger one is full. A key that has the hash of another by chance only enters the wrong queue.
+// memory holds the hashes of keys that were evicted lately, in two halves. When the
+// young half is full, the old half is forgotten. Two keys may share a hash by chance;
+// then one of them enters the wrong queue, which does no harm.
 type memory struct{ young, old map[uint64]struct{} }
 
-// remember adds a hash. It keeps at least n of the last hashes, and at most twice as many.
+// remember adds a hash. A half is full at n hashes.
 func (m *memory) remember(hash uint64, n int) {
 	if len(m.young) >= n || m.young == nil {
 		m.old = m.young

@@ -7,22 +7,24 @@ import (
 )
 
 // table finds entries by their keys: open addressing with linear probing. Any
-// number of goroutines may call find while one goroutine writes.
+// number of goroutines may call find and guess while one goroutine writes.
 //
-// A slot goes from empty to taken, and between taken and removed, but never back
-// to empty, because find ends at an empty slot. A key never has two slots. A removed slot is taken again by
-// the next key that comes by. A table of which three quarters are taken or removed
-// is replaced by its rebuilt copy, and not written to any more. A reader that still has the old
-// table sees the state of that moment, which is a moment of its own call.
+// A slot that was taken is never empty again, because find ends at the first empty
+// slot. The slot of a removed entry is marked, and a later entry may take it. An
+// entry keeps its slot, and a key has one slot at most. So find meets every
+// entry that stays while find runs.
+//
+// When three quarters of the slots are not empty, a rebuilt copy replaces the
+// table, which nobody writes to any more. A reader that still has the old table
+// sees it as it was when it was replaced, which was during the reader's call.
 type table[K comparable, V any] struct {
 	slots   []slot[K, V] // a power of two
 	entries int
 	used    int // slots that are not empty
 }
 
-// slot is written so that find, which reads the hash first, never takes an entry
-// for another: put writes the entry before the hash, remove the hash before
-// the entry, and find compares keys.
+// slot holds an entry and its hash. find reads the hash first and then compares
+// the entry's key, so that a slot that changes in between misleads nobody.
 type slot[K comparable, V any] struct {
 	hash  atomic.Uint64 // 0: empty; 1: removed
 	entry atomic.Pointer[entry[K, V]]
@@ -34,13 +36,13 @@ const (
 	leastSlots  = 16
 )
 
-// hashOf returns the hash of a key, which is never that of an empty or a removed
-// slot.
+// hashOf returns the hash of a key. It differs from the marks of empty and removed
+// slots.
 func hashOf[K comparable](seed maphash.Seed, key K) uint64 {
 	return maphash.Comparable(seed, key) | 1<<63
 }
 
-// newTable returns a table of which so many entries take less than a half.
+// newTable returns a table that so many entries fill less than half.
 func newTable[K comparable, V any](entries int) *table[K, V] {
 	size := leastSlots
 	for size <= 2*entries {
