@@ -285,5 +285,5 @@ func (p *page) Ago(t time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	return human.Duration(max(0, p.Now.Sub(t))) + " ago"
+	return human.Duration(max(0, p.Now.Sub(t)).Truncate(time.Second)) + " ago"
 }

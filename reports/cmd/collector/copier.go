@@ -90,7 +90,7 @@ func (k *copier) tally(took time.Duration) string {
 	if n := k.expired.Load(); n > 0 {
 		text += fmt.Sprintf(", %d too old for the destination's retention", n)
 	}
-	return text + fmt.Sprintf(", of %s, in %v\n", human.Plural(len(k.have), "tenant"), took.Round(time.Millisecond))
+	return text + fmt.Sprintf(", of %s, in %s\n", human.Plural(len(k.have), "tenant"), human.Duration(took))
 }
 
 // all copies several rows at a time.

@@ -187,8 +187,8 @@ func (d *deleting) erase(ctx context.Context, p *cli.Process, deleter *bucket.De
 	if done.Orphans > 0 {
 		orphans = fmt.Sprintf(", %d of them without an entry", done.Orphans)
 	}
-	fmt.Fprintf(p.Stdout, "deleted %s and %s%s, in %v\n", human.Plural(done.Entries, "value"), human.Plural(done.Blobs, "blob"),
-		orphans, time.Since(begin).Round(time.Millisecond))
+	fmt.Fprintf(p.Stdout, "deleted %s and %s%s, in %s\n", human.Plural(done.Entries, "value"), human.Plural(done.Blobs, "blob"),
+		orphans, human.Duration(time.Since(begin)))
 	if left, ok := errors.AsType[*bucket.BlobsLeftError](err); ok && ctx.Err() != nil {
 		p.Warn("%s left without an entry: repeat the command to delete them", human.Plural(len(left.Keys), "blob"))
 	}

@@ -229,7 +229,7 @@ func TestDeleteInterruptedInTheWait(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		time.AfterFunc(30*time.Second, interrupt) // the wait is a minute
 		r := deleteFrom(ctx, t, s)
-		if r.code != 1 || !strings.HasPrefix(r.stdout, "deleted 30 values and 0 blobs, in 30s") ||
+		if r.code != 1 || !strings.HasPrefix(r.stdout, "deleted 30 values and 0 blobs, in 30 s") ||
 			!strings.HasSuffix(r.stderr, "collector: 30 blobs left without an entry: repeat the command to delete them\ncollector: interrupted\n") {
 			t.Errorf("exit %d, said %q, %q", r.code, r.stdout, r.stderr)
 		}
@@ -237,7 +237,7 @@ func TestDeleteInterruptedInTheWait(t *testing.T) {
 			t.Errorf("it took %v, and %d blobs are left", took, countBlobs(t, s))
 		}
 		r = deleteFrom(t.Context(), t, s)
-		if r.code != 0 || !strings.HasPrefix(r.stdout, "deleted 0 values and 30 blobs, 30 of them without an entry, in 1m0s") || countBlobs(t, s) != 0 {
+		if r.code != 0 || !strings.HasPrefix(r.stdout, "deleted 0 values and 30 blobs, 30 of them without an entry, in 1 min") || countBlobs(t, s) != 0 {
 			t.Errorf("again: exit %d, said %q, %q", r.code, r.stdout, r.stderr)
 		}
 	})

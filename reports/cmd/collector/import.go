@@ -77,9 +77,9 @@ func (i *importer) run(ctx context.Context, p *cli.Process, args []string) (err 
 	defer func() { err = errors.Join(err, i.store.Close()) }()
 	start := time.Now()
 	err = i.all(ctx, b)
-	fmt.Fprintf(p.Stdout, "imported %s: %d stored (%s), %d present, %s skipped, in %v\n",
-		human.Plural(int(i.stored.Load()+i.present.Load()), "report"), i.stored.Load(), human.Bytes(i.volume.Load()),
-		i.present.Load(), human.Plural(int(i.shortcuts.Load()), "shortcut"), time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(p.Stdout, "imported %s: %s stored (%s), %s present, %s skipped, in %s\n",
+		human.Plural(int(i.stored.Load()+i.present.Load()), "report"), human.Count(i.stored.Load()), human.Bytes(i.volume.Load()),
+		human.Count(i.present.Load()), human.Plural(int(i.shortcuts.Load()), "shortcut"), human.Duration(time.Since(start)))
 	return errors.Join(err, b.Err(""))
 }
 

@@ -108,8 +108,8 @@ func (u *pusher) run(ctx context.Context, p *cli.Process, args []string) (err er
 	defer u.collector.HTTP.CloseIdleConnections()
 	start := time.Now()
 	err = u.all(ctx, b)
-	fmt.Fprintf(p.Stdout, "pushed %s, %s, in %v\n", human.Plural(int(u.posted.Load()), "report"),
-		human.Bytes(u.volume.Load()), time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(p.Stdout, "pushed %s, %s, in %s\n", human.Plural(int(u.posted.Load()), "report"),
+		human.Bytes(u.volume.Load()), human.Duration(time.Since(start)))
 	return errors.Join(err, b.Err(""))
 }
 

@@ -129,7 +129,7 @@ func (q *question) span() (from, to time.Time) {
 
 func (q *question) rangeFact() view.Fact {
 	from, to := q.span()
-	return view.Fact{Name: "range", Value: fmt.Sprintf("%s to %s (%v)", human.Time(from), q.untilText(), to.Sub(from))}
+	return view.Fact{Name: "range", Value: fmt.Sprintf("%s to %s (%s)", human.Time(from), q.untilText(), human.Duration(to.Sub(from)))}
 }
 
 // askRemote asks a collector or a query service. When parts of the answer are missing it says so on standard

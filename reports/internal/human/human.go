@@ -25,7 +25,8 @@ func Count(n int64) string {
 // Percent writes a fraction of 1 as a percentage, such as 12.5 %.
 func Percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
-// Duration writes a duration in its two largest units, such as 2 h 5 min.
+// Duration writes a duration in its two largest units, such as 2 h 5 min, and one
+// below a second in milliseconds.
 func Duration(d time.Duration) string {
 	units := []struct {
 		name string
@@ -41,6 +42,9 @@ func Duration(d time.Duration) string {
 		}
 		return text
 	}
+	if d >= time.Millisecond {
+		return fmt.Sprintf("%d ms", d/time.Millisecond)
+	}
 	return "0 s"
 }
 
@@ -52,7 +56,7 @@ func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return Count(int64(n)) + " " + noun + "s"
 }
 
 // Line turns a text into one line of at most 499 bytes, so that a client's input cannot

@@ -18,7 +18,7 @@ func TestHuman(t *testing.T) {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "0 s", 999 * time.Millisecond: "0 s", 59 * time.Second: "59 s", time.Minute: "1 min",
+	for d, want := range map[time.Duration]string{0: "0 s", time.Microsecond: "0 s", 999 * time.Millisecond: "999 ms", 59 * time.Second: "59 s", time.Minute: "1 min",
 		61 * time.Second: "1 min 1 s", time.Hour + 59*time.Second: "1 h", 25 * time.Hour: "1 d 1 h", 400 * 24 * time.Hour: "400 d"} {
 		if got := Duration(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)

@@ -48,7 +48,7 @@ func reportFacts(r *report.Report) []Fact {
 	return []Fact{
 		{"time", human.Time(r.TS)},
 		{"id", orDash(r.ID)},
-		{"window", r.Window.Round(time.Millisecond).String()},
+		{"window", human.Duration(r.Window)},
 		{"sampling", fmt.Sprintf("%d of %d", r.Sampling.Count, r.Sampling.Total)},
 		{"shortcut", yesNo(r.Shortcut)},
 		{"plugins", pluginNames(r)},
