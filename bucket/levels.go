@@ -368,11 +368,17 @@ type RollUpOptions struct {
 //	At       time.Time // everything before it has been looked at
 type RollUpDone = rollup.Done
 
+// TooSoonError says that levels of a shared index were turned on a moment ago.
+// Builders start some minutes later, when every writer knows of them. Its field is
+//
+//	From time.Time // when builders start
+type TooSoonError = rollup.TooSoonError
+
 // RollUp builds the roll-ups that are missing, at every level, in the spans that
 // touch [from, to), and returns when all was tried. It may be interrupted and
 // repeated, and run beside other builders. LevelOptions must allow building.
-// The error is that of the first span that failed, the context's, or the
-// index's.
+// The error is that of the first span that failed, the context's, the index's, or
+// a *TooSoonError.
 func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
 	if q.builder == nil {
 		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")

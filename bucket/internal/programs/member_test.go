@@ -3,6 +3,8 @@ package programs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 
 	"pgregory.net/rapid"
@@ -25,10 +27,13 @@ type member interface {
 	Delete(ctx context.Context, tenant string, from, to time.Time, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	DeleteTenant(ctx context.Context, tenant string, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	Flush(ctx context.Context) error
+	// RollUpAll builds the roll-ups of a tenant that are missing, or verifies those
+	// that are there.
+	RollUpAll(ctx context.Context, tenant string, now time.Time, verify bool) error
 	Close(ctx context.Context) error
 }
 
-var _ member = (*bucket.Collector[ids])(nil)
+var _ member = (*inside)(nil)
 
 // world starts the members of a program.
 type world struct {
@@ -58,14 +63,71 @@ type inside struct {
 	store *tiered.Store[ids]
 }
 
+// clocked is an index whose store has the program's time.
+type clocked struct {
+	wholeIndex
+	now func() time.Time
+}
+
+type wholeIndex interface {
+	index.Index
+	index.Deleter
+	index.Places
+	index.TenantLister
+}
+
+func (c clocked) StoreTime() time.Time { return c.now() }
+
+// clock returns an index with the program's time. Long ranges are read as before.
+func clock(idx index.Index, now func() time.Time) index.Index {
+	c := clocked{idx.(wholeIndex), now}
+	switch x := idx.(type) {
+	case index.Scanner:
+		return struct {
+			clocked
+			index.Scanner
+		}{c, x}
+	case entryLister:
+		return struct {
+			clocked
+			entryLister
+		}{c, x}
+	}
+	return c
+}
+
+// entryLister reads a tenant's entries of any range.
+type entryLister interface {
+	Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
+}
+
+// RollUpAll builds, in the spans of the last twenty days.
+func (l *inside) RollUpAll(ctx context.Context, tenant string, now time.Time, verify bool) error {
+	done, err := l.RollUp(ctx, tenant, now.Add(-20*24*time.Hour), now, &bucket.RollUpOptions{Verify: verify})
+	if _, early := errors.AsType[*bucket.TooSoonError](err); early {
+		return nil // the first builder has just published the settings
+	}
+	if err == nil && done.Failed+done.Differ+done.Void > 0 {
+		err = fmt.Errorf("built %+v: none may fail, differ or be void", done)
+	}
+	return err
+}
+
+// levels are some that values of a program share.
+func levels() *bucket.LevelOptions {
+	return &bucket.LevelOptions{Spans: []time.Duration{10 * time.Minute, 2 * time.Hour, 24 * time.Hour},
+		AllKnow: true, Linger: time.Nanosecond, Cores: 3}
+}
+
 // newInside makes a collector on a stack.
 func newInside(s stack, alone bool, now func() time.Time) (*inside, error) {
 	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
 	if err != nil {
 		return nil, err
 	}
+	s.index = clock(s.index, now)
 	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
-		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second}})
+		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, Levels: levels()}})
 	if err != nil {
 		return nil, err
 	}

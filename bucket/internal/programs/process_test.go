@@ -127,6 +127,15 @@ func (p *process) At(ctx context.Context, tenant string, at time.Time, _ *bucket
 	return bucket.Answer[ids]{Value: a.Value, Entries: a.Entries}, err
 }
 
+func (p *process) RollUpAll(ctx context.Context, tenant string, _ time.Time, verify bool) error {
+	what := "roll up"
+	if verify {
+		what = "verify"
+	}
+	_, err := p.tell(ctx, request{Do: what, Tenant: tenant})
+	return err
+}
+
 // Close closes the collector and returns when the process has ended.
 func (p *process) Close(ctx context.Context) error {
 	_, err := p.tell(ctx, request{Do: "close"})

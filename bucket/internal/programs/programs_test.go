@@ -30,8 +30,8 @@ type step struct {
 }
 
 // kinds are the operations, the frequent ones several times.
-var kinds = []string{"add", "add", "add", "past", "past", "id", "delete", "delete tenant", "flush", "flush", "flush all", "seal", "restart", "wait",
-	"range", "range", "at", "has", "steps", "values", "many", "tenants", "querier", "querier"}
+var kinds = []string{"add", "add", "add", "past", "past", "burst", "burst", "id", "delete", "delete tenant", "flush", "flush", "flush all", "seal", "restart", "wait",
+	"roll up", "roll up", "roll up", "roll up and flush", "range", "range", "at", "has", "steps", "values", "many", "tenants", "querier", "querier"}
 
 var programs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 	n := rapid.IntRange(0, 999)
@@ -73,6 +73,9 @@ func runProgram(t rapid.TB, w world, program []step) {
 	for i := range m.collectors {
 		m.start(i)
 	}
+	if err := m.rollUp(0, "a", false); err != nil { // publishes the settings of levels
+		t.Fatal(err)
+	}
 	defer func() {
 		for i := range m.collectors {
 			m.stop(i)
@@ -113,6 +116,15 @@ func (m *machine) do(s step) error {
 	case "past":
 		at := m.instant(s.C)
 		return m.add(i, value{tenant: tenant, at: at}, &bucket.AddOptions{At: time.Unix(0, at)})
+	case "burst":
+		at := m.instant(s.C)
+		for n := range int64(5) {
+			if err := m.add(i, value{tenant: tenant, at: at - n*7e9}, &bucket.AddOptions{At: time.Unix(0, at-n*7e9)}); err != nil {
+				return err
+			}
+		}
+		defer m.sealed(i)
+		return m.collectors[i].Flush(m.ctx)
 	case "id":
 		return m.addWithID(i, tenant, "id-"+strconv.Itoa(s.C%5))
 	case "flush":
@@ -129,6 +141,11 @@ func (m *machine) do(s step) error {
 		return nil
 	case "wait":
 		return m.wait(time.Duration(s.C%40) * time.Hour)
+	case "roll up":
+		m.now = m.now.Add(time.Duration(3+s.C%30*(s.A%30)) * time.Minute)
+		return m.rollUp(i, tenant, s.B%5 == 0)
+	case "roll up and flush":
+		return m.rollUpAndFlush(i, tenant)
 	case "delete":
 		from, to := m.span(s)
 		return m.delete(i, tenant, from, to)
@@ -181,6 +198,25 @@ func (m *machine) wait(d time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// rollUp builds a tenant's roll-ups of all times, or verifies them.
+func (m *machine) rollUp(i int, tenant string, verify bool) error {
+	return m.collectors[i].RollUpAll(m.ctx, tenant, m.now, verify)
+}
+
+// rollUpAndFlush builds while all collectors store, and the other collectors
+// build, too.
+func (m *machine) rollUpAndFlush(i int, tenant string) error {
+	var building sync.WaitGroup
+	errs := make([]error, len(m.collectors))
+	m.now = m.now.Add(time.Duration(len(m.model.values)) * time.Minute)
+	for j := range m.collectors {
+		building.Go(func() { errs[j] = m.collectors[j].RollUpAll(m.ctx, tenant, m.now, false) })
+	}
+	err := m.flushAll()
+	building.Wait()
+	return errors.Join(append(errs, err)...)
 }
 
 // delete deletes by one collector, after the others have stored what they hold.

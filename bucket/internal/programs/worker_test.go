@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // have the clock's time of the last request.
 type request struct {
 	Now      int64
-	Do       string // "", "add", "flush", "delete", "delete tenant", "at" or "close"
+	Do       string // "", "add", "flush", "delete", "delete tenant", "at", "roll up", "verify" or "close"
 	Tenant   string
 	Value    ids
 	At       int64 // the instant, 0 for none
@@ -138,6 +138,8 @@ func (w *worker) do(r *request) (a reply) {
 		var found bucket.Answer[ids]
 		found, err = w.At(ctx, r.Tenant, time.Unix(0, r.At), nil)
 		a.Value, a.Entries = found.Value, found.Entries
+	case "roll up", "verify":
+		err = w.RollUpAll(ctx, r.Tenant, time.Unix(0, r.Now), r.Do == "verify")
 	case "close":
 		err = w.Close(ctx)
 	}

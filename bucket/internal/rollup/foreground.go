@@ -30,6 +30,15 @@ type Task struct {
 	Progress func(Done) // called by one goroutine at a time; nil: nobody
 }
 
+// TooSoonError says that levels of a shared index were turned on a moment ago, so
+// that not every writer need know of them.
+type TooSoonError struct{ From time.Time }
+
+func (e *TooSoonError) Error() string {
+	return fmt.Sprintf("levels of this index were turned on a moment ago: builders start at %s, when every writer knows of them",
+		e.From.UTC().Format(time.RFC3339))
+}
+
 // RollUp builds what is missing at every level in the spans that touch [from,
 // to), Unix nanoseconds, and returns when all was tried. Several may run at a
 // time, and it may be interrupted and repeated.
@@ -43,7 +52,7 @@ func (b *Builder) RollUp(ctx context.Context, tenant string, from, to int64, tas
 	}
 	now := b.opts.Protocol.Time()
 	if from := time.Unix(0, s.From); now.Before(from) {
-		return Done{}, fmt.Errorf("levels of this index were turned on a moment ago: builders start at %s, when every writer knows of them", from.UTC().Format(time.RFC3339))
+		return Done{}, &TooSoonError{from}
 	}
 	f := &foreground{Builder: b, task: task, settings: s, tenant: tenant}
 	longest := int64(s.Spans[len(s.Spans)-1])
