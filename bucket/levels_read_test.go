@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -68,7 +69,7 @@ func newLevelled(t rapid.TB, s levels.Settings, opts *bucket.QuantizerOptions[co
 func (l *levelled) put(t rapid.TB, tenant string, at time.Time) {
 	t.Helper()
 	row := index.RowAt(tenant, at.UnixNano())
-	e := index.Entry{Time: at.UnixNano(), Key: row.FreshBlobKey(at.UnixNano(), fmt.Sprint(len(l.list)))}
+	e := index.Entry{Time: at.UnixNano(), Key: row.FreshBlobKey(at.UnixNano(), rand.Text())}
 	id := len(l.list) + 1
 	if err := l.blobs.set(e.Key, counts{id: 1}); err != nil {
 		t.Fatalf("blob: %v", err)
