@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
+	"github.com/timeblob/timeblob/bucket/internal/settle"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -46,6 +47,7 @@ type Collector[T any] struct {
 	tenants *registry[T]
 	budget  budget
 	outbox  *outbox.Outbox[*pending[T]]
+	settled *settle.Room[*pending[T]] // values that are committed and may still be lost
 
 	sealing  sync.Mutex   // held while all ticks are sealed
 	ticked   atomic.Bool  // a tick has ended
@@ -74,7 +76,8 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	}
 	c := &Collector[T]{entries: idx, writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
-			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4})}
+			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4}),
+		settled: settle.New[*pending[T]](settle.Options{Every: o.SyncEvery, Bytes: o.SyncBytes})}
 	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)
@@ -144,6 +147,7 @@ func (c *Collector[T]) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { c.outbox.Work(ctx, c.try, func() bool { return false }); return nil })
 	g.Go(func() error { c.build(ctx); return nil })
+	g.Go(func() error { c.syncAgain(ctx); return nil })
 	c.tick(ctx)
 	cancel()
 	return g.Wait()
@@ -249,25 +253,71 @@ func (c *Collector[T]) Close(ctx context.Context) error {
 	return c.Flush(ctx)
 }
 
-// drain delivers the values that are pending now.
+// drain delivers the values that are pending now, and waits until no crash can
+// take them back.
 func (c *Collector[T]) drain(ctx context.Context) error {
-	var mu sync.Mutex // guards left
-	left := c.outbox.Values()
+	left := c.pendingValues()
+	for {
+		left = c.deliverAll(ctx, left)
+		if len(left) == 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return undelivered(left, ctx.Err())
+		}
+		if c.syncNow(ctx) != nil {
+			outbox.Pause(ctx, c.opts.Backoff, nil)
+		}
+	}
+}
+
+// pendingValues returns every value that is not finished, and some that are.
+func (c *Collector[T]) pendingValues() []*pending[T] {
+	all := c.outbox.Values() // those that were withdrawn as well
+	seen := make(map[*pending[T]]bool, len(all))
+	for _, p := range all {
+		seen[p] = true
+	}
+	for _, t := range c.tenants.all() {
+		for _, p := range t.holding() {
+			if !seen[p] {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// deliverAll tries values until all of them are committed, or ctx ends. It returns
+// those that are not finished.
+func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pending[T] {
+	var mu sync.Mutex // guards left and settled
+	var settled []*pending[T]
 	done := func() bool { // looks at each value once, however often it is asked
 		mu.Lock()
 		defer mu.Unlock()
-		for len(left) > 0 && left[len(left)-1].finished() {
+		for len(left) > 0 {
 			last := left[len(left)-1]
-			left = append(left[:len(left)-1], last.halves...)
+			switch {
+			case last.finished():
+				left = append(left[:len(left)-1], last.halves...)
+			case last.settled.Load():
+				left, settled = left[:len(left)-1], append(settled, last)
+			default:
+				return false
+			}
 		}
-		return len(left) == 0
+		return true
 	}
 	c.outbox.Hurry()
 	c.outbox.Work(ctx, c.try, done)
-	if done() {
-		return nil
-	}
-	e := &UndeliveredError{Cause: ctx.Err()}
+	done()
+	return append(settled, left...)
+}
+
+// undelivered returns the error about values that are not finished.
+func undelivered[T any](left []*pending[T], cause error) error {
+	e := &UndeliveredError{Cause: cause}
 	for _, p := range unfinished(left) {
 		e.Values = append(e.Values, p.undelivered())
 	}

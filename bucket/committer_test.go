@@ -23,6 +23,8 @@ type committer struct {
 	calls int
 	fault func(call int) faulttest.Fault
 	slow  chan struct{} // when not nil, a commit that has landed waits for it
+
+	unsynced []index.Entry // committed since the last sync
 }
 
 func (c *committer) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
@@ -42,20 +44,50 @@ func (c *committer) Commit(ctx context.Context, row index.Row, e index.Entry, bl
 	if err := errors.Join(c.tier.Put(ctx, e.Key, blob), c.index.Put(ctx, row, e)); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.unsynced = append(c.unsynced, e)
+	c.mu.Unlock()
 	if c.slow != nil {
 		<-c.slow
 	}
 	return fault.Err
 }
 
+// lose takes back what was committed since the last Sync, as a crash does.
+func (c *committer) lose(tenants ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.unsynced {
+		for _, tenant := range tenants {
+			if err := c.index.Delete(context.Background(), index.RowAt(tenant, e.Time), []index.Entry{e}); err != nil {
+				panic(err)
+			}
+		}
+		if err := c.tier.Delete(context.Background(), []string{e.Key}); err != nil {
+			panic(err)
+		}
+	}
+	c.unsynced = nil
+}
+
+// sync keeps what was committed, or fails.
+func (c *committer) sync(fail func() bool, tenants ...string) func(context.Context) error {
+	return func(context.Context) error {
+		if fail() {
+			c.lose(tenants...)
+			return errBroken
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.unsynced = nil
+		return nil
+	}
+}
+
 func (c *committer) stores(t *testing.T) *stores {
 	s := newStores(t)
-	s.index = faulttest.NewIndex(c.index, 1)
-	blobs, err := tiered.New(idCodec{&s.encodes, &s.decodes, &s.broken}, &c.tier, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.blobs = blobs
+	s.index, s.tier = faulttest.NewIndex(c.index, 1), faulttest.NewTier(&c.tier, 1)
+	s.reopen(t)
 	return s
 }
 

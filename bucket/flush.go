@@ -21,10 +21,18 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		c.abandon(p)
 		return nil
 	}
+	epoch := c.settled.Epoch()
 	err := c.traceFlush(ctx, p, failed+1)
+	if err == nil && c.opts.Sync != nil {
+		err = c.settle(p, epoch)
+	} else if err == nil {
+		c.finish(p)
+	}
 	switch {
 	case err == nil:
-		c.finish(p, failed)
+		if failed > 0 {
+			c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", failed+1)
+		}
 		return nil
 	case permanent(err):
 		c.giveUp(p, err)
@@ -40,10 +48,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 
 // finish forgets a value that has become discoverable: a reader that no longer
 // finds it here finds it in the index.
-func (c *Collector[T]) finish(p *pending[T], failed int) {
-	if failed > 0 {
-		c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", failed+1)
-	}
+func (c *Collector[T]) finish(p *pending[T]) {
 	if err := c.user.stored(p.owner.id, p.entry, len(p.blob)); err != nil {
 		c.opts.Logger.Error("the callback for stored values failed", "tenant", p.owner.id, "err", err)
 	}
@@ -58,7 +63,9 @@ func (c *Collector[T]) finish(p *pending[T], failed int) {
 // release takes a value off the books.
 func (c *Collector[T]) release(p *pending[T]) {
 	c.budget.add(&p.owner.account, -p.size)
-	c.metrics.values.Dec()
+	if !p.settled.Load() {
+		c.metrics.values.Dec()
+	}
 	close(p.done)
 }
 

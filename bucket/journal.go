@@ -8,6 +8,7 @@ import (
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/record"
+	"github.com/timeblob/timeblob/bucket/internal/settle"
 )
 
 // Journal keeps records until they are done; journal.Journal is one. It is safe
@@ -52,7 +53,10 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 	}
 	a := record.Arrived{Tenant: tenant, Time: c.now(), HasAt: in.past, At: in.at, HasID: in.hasID, ID: in.id}
 	id, err := c.append(ctx, record.KindArrived, a.Encode(), bytes)
-	if err != nil {
+	if err == nil {
+		c.settled.Note(int64(len(bytes)))
+	} else {
+		c.settled.Hurry() // the journal may be full of what only waits for a sync
 		c.metrics.refused.Inc()
 	}
 	in.record = id
@@ -183,5 +187,62 @@ func (c *Collector[T]) takeOver(todo *record.Todo) {
 	if n := len(todo.Values); n > 0 {
 		c.opts.Logger.Info("values of an earlier process wait in the journal and are stored now", "values", n,
 			"oldest", time.Unix(0, todo.Values[0].Time))
+	}
+}
+
+// settle keeps a value that is committed, with its records, until the next sync. It
+// returns an error when a sync has failed since the epoch in which the commit
+// began.
+func (c *Collector[T]) settle(p *pending[T], begun settle.Epoch) error {
+	if !c.settled.Add(begun, p, int64(len(p.blob))) {
+		return fmt.Errorf("tenant %q, key %s: %w", p.owner.id, p.entry.Key, errUnsynced)
+	}
+	c.budget.add(&p.owner.account, -p.owner.settle(p))
+	c.metrics.values.Dec()
+	return nil
+}
+
+var errUnsynced = errors.New("the store could not sync what was committed")
+
+// syncAgain syncs what was committed, again and again until ctx ends.
+func (c *Collector[T]) syncAgain(ctx context.Context) {
+	if c.opts.Sync == nil {
+		return
+	}
+	for c.settled.Wait(ctx) == nil {
+		_ = c.syncNow(ctx) // it has logged the error, and the values wait in the outbox
+	}
+}
+
+// syncNow finishes the values that were committed before, or has all that may be
+// lost committed again.
+func (c *Collector[T]) syncNow(ctx context.Context) error {
+	syncing, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+	defer cancel()
+	begun := time.Now()
+	left, err := c.settled.Sync(syncing, c.opts.Sync)
+	c.metrics.observe("Sync", err, time.Since(begun))
+	if err != nil && ctx.Err() == nil {
+		c.opts.Logger.Warn("the store could not sync; what was committed is committed again", "values", len(left), "err", err)
+	}
+	for _, p := range left {
+		c.synced(p, err)
+	}
+	return err
+}
+
+// synced finishes a value, unless it was deleted meanwhile, or puts it back into the
+// outbox where the sync failed.
+func (c *Collector[T]) synced(p *pending[T], err error) {
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	switch {
+	case p.finished():
+	case err == nil:
+		c.finish(p)
+	default:
+		c.budget.add(&p.owner.account, p.unsettle(err))
+		c.metrics.values.Inc()
+		c.outbox.Put(&p.owner.sender, p)
 	}
 }

@@ -29,6 +29,32 @@ type killing struct {
 	journal *memJournal
 	next    int
 	taken   map[string]ids
+
+	opts func(bucket.Journal) *bucket.CollectorOptions[ids]
+	kill func() // what a kill does beside
+}
+
+func newKilling(t *testing.T, s *stores, seed uint64) *killing {
+	return &killing{t: t, stores: s, rng: rand.New(rand.NewPCG(seed, 1)), journal: newMemJournal(), taken: make(map[string]ids),
+		opts: journaled, kill: func() {}}
+}
+
+// check delivers what is left, and compares what is stored with what was taken.
+func (k *killing) check(heal func()) {
+	k.t.Helper()
+	c := k.stores.collector(k.t, k.opts(k.journal))
+	if err := c.Close(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+	k.kill() // what was stored survives
+	heal()
+	for tenant, want := range k.taken {
+		slices.Sort(want)
+		wantIDs(k.t, tenant, k.stores.stored(k.t, tenant), nil, want)
+	}
+	if n := k.journal.live(); n != 0 {
+		k.t.Errorf("%d records are left in the journal", n)
+	}
 }
 
 // add adds a value in one of several ways, and some of them twice.
@@ -64,7 +90,7 @@ func (k *killing) addOnce(c *bucket.Collector[ids], tenant string, v int, opts *
 
 // life is one process: it adds and flushes until it is killed at some moment.
 func (k *killing) life() {
-	c := k.stores.collector(k.t, journaled(k.journal))
+	c := k.stores.collector(k.t, k.opts(k.journal))
 	for range k.rng.IntN(8) {
 		for range k.rng.IntN(4) {
 			k.add(c)
@@ -75,6 +101,7 @@ func (k *killing) life() {
 		}
 		cancel()
 	}
+	k.kill()
 	k.journal = k.journal.afterKill(k.rng.IntN(4))
 }
 
@@ -86,24 +113,12 @@ func TestKillsLoseNothing(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			k := &killing{t: t, stores: newStores(t), rng: rand.New(rand.NewPCG(seed, 1)), journal: newMemJournal(), taken: make(map[string]ids)}
+			k := newKilling(t, newStores(t), seed)
 			k.stores.flaky()
 			for range 6 {
 				k.life()
 			}
-			c := k.stores.collector(t, journaled(k.journal))
-			if err := c.Close(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			k.stores.index.Heal()
-			k.stores.tier.Heal()
-			for tenant, want := range k.taken {
-				slices.Sort(want)
-				wantIDs(t, tenant, k.stores.stored(t, tenant), nil, want)
-			}
-			if n := k.journal.live(); n != 0 {
-				t.Errorf("%d records are left in the journal", n)
-			}
+			k.check(func() { k.stores.index.Heal(); k.stores.tier.Heal() })
 		})
 	}
 }

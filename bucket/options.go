@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -108,6 +109,19 @@ type CollectorOptions[T any] struct {
 	// after the collector. Default none.
 	Journal Journal
 
+	// Sync makes what Committer has committed survive a crash. With Sync set,
+	// Commit may return before that. A value's records stay in the journal, and
+	// the value in memory as its blob, until Sync has returned nil. When Sync
+	// returns an error all commits since it last returned nil may be lost, and
+	// the collector repeats them. It needs Committer and Journal. One goroutine
+	// at a time calls it. Default none.
+	Sync func(ctx context.Context) error
+	// SyncEvery is how long committed values wait for Sync. Default 30 s.
+	SyncEvery time.Duration
+	// SyncBytes is how many bytes of values may have been added to the journal,
+	// or committed, before Sync is called earlier. Default 24 MiB.
+	SyncBytes int64
+
 	// Past tunes how stored values are read. Where its Size, Registerer,
 	// Namespace or Now are not set, the collector's are used.
 	Past QuantizerOptions[T]
@@ -141,6 +155,7 @@ func (opts *CollectorOptions[T]) withDefaults() (CollectorOptions[T], error) {
 	orDefault(&o.LiveCacheBytes, 64<<20)
 	orDefault(&o.Flushes, 10)
 	orDefault(&o.FlushesMax, max(64, o.Flushes))
+	orDefault(&o.SyncBytes, 24<<20)
 	orDefault(&o.Namespace, "timeblob")
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -166,6 +181,7 @@ func (o *CollectorOptions[T]) setTimes() {
 		}
 	}
 	orDefault(&o.Window, 5*o.Tick)
+	orDefault(&o.SyncEvery, 30*time.Second)
 	orDefault(&o.Deadline, 10*time.Second)
 	orDefault(&o.Backoff, 100*time.Millisecond)
 	orDefault(&o.MaxBackoff, max(10*time.Second, o.Backoff))
@@ -211,6 +227,10 @@ func (o *CollectorOptions[T]) check() error {
 			o.MaxPending, o.MaxTenantPending, o.MaxTenants, o.MaxBlob)
 	case o.Flushes < 0 || o.FlushesMax < o.Flushes:
 		return fmt.Errorf("options Flushes %d and FlushesMax %d must be positive and in order", o.Flushes, o.FlushesMax)
+	case o.Sync != nil && (o.Committer == nil || o.Journal == nil):
+		return errors.New("option Sync needs Committer and Journal")
+	case o.SyncEvery < 0 || o.SyncBytes < 0:
+		return fmt.Errorf("options SyncEvery %v and SyncBytes %d must be positive", o.SyncEvery, o.SyncBytes)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
 		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)

@@ -36,6 +36,7 @@ type pending[T any] struct {
 	done    chan struct{} // closed when it needs no further attempt
 
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
+	settled   atomic.Bool // committed, and a crash may still take it back; written with the turn held
 
 	unsure bool          // an attempt under the present key may have landed; guarded by the turn
 	halves []*pending[T] // what it was split into; written before done is closed
@@ -115,7 +116,15 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.entry.Time >= before || p.finished() || p.size == 0 {
+	switch {
+	case p.entry.Time >= before || p.finished():
+		return 0
+	case p.settled.Load():
+		if p.blob != nil {
+			p.value.keepEncoded(p.blob)
+		}
+		return 0
+	case p.size == 0:
 		return 0
 	}
 	p.value.rest(p.records)
@@ -124,6 +133,27 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 	}
 	freed, p.size = p.size, 0
 	return freed
+}
+
+// settle notes that the value is committed. It returns how many bytes of memory
+// are not pending any more. The caller has the turn.
+func (p *pending[T]) settle() (freed int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settled.Store(true)
+	freed, p.size = p.size, 0
+	return freed
+}
+
+// unsettle notes that the commit may be lost, and why. It returns how many bytes
+// are pending again. The caller has the turn.
+func (p *pending[T]) unsettle(cause error) (bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settled.Store(false)
+	p.stage, p.unsure, p.err = encoded, true, cause
+	p.size = int64(len(p.blob))
+	return p.size
 }
 
 // isOwn reports whether an entry at the value's instant is its own. The caller

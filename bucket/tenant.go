@@ -195,7 +195,8 @@ func (t *tenant[T]) remember(s *record.Seen) {
 }
 
 // restHeld leaves to the journal what left the live window and is still not
-// discoverable. The caller holds mu.
+// discoverable, and keeps the blob alone of a value that is committed. The caller
+// holds mu.
 func (t *tenant[T]) restHeld(now int64) {
 	if t.shared.opts.Journal == nil {
 		return
@@ -240,6 +241,24 @@ func (t *tenant[T]) drop(p *pending[T], stored bool) {
 		p.value.keepEncoded(p.blob)
 	}
 	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
+}
+
+// holding returns the sealed values that are held.
+func (t *tenant[T]) holding() []*pending[T] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.held)
+}
+
+// settle leaves a value that is committed with its blob alone, where that saves
+// memory. It returns how many bytes are not pending any more.
+func (t *tenant[T]) settle(p *pending[T]) (freed int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.maySleep() || p.value.isResting() {
+		p.value.keepEncoded(p.blob)
+	}
+	return p.settle()
 }
 
 // watch begins a question about a tenant; nil is a tenant that holds nothing.
@@ -373,7 +392,9 @@ func (t *tenant[T]) share() (s Share) {
 		s.Ticks++
 	}
 	for _, p := range t.held {
-		s.Bytes += p.weight()
+		if s.Bytes += p.weight(); p.settled.Load() {
+			s.Values--
+		}
 	}
 	return s
 }
@@ -382,9 +403,11 @@ func (t *tenant[T]) share() (s Share) {
 func (t *tenant[T]) waiting() []index.Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	entries := make([]index.Entry, len(t.held))
-	for i, p := range t.held {
-		_, entries[i] = p.state()
+	entries := make([]index.Entry, 0, len(t.held))
+	for _, p := range t.held {
+		if _, e := p.state(); !p.settled.Load() {
+			entries = append(entries, e)
+		}
 	}
 	return entries
 }

@@ -45,6 +45,9 @@ func (db *DB) backup(e *engine, to string) error {
 	if err := makeDirectory(fsys, fsys.PathDir(to)); err != nil {
 		return err
 	}
+	if err := e.save(); err != nil {
+		return err
+	}
 	if err := e.pebble.Checkpoint(to, pebble.WithFlushedWAL()); err != nil {
 		return err
 	}

@@ -32,5 +32,5 @@ func (b *Blobs) Get(ctx context.Context, keys []string) ([][]byte, error) {
 // taken. A blob whose key index.ParseBlobKey does not read has no age and is
 // kept for ever.
 func (b *Blobs) Put(ctx context.Context, key string, blob []byte) error {
-	return b.db.put(ctx, record{blobKey(key), blob})
+	return b.db.put(ctx, b.db.save, record{blobKey(key), blob})
 }

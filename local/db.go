@@ -40,6 +40,7 @@ type DB struct {
 	fault   error     // why engine is nil; guarded by mu
 	tried   time.Time // of the last failed restart; guarded by mu
 	calls   int       // calls in flight; guarded by mu
+	commits commits   // guarded by mu
 	healing bool      // a call is starting a new engine; guarded by mu
 	closed  bool      // guarded by mu
 
@@ -103,7 +104,7 @@ func (db *DB) Close() error {
 	}
 	var err error
 	if db.engine != nil {
-		err = db.engine.close()
+		err = errors.Join(db.syncLast(), db.engine.close())
 	}
 	if err := errors.Join(err, db.lock.Close()); err != nil {
 		return fmt.Errorf("close store %q: %w", db.dir, err)
@@ -170,6 +171,7 @@ func (db *DB) heal() (*engine, error) {
 		return nil, fmt.Errorf("the store stopped after an error and will be opened again: %w", db.fault)
 	}
 	old := db.engine
+	db.commits.lose(db.fault)
 	db.engine, db.healing = nil, true
 	db.calls++
 	db.mu.Unlock()
@@ -198,6 +200,31 @@ func (db *DB) restart(old *engine) (*engine, error) {
 	return startEngine(db.dir, db.lock, &db.opts)
 }
 
+// unsynced returns how many commits there are, 0 when all are on disk, or why some
+// are lost.
+func (db *DB) unsynced() (upTo uint64, lost error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	c := &db.commits
+	if lost, c.lost = c.lost, nil; lost != nil || c.made == c.synced {
+		return 0, lost
+	}
+	return c.made, nil
+}
+
+func (db *DB) syncedUpTo(n uint64) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.commits.synced = max(db.commits.synced, n)
+}
+
+// committed counts a commit of a store without a log.
+func (db *DB) committed() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.commits.made++
+}
+
 // read calls do with the engine.
 func (db *DB) read(ctx context.Context, do func(*engine) error) error {
 	if err := ctx.Err(); err != nil {
@@ -214,7 +241,8 @@ func (db *DB) read(ctx context.Context, do func(*engine) error) error {
 // Commit stores blob under e.Key and adds e to row's entries in one synced
 // write, both or neither, or returns index.ErrExists when the instant or the
 // key is taken. Concurrent commits share syncs. When ctx ends first, or a
-// write to disk fails, the commit may or may not have happened, whole.
+// write to disk fails, the commit may or may not have happened, whole. With
+// Options.NoLog it does not wait for the disk.
 func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	key, err := entryKey(row, e.Time)
 	if err != nil {
@@ -223,17 +251,18 @@ func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []b
 	if err := db.mayPut(ctx, e.Time); err != nil {
 		return err
 	}
-	return db.put(ctx, record{key, db.entryValue(e)}, record{blobKey(e.Key), blob})
-}
-
-// write adds the records, all or none; index.ErrExists when a key is taken.
-func (db *DB) write(ctx context.Context, records ...record) error {
-	return db.change(ctx, keys(records), func(e *engine) (*pebble.Batch, error) { return e.batch(records) })
+	return db.put(ctx, db.commit, record{key, db.entryValue(e)}, record{blobKey(e.Key), blob})
 }
 
 // change writes the batch that prepare returns, while no other call changes
-// any of the keys. It writes nothing when the batch is nil or empty.
+// any of the keys. It returns when the batch is on disk, or what was found in its
+// place is. It writes nothing when the batch is nil or empty.
 func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (*pebble.Batch, error)) error {
+	return db.changeWith(ctx, db.save, keys, prepare)
+}
+
+// changeWith is change that writes the batch with apply.
+func (db *DB) changeWith(ctx context.Context, apply applier, keys []string, prepare func(*engine) (*pebble.Batch, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -249,13 +278,17 @@ func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (
 	done := func() { free(); db.release() }
 	var batch *pebble.Batch
 	err = e.guard(func(e *engine) (err error) { batch, err = prepare(e); return err })
-	if err = e.verdict(err); err != nil || batch == nil || batch.Empty() {
+	err = e.verdict(err)
+	if err != nil && !errors.Is(err, index.ErrExists) {
 		done()
 		return err
 	}
 	return await(ctx, func() error {
 		defer done()
-		return e.apply(batch)
+		if failed := apply(e, batch); failed != nil {
+			return failed
+		}
+		return err
 	})
 }
 

@@ -48,7 +48,7 @@
 // # Crashes and faults
 //
 // A write that has returned survives a crash of the machine (with Options.NoSync:
-// of the process), one that has not is there whole or not at all. A write to disk that
+// of the process; with Options.NoLog: see there), one that has not is there whole or not at all. A write to disk that
 // fails is treated as a crash: see DB. Every read is checked against a checksum; a block that is unreadable or corrupt is an error, never absent.
 //
 // # Why Pebble

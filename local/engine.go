@@ -24,7 +24,9 @@ const memtables = 3
 type engine struct {
 	pebble *pebble.DB
 	fuse   *fuse
+	saves  saves // of an engine without a log
 
+	noLog    bool
 	readOnly error // why it takes no writes, nil when it does
 }
 
@@ -78,7 +80,7 @@ func openPebble(dir string, o *pebble.Options, fuse *fuse) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, fuse.logs.close())
 	}
-	return &engine{pebble: db, fuse: fuse}, nil
+	return &engine{pebble: db, fuse: fuse, noLog: o.DisableWAL}, nil
 }
 
 // pebbleOptions returns Pebble's settings. Nothing is compressed, because blobs
@@ -94,6 +96,7 @@ func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options
 		FormatMajorVersion:    pebbleVersion,
 		CacheSize:             opts.CacheBytes + memtables*opts.MemtableBytes,
 		MemTableSize:          uint64(opts.MemtableBytes),
+		DisableWAL:            opts.NoLog,
 		FlushDelayDeleteRange: 10 * time.Second,
 		Logger:                logger,
 		EventListener:         logger.events(),
@@ -186,12 +189,15 @@ func (e *engine) batch(records []record) (*pebble.Batch, error) {
 }
 
 // apply writes a batch: on disk when it returns or, with Options.NoSync, in the
-// hands of the operating system.
+// hands of the operating system or, with Options.NoLog, in memory.
 func (e *engine) apply(batch *pebble.Batch) error {
+	if batch == nil || batch.Empty() {
+		return nil
+	}
 	if e.readOnly != nil {
 		return errors.Join(e.readOnly, batch.Close())
 	}
-	err := e.verdict(e.pebble.Apply(batch, pebble.Sync))
+	err := e.verdict(e.pebble.Apply(batch, &pebble.WriteOptions{Sync: !e.noLog}))
 	if err != nil {
 		return err // the batch may still be Pebble's
 	}

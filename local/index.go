@@ -31,7 +31,7 @@ func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err := x.db.mayPut(ctx, e.Time); err != nil {
 		return err
 	}
-	return x.db.put(ctx, record{key, x.db.entryValue(e)})
+	return x.db.put(ctx, x.db.save, record{key, x.db.entryValue(e)})
 }
 
 // Query returns the row's entries with from ≤ Time < to in ascending order.

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -229,10 +228,4 @@ func (l *logs) close() error {
 	err := l.note.Close()
 	l.note = nil
 	return err
-}
-
-// Sync makes all writes that have returned survive a crash of the machine. It is
-// for stores with Options.NoSync: without it writes do so themselves.
-func (db *DB) Sync(ctx context.Context) error {
-	return db.read(ctx, func(e *engine) error { return e.fuse.logs.sync() })
 }

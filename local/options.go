@@ -28,9 +28,16 @@ type Options struct {
 
 	// NoSync lets writes return when the operating system has them. A crash of
 	// the process loses nothing. A crash of the machine loses what was written
-	// since the last DB.Sync. It is for imports that can be repeated, and for
-	// callers that keep a journal of their own.
+	// since the last DB.Sync. It is for imports that can be repeated.
 	NoSync bool
+
+	// NoLog leaves the write-ahead log out, so that a blob is written once less.
+	// DB.Commit then returns when the entry and its blob are in memory. Any
+	// crash loses the commits since the last DB.Sync that returned nil: the
+	// later ones first, each whole. All other writes return when they are on
+	// disk, and so are the commits before them. NoLog is for callers that keep
+	// a journal of their own until DB.Sync has returned.
+	NoLog bool
 
 	// Now is the clock that retention looks at, time.Now when nil.
 	Now func() time.Time

@@ -51,7 +51,7 @@ func (db *DB) sweep(ctx context.Context) error {
 		if err != nil || batch.Empty() {
 			return errors.Join(err, batch.Close())
 		}
-		if err := e.apply(batch); err != nil {
+		if err := e.apply(batch); err != nil { // without a log a crash may undo it; the next sweep removes the hours again
 			return err
 		}
 		db.opts.Logger.Info("retention removed the hours before", "hour", time.Unix(hour*3600, 0).UTC(), "dir", db.dir)

@@ -3,6 +3,8 @@ package local
 import (
 	"context"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/timeblob/timeblob/internal/tracing"
 )
 
@@ -11,10 +13,11 @@ const spans = tracing.Scope("local")
 
 const spanEntries = "timeblob.entries"
 
-// put is write in a span.
-func (db *DB) put(ctx context.Context, records ...record) error {
+// put adds the records, all or none, in a span. It returns index.ErrExists when a
+// key is taken.
+func (db *DB) put(ctx context.Context, apply applier, records ...record) error {
 	ctx, putting := spans.Child(ctx, "put")
-	err := db.write(ctx, records...)
+	err := db.changeWith(ctx, apply, keys(records), func(e *engine) (*pebble.Batch, error) { return e.batch(records) })
 	bytes := 0
 	for _, r := range records {
 		bytes += len(r.value)

@@ -133,7 +133,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 		return err
 	}
 	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.retention,
-		Instead: "stop it, or give --data another directory"})
+		NoLog: s.journal.replacesLog(s.role.role), Instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err
 	}

@@ -94,6 +94,15 @@ func (j *journaling) bucket() bucket.Journal {
 	return j.open
 }
 
+// replacesLog reports whether the embedded store may do without a log of its own,
+// because the journal keeps what the store has in memory. A journal that leaves it
+// to the system when to write might lose that together with the store.
+func (j *journaling) replacesLog(r role) bool { return r != roleQuery && j.sync != journal.Off }
+
+// syncBytes is after how many bytes of reports the embedded store syncs: a flush of
+// less would be compacted more often, and the journal must not fill meanwhile.
+func (j *journaling) syncBytes() int64 { return min(24<<20, int64(*j.size)/8) }
+
 func (j *journaling) close() error {
 	if j.open == nil {
 		return nil

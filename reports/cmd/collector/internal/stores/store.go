@@ -33,6 +33,7 @@ type Store struct {
 	Rows      func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error)
 	Retention time.Duration                               // older values need not be stored; 0 for no limit
 	Backup    func(ctx context.Context, dir string) error // for the embedded store only; else nil
+	Sync      func(ctx context.Context) error             // of an embedded store with Options.NoLog; else nil
 	Close     func() error
 }
 
@@ -42,10 +43,14 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
 		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Close: db.Close,
-	}, nil
+	}
+	if opts != nil && opts.NoLog {
+		s.Sync = db.Sync
+	}
+	return s, nil
 }
 
 // directoryRows returns the rows of an embedded store that have entries. It reads all entries, which is cheap
@@ -136,5 +141,6 @@ type Options struct {
 	Metrics   prometheus.Registerer // nil for none
 	Retention time.Duration         // 0 for the place's own
 	Existing  bool                  // the directory must hold a store already
+	NoLog     bool                  // an embedded store leaves its log out: the caller keeps a journal and calls Store.Sync
 	Instead   string                // what to do when a running collector uses the directory
 }

@@ -1,0 +1,215 @@
+package bucket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
+)
+
+var threeTenants = []string{"t0", "t1", "t2"}
+
+// synced are options for a store whose commits are in memory alone until it syncs.
+func synced(c *committer, fail func() bool, tenants ...string) func(bucket.Journal) *bucket.CollectorOptions[ids] {
+	return func(j bucket.Journal) *bucket.CollectorOptions[ids] {
+		o := journaled(j)
+		o.Committer, o.Sync = c, c.sync(fail, tenants...)
+		return o
+	}
+}
+
+// TestKillsBeforeASync kills collectors at random moments. A kill, and a sync that
+// fails, take back what was committed since the last sync, and some commits fail,
+// also in spite of having landed. Each value that was acknowledged must be stored
+// exactly once.
+func TestKillsBeforeASync(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			c := &committer{index: index.NewMemIndex(), fault: func(n int) faulttest.Fault {
+				if n%5 == 0 {
+					return faulttest.Fault{Err: errBroken, Applied: n%2 == 0}
+				}
+				return faulttest.Fault{}
+			}}
+			k := newKilling(t, c.stores(t), seed)
+			syncs := 0
+			k.opts = synced(c, func() bool { syncs++; return syncs%3 == 0 }, threeTenants...)
+			k.kill = func() { c.lose(threeTenants...) }
+			for range 6 {
+				k.life()
+			}
+			k.check(func() {})
+		})
+	}
+}
+
+// TestAnswersWhileSyncsFail loses commits again and again while Run runs. Every
+// answer must hold every value once.
+func TestAnswersWhileSyncsFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var failing atomic.Bool
+		failing.Store(true)
+		co := &committer{index: index.NewMemIndex()}
+		s, j := co.stores(t), newMemJournal()
+		o := synced(co, failing.Load, "a")(j)
+		o.SyncEvery, o.Tick, o.Window = 5*time.Second, time.Second, 3*time.Second
+		c := s.collector(t, o)
+		go func() { _ = c.Run(context.Background()) }()
+		begun := time.Now()
+		for i := range 60 {
+			mustAdd(t, c, "a", i)
+			time.Sleep(700 * time.Millisecond)
+			v, err := c.Range(t.Context(), "a", begun.Add(-time.Hour), time.Now().Add(time.Second), nil)
+			wantIDs(t, fmt.Sprint("after ", i), v, err, upTo(i+1))
+		}
+		if n := j.live(); n < 60 {
+			t.Errorf("%d records are in the journal, though nothing is synced", n)
+		}
+		failing.Store(false)
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		co.lose("a")
+		wantIDs(t, "stored", s.stored(t, "a"), nil, upTo(60))
+		if n := j.live(); n != 0 {
+			t.Errorf("%d records are left in the journal", n)
+		}
+	})
+}
+
+// TestCommittedValuesAreNotPending commits without a sync: nobody waits for the
+// value, and its records stay until SyncEvery has passed.
+func TestCommittedValuesAreNotPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		co := &committer{index: index.NewMemIndex()}
+		s, j := co.stores(t), newMemJournal()
+		o := synced(co, func() bool { return false })(j)
+		o.SyncEvery, o.Tick, o.Window = time.Minute, time.Second, 5*time.Second
+		c := s.collector(t, o)
+		go func() { _ = c.Run(context.Background()) }()
+		mustAdd(t, c, "a", 1)
+		time.Sleep(30 * time.Second)
+		if n, share, waiting := c.Pending(), c.Share("a"), c.Waiting("a"); n != 0 || share.Values != 0 || share.Bytes != 0 || len(waiting) != 0 {
+			t.Errorf("a committed value is pending: %d bytes, %+v, %v", n, share, waiting)
+		}
+		if n := j.live(); n != 2 {
+			t.Errorf("%d records, want the value's and its seal's", n)
+		}
+		time.Sleep(time.Minute)
+		if n := j.live(); n != 0 {
+			t.Errorf("%d records are left after the sync", n)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestSyncsFollowTheBytes syncs early once the journal holds much.
+func TestSyncsFollowTheBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		co := &committer{index: index.NewMemIndex()}
+		s, j := co.stores(t), newMemJournal()
+		o := synced(co, func() bool { return false })(j)
+		o.SyncEvery, o.SyncBytes, o.Tick, o.Window = time.Hour, 100, time.Second, 5*time.Second
+		c := s.collector(t, o)
+		go func() { _ = c.Run(context.Background()) }()
+		for i := range 100 {
+			mustAdd(t, c, "a", i)
+		}
+		time.Sleep(3 * time.Second)
+		if n := j.live(); n != 0 {
+			t.Errorf("%d records are left", n)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestDeleteBeforeASync deletes values that are committed and not synced. They must
+// not come back, neither by a sync that fails nor by a restart.
+func TestDeleteBeforeASync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		co := &committer{index: index.NewMemIndex()}
+		s, j := co.stores(t), newMemJournal()
+		o := synced(co, func() bool { return true })(j)
+		o.SyncEvery, o.Tick, o.Window = time.Minute, time.Second, 5*time.Second
+		c, err := bucket.NewCollector(co.index, s.blobs, mergeIDs, o) // on an index that can delete
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		ran := make(chan struct{})
+		go func() { _ = c.Run(running); close(ran) }()
+		mustAdd(t, c, "a", 1)
+		time.Sleep(2 * time.Second)
+		if _, err := c.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		stop()
+		<-ran
+		next := s.collector(t, synced(co, func() bool { return false })(j.afterKill(0)))
+		if err := next.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantIDs(t, "stored", s.stored(t, "a"), nil, nil)
+	})
+}
+
+// TestCloseWaitsForASync closes a collector whose store cannot sync.
+func TestCloseWaitsForASync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var failing atomic.Bool
+		failing.Store(true)
+		co := &committer{index: index.NewMemIndex()}
+		s, j := co.stores(t), newMemJournal()
+		o := synced(co, failing.Load, "a")(j)
+		o.Backoff, o.MaxBackoff = time.Second, time.Second
+		c := s.collector(t, o)
+		mustAdd(t, c, "a", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := c.Close(ctx)
+		if u, ok := errors.AsType[*bucket.UndeliveredError](err); !ok || len(u.Values) != 1 || !errors.Is(u.Values[0].Err, errBroken) {
+			t.Errorf("got error %v, want one value that could not be synced", err)
+		}
+		failing.Store(false)
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		co.lose("a")
+		wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
+	})
+}
+
+func TestSyncNeedsCommitterAndJournal(t *testing.T) {
+	t.Parallel()
+	sync := func(context.Context) error { return nil }
+	s := newStores(t)
+	for name, o := range map[string]*bucket.CollectorOptions[ids]{
+		"no journal":       {Sync: sync, Committer: &committer{}},
+		"no committer":     {Sync: sync, Journal: newMemJournal()},
+		"a negative time":  {SyncEvery: -1},
+		"a negative limit": {SyncBytes: -1},
+	} {
+		if _, err := bucket.NewCollector(s.index, s.blobs, mergeIDs, o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
