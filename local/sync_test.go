@@ -68,6 +68,8 @@ func (l *lossy) run() {
 		tenant := fmt.Sprintf("t%d", w)
 		at := int64(len(entriesOf(l.t, db, tenant)))
 		l.done[tenant], l.synced[tenant] = at, at
+	}
+	for tenant, at := range l.counts() {
 		group.Go(func() { l.write(tenant, at) })
 	}
 	group.Go(l.sync)
