@@ -273,7 +273,7 @@ func (c *Collector[T]) drain(ctx context.Context) error {
 
 // pendingValues returns every value that is not finished, and some that are.
 func (c *Collector[T]) pendingValues() []*pending[T] {
-	all := c.outbox.Values() // those that were withdrawn as well
+	all := c.outbox.Values() // withdrawn values too
 	seen := make(map[*pending[T]]bool, len(all))
 	for _, p := range all {
 		seen[p] = true

@@ -182,11 +182,12 @@ func TestNoLogFaults(t *testing.T) {
 	for at := range int64(40) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			t.Parallel()
-			fault := &trap{match: writes, err: errDisk, count: 1}
+			var open atomic.Bool
+			fault := &trap{match: func(op errorfs.Op) bool { return open.Load() && writes(op) }, err: errDisk, at: at + 1, count: 1}
 			mem := vfs.NewCrashableMem()
 			db := openIn(t, "data", &Options{FS: errorfs.Wrap(mem, fault), NoLog: true, MemtableBytes: 1 << 20})
 			db.pause = 0
-			fault.at = fault.seen.Load() + at + 1
+			open.Store(true)
 			synced := commitUntilSynced(t, db)
 			if fault.hit.Load() == 0 {
 				t.Skip("so many writes are not needed")
