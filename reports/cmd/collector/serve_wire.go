@@ -73,7 +73,7 @@ func (s *server) wireCollector() error {
 			MaxTenants: s.tenancy.max, Committer: s.store.Committer, Flushes: flushes, FlushesMax: flushesMax,
 			Journal: s.journal.bucket(), Sync: s.store.Sync, SyncBytes: s.journal.syncBytes(),
 			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
-			Past: bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated:      stores.Blobs.MaxBytes,
