@@ -69,13 +69,14 @@ func (c *Collector[T]) release(p *pending[T]) {
 	close(p.done)
 }
 
-// giveUp ends the attempts at a value that can never be stored. A value that is
-// too large for one blob and was merged of several is stored in halves.
+// giveUp ends the attempts at a value that can never be stored. A value that was
+// merged of several is stored in halves if these are still there: it is too large
+// for one blob, or one of them spoils the others' encoding.
 func (c *Collector[T]) giveUp(p *pending[T], cause error) {
-	if tooLarge(cause) && max(len(p.parts), len(p.records)) > 1 {
+	if max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
 		if err == nil {
-			c.opts.Logger.Info("the value of a tick is too large for one blob and is stored in parts",
+			c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
 				"tenant", p.owner.id, "err", cause)
 			if p.owner.replace(p, halves) {
 				p.halves = halves

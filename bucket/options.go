@@ -51,7 +51,9 @@ type CollectorOptions[T any] struct {
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called for each value that was taken and can never be stored,
 	// because it cannot be encoded or is too large for the store, with the
-	// error. The value is dropped then. Many goroutines call it at a time.
+	// error. The value is dropped then. Many goroutines call it at a time. A value
+	// that spoils the encoding of its tick is dropped alone with a Journal, and
+	// where the tick takes more than 256 KiB of memory; else with its whole tick.
 	Failed func(tenant string, v T, err error)
 
 	// MaxPending bounds the bytes of values that are not in the index yet,

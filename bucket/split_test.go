@@ -84,6 +84,45 @@ func TestATickTooLargeForOneBlobIsSplit(t *testing.T) {
 	}
 }
 
+// spoiltCodec refuses texts with an exclamation mark.
+type spoiltCodec struct{ textCodec }
+
+func (spoiltCodec) Encode(v string) ([]byte, error) {
+	if strings.Contains(v, "!") {
+		return nil, errors.New("no exclamation marks")
+	}
+	return []byte(v), nil
+}
+
+// TestAValueThatSpoilsItsTickIsDroppedAlone adds three values to a tick. Their
+// merge cannot be encoded because of one of them.
+func TestAValueThatSpoilsItsTickIsDroppedAlone(t *testing.T) {
+	t.Parallel()
+	blobs, err := tiered.New(spoiltCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []string
+	c, err := bucket.NewCollector(index.NewMemIndex(), blobs, mergeTexts, &bucket.CollectorOptions[string]{
+		Size: func(v string) int64 { return int64(len(v)) }, Failed: func(_, v string, _ error) { failed = append(failed, v[:1]) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for _, v := range []string{"a", "c", "!"} {
+		if err := c.Add(t.Context(), "t", strings.Repeat(v, 200<<10), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Range(t.Context(), "t", begun, time.Now().Add(time.Hour), nil)
+	if err != nil || len(a.Value) != 400<<10 || strings.Contains(a.Value, "!") || fmt.Sprint(failed) != "[!]" {
+		t.Errorf("%d bytes, %v, failed %v; want the two good values", len(a.Value), err, failed)
+	}
+}
+
 // limited is a store that refuses long blobs.
 type limited struct {
 	tiered.MemTier

@@ -38,7 +38,7 @@ type Deleter interface {
 	// Delete removes the blobs of keys; a key without a blob is no error.
 	// When it returns nil, no Get that starts later finds any of them, unless
 	// they are put again. When it returns an error, some may have been removed;
-	// the same call may be made again.
+	// the same call may be made again. It returns an error when ctx has ended.
 	Delete(ctx context.Context, keys []string) error
 }
 

@@ -52,7 +52,7 @@ func Run[T any](t *testing.T, codec tiered.Codec[T], merge func([]T) (T, error),
 		t.Run(c.name, func(t *testing.T) {
 			err := c.check()
 			if errors.Is(err, errSkip) {
-				t.Skip("SKIP: ", err)
+				t.Skipf("SKIP: %v", err)
 			}
 			if err != nil {
 				t.Error(err)

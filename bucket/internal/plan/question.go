@@ -135,7 +135,7 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 	}
 	p.runs.Read(ctx, open, results, r)
 	if err := results[0].Err; err != nil {
-		return m, fmt.Errorf("blobs of tenant %q: %w", q.Series[0].Tenant, err)
+		return m, err // merge has named the tenant
 	}
 	if m = results[0].Value; len(q.Extra) == 0 {
 		return m, nil
