@@ -63,7 +63,7 @@ func New(cfg aws.Config, table string, opts *Options) (*Index, error) {
 
 func open(cfg aws.Config, table string, opts *Options) (*Index, error) {
 	if !tableName.MatchString(table) {
-		return nil, fmt.Errorf("table %.80q: a name has 3 to 255 of A-Z a-z 0-9 _ . -", table)
+		return nil, fmt.Errorf("table %.80q: the name must have 3 to 255 characters: letters, digits, hyphens, underscores and dots", table)
 	}
 	full, err := opts.filled()
 	if err != nil {

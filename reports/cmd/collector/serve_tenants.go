@@ -10,12 +10,14 @@ import (
 )
 
 // tenantForms is the part of help about the tenants file.
-const tenantForms = `Each line of the file of --tenants is one tenant's: its id, and behind it, in any order, token=TEXT or
-token=sha256:HEX, the sum that "printf %s TEXT | sha256sum" prints, as often as need be, and what it has in place of --tenant-rate, --max-tenant-pending,
---max-body and --max-inflated: rate=N, pending=64MiB, size=4MiB and inflated=32MiB. What follows a # is a
-comment, and "" is the id of the single tenant. Once the file holds a token, requests need one, as
-"Authorization: Bearer TEXT" or as a probe's own "Scope-Probe token=TEXT", but for /, /metrics, /healthz and
-/readyz; the tenant is then the token's. With --tenant-header, a line that begins with * holds the tokens of
+const tenantForms = `Each line of the file of --tenants is about one tenant. It begins with the tenant's id; "" is the id of the
+single tenant. Credentials and limits follow in any order. Credentials, as many as you like: token=TEXT, or
+token=sha256:HEX with the sum that "printf %s TEXT | sha256sum" prints; basic=USER:PASS, or basic=sha256:HEX
+with the sum of USER:PASS, for HTTP basic authentication as Scope's --probe.basicAuth sends it. Limits, in
+place of --tenant-rate, --max-tenant-pending, --max-body and --max-inflated: rate=N, pending=64MiB, size=4MiB
+and inflated=32MiB. What follows a # is a comment. Once the file holds credentials, requests need them, except
+for /, /metrics, /healthz and /readyz; a token as "Authorization: Bearer TEXT" or as a probe's own "Scope-Probe
+token=TEXT". The credentials then say which tenant a request is for. With --tenant-header, a line that begins with * holds the tokens of
 peers, such as query services, which name the tenant of each request. The file is read again when it
 changes; one that is broken changes nothing, and is logged.`
 
