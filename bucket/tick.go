@@ -28,7 +28,7 @@ type openTick[T any] struct {
 	weighAt int64 // the weight at which to weigh value again
 }
 
-// start makes v, of a size, the first value of the tick.
+// start begins the tick with the value v, which takes size bytes.
 func (k *openTick[T]) start(v *lazy[T], size, now int64) {
 	*k = openTick[T]{value: v, asBlob: !v.isDecoded(), begun: now, latest: now, adds: 1, size: size, weight: size}
 }

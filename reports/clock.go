@@ -14,10 +14,10 @@ const MissingClock = "clock"
 // looked at last, before it is taken to have been set.
 const setBy = time.Second
 
-// setClock notices that the process's clock was set. After that, and for a window,
-// reports that came before have instants outside the window that ends now. It
-// finds that out by the monotonic reading of the clock; it finds out nothing about
-// a clock that has none. It is safe for concurrent use.
+// setClock notices that the clock of the process was set. For a window after that,
+// the reports that came before may have instants outside the window that ends now.
+// It compares the clock with its monotonic reading, so it notices nothing with a
+// clock that has no such reading. It is safe for concurrent use.
 type setClock struct {
 	window time.Duration
 	look   func() (shown, elapsed time.Duration) // since the start: by the clock, and in truth

@@ -109,7 +109,7 @@ func readBlobs(db store, asked [][]int, size int) (float64, error) {
 	return float64(took) / float64(len(asked)) / float64(time.Microsecond), err
 }
 
-// noises returns n blobs from number first on.
+// noises returns n random blobs, numbered from first on.
 func noises(first, n, size int) [][]byte {
 	blobs := make([][]byte, n)
 	for i := range blobs {

@@ -23,8 +23,8 @@ type Options struct {
 	// Backoff is the wait after a value's first failed attempt. It doubles
 	// with each further one up to MaxBackoff.
 	Backoff, MaxBackoff time.Duration
-	// Slow is how long an attempt takes to fail at least to make its sender
-	// slow.
+	// Slow is the duration from which on an attempt that fails makes its sender
+	// a slow one.
 	Slow time.Duration
 }
 

@@ -148,7 +148,7 @@ func failure(all []lost, failed error) error {
 		case errors.As(l.err, &merge):
 			other = l.err
 		default:
-			other = fmt.Errorf("blobs of tenant %q: %w", l.tenant, cmp.Or(failed, l.err))
+			other = fmt.Errorf("read blobs of tenant %q: %w", l.tenant, cmp.Or(failed, l.err))
 		}
 	}
 	errs := []error{other}

@@ -112,7 +112,7 @@ func scanRows(ctx context.Context, idx index.Scanner, tenant string, from, to in
 	var entries []index.Entry
 	for e, err := range idx.Scan(ctx, tenant, from, to) {
 		if err != nil {
-			return fmt.Errorf("index of tenant %q, from %s: %w", tenant, instant(from), err)
+			return fmt.Errorf("read the index of tenant %q from %s on: %w", tenant, instant(from), err)
 		}
 		if at := index.RowAt(tenant, e.Time); at != row {
 			if err := show(row, entries); err != nil {

@@ -106,7 +106,7 @@ func (p *Past[T]) slices(ctx context.Context, q *Question[T], group []slice[T]) 
 	open := readthrough.Look(results, b)
 	p.spansRead.Read(ctx, open, results, b)
 	if err := firstError(ctx, b.err, results); err != nil {
-		return nil, fmt.Errorf("blobs of tenant %q: %w", q.Series[0].Tenant, err)
+		return nil, fmt.Errorf("read blobs of tenant %q: %w", q.Series[0].Tenant, err)
 	}
 	for n, i := range of {
 		all[i] = results[n].Value

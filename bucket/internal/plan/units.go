@@ -28,7 +28,7 @@ func (p *Past[T]) merge(ctx context.Context, q *Question[T]) (m merged[T], err e
 		m, err = p.units(ctx, flat, q.extras())
 	}
 	if err != nil {
-		return m, fmt.Errorf("blobs of tenant %q: %w", q.Series[0].Tenant, err)
+		return m, fmt.Errorf("read blobs of tenant %q: %w", q.Series[0].Tenant, err)
 	}
 	m.count += len(q.Extra)
 	return m, nil

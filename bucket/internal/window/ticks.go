@@ -57,10 +57,10 @@ func (t *Ticks[T]) Rewind(now int64) (dropped bool) {
 	return true
 }
 
-// Remove drops the ticks that gone reports, and the inserted values. It cannot
-// tell ticks apart that are many, because they are merged: it then drops
-// everything, unless all of the queue ended at or after the instant to, and
-// whole is true.
+// Remove drops the ticks and the inserted values for which gone returns true. It
+// reports whether it removed anything. A window of many ticks holds only merges of
+// them. If such a window has a tick that ended before the instant to, Remove drops
+// everything and whole is true; otherwise it drops inserted values only.
 func (t *Ticks[T]) Remove(to int64, gone func(v T) bool) (removed, whole bool) {
 	if !t.queue.few && t.queue.ended(t.queue.front) < to {
 		t.queue, t.late = newSliding(t.merge), nil
