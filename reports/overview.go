@@ -20,6 +20,8 @@ type Overview struct {
 	More                int64 // tenants that match and are not listed
 
 	Collectors []string // addresses, of a querier only
+
+	Levels []bucket.LevelStats // what this process builds; empty for nothing
 }
 
 // TenantRow is one tenant of an Overview.
@@ -36,7 +38,8 @@ type TenantRow struct {
 // counts the remaining ones only.
 func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool, limit int) Overview {
 	now := c.live.Stats()
-	o := Overview{Pending: now.Bytes, MaxPending: now.MaxBytes, Closing: c.closed.Load()}
+	o := Overview{Pending: now.Bytes, MaxPending: now.MaxBytes, Closing: c.closed.Load(),
+		Levels: c.live.Past().LevelStats()}
 	o.Full = o.Pending >= o.MaxPending
 	heard := c.metrics.lastHeard()
 	for _, tenant := range c.live.LiveTenants() {
@@ -68,7 +71,7 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 // Overview lists the collectors that the querier asks; a querier does not know
 // the tenants.
 func (q *Querier) Overview(context.Context, func(string) bool, int) Overview {
-	return Overview{Collectors: q.Collectors()}
+	return Overview{Collectors: q.Collectors(), Levels: q.past.Past().LevelStats()}
 }
 
 // urgency orders tenants by how soon an operator should look at them. One
@@ -83,26 +86,33 @@ func (t *TenantRow) urgency() int {
 	return 0
 }
 
-// Activity is when reports of a tenant were stored, or wait to be stored.
+// Activity is when reports of a tenant were stored, or wait to be stored, and
+// what is rolled up of them.
 type Activity struct {
 	Stored  []index.Entry // in the index, ascending
 	Waiting []index.Entry // in memory only, ascending
+
+	Levels []bucket.LevelSpans // spans of these hours; empty where levels are off
 }
 
 // Activity returns the entries of a tenant since an instant. It asks the index
-// once and reads no blob.
+// once, and once for each level, and reads no blob.
 func (c *Collector) Activity(ctx context.Context, tenant string, from time.Time) (a Activity, err error) {
 	waiting := c.live.Waiting(tenant) // first: an entry that is stored meanwhile is then in both lists
 	if a.Stored, err = c.entries(ctx, tenant, from, c.AfterNow()); err != nil {
 		return a, err
 	}
 	a.Waiting = unstored(waiting, a.Stored, from)
-	return a, nil
+	a.Levels, err = c.live.Past().LevelSpans(ctx, tenant, from, c.AfterNow())
+	return a, err
 }
 
 // Activity returns the stored entries of a tenant since an instant.
 func (q *Querier) Activity(ctx context.Context, tenant string, from time.Time) (a Activity, err error) {
-	a.Stored, err = q.entries(ctx, tenant, from, q.AfterNow())
+	if a.Stored, err = q.entries(ctx, tenant, from, q.AfterNow()); err != nil {
+		return a, err
+	}
+	a.Levels, err = q.past.Past().LevelSpans(ctx, tenant, from, q.AfterNow())
 	return a, err
 }
 

@@ -133,6 +133,7 @@ func (q *Querier) Run(ctx context.Context) error {
 	var err error
 	working.Go(func() { err = q.peers.Run(ctx) })
 	working.Go(func() { q.sweep(ctx) })
+	working.Go(func() { q.build(ctx) })
 	select {
 	case <-q.stop:
 	case <-ctx.Done():
@@ -140,6 +141,13 @@ func (q *Querier) Run(ctx context.Context) error {
 	cancel()
 	working.Wait()
 	return err
+}
+
+// build builds roll-ups until ctx ends. A querier goes on without them.
+func (q *Querier) build(ctx context.Context) {
+	if err := q.past.Past().Build(ctx); err != nil && ctx.Err() == nil {
+		q.log.Error("no roll-ups are built", "err", err)
+	}
 }
 
 // sweep drops expired shortcuts every few seconds until ctx ends.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/health"
@@ -46,7 +47,7 @@ var pageCSS string
 
 var pageTemplate = template.Must(template.New("admin").Funcs(template.FuncMap{
 	"bytes": human.Bytes, "count": human.Count, "percent": human.Percent,
-	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"span": human.Duration, "clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 }).Parse(pageHTML))
 
 // Policy is the Content-Security-Policy of the page. It allows the page's own
@@ -138,6 +139,8 @@ type chosenTenant struct {
 	LiveErr  string
 	Missing  string // what the live window lacks
 	Idle     bool   // there are no reports of it in memory or in the strip
+
+	Levels []bucket.LevelSpans // spans of the strip's hours
 }
 
 // page collects what the page shows.
@@ -206,7 +209,7 @@ func (p *Pages) chosen(ctx context.Context, tenant string, hours int) *chosenTen
 	if err != nil {
 		t.StripErr = p.explain(ctx, "index", err)
 	} else {
-		t.Strip = newStrip(a, now, p.Source.Stored().Window(), hours)
+		t.Strip, t.Levels = newStrip(a, now, p.Source.Stored().Window(), hours), a.Levels
 	}
 	live.Wait()
 	return t

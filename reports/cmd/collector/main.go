@@ -37,7 +37,7 @@ var collector = &cli.Program{
 	Brief: "collector collects Weave Scope's reports and answers what was seen in any window of time.",
 	Commands: []*cli.Command{
 		&serveCommand, &replayCommand, &pushCommand, &importCommand, &queryCommand, &copyCommand, &inspectCommand, &mergeCommand,
-		&backupCommand, &checkCommand, &repairCommand, &deleteCommand,
+		&backupCommand, &checkCommand, &repairCommand, &rollupCommand, &deleteCommand,
 	},
 	Redact: stores.HideSecrets,
 }

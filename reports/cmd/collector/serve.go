@@ -42,6 +42,8 @@ names. A second signal ends it at once. The log goes to standard error: it needs
 
 ` + journalForms + `
 
+` + levelForms + `
+
 ` + memoryHelp + `
 
 With a table, --retention has DynamoDB's TTL remove entries; what removes their blobs is a lifecycle rule
@@ -74,7 +76,10 @@ func (s *server) defineStore(f *cli.Flags) {
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
 	f.DurationVar(&s.tick, "tick", 3*time.Second, "how often what arrived is stored, merged: every `DURATION`")
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
-	f.DurationVar(&s.retention, "retention", 0, "remove hours that ended more than a `DURATION` ago; 0 for never")
+	f.Var(&s.keep, "retention", "remove hours that ended more than a `DURATION` ago; 0 for never; raw=7d,1m=30d,1h=400d keeps "+
+		"roll-ups longer than the reports in them")
+	s.levels = defineLevels(f)
+	s.levels.defineBuilder(f)
 	s.maxPending = f.Size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
 	s.flushing = defineFlushes(f)
 	s.memory = f.Size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
@@ -103,10 +108,8 @@ func (s *server) check() error {
 		return errors.New("--max-topology-nodes must not be 0: a negative number is for no limit")
 	case s.maxConnections < 1:
 		return errors.New("--max-connections must be above 0")
-	case s.retention != 0 && s.retention < time.Hour:
-		return fmt.Errorf("--retention %v: must be 0 or at least 1h", s.retention)
 	}
-	return errors.Join(cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
+	return errors.Join(s.levels.check(s.place.Embedded(), s.keep), cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
 		cli.Positive("client-timeout", s.client), cli.NotZero("max-pending", s.maxPending), cli.NotZero("memory", s.memory),
 		cli.NotZero("max-body", s.maxBody), cli.NotZero("max-inflated", s.maxInflated))
 }
@@ -132,7 +135,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if err := s.ops.debug.listen(ctx); err != nil {
 		return err
 	}
-	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.retention,
+	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.keep.Raw(),
 		NoLog: s.journal.replacesLog(s.role.role), Instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err

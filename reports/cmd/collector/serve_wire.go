@@ -30,7 +30,8 @@ type server struct {
 	role                                     *roleFlags
 	alone                                    bool
 	window, tick, quantum                    time.Duration
-	retention                                time.Duration
+	keep                                     cli.Retention
+	levels                                   *leveling
 	ops                                      *operations
 	client                                   time.Duration
 	maxTopologyNodes, maxConnections         int
@@ -73,7 +74,7 @@ func (s *server) wireCollector() error {
 			MaxTenants: s.tenancy.max, Committer: s.store.Committer, Flushes: flushes, FlushesMax: flushesMax,
 			Journal: s.journal.bucket(), Sync: s.store.Sync, SyncBytes: s.journal.syncBytes(),
 			Stored: func(string, index.Entry, int) { s.stored.Add(1) },
-			Past:   bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+			Past:   s.past(),
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated:      stores.Blobs.MaxBytes,
@@ -100,6 +101,12 @@ func (s *server) wireCollector() error {
 	return nil
 }
 
+// past returns how stored reports are merged.
+func (s *server) past() bucket.QuantizerOptions[*report.Report] {
+	return bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory),
+		Levels: s.levels.options(s.place.Embedded(), s.keep, s.store.Retention)}
+}
+
 func (s *server) handlerOptions() *httpapi.Options {
 	return &httpapi.Options{
 		TenantHeader: s.tenantHeader, Tenants: s.tenancy.table,
@@ -120,7 +127,7 @@ type runner interface {
 func (s *server) wireQuerier() error {
 	o := &reports.QuerierOptions{
 		Window:      s.window,
-		Past:        bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory)},
+		Past:        s.past(),
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
 		MaxInflated: stores.Blobs.MaxBytes,
 		Registerer:  s.metrics, Namespace: stores.Namespace, Logger: s.log,

@@ -2,6 +2,7 @@ package merged
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -22,6 +23,10 @@ func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 	return report.Upgrade(r)
 }
 
+// maxAsked is the length of a range that is asked for as it is, so that roll-ups
+// are used. Of a longer one only the hours with values are asked for.
+const maxAsked = 2 * 366 * 24 * time.Hour
+
 // A reader reads values in runs of limited length. Neighbours in a run are at most maxGap apart, so that a
 // question about years reads only hours with values.
 const (
@@ -40,12 +45,16 @@ type Answer struct {
 // cannot be read, unless the answer may be partial. It holds the merge and one run
 // in memory.
 func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
-	values, past, err := pastOf(s)
+	values, past, err := Past(s, nil)
 	if err != nil {
 		return a, err
 	}
 	defer values.Close(ctx) // the authority has what the caches lack
-	r := reader{past: past, tenant: tenant, opts: bucket.RangeOptions{Partial: partial}}
+	opts := bucket.RangeOptions{Partial: partial}
+	if to.Sub(from) <= maxAsked {
+		return readWhole(ctx, past, tenant, from, to, &opts)
+	}
+	r := reader{past: past, tenant: tenant, opts: opts}
 	for e, err := range s.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
 			return a, err
@@ -59,6 +68,19 @@ func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Tim
 	}
 	r.Report, err = r.sum.Total()
 	return r.Answer, err
+}
+
+// readWhole asks for a range as it is.
+func readWhole(ctx context.Context, past *bucket.Quantizer[*report.Report], tenant string, from, to time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
+	whole, err := past.Range(ctx, tenant, from, to, opts)
+	if err != nil {
+		return a, err
+	}
+	a = Answer{Report: whole.Value, Values: whole.Entries, Missing: whole.Missing}
+	if whole.Entries == 0 {
+		a.Report, err = report.Merge(nil)
+	}
+	return a, err
 }
 
 // reader merges stored values run by run.
@@ -105,14 +127,14 @@ func (r *reader) merge(ctx context.Context) error {
 	return r.sum.Add(part.Value)
 }
 
-// pastOf returns a quantizer for the store, and its values, which the caller must close. It caches nothing,
-// because the process asks once.
-func pastOf(s *stores.Store) (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
+// Past returns a quantizer for the store, and its values, which the caller must close. It caches nothing,
+// because the process asks once. Levels say which roll-ups it builds; nil: none.
+func Past(s *stores.Store, levels *bucket.LevelOptions) (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
 	values, err := tiered.New(upgrading{stores.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
 	if err != nil {
 		return nil, nil, err
 	}
 	past, err := bucket.NewQuantizer(s.Index, values, report.Merge,
-		&bucket.QuantizerOptions[*report.Report]{CacheBytes: -1, Size: report.Size})
+		&bucket.QuantizerOptions[*report.Report]{CacheBytes: -1, Size: report.Size, Levels: levels, MaxEntries: math.MaxInt})
 	return values, past, err
 }
