@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ func (b *Builder) RollUp(ctx context.Context, tenant string, from, to int64, tas
 	}
 	f := &foreground{Builder: b, task: task, settings: s, tenant: tenant}
 	longest := int64(s.Spans[len(s.Spans)-1])
+	from = max(from, math.MinInt64+longest) // the span before that has no start
 	to = min(to, now.UnixNano()-int64(s.Lateness))
 	for at := levels.SpanAt(tenant, time.Duration(longest), from).Start; at < to && ctx.Err() == nil; at += longest {
 		for _, level := range s.Spans {

@@ -123,7 +123,7 @@ func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, 
 	var sum bucket.RollUpDone
 	var failed error
 	for i, tenant := range tenants {
-		done, err := r.one(ctx, past, tenant)
+		done, err := r.one(ctx, store, past, tenant)
 		t.Row(cmp.Or(tenant, "the default tenant"), fmt.Sprint(done.Built), fmt.Sprint(done.Void), fmt.Sprint(done.Waiting),
 			fmt.Sprint(done.Failed), fmt.Sprint(done.Verified), fmt.Sprint(done.Differ))
 		sum.Built, sum.Verified, sum.Differ = sum.Built+done.Built, sum.Verified+done.Verified, sum.Differ+done.Differ
@@ -144,9 +144,16 @@ func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, 
 	return failed
 }
 
-// one goes through the spans of a tenant.
-func (r *rolling) one(ctx context.Context, past *bucket.Quantizer[*report.Report], tenant string) (bucket.RollUpDone, error) {
+// one goes through the spans of a tenant, from its first report on.
+func (r *rolling) one(ctx context.Context, store *stores.Store, past *bucket.Quantizer[*report.Report], tenant string) (bucket.RollUpDone, error) {
 	from, to := r.span()
+	for e, err := range store.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
+		if err != nil {
+			return bucket.RollUpDone{}, err
+		}
+		from = time.Unix(0, e.Time)
+		break
+	}
 	return past.RollUp(ctx, tenant, from, to, &bucket.RollUpOptions{Verify: r.verify})
 }
 

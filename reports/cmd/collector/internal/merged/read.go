@@ -23,8 +23,9 @@ func (c upgrading) Decode(blob []byte) (*report.Report, error) {
 	return report.Upgrade(r)
 }
 
-// maxAsked is the length of a range that is asked for as it is, so that roll-ups
-// are used. Of a longer one only the hours with values are asked for.
+// maxAsked is the length of a range that is asked for as it is. Of a longer one
+// only the hours with values are asked for, unless the store has roll-ups, which
+// may be all that is left of a value.
 const maxAsked = 2 * 366 * 24 * time.Hour
 
 // A reader reads values in runs of limited length. Neighbours in a run are at most maxGap apart, so that a
@@ -51,7 +52,11 @@ func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Tim
 	}
 	defer values.Close(ctx) // the authority has what the caches lack
 	opts := bucket.RangeOptions{Partial: partial}
-	if to.Sub(from) <= maxAsked {
+	levels, err := past.LevelSpans(ctx, tenant, from, from)
+	if err != nil {
+		return a, err
+	}
+	if len(levels) > 0 || to.Sub(from) <= maxAsked {
 		return readWhole(ctx, past, tenant, from, to, &opts)
 	}
 	r := reader{past: past, tenant: tenant, opts: opts}

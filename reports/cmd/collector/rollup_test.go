@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/internal/goldentest"
+)
+
+func TestRollupUsage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ args, want string }{
+		"a shared table":      {"rollup --index dynamodb://h/tab --blobs s3://h/b", "needs --rollup-shared"},
+		"a shared directory":  {"rollup --data d --rollup-shared", "a directory has one writer"},
+		"backwards":           {"rollup --data d --start 2 --end 1", "--end is before --start"},
+		"odd spans":           {"rollup --data d --rollup-spans 1m,90s", "multiple of the one before, 1m"},
+		"arguments":           {"rollup --data d x", `"x" is no flag`},
+		"a mode":              {"serve --rollup some", "asked, all or off"},
+		"cores":               {"serve --rollup-cores 0", "at least 1"},
+		"a mode on a table":   {"serve --rollup all --index dynamodb://h/tab --blobs s3://h/b", "needs --rollup-shared"},
+		"kept, but not built": {"serve --retention raw=7d,1m=30d --index dynamodb://h/tab --blobs s3://h/b", "give --rollup-shared"},
+		"another level":       {"serve --retention raw=7d,5m=30d", "no roll-ups have spans of 5m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkUsage(t, collect(t, strings.Fields(c.args)...), c.want)
+		})
+	}
+}
+
+// everyMinutes writes a report for every ten seconds of so many minutes of yesterday, and returns their directory.
+func everyMinutes(t *testing.T, minutes int) (dir string, begin time.Time) {
+	t.Helper()
+	dir, begin = t.TempDir(), time.Now().Truncate(time.Hour).Add(-24*time.Hour)
+	for i := range 6 * minutes {
+		at := begin.Add(time.Duration(i) * 10 * time.Second)
+		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", at.UnixNano())), sample(fmt.Sprint("host-", i%7), i%5))
+	}
+	return dir, begin
+}
+
+// withoutID ignores the ID of an answer, which tells how it was merged.
+func withoutID(path []string) bool { return len(path) == 1 && path[0] == "ID" }
+
+// checkRollup builds the roll-ups of a store, verifies them, and compares answers before and after.
+func checkRollup(t *testing.T, store ...string) {
+	t.Helper()
+	dir, begin := everyMinutes(t, 130)
+	must(t, append([]string{"import", "--tenant", "a", dir}, store...)...)
+	ask := func(from, to time.Duration) string {
+		return must(t, append([]string{"query", "--json", "--tenant", "a", "--start", fmt.Sprint(begin.Add(from).UnixNano()),
+			"--end", fmt.Sprint(begin.Add(to).UnixNano())}, store...)...)
+	}
+	before := ask(13*time.Second, 125*time.Minute)
+	build := append([]string{"rollup", "--rollup-spans", "1m,1h", "--tenant", "a"}, store...)
+	if said := must(t, build...); !strings.Contains(said, "133 roll-ups built") {
+		t.Errorf("said %s", said)
+	}
+	goldentest.Equal(t, []byte(ask(13*time.Second, 125*time.Minute)), []byte(before), withoutID)
+	if said := must(t, append(build, "--verify")...); !strings.Contains(said, "0 roll-ups built and 133 roll-ups verified") {
+		t.Errorf("again: said %s", said)
+	}
+	late := filepath.Join(t.TempDir(), fmt.Sprintf("%d.json", begin.Add(time.Minute+5*time.Second).UnixNano()))
+	must(t, append([]string{"import", "--tenant", "a", write(t, late, sample("late", 1))}, store...)...)
+	if said := ask(0, 2*time.Minute); !strings.Contains(said, "late") {
+		t.Error("a late report is not in an answer over rolled-up minutes")
+	}
+}
+
+func TestRollupOfDirectory(t *testing.T) {
+	t.Parallel()
+	checkRollup(t, "--data", filepath.Join(t.TempDir(), "data"))
+}
+
+// TestRollupNeedsAStore checks that the command makes no store.
+func TestRollupNeedsAStore(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if r := collect(t, "rollup", "--data", dir); r.code != 1 {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a store was made")
+	}
+}
+
+// TestRollupOfTable checks that nothing is built on a table before all of its writers know of roll-ups.
+func TestRollupOfTable(t *testing.T) {
+	t.Parallel()
+	idx, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
+	dir, _ := everyMinutes(t, 2)
+	must(t, "import", "--create", "--index", idx, "--blobs", blobs, dir)
+	r := collect(t, "rollup", "--rollup-shared", "--index", idx, "--blobs", blobs)
+	if r.code != 1 || !strings.Contains(r.stderr, "builders start at") {
+		t.Errorf("exit code %d, said %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := collect(t, "rollup", "--rollup-shared", "--rollup-spans", "5m", "--index", idx, "--blobs", blobs); r.code != 1 ||
+		!strings.Contains(r.stderr, "the index has spans [1m0s 1h0m0s 24h0m0s]") {
+		t.Errorf("other spans: exit code %d, said %s%s", r.code, r.stdout, r.stderr)
+	}
+}
