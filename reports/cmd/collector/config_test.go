@@ -78,7 +78,7 @@ var badConfigurations = map[string]struct {
 	"yes":                       {[]string{"--create=yes"}, "must be true or false"},
 	"duration without a unit":   {[]string{"--window", "15"}, "must be a duration, as 90s or 1h30m"},
 	"negative window":           {[]string{"--window", "-15s"}, "--window -15s: must be above 0"},
-	"negative retention flag":   {[]string{"--retention", "-2h"}, "--retention -2h0m0s: must be 0 or at least 1h"},
+	"negative retention flag":   {[]string{"--retention", "-2h"}, "must be a duration, as 7d, 720h or 1d12h"},
 	"negative size":             {[]string{"--max-body", "-1"}, "must be a number of bytes"},
 	"size without a number":     {[]string{"--max-body", "MiB"}, "must be a number of bytes"},
 	"size beyond all":           {[]string{"--memory", "1e30"}, "must be a number of bytes"},

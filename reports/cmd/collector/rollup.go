@@ -24,7 +24,7 @@ var rollupCommand = cli.Command{
 	Name: "rollup",
 	Usage: []string{
 		"[--data DIR] [--tenant ID]… [--start TIME] [--end TIME] [--verify]",
-		"--index URL --blobs URL --rollup-shared [--tenant ID]… [--start TIME] [--end TIME] [--verify]",
+		"--index URL --blobs URL --rollup-shared [--tenant ID]… [--start TIME] …",
 	},
 	Brief: "builds the roll-ups that a store lacks, and checks the others",
 	About: `A roll-up is the stored merge of a whole minute, hour or day. The command builds those of the range that are

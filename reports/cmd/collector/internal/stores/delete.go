@@ -38,6 +38,7 @@ type wholeIndex interface {
 	index.Index
 	index.Deleter
 	index.Places
+	index.TenantLister
 }
 
 // deletableTier is a tier that removes and lists blobs.

@@ -126,6 +126,10 @@ func (x explainedIndex) SwapPlace(ctx context.Context, set index.PlaceSet, old s
 	return swapped, x.at.explain(err)
 }
 
+func (x explainedIndex) Tenants(ctx context.Context) iter.Seq2[string, error] {
+	return explained(x.at, x.wholeIndex.Tenants(ctx))
+}
+
 // explainedTier is a tier whose errors name the bucket and explain the cause.
 type explainedTier struct {
 	deletableTier
