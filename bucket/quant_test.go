@@ -291,7 +291,7 @@ func TestMetricsAreShared(t *testing.T) {
 		"ns_range_duration_seconds{merge}":  6,
 		"ns_range_entries sum":              24,
 		"ns_range_duration_seconds sum > 0": 1,
-		"ns_rollups_broken_total":           0,
+		"ns_rollups_unreadable_total":       0,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("metrics\n got %v\nwant %v", got, want)
