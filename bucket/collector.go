@@ -77,7 +77,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	c := &Collector[T]{entries: idx, writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4}),
-		settled: settle.New[*pending[T]](settle.Options{Every: o.SyncEvery, Bytes: o.SyncBytes})}
+		settled: settle.New[*pending[T]](settle.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}
 	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)

@@ -118,7 +118,9 @@ type CollectorOptions[T any] struct {
 	// the collector repeats them. It needs Committer and Journal. One goroutine
 	// at a time calls it. Default none.
 	Sync func(ctx context.Context) error
-	// SyncEvery is how long committed values wait for Sync. Default 30 s.
+	// SyncEvery is how long committed values wait for Sync. The first ones wait
+	// for a tick, and later ones twice as long each time, up to SyncEvery.
+	// Default 30 s.
 	SyncEvery time.Duration
 	// SyncBytes is how many bytes of values may have been added to the journal,
 	// or committed, before Sync is called earlier. Default 24 MiB.

@@ -108,6 +108,7 @@ func (b body) post(id string) (head, rest []byte, err error) {
 func tiny(id string) ([]byte, error) {
 	r := report.New()
 	r.ID = id // as probes' reports have one
+	r.Sampling = report.Sampling{Count: 1, Total: 1}
 	r.Topologies[marked].Nodes = []*report.Node{{ID: id, Topology: marked.Name()}}
 	plain, err := wire.AppendMsgpack(nil, r)
 	if err != nil {

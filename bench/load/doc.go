@@ -6,6 +6,8 @@
 //	go run ./bench/load                       1000 tenants for 5 minutes
 //	go run ./bench/load -tenants 50 -duration 30s -- --tick 1s
 //	go run ./bench/load -store aws            on DynamoDB Local, versitygw and memcached
+//	go run ./bench/load -kills 300            SIGKILLs under load; with -store aws also while the bucket is away
+//	go run ./bench/load -store aws -duration 20m -outage 10m    the bucket does not answer for 10 minutes
 //	go run ./bench/load -once 100000          as many tenants, each heard of once
 //
 // Arguments after -- go to "collector serve". Every post holds a node of its own, so that the tool can ask

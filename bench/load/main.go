@@ -61,6 +61,13 @@ func (p printed) print(w io.Writer, asJSON bool) error {
 
 // measure starts or finds a collector, drives it, and stops what it started.
 func measure(ctx context.Context, opts *options, stderr io.Writer) (p printed, err error) {
+	if opts.kills > 0 {
+		k, err := killAgain(ctx, opts, stderr)
+		if err != nil {
+			return p, err
+		}
+		return printed{k}, nil
+	}
 	t, err := reach(ctx, opts, stderr)
 	if err != nil {
 		return p, err

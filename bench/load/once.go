@@ -64,7 +64,8 @@ func postOnce(ctx context.Context, c *client, opts *options, posts *latencies) {
 		g.Go(func() {
 			for i := range turns {
 				due := time.Now()
-				err := postTiny(ctx, c, fmt.Sprintf("once-%d", i))
+				tenant := fmt.Sprintf("once-%d", i)
+				err := postTiny(ctx, c, tenant, tenant)
 				posts.add(time.Since(due), err)
 			}
 		})
@@ -76,8 +77,8 @@ func postOnce(ctx context.Context, c *client, opts *options, posts *latencies) {
 	g.Wait()
 }
 
-func postTiny(ctx context.Context, c *client, tenant string) error {
-	blob, err := tiny(tenant)
+func postTiny(ctx context.Context, c *client, tenant, id string) error {
+	blob, err := tiny(id)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ type options struct {
 
 	once, rate int
 	settle     time.Duration
+	kills      int
+	outage     time.Duration
+	patience   time.Duration // how long the collector may take to store what it holds when it is stopped
 
 	sample, progress time.Duration
 	json             bool
@@ -30,7 +33,7 @@ type options struct {
 
 // parse parses the arguments. It writes errors to stderr.
 func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
+	o := &options{patience: time.Minute}
 	f := o.flags()
 	f.SetOutput(stderr)
 	if err := f.Parse(args); err != nil {
@@ -61,6 +64,9 @@ func (o *options) flags() *flag.FlagSet {
 	f.IntVar(&o.once, "once", 0, "instead, let `N` tenants post a tiny report once each and watch memory")
 	f.IntVar(&o.rate, "rate", 2000, "with -once, at most `N` posts a second")
 	f.DurationVar(&o.settle, "settle", 5*time.Minute, "with -once, give memory a `DURATION` to come back")
+	f.IntVar(&o.kills, "kills", 0, "instead, kill the collector `N` times with SIGKILL while up to 16 tenants post, and count what is lost or "+
+		"stored twice; on aws the bucket does not answer in every third life")
+	f.DurationVar(&o.outage, "outage", 0, "with -store aws, the bucket does not answer for a `DURATION`, from a third of the rest of -duration on")
 	f.DurationVar(&o.sample, "sample", 2*time.Second, "read the collector's metrics every `DURATION`")
 	f.DurationVar(&o.progress, "progress", 5*time.Second, "report progress every `DURATION`")
 	f.BoolVar(&o.json, "json", false, "show the result as JSON")
@@ -78,8 +84,12 @@ func (o *options) check() error {
 		return errors.New("-tenants, -nodes, -every and -duration must be above 0")
 	case o.sample <= 0 || o.progress <= 0 || o.rate <= 0 || o.settle <= 0:
 		return errors.New("-sample, -progress, -rate and -settle must be above 0")
-	case o.questions < 0 || o.verify < 0 || o.once < 0:
-		return errors.New("-questions, -verify and -once must not be negative")
+	case o.questions < 0 || o.verify < 0 || o.once < 0 || o.kills < 0 || o.outage < 0:
+		return errors.New("-questions, -verify, -once, -kills and -outage must not be negative")
+	case o.kills > 0 && (o.url != "" || o.once > 0 || o.store == storeFlags):
+		return errors.New("-kills needs a collector and a store that it starts, and is not for -once")
+	case o.outage > 0 && (o.store != storeAWS || o.once > 0 || o.kills > 0 || o.outage >= o.duration):
+		return errors.New("-outage must be shorter than -duration, needs -store aws, and is not for -once and -kills")
 	case o.url != "" && (o.collector != "" || len(o.serve) > 0):
 		return errors.New("with -url there is no collector to start: leave out -collector and what follows --")
 	}

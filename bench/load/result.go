@@ -29,6 +29,7 @@ type Siege struct {
 	Stored, StoredBytes int64 // merged reports, and their blobs' bytes
 	DiskBytes           int64 // that the collector had the disk write; 0 if unknown
 	Check               Check
+	Outage              *Outage `json:",omitempty"` // of the bucket
 }
 
 // Flush is the duration of one step of flushes, in seconds.
@@ -71,6 +72,9 @@ func (r *Siege) verdict() error {
 	if r.Received < r.Posted {
 		wrong = append(wrong, fmt.Errorf("the collector counts %d reports of %d posted", r.Received, r.Posted))
 	}
+	if err := r.Outage.verdict(); err != nil {
+		wrong = append(wrong, err)
+	}
 	for _, fault := range r.Check.Faults {
 		wrong = append(wrong, errors.New(fault))
 	}
@@ -101,6 +105,7 @@ func (r *Siege) write(w io.Writer) error {
 		{"skipped", fmt.Sprint(r.Skipped)},
 		{"checked", r.Check.String()}}
 	t.write(w)
+	r.Outage.write(w)
 	return nil
 }
 

@@ -61,6 +61,7 @@ func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*
 		return nil, err
 	}
 	s.begun = w.begun
+	during := s.suffer(ctx, t, stderr)
 	s.drive(ctx, w, stderr)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -69,7 +70,11 @@ func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*
 	disk, _ := written(t.pid)
 	fmt.Fprintln(stderr, "load: asking for what was posted")
 	check := s.check(ctx)
-	return s.sum(w, check, disk), ctx.Err()
+	r := s.sum(w, check, disk)
+	if r.Outage, err = during(w.samples); err != nil {
+		return nil, err
+	}
+	return r, ctx.Err()
 }
 
 // drive runs probes and questions until the time is over and all requests are answered.

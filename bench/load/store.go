@@ -17,25 +17,32 @@ const (
 	storeFlags     = "flags"     // what the flags behind -- say
 )
 
-// openStore returns the flags of collector serve for a store, and what ends the
-// store when the collector has ended.
-func openStore(kind, dir string, stderr io.Writer) (flags []string, end func() error, err error) {
+// backend is a store that was started for a run.
+type backend struct {
+	flags         []string     // of collector serve
+	end           func() error // to be called when the collector has ended
+	pause, resume func() error // of the bucket; nil where there is none
+}
+
+// openStore starts a store.
+func openStore(kind, dir string, stderr io.Writer) (*backend, error) {
 	nothing := func() error { return nil }
 	switch kind {
 	case storeDirectory:
-		return []string{"--data", filepath.Join(dir, "data")}, nothing, nil
+		return &backend{flags: []string{"--data", filepath.Join(dir, "data")}, end: nothing}, nil
 	case storeFlags:
-		return nil, nothing, nil
+		return &backend{end: nothing}, nil
 	}
 	fmt.Fprintln(stderr, "load: starting DynamoDB Local, versitygw and memcached")
 	servers, err := servertest.StartAWS()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (scripts/install-servers installs the servers)", err)
+		return nil, fmt.Errorf("%w (scripts/install-servers installs the servers)", err)
 	}
 	table, bucket := hostOf(servers.DynamoDB), hostOf(servers.S3.Endpoint)
 	who := servertest.AccessKey + ":" + servertest.SecretKey + "@"
-	return []string{"--create", "--alone", "--index", "dynamodb://" + who + table + "/load", "--blobs", "s3://" + who + bucket + "/load",
-		"--cache", "memcached://" + servers.Memcached, "--journal", filepath.Join(dir, "journal")}, servers.Close, nil
+	flags := []string{"--create", "--alone", "--index", "dynamodb://" + who + table + "/load", "--blobs", "s3://" + who + bucket + "/load",
+		"--cache", "memcached://" + servers.Memcached, "--journal", filepath.Join(dir, "journal")}
+	return &backend{flags: flags, end: servers.Close, pause: servers.PauseS3, resume: servers.ResumeS3}, nil
 }
 
 func hostOf(url string) string { return strings.TrimPrefix(url, "http://") }

@@ -22,6 +22,9 @@ type target struct {
 	url  string
 	pid  int          // of the collector that reach started, or 0
 	stop func() error // ends what reach started; fails when the collector logged errors
+	kill func() error // kills the collector that start started
+
+	store *backend // that reach started
 }
 
 // commandPackage is built unless the options name a program.
@@ -40,31 +43,43 @@ func reach(ctx context.Context, opts *options, stderr io.Writer) (*target, error
 	if err != nil {
 		return nil, err
 	}
-	flags, endStore, err := openStore(opts.store, dir, stderr)
+	store, err := openStore(opts.store, dir, stderr)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	t, err := start(ctx, dir, flags, opts, stderr)
+	program, err := build(ctx, dir, opts, stderr)
 	if err != nil {
-		return nil, errors.Join(err, endStore(), os.RemoveAll(dir))
+		return nil, errors.Join(err, store.end(), os.RemoveAll(dir))
+	}
+	if opts.outage > 0 { // of which the collector warns
+		store.flags = append(store.flags, "--log-level", "error")
+	}
+	t, err := start(program, store.flags, opts, stderr)
+	if err != nil {
+		return nil, errors.Join(err, store.end(), os.RemoveAll(dir))
 	}
 	stop := t.stop
-	t.stop = func() error { return errors.Join(stop(), endStore(), os.RemoveAll(dir)) }
+	t.store, t.stop = store, func() error { return errors.Join(stop(), store.end(), os.RemoveAll(dir)) }
 	return t, nil
 }
 
-// start starts a collector on the store that the flags in store name. It returns when the collector listens.
-func start(ctx context.Context, dir string, store []string, opts *options, stderr io.Writer) (*target, error) {
-	program := opts.collector
-	if program == "" {
-		program = filepath.Join(dir, "collector")
-		fmt.Fprintln(stderr, "load: building the collector")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, commandPackage).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("go build: %w: %s", err, bytes.TrimSpace(out))
-		}
+// build returns the program that the options name, or builds the collector.
+func build(ctx context.Context, dir string, opts *options, stderr io.Writer) (program string, err error) {
+	if opts.collector != "" {
+		return opts.collector, nil
 	}
+	program = filepath.Join(dir, "collector")
+	fmt.Fprintln(stderr, "load: building the collector")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, commandPackage).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return program, nil
+}
+
+// start starts a collector with flags that name its store. It returns when the collector listens.
+func start(program string, flags []string, opts *options, stderr io.Writer) (*target, error) {
 	args := slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--tenant-header", opts.header, "--log-level", "warn"},
-		store, opts.serve)
+		flags, opts.serve)
 	cmd := exec.Command(program, args...)
 	said := &lastWords{}
 	cmd.Stderr = said
@@ -83,14 +98,12 @@ func start(ctx context.Context, dir string, store []string, opts *options, stder
 		return nil, errors.Join(fmt.Errorf("the collector did not start: %s", said), ended)
 	}
 	fmt.Fprintf(stderr, "load: the collector is process %d at %s\n", cmd.Process.Pid, url)
-	return &target{url: url, pid: cmd.Process.Pid, stop: func() error { return end(cmd, said) }}, nil
+	return &target{url: url, pid: cmd.Process.Pid, stop: func() error { return end(cmd, said, opts.patience) },
+		kill: func() error { return kill(cmd) }}, nil
 }
 
-// patience is how long a collector may take to store what it holds.
-const patience = time.Minute
-
 // end stops the collector, which stores what it holds, and waits for its end.
-func end(cmd *exec.Cmd, said *lastWords) error {
+func end(cmd *exec.Cmd, said *lastWords, patience time.Duration) error {
 	_ = cmd.Process.Signal(syscall.SIGTERM) // when the process has ended, Wait reports it
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
@@ -100,6 +113,15 @@ func end(cmd *exec.Cmd, said *lastWords) error {
 	if text := said.String(); text != "" {
 		return fmt.Errorf("the collector said: %s", text)
 	}
+	return nil
+}
+
+// kill kills the collector and waits for its end, which is an error unless it was killed.
+func kill(cmd *exec.Cmd) error {
+	if err := cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("the collector ended by itself: %w", errors.Join(err, cmd.Wait()))
+	}
+	_ = cmd.Wait() // says that it was killed
 	return nil
 }
 

@@ -13,8 +13,15 @@ type AWS struct {
 	S3        S3
 	Memcached string // host:port
 
+	s3    *Process
 	close func() error
 }
+
+// PauseS3 freezes the S3 server: connections are accepted and nothing answers.
+func (a *AWS) PauseS3() error { return a.s3.current().freeze() }
+
+// ResumeS3 lets the S3 server go on.
+func (a *AWS) ResumeS3() error { return resume(a.s3.current().process) }
 
 // StartAWS starts the three servers, empty, and returns when all of them answer.
 func StartAWS() (*AWS, error) {
@@ -29,17 +36,17 @@ func StartAWS() (*AWS, error) {
 		}
 		return err
 	}
-	var addresses []string
+	var started []*Process
 	for _, what := range awsPrograms(dir) {
 		p, err := newProcess(what)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		stops = append(stops, p.close)
-		addresses = append(addresses, p.Addr())
+		started = append(started, p)
 	}
-	return &AWS{DynamoDB: "http://" + addresses[0], S3: S3{"http://" + addresses[1], AccessKey, SecretKey, Region},
-		Memcached: addresses[2], close: stop}, nil
+	return &AWS{DynamoDB: "http://" + started[0].Addr(), S3: S3{"http://" + started[1].Addr(), AccessKey, SecretKey, Region},
+		Memcached: started[2].Addr(), s3: started[1], close: stop}, nil
 }
 
 // Close ends the servers and removes what they stored.

@@ -138,7 +138,21 @@ func (r *Replay) Resolve(l Limits) Todo {
 	todo.Values = append(todo.Values, groups.all()...)
 	todo.Damage = r.damage
 	slices.SortStableFunc(todo.Values, func(a, b Value) int { return cmp.Compare(a.Time, b.Time) })
+	spread(todo.Values)
 	return todo
+}
+
+// spread gives the values of a tenant that have no key yet different instants, so that
+// they do not take each other's. The values ascend by instant.
+func spread(values []Value) {
+	last := make(map[string]int64)
+	for i := range values {
+		v := &values[i]
+		if before, ok := last[v.Tenant]; ok && v.Key == "" {
+			v.Time = max(v.Time, before+1)
+		}
+		last[v.Tenant] = v.Time
+	}
 }
 
 // resolveSealed returns the values of sealed records that are not done. The last

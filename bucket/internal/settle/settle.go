@@ -10,8 +10,11 @@ import (
 
 // Options say when Wait returns. Every field must be set.
 type Options struct {
-	Every time.Duration // after the first value that was added since the last sync
-	Bytes int64         // that were added or noted since the last sync
+	// First and Every are times after the first value that was added since the
+	// last sync: First for the first sync, then twice as long with each one, up to
+	// Every. So a process that does not live long syncs what it has taken over.
+	First, Every time.Duration
+	Bytes        int64 // that were added or noted since the last sync
 }
 
 // Room holds committed values. It is safe for any number of goroutines.
@@ -27,6 +30,7 @@ type Room[V any] struct {
 	added  int64         // bytes of values
 	noted  int64         // bytes
 	epoch  Epoch
+	every  time.Duration // until the next sync
 }
 
 // Epoch is a stretch of time without a sync that failed.
@@ -34,7 +38,8 @@ type Epoch uint64
 
 // New returns an empty room.
 func New[V any](opts Options) *Room[V] {
-	return &Room[V]{opts: opts, syncing: make(chan struct{}, 1), enough: make(chan struct{}, 1), first: make(chan struct{})}
+	return &Room[V]{opts: opts, syncing: make(chan struct{}, 1), enough: make(chan struct{}, 1), first: make(chan struct{}),
+		every: opts.First}
 }
 
 // Epoch returns the present epoch. It is to be asked for before a commit begins.
@@ -87,14 +92,14 @@ func (r *Room[V]) Hurry() {
 
 // Wait waits until it is time for a sync, or ctx ends.
 func (r *Room[V]) Wait(ctx context.Context) error {
-	first, _ := r.begun()
+	first, _ := r.due()
 	select {
 	case <-first:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	_, since := r.begun()
-	timer := time.NewTimer(time.Until(since.Add(r.opts.Every)))
+	_, at := r.due()
+	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -106,11 +111,11 @@ func (r *Room[V]) Wait(ctx context.Context) error {
 	}
 }
 
-// begun returns a channel that is closed when there is a value, and since when.
-func (r *Room[V]) begun() (first <-chan struct{}, since time.Time) {
+// due returns a channel that is closed when there is a value, and then when to sync.
+func (r *Room[V]) due() (first <-chan struct{}, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.first, r.since
+	return r.first, r.since.Add(r.every)
 }
 
 // Values returns the values in the room.
@@ -156,6 +161,7 @@ func (r *Room[V]) fail() []V {
 func (r *Room[V]) empty() (values []V) {
 	if values = r.values; len(values) > 0 {
 		r.first = make(chan struct{})
+		r.every = min(2*r.every, r.opts.Every)
 	}
 	r.values, r.added, r.noted = nil, 0, 0
 	select {

@@ -15,7 +15,7 @@ var errSync = errors.New("the disk is full")
 
 func TestASyncTakesWhatCameBefore(t *testing.T) {
 	t.Parallel()
-	r := New[int](Options{Every: time.Hour, Bytes: 100})
+	r := New[int](Options{First: time.Hour, Every: time.Hour, Bytes: 100})
 	r.Add(r.Epoch(), 1, 1)
 	left, err := r.Sync(t.Context(), func(context.Context) error {
 		r.Add(r.Epoch(), 2, 1)
@@ -30,7 +30,7 @@ func TestASyncTakesWhatCameBefore(t *testing.T) {
 // commit of another is under way.
 func TestAFailedSyncTakesEverything(t *testing.T) {
 	t.Parallel()
-	r := New[int](Options{Every: time.Hour, Bytes: 100})
+	r := New[int](Options{First: time.Hour, Every: time.Hour, Bytes: 100})
 	r.Add(r.Epoch(), 1, 1)
 	underWay := r.Epoch()
 	left, err := r.Sync(t.Context(), func(context.Context) error {
@@ -51,7 +51,7 @@ func TestAFailedSyncTakesEverything(t *testing.T) {
 func TestWhenToSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := New[int](Options{Every: time.Minute, Bytes: 100})
+		r := New[int](Options{First: 30 * time.Second, Every: time.Minute, Bytes: 100})
 		wait := func() time.Duration {
 			begun := time.Now()
 			if err := r.Wait(t.Context()); err != nil {
@@ -62,9 +62,11 @@ func TestWhenToSync(t *testing.T) {
 			}
 			return time.Since(begun)
 		}
-		time.AfterFunc(time.Hour, func() { r.Add(r.Epoch(), 1, 1) })
-		if took := wait(); took != time.Hour+time.Minute {
-			t.Errorf("a small value is synced after %v", took)
+		for _, every := range []time.Duration{time.Minute / 2, time.Minute, time.Minute} {
+			time.AfterFunc(time.Hour, func() { r.Add(r.Epoch(), 1, 1) })
+			if took := wait(); took != time.Hour+every {
+				t.Errorf("a small value is synced after %v, want %v", took-time.Hour, every)
+			}
 		}
 		r.Add(r.Epoch(), 1, 1)
 		time.AfterFunc(time.Second, func() { r.Add(r.Epoch(), 2, 99) })
@@ -90,7 +92,7 @@ func TestWhenToSync(t *testing.T) {
 // that failed, leaves as synced; every other one is told to be lost.
 func TestEveryValueLeavesOnce(t *testing.T) {
 	t.Parallel()
-	r := New[int](Options{Every: time.Nanosecond, Bytes: 1})
+	r := New[int](Options{First: 1, Every: 1, Bytes: 1})
 	const values = 2000
 	var mu sync.Mutex
 	left := make(map[int]int)

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Outage is what a stretch of time did in which the bucket did not answer.
+type Outage struct {
+	Begun, Ended time.Duration // since the start
+	Drained      time.Duration // from the end until nothing old waited to be stored; negative when that did not come
+	Before, Most int64         // resident memory: the most before, and the most from then until it was drained, in bytes
+	Oldest       float64       // age in seconds of the oldest value that waited
+}
+
+// old is the age in seconds from which on a value that waits is left from the outage.
+const old = 10
+
+// suffer takes the bucket away for the time that the options say. It returns a function that waits for the end of the
+// outage and sums up the samples.
+func (s *siege) suffer(ctx context.Context, t *target, stderr io.Writer) (sum func([]Sample) (*Outage, error)) {
+	if s.opts.outage == 0 {
+		return func([]Sample) (*Outage, error) { return nil, nil }
+	}
+	o, failed := &Outage{}, make(chan error, 1)
+	go func() { failed <- s.takeAway(ctx, t.store, o, stderr) }()
+	return func(samples []Sample) (*Outage, error) {
+		err := <-failed
+		o.sum(samples)
+		return o, err
+	}
+}
+
+// takeAway pauses the bucket. It always lets it go on again.
+func (s *siege) takeAway(ctx context.Context, store *backend, o *Outage, stderr io.Writer) error {
+	if !sleepUntil(ctx, s.begun.Add((s.opts.duration-s.opts.outage)/3)) {
+		return ctx.Err()
+	}
+	fmt.Fprintln(stderr, "load: the bucket stops answering")
+	if err := store.pause(); err != nil {
+		return err
+	}
+	o.Begun = time.Since(s.begun)
+	sleepUntil(ctx, s.begun.Add(o.Begun+s.opts.outage))
+	o.Ended = time.Since(s.begun)
+	fmt.Fprintln(stderr, "load: the bucket answers again")
+	return store.resume()
+}
+
+// sum finds out from the samples how much memory the outage took, and when it was over.
+func (o *Outage) sum(samples []Sample) {
+	o.Drained = -1
+	for _, s := range samples {
+		switch {
+		case s.At < o.Begun:
+			o.Before = max(o.Before, s.RSS)
+			continue
+		case o.Drained >= 0:
+			continue
+		case s.At > o.Ended && s.Oldest < old:
+			o.Drained = s.At - o.Ended
+		}
+		o.Most, o.Oldest = max(o.Most, s.RSS), max(o.Oldest, s.Oldest)
+	}
+}
+
+func (o *Outage) verdict() error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Oldest < old:
+		return errors.New("the outage was too short for anything to wait")
+	case o.Drained < 0:
+		return errors.New("at the end values of the outage still wait to be stored")
+	case o.Drained > o.Ended-o.Begun:
+		return fmt.Errorf("storing what waited took %v, longer than the outage", o.Drained.Round(time.Second))
+	}
+	return nil
+}
+
+func (o *Outage) write(w io.Writer) {
+	if o == nil {
+		return
+	}
+	t := table{{"outage", fmt.Sprintf("%v, from %v on", (o.Ended - o.Begun).Round(time.Second), o.Begun.Round(time.Second))},
+		{"drained after", o.Drained.Round(time.Second).String()},
+		{"RSS", fmt.Sprintf("%s at most before, %s until drained (%+.0f %%)", size(o.Before), size(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
+	t.write(w)
+}
