@@ -289,7 +289,7 @@ func (c *Collector[T]) pendingValues() []*pending[T] {
 }
 
 // deliverAll tries values until all of them are committed, or ctx ends. It returns
-// those that are not finished.
+// the values that are not finished.
 func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pending[T] {
 	var mu sync.Mutex // guards left and settled
 	var settled []*pending[T]

@@ -126,7 +126,7 @@ func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found b
 	return !missing, nil
 }
 
-// splitRecords returns two values of which each has half of a value's records.
+// splitRecords returns two values, each with half of a value's records.
 // They are merged again from the journal.
 func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err error) {
 	if err := c.lazies.wake(p.value); err != nil { // its records will be gone before it leaves the live window

@@ -39,7 +39,7 @@ func newKilling(t *testing.T, s *stores, seed uint64) *killing {
 		opts: journaled, kill: func() {}}
 }
 
-// check delivers what is left, and compares what is stored with what was taken.
+// check delivers the rest, and looks for every value that was taken among the stored ones.
 func (k *killing) check(heal func()) {
 	k.t.Helper()
 	c := k.stores.collector(k.t, k.opts(k.journal))

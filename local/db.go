@@ -255,8 +255,8 @@ func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []b
 }
 
 // change writes the batch that prepare returns, while no other call changes
-// any of the keys. It returns when the batch is on disk, or what was found in its
-// place is. It writes nothing when the batch is nil or empty.
+// any of the keys. It returns when the batch, or the record that keeps it out, is
+// on disk. It writes nothing when the batch is nil or empty.
 func (db *DB) change(ctx context.Context, keys []string, prepare func(*engine) (*pebble.Batch, error)) error {
 	return db.changeWith(ctx, db.save, keys, prepare)
 }

@@ -23,7 +23,7 @@ type Kills struct {
 	Kills                             int
 	Took                              time.Duration
 	Acknowledged, Refused, Unanswered int // posts
-	Stored, Lost, Twice               int // reports; Lost of those that were acknowledged
+	Stored, Lost, Twice               int // reports; Lost were acknowledged
 }
 
 func (k *Kills) verdict() error {

@@ -51,7 +51,7 @@ func reach(ctx context.Context, opts *options, stderr io.Writer) (*target, error
 	if err != nil {
 		return nil, errors.Join(err, store.end(), os.RemoveAll(dir))
 	}
-	if opts.outage > 0 { // of which the collector warns
+	if opts.outage > 0 { // the collector warns of it
 		store.flags = append(store.flags, "--log-level", "error")
 	}
 	t, err := start(program, store.flags, opts, stderr)

@@ -32,7 +32,7 @@ const (
 	flagID  = 2
 )
 
-// Arrived is what is known of a value that was added.
+// Arrived describes a value that was added.
 type Arrived struct {
 	Tenant string
 	Time   int64 // when it arrived, Unix nanoseconds

@@ -191,7 +191,7 @@ func (r *Replay) withSeals(v Value) Value {
 	return v
 }
 
-// resolveIDs returns the records of which nothing is made yet, except
+// resolveIDs returns the records that nothing is made of yet, except
 // repetitions of others. A refused value makes no other one a repetition.
 func (r *Replay) resolveIDs(window int64, todo *Todo) (unsealed []uint64) {
 	type name struct {
