@@ -49,7 +49,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 // finish forgets a value that has become discoverable: a reader that no longer
 // finds it here finds it in the index.
 func (c *Collector[T]) finish(p *pending[T]) {
-	if err := c.user.stored(p.owner.id, p.entry, len(p.blob)); err != nil {
+	if err := c.user.stored(p.owner.id, p.entry, int(p.entry.Size)); err != nil {
 		c.opts.Logger.Error("the callback for stored values failed", "tenant", p.owner.id, "err", err)
 	}
 	if c.buildsAll {
@@ -143,11 +143,14 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 			return err
 		}
 		p.owner.move(p)
+		if err := c.encode(p); err != nil { // again when it rests in the journal
+			return err
+		}
 	}
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
 }
 
-// encode makes the blob, once.
+// encode makes the blob, unless the value has one.
 func (c *Collector[T]) encode(p *pending[T]) error {
 	if p.stage >= encoded {
 		return nil

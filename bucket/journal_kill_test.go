@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
 )
 
 // killedLater is a source that is killed after its first answer. Its successor has stored everything before the
@@ -61,4 +63,39 @@ func TestAKillDuringAQuestion(t *testing.T) {
 			wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
 		})
 	}
+}
+
+// TestARestingValueMoves stores a value's blob and lets the index fail until the value rests in the journal. Then its
+// instant is taken, and it is stored again under another key: with its blob.
+func TestARestingValueMoves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores(t)
+		sizes := make(chan int, 1)
+		c := s.collector(t, &bucket.CollectorOptions[ids]{Journal: newMemJournal(), Stored: func(_ string, _ index.Entry, size int) { sizes <- size }})
+		go func() { _ = c.Run(context.Background()) }()
+		s.index.Inject(faulttest.Fault{Op: faulttest.Put})
+		mustAdd(t, c, "a", 7)
+		time.Sleep(2 * time.Minute)
+		held, err := c.Held(t.Context(), "a", time.Now().Add(-time.Hour), time.Now())
+		if err != nil || len(held.Sealed) != 1 || c.Pending() != 0 {
+			t.Fatalf("held %+v, %v; %d bytes are pending", held, err, c.Pending())
+		}
+		at := held.Sealed[0].Entry.Time
+		s.index.Heal()
+		row := index.RowAt("a", at)
+		if err := s.tier.Put(t.Context(), "other", []byte("[8]")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.index.Put(t.Context(), row, index.Entry{Time: at, Key: "other"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if size := <-sizes; size != len("[7]") {
+			t.Errorf("a blob of %d bytes was stored", size)
+		}
+		wantIDs(t, "stored", s.stored(t, "a"), nil, ids{7, 8})
+	})
 }

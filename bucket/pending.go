@@ -68,8 +68,17 @@ func (p *pending[T]) name(t int64) {
 	if p.fresh {
 		p.entry.Key = p.row.FreshBlobKey(t, rand.Text())
 	}
-	p.stage = min(p.stage, encoded)
+	p.unstore()
 	p.unsure = false
+}
+
+// unstore notes that nothing is stored under the value's key. A value that rests in
+// the journal has no blob, though it was stored under another key. The caller holds mu.
+func (p *pending[T]) unstore() {
+	if p.blob == nil {
+		p.stage = sealed
+	}
+	p.stage = min(p.stage, encoded)
 }
 
 // encode notes the value's blob, which takes so many bytes more than what was
@@ -89,7 +98,7 @@ func (p *pending[T]) renew() {
 	defer p.mu.Unlock()
 	p.keys = append(p.keys, p.entry.Key)
 	p.entry.Key = p.row.FreshBlobKey(p.entry.Time, rand.Text())
-	p.stage = min(p.stage, encoded)
+	p.unstore()
 }
 
 // resume gives a value the key and the sum that the journal says, under which an
