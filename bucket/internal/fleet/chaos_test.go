@@ -94,10 +94,10 @@ func (w *world) after(f func()) {
 
 func (w *world) setClock(n *node) {
 	by := w.someSkew()
+	w.stats.clocksSet.Add(1)
 	n.set.Add(1)
 	w.model.clockSet(n)
 	n.skew.Store(int64(by))
-	w.stats.clocksSet.Add(1)
 }
 
 func (w *world) cutLinks() {
