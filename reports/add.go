@@ -153,7 +153,7 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 		c.hub.Add(tenant, r, from.Probe)
 		return nil
 	case blob == nil || len(dropped) > 0: // a blob would still hold what was dropped
-		err = c.live.Add(ctx, tenant, r, from.postOf(r))
+		err = c.addDecoded(ctx, tenant, r, from)
 	default:
 		opts := &bucket.AddOptions{}
 		if r.ID != "" {
@@ -166,6 +166,21 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 		c.hub.Supersede(tenant, r, from.Probe)
 	}
 	return err
+}
+
+// largeReport is how many bytes of memory a report takes that is held as its blob until another one of its tick comes.
+// A report of one letter 50 million times is a blob of 50 kB.
+const largeReport = 8 << 20
+
+// addDecoded adds a report that came without a blob that may be stored.
+func (c *Collector) addDecoded(ctx context.Context, tenant string, r *report.Report, from Origin) error {
+	if report.Size(r) >= largeReport {
+		if encoded, err := c.store.Encode(r); err == nil { // else Add returns the error
+			e := bucket.Encoded[*report.Report]{Blob: encoded, Decode: func() (*report.Report, error) { return r, nil }}
+			return c.live.AddBlob(ctx, tenant, e, from.postOf(r))
+		}
+	}
+	return c.live.Add(ctx, tenant, r, from.postOf(r))
 }
 
 // fitted returns data in a slice that wastes little memory, since it is kept.

@@ -25,7 +25,7 @@ type value struct {
 	sent             time.Time
 }
 
-// model knows what was sent and what was acknowledged.
+// model knows which values were sent, and which were acknowledged.
 type model struct {
 	mu     sync.Mutex // guards values and what they hold
 	values []*value

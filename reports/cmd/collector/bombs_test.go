@@ -188,11 +188,17 @@ func (b bomb) check(t *testing.T, status int, said string) {
 // drop posts a bomb.
 func (c *built) drop(t *testing.T, b bomb) (status int, said string) {
 	t.Helper()
+	return c.dropFor(t, b, "bomber")
+}
+
+// dropFor posts a bomb for a tenant.
+func (c *built) dropFor(t *testing.T, b bomb, tenant string) (status int, said string) {
+	t.Helper()
 	r, err := http.NewRequest(http.MethodPost, c.url+"/api/report", bytes.NewReader(b.body()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range append([]string{remote.TenantHeader + ": bomber"}, b.header...) {
+	for _, h := range append([]string{remote.TenantHeader + ": " + tenant}, b.header...) {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
 	}

@@ -48,12 +48,25 @@ func startBuilt(t *testing.T, args ...string) *built {
 }
 
 // memory returns the memory of the process in bytes, or 0 after its end.
-func (b *built) memory() int64 {
+func (b *built) memory() int64 { return b.status("VmRSS:") }
+
+// peak returns the most memory that the process has ever had, in bytes, as the kernel counts it.
+func (b *built) peak(t *testing.T) int64 {
+	t.Helper()
+	n := b.status("VmHWM:")
+	if n == 0 {
+		t.Fatal("the process has ended")
+	}
+	return n
+}
+
+// status returns a size in the status of the process, or 0 after its end.
+func (b *built) status(name string) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.pid))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(status), name)
 	kB, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	n, _ := strconv.ParseInt(kB, 10, 64)
 	return n << 10
