@@ -21,7 +21,8 @@ type Findings struct {
 	Lost    []LostValue   // entries without a readable blob, by tenant and time
 	Entries int           // that can be read
 	Blobs   int           // that can be read
-	Unnamed int           // blobs that no entry names, such as one that lost its entry
+	RollUps int           // of these, merges of levels, which places name
+	Unnamed int           // of these, blobs that no entry names, such as one that lost its entry
 	Places  int
 }
 
@@ -205,7 +206,11 @@ func (t *tally) finish(ctx context.Context) error {
 	}
 	t.found.Blobs = len(t.blobs)
 	for key := range t.blobs {
-		if _, ok := named[key]; !ok {
+		switch _, ok := named[key]; {
+		case ok:
+		case strings.HasPrefix(key[1:], index.RollUpPrefix):
+			t.found.RollUps++
+		default:
 			t.found.Unnamed++
 		}
 	}

@@ -83,8 +83,8 @@ func tell(p *cli.Process, found *local.Findings, then string) error {
 		at := time.Unix(0, l.Entry.Time).UTC().Format(time.RFC3339Nano)
 		fmt.Fprintf(p.Stdout, "lost: tenant %q at %s, key %q: %s\n", l.Tenant, at, l.Entry.Key, l.Why)
 	}
-	fmt.Fprintf(p.Stdout, "%d values can be read; %d blobs have no value; %d places of levels\n",
-		found.Entries, found.Unnamed, found.Places)
+	fmt.Fprintf(p.Stdout, "%d values can be read; %d blobs have no value; %d roll-ups\n",
+		found.Entries, found.Unnamed, found.RollUps)
 	if found.Sound() {
 		return nil
 	}

@@ -74,7 +74,11 @@ func checkRollup(t *testing.T, store ...string) {
 
 func TestRollupOfDirectory(t *testing.T) {
 	t.Parallel()
-	checkRollup(t, "--data", filepath.Join(t.TempDir(), "data"))
+	data := filepath.Join(t.TempDir(), "data")
+	checkRollup(t, "--data", data)
+	if said := must(t, "check", data); !strings.Contains(said, "781 values can be read; 0 blobs have no value; 133 roll-ups") {
+		t.Errorf("check said %s", said)
+	}
 }
 
 // TestRollupNeedsAStore checks that the command makes no store.
