@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
-
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -40,6 +38,10 @@ func (e *encoder) children(nodes []*report.Node) {
 }
 
 func (e *encoder) node(n *report.Node) {
+	if !e.json && e.depth+packedDepth <= maxDepth {
+		e.packNode(n)
+		return
+	}
 	e.nodes++
 	o := e.object(false)
 	if !n.Unnamed {
@@ -74,12 +76,6 @@ func (e *encoder) stringSets(sets []report.StringSet) {
 
 func (e *encoder) latest(latest []report.Latest) {
 	e.openMap(len(latest))
-	if !e.json {
-		e.deeper() // as the maps of the entries are
-		e.latestForm(latest)
-		e.depth -= 2
-		return
-	}
 	for i := range latest {
 		l := &latest[i]
 		e.key(l.Key)
@@ -89,27 +85,6 @@ func (e *encoder) latest(latest []report.Latest) {
 		o.close()
 	}
 	e.closeMap()
-}
-
-// latestForm writes entries in the form of [latestForm], most of the bytes of a
-// report, piece by piece instead of value by value.
-func (e *encoder) latestForm(latest []report.Latest) {
-	const form = latestHead + "\x01............\xff\xff" + latestBody
-	dst := e.dst
-	for i := range latest {
-		l := &latest[i]
-		seconds := l.Timestamp.Unix()
-		if !e.inRange(seconds) {
-			return
-		}
-		dst = appendRaw(dst, l.Key)
-		stamp := len(dst) + len(latestHead) + 1
-		dst = append(dst, form...)
-		binary.BigEndian.PutUint64(dst[stamp:], uint64(seconds-yearOne))
-		binary.BigEndian.PutUint32(dst[stamp+8:], uint32(l.Timestamp.Nanosecond()))
-		dst = appendRaw(dst, l.Value)
-	}
-	e.dst = dst
 }
 
 func (e *encoder) metrics(metrics []report.Metric) {
