@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/httpapi"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+const tenantHeader = "X-Scope-OrgID"
+
+// posts is a collector behind a server, without a journal.
+type posts struct {
+	b      *testing.B
+	c      *reports.Collector
+	server *httptest.Server
+}
+
+func newPosts(b *testing.B, idx index.Index, authority tiered.Tier) *posts {
+	b.Helper()
+	c, err := reports.New(idx, authority, &reports.Options{TenantRate: -1})
+	must(b, err)
+	h, err := httpapi.New(c, &httpapi.Options{TenantHeader: tenantHeader})
+	must(b, err)
+	server := httptest.NewServer(h)
+	b.Cleanup(server.Close)
+	return &posts{b, c, server}
+}
+
+func (p *posts) post(tenant string, blob []byte) {
+	r, err := http.NewRequestWithContext(p.b.Context(), http.MethodPost, p.server.URL+"/api/report", bytes.NewReader(blob))
+	must(p.b, err)
+	r.Header.Set("Content-Type", "application/msgpack")
+	r.Header.Set("Content-Encoding", "gzip")
+	r.Header.Set(tenantHeader, tenant)
+	answer, err := p.server.Client().Do(r)
+	must(p.b, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	must(p.b, err)
+	must(p.b, answer.Body.Close())
+	if answer.StatusCode != http.StatusOK {
+		p.b.Fatal(answer.Status)
+	}
+}
+
+func (p *posts) flush() { must(p.b, p.c.Flush(p.b.Context())) }
+
+// besideGunzipOf is beside, with gunzip of the blobs as the base. Work returns the processor time that counts.
+func besideGunzipOf(b *testing.B, all [][]byte, work func() time.Duration) {
+	b.Helper()
+	var worked, based time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		worked += work()
+		b.StopTimer()
+		based += timed(func() { each(b, all, func(blob []byte) { gunzip(b, blob) }) })
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(worked)/float64(based), "x-gunzip")
+	b.ReportMetric(float64(len(all)), "reports/op")
+}
+
+// BenchmarkPost posts reports of a large node over HTTP: each alone in the tick of its tenant, or all to one tick.
+// The processor time is the server's and the client's. Flushes do not count, and no time stamps repeat.
+func BenchmarkPost(b *testing.B) {
+	all := blobs(b, node)
+	for name, tenantOf := range map[string]func(i int) string{
+		"alone":    func(i int) string { return fmt.Sprint("t", i) },
+		"one tick": func(int) string { return "t" },
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := newPosts(b, index.NewMemIndex(), new(tiered.MemTier))
+			round := 0
+			besideGunzipOf(b, all, func() time.Duration {
+				round++ // ids are remembered, so each round has tenants of its own
+				took := timed(func() {
+					for i, blob := range all {
+						p.post(fmt.Sprint(tenantOf(i), "-", round), blob)
+					}
+				})
+				p.flush()
+				return took
+			})
+		})
+	}
+}
+
+// BenchmarkPostAndFlush posts a minute of three hosts over HTTP, and stores it in a bucket and a table: in one tick, in
+// ticks of a report of each host, or each report as a tenant of its own. The servers' processor time does not count.
+func BenchmarkPostAndFlush(b *testing.B) {
+	all := blobs(b, hosts)
+	for _, c := range []struct {
+		name    string
+		tick    int
+		tenants int
+	}{{"one tick", len(all), 1}, {"20 ticks", 3, 1}, {"60 tenants", len(all), len(all)}} {
+		b.Run(c.name, func(b *testing.B) {
+			idx, tier := servers(b)
+			p := newPosts(b, idx, tier)
+			round := 0
+			besideGunzipOf(b, all, func() time.Duration {
+				round++
+				return timed(func() {
+					for i := range all {
+						blob := all[i%3*len(all)/3+i/3] // the files are sorted by hosts
+						p.post(fmt.Sprint("t", i%c.tenants, "-", round), blob)
+						if (i+1)%c.tick == 0 {
+							p.flush()
+						}
+					}
+				})
+			})
+		})
+	}
+}
