@@ -2,9 +2,11 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -34,7 +36,8 @@ type form[T any] struct {
 	decoded bool   // value is there
 	blob    []byte // nil when there is none
 
-	records []uint64 // the value is the merge of these records of the journal, when it is not in memory
+	parts   []*lazy[T] // the value is the merge of these, when it was not merged yet
+	records []uint64   // the value is the merge of these records of the journal, when it is not in memory
 }
 
 // encodedOnly returns the lazy value of a blob.
@@ -48,6 +51,17 @@ func encodedOnly[T any](blob []byte) *lazy[T] {
 func decodedWith[T any](v T, blob []byte) *lazy[T] {
 	l := &lazy[T]{}
 	l.form.Store(&form[T]{value: v, decoded: true, blob: blob})
+	return l
+}
+
+// joined returns the lazy merge of a value and the value of a blob.
+func joined[T any](first, blob *lazy[T]) *lazy[T] {
+	parts := []*lazy[T]{first}
+	if f := first.form.Load(); !f.decoded && f.parts != nil {
+		parts = f.parts
+	}
+	l := &lazy[T]{}
+	l.form.Store(&form[T]{parts: append(slices.Clip(parts), blob)})
 	return l
 }
 
@@ -101,7 +115,7 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 		}
 		return v, err
 	}
-	v, err := ls.decode(f.blob)
+	v, err := ls.resolve(f)
 	if err != nil {
 		return v, err
 	}
@@ -109,6 +123,30 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 		ls.recent.Add(l, v, size+int64(len(f.blob)))
 	}
 	return v, nil
+}
+
+// resolve decodes the blob of a form, or merges its parts.
+func (ls *lazies[T]) resolve(f *form[T]) (v T, err error) {
+	if f.parts == nil {
+		return ls.decode(f.blob)
+	}
+	values, errs := make([]T, len(f.parts)), make([]error, len(f.parts))
+	inParallel(len(f.parts), func(i int) {
+		part := f.parts[i].form.Load()
+		recent, ok := ls.recent.Get(f.parts[i])
+		switch {
+		case part.decoded:
+			values[i] = part.value
+		case ok:
+			values[i] = recent
+		default:
+			values[i], errs[i] = ls.decode(part.blob)
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return v, err
+	}
+	return mergeParts(ls.user.merge, values)
 }
 
 // valueOf returns the merge of the values of records.
@@ -155,13 +193,16 @@ func (ls *lazies[T]) decode(blob []byte) (T, error) {
 	return v, nil
 }
 
-// decodeInPlace gives l its value beside its blob.
-func (ls *lazies[T]) decodeInPlace(l *lazy[T]) error {
+// decodeInPlace gives l its value beside its blob, or in place of its parts.
+func (ls *lazies[T]) decodeInPlace(l *lazy[T]) (err error) {
 	f := l.form.Load()
 	if f.decoded {
 		return nil
 	}
-	v, err := ls.decode(f.blob)
+	v, ok := ls.recent.Get(l)
+	if !ok {
+		v, err = ls.resolve(f)
+	}
 	if err == nil {
 		l.form.Store(&form[T]{value: v, decoded: true, blob: f.blob})
 	}
@@ -179,12 +220,23 @@ func (ls *lazies[T]) blobOf(l *lazy[T]) (blob []byte, more int64, err error) {
 		blob, err = ls.blobIn(f.records[0])
 		return blob, int64(len(blob)), err
 	}
-	v, err := ls.value(l)
+	v, err := ls.once(l, f)
 	if err != nil {
 		return nil, 0, err
 	}
 	blob, err = ls.user.encode(v)
 	return blob, int64(len(blob)), err
+}
+
+// once returns a value that is needed once, and does not keep it for questions.
+func (ls *lazies[T]) once(l *lazy[T], f *form[T]) (T, error) {
+	if f.decoded || f.parts == nil {
+		return ls.value(l)
+	}
+	if v, ok := ls.recent.Get(l); ok {
+		return v, nil
+	}
+	return ls.resolve(f)
 }
 
 // values returns the values of lazy ones. The context ends the decoding.

@@ -18,7 +18,8 @@ type openTick[T any] struct {
 
 	parts   []*lazy[T] // values whose merge is value, once the tick is large
 	records []uint64   // of its values in the journal
-	asBlob  bool       // value is the only one, and size counts its blob alone
+	asBlob  bool       // value is not decoded, or was not when size was counted
+	waiting int        // blobs that value is to be merged of
 	begun   int64      // when its first value arrived, Unix nanoseconds
 	latest  int64      // when its last value arrived
 	adds    int        // values that arrived
@@ -37,6 +38,36 @@ func (k *openTick[T]) start(v *lazy[T], size, now int64) {
 // for.
 func (k *openTick[T]) recount(more int64) {
 	k.asBlob, k.size, k.weight = false, k.size+more, k.weight+more
+}
+
+// A tick keeps so many blobs at most, and so many bytes of them, before they are
+// merged: decoded they take about 16 times as much memory.
+const mostWaiting, mostWaitingBytes = 16, 2 << 20
+
+// mayWait reports whether the tick may keep one more blob until its values are
+// merged.
+func (k *openTick[T]) mayWait(size int64) bool {
+	return k.waiting < mostWaiting && (k.waiting+1)*int(size) <= mostWaitingBytes
+}
+
+// wait adds a blob to the tick, to be merged later.
+func (k *openTick[T]) wait(blob []byte, now int64) {
+	v, size := encodedOnly[T](blob), int64(len(blob))
+	if k.parts == nil && len(k.records) == 0 {
+		k.parts = []*lazy[T]{k.value}
+	}
+	if k.parts != nil {
+		k.parts = append(k.parts, v)
+	}
+	k.value, k.asBlob, k.shown, k.waiting = joined(k.value, v), true, nil, k.waiting+1
+	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
+}
+
+// settle notes that the blobs which waited are merged, and that the value takes more
+// than was counted.
+func (k *openTick[T]) settle(more int64) {
+	k.recount(more)
+	k.waiting, k.parts = 0, nil
 }
 
 // merge merges v, of a size, into the tick. Both must be decoded. The tick is
@@ -132,20 +163,16 @@ func (k *openTick[T]) show(u *userFuncs[T]) (*lazy[T], error) {
 	return k.shown, nil
 }
 
-// addNow merges a value into the open tick. A blob that is the first of its tick
-// is kept as it is, unless more values are likely to follow, as they did in the
-// last tick. The caller holds mu.
+// addNow takes a value into the open tick: as its blob, see mayWait, or by a merge.
+// The caller holds mu.
 func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {
 	if t.overdue(now) {
 		t.seal(now)
 	}
 	k := &t.open
 	switch {
-	case k.value == nil && in.blob != nil && !t.busy && t.maySleep():
-		if !in.checked {
-			return needCheck, nil, nil
-		}
-		return needNothing, nil, t.start(encodedOnly[T](in.blob), int64(len(in.blob)), now)
+	case t.mayWait(in):
+		return t.addWaiting(in, now)
 	case !in.decoded:
 		return needValue, nil, nil
 	case k.value == nil:
@@ -160,6 +187,52 @@ func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {
 		return needTick, k.value, nil
 	}
 	return needNothing, nil, t.merge(in, now)
+}
+
+// mayWait reports whether the open tick may keep a blob as it is. Without
+// MergeLater only the first blob of a tick is kept, and only if more values are not
+// likely to follow, as they did in the last tick. The caller holds mu.
+func (t *tenant[T]) mayWait(in *input[T]) bool {
+	opts := t.shared.opts
+	later := opts.MergeLater && opts.Into == nil
+	switch {
+	case in.blob == nil || !t.maySleep():
+		return false
+	case t.open.value == nil:
+		return later || !t.busy
+	}
+	return later && t.open.mayWait(int64(len(in.blob))) && !t.open.outgrows(t.shared.user, int64(len(in.blob)), opts.tickLimit())
+}
+
+// addWaiting adds a blob to the open tick as it is. If a question has merged the
+// blobs that wait, their merge takes their place. The caller holds mu.
+func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) {
+	k, size := &t.open, int64(len(in.blob))
+	switch {
+	case !in.checked:
+		return needCheck, nil, nil
+	case k.value == nil:
+		return needNothing, nil, t.start(encodedOnly[T](in.blob), size, now)
+	case k.waiting == 0 || !k.value.isDecoded():
+		if _, asked := t.shared.lazies.recent.Get(k.value); asked && k.waiting > 0 {
+			return needTick, k.value, nil
+		}
+		if err := t.shared.budget.reserve(&t.account, size); err != nil {
+			return needNothing, nil, err
+		}
+	default:
+		more, err := t.decodedSize()
+		if err == nil {
+			err = t.reserveBeside(size, more)
+		}
+		if err != nil {
+			return needNothing, nil, err
+		}
+		k.settle(more)
+	}
+	k.wait(in.blob, now)
+	t.changed()
+	return needNothing, nil, nil
 }
 
 // maySleep reports whether values may be held as their blobs alone. In a window
@@ -186,6 +259,10 @@ func (t *tenant[T]) merge(in *input[T], now int64) error {
 	if err := t.reserveBeside(in.size, more); err != nil {
 		return err
 	}
+	if t.open.waiting > 0 {
+		t.open.settle(more)
+		more = 0
+	}
 	v := decodedWith(in.value, nil)
 	err = t.open.merge(t.shared.user, v, in.size, now)
 	if err != nil && !t.firstIsBad() {
@@ -209,7 +286,10 @@ func (t *tenant[T]) decodedSize() (more int64, err error) {
 		return 0, nil
 	}
 	size, err := t.shared.user.weigh(t.open.value.form.Load().value)
-	return size - t.open.size, err
+	if more = size - t.open.size; t.open.waiting > 0 {
+		more = max(more, 0)
+	}
+	return more, err
 }
 
 // reserveBeside reserves the bytes of a value and what the open tick takes more.

@@ -19,8 +19,8 @@ import (
 
 // Options tune a Collector. Nil or a zero field means the default.
 type Options struct {
-	// Live tunes ticks, window and flushing. The package sets its Size and
-	// Past.Size. Its Registerer, Namespace, Now, Logger and TracerProvider default
+	// Live tunes ticks, window and flushing. The package sets its Size,
+	// Past.Size and MergeLater. Its Registerer, Namespace, Now, Logger and TracerProvider default
 	// to the fields below.
 	Live bucket.CollectorOptions[*report.Report]
 	// Store holds the caches between memory and authority, and tunes them. The
@@ -118,6 +118,7 @@ func (o *Options) hub(window time.Duration) shortcuts.Config {
 // shareLive passes shared options on to the live collector.
 func (o *Options) shareLive() {
 	o.Live.Size, o.Live.Past.Size = report.Size, report.Size
+	o.Live.MergeLater = true // reports that are valid can be merged
 	orDefault(&o.Live.Namespace, o.Namespace)
 	orDefault(&o.Live.Logger, o.Logger)
 	if o.Live.TracerProvider == nil {

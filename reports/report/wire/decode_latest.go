@@ -9,8 +9,8 @@ import (
 )
 
 // latestMap reads the latest values of a node: most of the bytes of a report. Nodes
-// of one topology mostly have the same keys, and many values are those of the node
-// before, whose texts are then shared without a search.
+// of one topology mostly have the same keys, and many of the same values. The texts of
+// the node before are then shared without a search.
 func (d *decoder) latestMap() []report.Latest {
 	list := d.latest.take(d, d.openMap())
 	before := d.before
@@ -49,8 +49,8 @@ const (
 )
 
 // usualLatest reads an entry that has the usual form. It returns false, and reads
-// nothing, if the entry has another form. The texts are likely to equal those of
-// like.
+// nothing, if the entry has another form. The texts are likely to equal the texts
+// of like.
 func (d *decoder) usualLatest(l, like *report.Latest) bool {
 	in := d.in
 	key, keyEnd := rawAt(in, d.at)

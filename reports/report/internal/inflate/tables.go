@@ -114,8 +114,8 @@ func buildShort(table []uint32, tableBits int, count []int, order []uint16, entr
 	return code, symbols
 }
 
-// buildLong fills subtables with the longer codes. Those that share a subtable
-// follow one another.
+// buildLong fills subtables with the longer codes. Codes that share a
+// subtable follow one another.
 func buildLong(table []uint32, tableBits int, count []int, order []uint16, entry []uint32, code int) {
 	begin, size, prefix := 1<<tableBits-1<<(mostCode-tableBits), 1<<(mostCode-tableBits), -1
 	for n := tableBits + 1; n <= mostCode; n++ {
