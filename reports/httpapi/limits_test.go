@@ -15,6 +15,7 @@ import (
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -93,14 +94,22 @@ func TestTenantRate(t *testing.T) {
 func TestTenantPending(t *testing.T) {
 	t.Parallel()
 	posts := 0
-	next := func() []byte { // no report twice
+	next := func() []byte { // no report twice; not gzipped, so that each is decoded and counts in full
 		r := hosts("h1")
 		posts++
 		r.ID = fmt.Sprintf("%02d", posts)
-		return encode(t, r)
+		plain, err := wire.AppendMsgpack(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plain
 	}
-	body := next() // which waits as such while it is alone in its tick
-	size := report.Size(upgraded(t, decode(t, body)))
+	body := next()
+	r, err := wire.DecodeMsgpack(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := report.Size(upgraded(t, r))
 	var opts *reports.Options
 	f := setup(t, func(o *reports.Options, h *Options) {
 		h.TenantHeader, o.Live.MaxPending, o.Live.Backoff, opts = orgHeader, 12*size, time.Millisecond, o
@@ -109,21 +118,23 @@ func TestTenantPending(t *testing.T) {
 	store := faulttest.NewTier(f.authority, 1)
 	store.Inject(faulttest.Fault{Op: faulttest.Put, Err: errors.New("away")})
 	f.use(t, store, opts)
+	try := func(tenant string) *httptest.ResponseRecorder {
+		return f.serve("POST", "/api/report", next(), "Content-Type: application/msgpack", orgHeader+": "+tenant)
+	}
 	fill := func(tenant string, n int) {
 		t.Helper()
 		for range n {
-			f.post(t, next(), orgHeader+": "+tenant)
+			if w := try(tenant); w.Code != 200 {
+				t.Fatalf("%s: %d %s", tenant, w.Code, w.Body)
+			}
 		}
 		wantRefused(t, f.postUnread(t, tenant), 429, "3", fmt.Sprintf("%d bytes of this tenant wait to be stored", int64(n)*size))
-	}
-	try := func(tenant string) *httptest.ResponseRecorder {
-		return f.serve("POST", "/api/report", next(), append(probeHeaders, orgHeader+": "+tenant)...)
 	}
 	fill("greedy", 3)
 	fill("large", 6)
 	wantRefused(t, try("tiny"), 413, "", "for what waits of one tenant")
 	for range 3 {
-		f.post(t, next(), orgHeader+": other")
+		try("other")
 	}
 	wantRefused(t, try("fourth"), 503, "3", "wait to be stored")
 	for tenant, reason := range map[string]string{"greedy": "pending", "large": "pending", "tiny": "size", "fourth": "full"} {
