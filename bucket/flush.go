@@ -110,7 +110,9 @@ func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
 	size, n := p.size-int64(len(p.blob)), len(p.parts)
 	for i, parts := range [][]*lazy[T]{p.parts[:n/2], p.parts[n/2:]} {
 		v := parts[0]
-		if len(parts) > 1 {
+		if len(parts) > 1 && c.opts.MergeLater {
+			v = unmerged(parts) // if it cannot be merged, it is split again
+		} else if len(parts) > 1 {
 			if v, err = c.lazies.join(parts); err != nil {
 				return nil, fmt.Errorf("merge a half of the value of tenant %q: %w", p.owner.id, err)
 			}

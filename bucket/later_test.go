@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,24 +94,29 @@ func TestMergeLaterAnswersAsMergeNow(t *testing.T) {
 	})
 }
 
-// TestAFailedMergeOfWaitingBlobsIsTold checks that values that cannot be merged at the end of
-// their tick are told to Failed, and keep no memory.
-func TestAFailedMergeOfWaitingBlobsIsTold(t *testing.T) {
+// TestWaitingBlobsThatCannotBeMergedAreStoredApart checks that a value that does not merge
+// with others takes none of them with it.
+func TestWaitingBlobsThatCannotBeMergedAreStoredApart(t *testing.T) {
 	t.Parallel()
-	var told []error
 	s := newStores(t)
 	opts := fast()
 	opts.MergeLater = true
-	opts.Failed = func(_ string, _ ids, err error) { told = append(told, err) }
-	refuses := errors.New("no merge today")
-	c, err := bucket.NewCollector(s.index, s.blobs, func([]ids) (ids, error) { return nil, refuses }, opts)
+	opts.Failed = func(_ string, v ids, err error) { t.Errorf("%v is lost: %v", v, err) }
+	refuse := func(parts []ids) (ids, error) {
+		if slices.ContainsFunc(parts, func(v ids) bool { return slices.Contains(v, 3) }) {
+			return nil, errors.New("3 cannot be merged")
+		}
+		return mergeIDs(parts)
+	}
+	c, err := bucket.NewCollector(s.index, s.blobs, refuse, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustAddBlob(t, c, "a", 1)
-	mustAddBlob(t, c, "a", 2)
-	_ = c.Flush(t.Context())
-	if len(told) != 1 || !errors.Is(told[0], refuses) || c.Pending() != 0 {
-		t.Errorf("told %v, %d bytes pending", told, c.Pending())
+	for i := range 6 {
+		mustAddBlob(t, c, "a", i)
 	}
+	if err := c.Flush(t.Context()); err != nil || c.Pending() != 0 {
+		t.Errorf("%v, %d bytes pending", err, c.Pending())
+	}
+	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{0, 1, 2, 3, 4, 5})
 }

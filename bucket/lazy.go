@@ -54,15 +54,20 @@ func decodedWith[T any](v T, blob []byte) *lazy[T] {
 	return l
 }
 
+// unmerged returns the lazy merge of values.
+func unmerged[T any](parts []*lazy[T]) *lazy[T] {
+	l := &lazy[T]{}
+	l.form.Store(&form[T]{parts: parts})
+	return l
+}
+
 // joined returns the lazy merge of a value and the value of a blob.
 func joined[T any](first, blob *lazy[T]) *lazy[T] {
 	parts := []*lazy[T]{first}
 	if f := first.form.Load(); !f.decoded && f.parts != nil {
 		parts = f.parts
 	}
-	l := &lazy[T]{}
-	l.form.Store(&form[T]{parts: append(slices.Clip(parts), blob)})
-	return l
+	return unmerged(append(slices.Clip(parts), blob))
 }
 
 // restingOn returns the lazy value of records in the journal.
@@ -133,14 +138,12 @@ func (ls *lazies[T]) resolve(f *form[T]) (v T, err error) {
 	values, errs := make([]T, len(f.parts)), make([]error, len(f.parts))
 	inParallel(len(f.parts), func(i int) {
 		part := f.parts[i].form.Load()
-		recent, ok := ls.recent.Get(f.parts[i])
-		switch {
-		case part.decoded:
+		if part.decoded {
 			values[i] = part.value
-		case ok:
-			values[i] = recent
-		default:
-			values[i], errs[i] = ls.decode(part.blob)
+		} else if recent := ls.recent.Get(f.parts[i]); recent != nil {
+			values[i] = *recent
+		} else {
+			values[i], errs[i] = ls.resolve(part)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -194,15 +197,12 @@ func (ls *lazies[T]) decode(blob []byte) (T, error) {
 }
 
 // decodeInPlace gives l its value beside its blob, or in place of its parts.
-func (ls *lazies[T]) decodeInPlace(l *lazy[T]) (err error) {
+func (ls *lazies[T]) decodeInPlace(l *lazy[T]) error {
 	f := l.form.Load()
 	if f.decoded {
 		return nil
 	}
-	v, ok := ls.recent.Get(l)
-	if !ok {
-		v, err = ls.resolve(f)
-	}
+	v, err := ls.once(l, f)
 	if err == nil {
 		l.form.Store(&form[T]{value: v, decoded: true, blob: f.blob})
 	}
@@ -230,11 +230,11 @@ func (ls *lazies[T]) blobOf(l *lazy[T]) (blob []byte, more int64, err error) {
 
 // once returns a value that is needed once, and does not keep it for questions.
 func (ls *lazies[T]) once(l *lazy[T], f *form[T]) (T, error) {
-	if f.decoded || f.parts == nil {
+	if f.decoded || f.records != nil {
 		return ls.value(l)
 	}
-	if v, ok := ls.recent.Get(l); ok {
-		return v, nil
+	if recent := ls.recent.Get(l); recent != nil {
+		return *recent, nil
 	}
 	return ls.resolve(f)
 }

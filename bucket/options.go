@@ -46,8 +46,7 @@ type CollectorOptions[T any] struct {
 	// passed. AddBlob then keeps a few blobs of a tick as they are, also where
 	// several values come in each tick. They are decoded and merged together when
 	// somebody asks for them, when there are many, and when the tick is flushed.
-	// Should the merge fail then, the values of that tick are dropped and told to
-	// Failed. Without MergeLater AddBlob decodes and merges such values, and refuses
+	// Should the merge fail then, they are stored as several entries. Without MergeLater AddBlob decodes and merges such values, and refuses
 	// a value that cannot be merged. It has no effect together with Into.
 	MergeLater bool
 	// Size is how many bytes of memory a value takes. The limits for pending and cached values use it. It may be an estimate. Default a

@@ -214,7 +214,7 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 	case k.value == nil:
 		return needNothing, nil, t.start(encodedOnly[T](in.blob), size, now)
 	case k.waiting == 0 || !k.value.isDecoded():
-		if _, asked := t.shared.lazies.recent.Get(k.value); asked && k.waiting > 0 {
+		if k.waiting > 0 && t.shared.lazies.recent.Peek(k.value) != nil {
 			return needTick, k.value, nil
 		}
 		if err := t.shared.budget.reserve(&t.account, size); err != nil {

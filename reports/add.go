@@ -58,9 +58,10 @@ func (c *Collector) Add(ctx context.Context, tenant string, r *report.Report, fr
 }
 
 // AddBlob is Add for the encoded report in a blob: gzip'd msgpack that inflates
-// to at most limit bytes. If the blob has the form that probes send, and is the
-// only report of its tick, the collector keeps and stores the blob unchanged.
-// That costs half the time of Decode and Add, and a tenth of the memory. The
+// to at most limit bytes. If the blob has the form that probes send, the
+// collector checks and keeps it. The only report of a tick is stored unchanged; several
+// are merged when somebody asks, or when the tick is flushed. That costs less than half
+// the time of Decode and Add, and a tenth of the memory. The
 // caller must not change the blob afterwards. It is the report's Origin.Body. The error
 // is a *BodyError, or one of Add.
 func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, limit int64, from Origin) (err error) {
