@@ -81,7 +81,7 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-func each[V any](b *testing.B, all []V, f func(V)) {
+func each[V any](b testing.TB, all []V, f func(V)) {
 	b.Helper()
 	for _, v := range all {
 		f(v)
@@ -107,7 +107,7 @@ func gunzip(b *testing.B, blob []byte) []byte {
 	return inflated.Bytes()
 }
 
-func decode(b *testing.B, blob []byte) *report.Report {
+func decode(b testing.TB, blob []byte) *report.Report {
 	b.Helper()
 	r, err := wire.Codec{}.Decode(blob)
 	if err != nil {
@@ -149,7 +149,7 @@ func gzip6(b *testing.B, text []byte) {
 	}
 }
 
-func encode(b *testing.B, r *report.Report) {
+func encode(b testing.TB, r *report.Report) {
 	b.Helper()
 	if _, err := (wire.Codec{}).Encode(r); err != nil {
 		b.Fatal(err)

@@ -62,7 +62,7 @@ func BenchmarkWindow(b *testing.B) {
 	}
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	if err != nil {
 		b.Helper()
 		b.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 // blobs returns the captured reports that match a pattern, compressed.
-func blobs(b *testing.B, pattern string) [][]byte {
+func blobs(b testing.TB, pattern string) [][]byte {
 	b.Helper()
 	paths, err := filepath.Glob(filepath.Join("..", "reports", "testdata", "corpus", pattern))
 	if err != nil || len(paths) == 0 {
@@ -28,7 +28,7 @@ func blobs(b *testing.B, pattern string) [][]byte {
 }
 
 // decoded returns the same reports, decoded and upgraded.
-func decoded(b *testing.B, pattern string) []*report.Report {
+func decoded(b testing.TB, pattern string) []*report.Report {
 	b.Helper()
 	var all []*report.Report
 	for _, blob := range blobs(b, pattern) {

@@ -58,7 +58,8 @@ func inDirectory(o openStore) (store, func() error, error) {
 	return db, func() error { return errors.Join(db.close(), os.RemoveAll(dir)) }, nil
 }
 
-// reads reads blobs at random from a store that was closed and opened again, so that they are in its files.
+// reads reads blobs at random from a store that was closed and opened again, so that they are in its files, and has
+// read each blob once, so that they are in the memory that the store and the operating system use.
 func reads(blobs, size, batch int, o openStore) contender {
 	return contender{name: o.name, note: o.note, open: func() (func() (float64, error), func() error, error) {
 		db, end, err := inDirectory(o)
@@ -68,7 +69,7 @@ func reads(blobs, size, batch int, o openStore) contender {
 		if err := commitAll(db, 0, noises(0, blobs, size)); err != nil {
 			return nil, nil, errors.Join(err, end())
 		}
-		if err := db.reopen(); err != nil {
+		if err := reopened(db, blobs); err != nil {
 			return nil, nil, errors.Join(err, end())
 		}
 		random := rand.New(rand.NewPCG(1, 2))
@@ -80,6 +81,19 @@ func reads(blobs, size, batch int, o openStore) contender {
 			return onCores(1, func() (float64, error) { return readBlobs(db, asked, size) })
 		}, end, nil
 	}}
+}
+
+// reopened opens the store again, and reads all of its blobs.
+func reopened(db store, blobs int) error {
+	if err := db.reopen(); err != nil {
+		return err
+	}
+	for i := range blobs {
+		if _, err := db.get([]string{db.key(i)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readBlobs returns the processor time of one batch in microseconds. It looks at one blob of each batch.
