@@ -135,7 +135,8 @@ func ParseBlobKey(key string) (t int64, err error) {
 	}
 	instant := rest[:minus] + digits
 	t, err = strconv.ParseInt(instant, 10, 64)
-	if err != nil || strconv.FormatInt(t, 10) != instant {
+	var again [20]byte // of any int64
+	if err != nil || string(strconv.AppendInt(again[:0], t, 10)) != instant {
 		return 0, fmt.Errorf("blob key %.80q: has no instant in Unix nanoseconds behind the slash", key)
 	}
 	return t, nil

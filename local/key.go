@@ -72,11 +72,17 @@ func parseEntryKey(key []byte) (row index.Row, t int64, err error) {
 
 // blobKey returns the key under which a blob is stored.
 func blobKey(name string) []byte {
+	return appendBlobKey(make([]byte, 0, hourPrefix+len(name)), name)
+}
+
+// appendBlobKey appends the key of a blob, which is at most hourPrefix longer than its
+// name.
+func appendBlobKey(b []byte, name string) []byte {
 	t, err := index.ParseBlobKey(name)
 	if err != nil {
-		return append([]byte{ageLessSpace}, name...)
+		return append(append(b, ageLessSpace), name...)
 	}
-	return append(hourKey(blobSpace, index.RowAt("", t).Hour), name...)
+	return append(appendOrdered(append(b, blobSpace), index.RowAt("", t).Hour), name...)
 }
 
 // after returns the first key that sorts after every key that starts with

@@ -41,9 +41,15 @@ func (e *engine) blobsOf(ctx context.Context, names []string, blobs [][]byte) (f
 
 // sorted returns the keys of names in the store's order.
 func sorted(names []string) []wanted {
-	all := make([]wanted, len(names))
+	all, length := make([]wanted, len(names)), 0
+	for _, name := range names {
+		length += hourPrefix + len(name)
+	}
+	keys := make([]byte, 0, length) // one allocation for all keys
 	for i, name := range names {
-		all[i] = wanted{i, blobKey(name)}
+		begin := len(keys)
+		keys = appendBlobKey(keys, name)
+		all[i] = wanted{i, keys[begin:len(keys):len(keys)]}
 	}
 	slices.SortFunc(all, func(a, b wanted) int {
 		return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.at, b.at))
