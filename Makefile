@@ -9,7 +9,7 @@ PEERS    ?=
 
 export LISTEN DATA FUZZTIME
 
-.PHONY: build run test lint api fuzz bench peers load clean
+.PHONY: build run test lint api fuzz bench peers plots load clean
 
 # The tag leaves out a debug page of gRPC, which sends spans. With that page the linker would keep the whole AWS SDK,
 # and the command would have 57 MB instead of 42.
@@ -43,6 +43,10 @@ bench:
 # Compares our caches, stores and codecs with other libraries on the same work. PEERS='-run cache -rounds 3' does less.
 peers:
 	cd bench/peers && go run . $(PEERS)
+
+# Draws what a question costs by the blobs of a quantum, and what a tick costs by tenants, to bench/plots.
+plots:
+	@scripts/plots
 
 # Drives a collector with the reports of 1000 tenants for five minutes, or as the flags in $(LOAD) say: LOAD="-store aws"
 # starts DynamoDB Local, versitygw and memcached for it.

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"html"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -41,11 +43,11 @@ func (p panel) draw(b *strings.Builder, top int) {
 	x, y := p.axes()
 	atX := func(v float64) int { return left + int(x.place(v)*panelWidth) }
 	atY := func(v float64) int { return top + panelHeight - int(y.place(v)*panelHeight) }
-	for _, v := range x.ticks() {
+	for _, v := range p.measured() {
 		rule(b, atX(v), top, atX(v), top+panelHeight)
 		text(b, atX(v), top+panelHeight+18, "middle", short(v))
 	}
-	for _, v := range y.ticks() {
+	for _, v := range y.decades() {
 		rule(b, left, atY(v), left+panelWidth, atY(v))
 		text(b, left-8, atY(v)+4, "end", short(v))
 	}
@@ -75,6 +77,17 @@ func (p panel) axes() (x, y axis) {
 	return x, axis{math.Pow(10, math.Floor(math.Log10(y.from))), math.Pow(10, math.Ceil(math.Log10(y.to)))}
 }
 
+// measured returns the values of the parameter.
+func (p panel) measured() []float64 {
+	all := make(map[float64]bool)
+	for _, l := range p.lines {
+		for _, at := range l.points {
+			all[at.x] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // axis is a logarithmic axis.
 type axis struct{ from, to float64 }
 
@@ -88,13 +101,10 @@ func (a axis) place(v float64) float64 {
 	return math.Log(v/a.from) / math.Log(a.to/a.from)
 }
 
-// ticks returns the powers of ten of the axis, or its ends when these are few.
-func (a axis) ticks() (all []float64) {
-	for v := math.Pow(10, math.Ceil(math.Log10(a.from))); v <= a.to; v *= 10 {
+// decades returns the powers of ten of an axis that begins with one.
+func (a axis) decades() (all []float64) {
+	for v := a.from; v < 2*a.to; v *= 10 {
 		all = append(all, v)
-	}
-	if len(all) < 2 {
-		return []float64{a.from, a.to}
 	}
 	return all
 }
