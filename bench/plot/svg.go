@@ -12,8 +12,8 @@ import (
 // The sizes of the drawing, in pixels.
 const (
 	panelWidth, panelHeight = 560, 300
-	left, right, below      = 90, 170, 50
-	above                   = 40
+	left, right, below      = 90, 260, 60
+	above                   = 54
 )
 
 // colors are told apart by people who see few colors, too (Okabe and Ito).
@@ -52,7 +52,7 @@ func (p panel) draw(b *strings.Builder, top int) {
 		text(b, left-8, atY(v)+4, "end", short(v))
 	}
 	text(b, left+panelWidth/2, top+panelHeight+38, "middle", p.x)
-	text(b, left, top-6, "end", p.unit)
+	text(b, left, top-14, "end", p.unit)
 	for i, l := range p.lines {
 		color := colors[i%len(colors)]
 		var path strings.Builder
