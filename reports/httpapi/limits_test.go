@@ -95,21 +95,11 @@ func TestTenantPending(t *testing.T) {
 	t.Parallel()
 	posts := 0
 	next := func() []byte { // no report twice; not gzipped, so that each is decoded and counts in full
-		r := hosts("h1")
 		posts++
-		r.ID = fmt.Sprintf("%02d", posts)
-		plain, err := wire.AppendMsgpack(nil, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return plain
+		return plainReport(t, fmt.Sprintf("%02d", posts))
 	}
 	body := next()
-	r, err := wire.DecodeMsgpack(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	size := report.Size(upgraded(t, r))
+	size := report.Size(upgraded(t, decode(t, gzipped(t, body))))
 	var opts *reports.Options
 	f := setup(t, func(o *reports.Options, h *Options) {
 		h.TenantHeader, o.Live.MaxPending, o.Live.Backoff, opts = orgHeader, 12*size, time.Millisecond, o
@@ -156,6 +146,18 @@ func TestTenantPending(t *testing.T) {
 	if w := try("greedy"); w.Code != 200 {
 		t.Errorf("after the flush: %d %s", w.Code, w.Body)
 	}
+}
+
+// plainReport returns a report that is not gzipped.
+func plainReport(t testing.TB, id string) []byte {
+	t.Helper()
+	r := hosts("h1")
+	r.ID = id
+	plain, err := wire.AppendMsgpack(nil, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
 }
 
 // use puts a collector over another authority in place of the fixture's.
