@@ -46,8 +46,8 @@ type Encoded[T any] struct {
 // journal, Add encodes v, and returns when the journal has it.
 //
 // The error is an *index.TenantError, a *FullError when too much of this tenant
-// or of all is pending, a *TenantLimitError, an *InstantError, ErrClosed, the
-// context's, or an error of the merge, such as a *PanicError. With a journal it
+// or of all is pending, a *TenantLimitError, an *InstantError, a *FinalError
+// for a past instant whose entries retention removes, ErrClosed, the context's, or an error of the merge, such as a *PanicError. With a journal it
 // may also be a *JournalError, an *EncodeError or a *TooLargeError. The value is
 // then in no answer and is not stored, with one exception: when ctx ended while
 // the value was on its way into the journal, a restart may find it there.
@@ -117,6 +117,11 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 	defer c.leave()
 	if err := c.admit(tenant, in); err != nil {
 		return err
+	}
+	if in.past {
+		if err := c.mayAdd(ctx, tenant, in.at); err != nil {
+			return err
+		}
 	}
 	defer c.forgetRecord(in)
 	for {

@@ -102,7 +102,9 @@ func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.T
 // RangeMany is Range of several tenants, whose values are fetched and merged
 // together.
 func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
-	return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts, reading{}) })
+	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
+		return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts, reading{}) })
+	})
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as

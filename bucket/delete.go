@@ -92,7 +92,7 @@ func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) 
 		o = *opts
 	}
 	orDefault(&o.Wait, time.Minute)
-	return erase.New(w.index, blobs, erase.Options{Deleter: w, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
+	return erase.New(w.index, blobs, erase.Options{Deleter: w, Spans: dropping{w}, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
 }
 
 // Find counts what Delete would delete. It reads the range's entries.
@@ -113,8 +113,12 @@ func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (
 // range of more than a year needs an index that is an index.Scanner or has its
 // method under the name Entries.
 //
-// The error is a *RangeError, an *index.TenantError, a *CannotDeleteError, the
-// index's, or a *BlobsLeftError. Delete may be called again after any of the last
+// The roll-ups that hold deleted values are removed too; others are built again
+// from what is left. Where retention has removed entries, and only a roll-up is
+// left, a deletion takes the whole span or is a *FinalError.
+//
+// The error is a *RangeError, an *index.TenantError, a *CannotDeleteError, a
+// *FinalError, the index's, or a *BlobsLeftError. Delete may be called again after any of the last
 // two.
 func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
 	start, end, err := deletable(tenant, from, to)

@@ -164,6 +164,25 @@ func finalError(err error) error {
 	return fmt.Errorf("%w", &FinalError{final.Span.Tenant, time.Unix(0, final.Span.Start), time.Unix(0, final.Span.End())})
 }
 
+// maxLook bounds the look whether a past instant is final. A value that Add takes
+// in spite of it is refused when it is stored.
+const maxLook = time.Second
+
+// mayAdd returns a *FinalError for a past instant whose span is final. It asks
+// the index only about instants that are about as old as retention.
+func (c *Collector[T]) mayAdd(ctx context.Context, tenant string, t int64) error {
+	if c.past.protocol == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLook)
+	defer cancel()
+	err := finalError(c.past.protocol.MayWrite(ctx, tenant, t))
+	if _, final := errors.AsType[*FinalError](err); !final {
+		return nil
+	}
+	return err
+}
+
 // Writer puts entries into an index, and removes them, as the index's levels
 // require. A Collector and a Deleter have their own; programs that write entries
 // themselves need one. It is safe for any number of goroutines.
@@ -216,6 +235,55 @@ func (w *Writer) write(ctx context.Context, what levels.Write, send func(context
 	return finalError(w.protocol.Write(ctx, what, send))
 }
 
+// dropping keeps the roll-ups of what a deletion deletes in order.
+type dropping struct{ w *Writer }
+
+// Drop implements erase.Spans.
+func (s dropping) Drop(ctx context.Context, tenant string, from, to int64) error {
+	if s.w.protocol == nil {
+		return nil
+	}
+	return finalError(s.w.protocol.Drop(ctx, tenant, from, to, s.w.timeout))
+}
+
+// Replaced implements erase.Spans.
+func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error) {
+	if s.w.protocol == nil {
+		return nil, nil
+	}
+	return s.w.protocol.Replaced(ctx, tenant, from, to)
+}
+
+// CoarserError says that a range, or a slice of it, begins or ends inside a span
+// whose values retention has removed one by one, so that only their merge is left.
+// RangeOptions.Round asks for the nearest range. Its fields are
+//
+//	Tenant                 string
+//	From, To               time.Time // the range that was asked for
+//	NearestFrom, NearestTo time.Time // the nearest range around it that can be answered
+type CoarserError = plan.CoarserError
+
+// rounded asks about a range, and with Round about the nearest one that can be
+// answered.
+func rounded[T any](from, to time.Time, opts *RangeOptions, ask func(from, to time.Time) (Answer[T], error)) (a Answer[T], err error) {
+	if !opts.orDefault().Round {
+		return ask(from, to)
+	}
+	for range maxWider {
+		a, err = ask(from, to)
+		coarser, ok := errors.AsType[*CoarserError](err)
+		if !ok {
+			break
+		}
+		from, to = coarser.NearestFrom, coarser.NearestTo
+	}
+	a.From, a.To = from, to
+	return a, err
+}
+
+// maxWider bounds how often a range is widened: once a level for each end.
+const maxWider = 16
+
 // protocolOf returns the protocol of an index's levels; nil where the index
 // offers no places and none are asked for.
 func protocolOf(idx index.Index, o *LevelOptions, now func() time.Time) (*levels.Protocol, error) {
@@ -232,13 +300,13 @@ func protocolOf(idx index.Index, o *LevelOptions, now func() time.Time) (*levels
 // builderOf returns the builder of a quantizer's index; nil where nothing is to
 // be built.
 func (q *Quantizer[T]) builderOf() (*rollup.Builder, error) {
-	o := q.opts.Levels
-	if o == nil || o.Build == BuildOff || !o.Owned && !o.AllKnow {
-		return nil, nil
-	}
 	metrics, err := rollup.NewMetrics(q.opts.Registerer, q.opts.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	o := q.opts.Levels
+	if o == nil || o.Build == BuildOff || !o.Owned && !o.AllKnow {
+		return nil, nil
 	}
 	b := rollup.Options{Protocol: q.protocol, Index: q.index, Merger: merger[T]{q}, Settings: o.settings(), Owned: o.Owned,
 		All: o.Build == BuildAll, Cores: o.Cores, Codec: o.Codec, MaxBlob: o.MaxBlob, Metrics: metrics, Logger: o.Logger, Now: q.opts.Now}
@@ -264,10 +332,19 @@ func (m merger[T]) Merge(ctx context.Context, tenant string, parts []levels.Part
 func (m merger[T]) encode(v T) (blob []byte, err error) {
 	defer guard.Recover("encode", &err)
 	if blob, err = m.q.blobs.Encode(v); err != nil {
-		err = &EncodeError{Err: err}
+		return nil, &EncodeError{Err: err}
 	}
-	return blob, err
+	if decoder, ok := m.q.blobs.(Decoder[T]); ok && len(blob) > largeBlob {
+		if _, err := decoder.Decode(blob); err != nil {
+			return nil, &EncodeError{Err: fmt.Errorf("the blob of %d bytes does not decode: %w", len(blob), err)}
+		}
+	}
+	return blob, nil
 }
+
+// largeBlob is from where on a roll-up's blob is decoded once before it is stored,
+// since a codec may refuse what is large.
+const largeBlob = 1 << 20
 
 // Put implements rollup.Merger. A key that is taken is the claim's own, from an
 // attempt that seemed to fail.
@@ -350,7 +427,8 @@ func (q *Quantizer[T]) LevelStats() []LevelStats {
 // RollUpOptions tune RollUp; nil means the defaults.
 type RollUpOptions struct {
 	// Verify computes again what is sealed, and compares. A roll-up that
-	// differs is built again. Where encoding and merging are not deterministic to
+	// differs is built again, and spans whose roll-up did not pay are tried
+	// again. Where encoding and merging are not deterministic to
 	// the byte, right roll-ups may differ.
 	Verify bool
 	// Progress is told what has been done so far, by one goroutine at a time.

@@ -184,9 +184,11 @@ func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.T
 // from ≤ instant < to, which are fetched together. A tenant that repeats counts
 // each time.
 func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
-	return q.settled(ctx, func() (g gathered[T], err error) {
-		g.question, err = q.question(ctx, tenants, from, to, opts, reading{})
-		return g, err
+	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
+		return q.settled(ctx, func() (g gathered[T], err error) {
+			g.question, err = q.question(ctx, tenants, from, to, opts, reading{})
+			return g, err
+		})
 	})
 }
 

@@ -80,7 +80,9 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 
 // RangeMany is Range of several tenants, whose values are merged together.
 func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (a Answer[T], err error) {
-	return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts, reading{}) })
+	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
+		return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts, reading{}) })
+	})
 }
 
 // Steps yields the answers for the consecutive slices of [from, to) as

@@ -21,6 +21,10 @@ type RangeOptions struct {
 	// take, as estimated from the lengths of their blobs. A range with more is
 	// refused with a *RangeTooLargeError before a blob is read. 0: no bound.
 	MaxBytes int64
+	// Round asks, in place of a *CoarserError, for the answer of the nearest
+	// range around the one given that the stored roll-ups allow. Answer.From and
+	// Answer.To say which it is. Only Range, RangeMany and At look at it.
+	Round bool
 }
 
 func (o *RangeOptions) orDefault() RangeOptions {
@@ -44,6 +48,9 @@ type Answer[T any] struct {
 	// into the range: the open tick's. It is zero when the range ends before
 	// that, and in answers from the index alone.
 	Provisional time.Time
+	// From and To are the range that was answered; zero unless the question asked
+	// to Round.
+	From, To time.Time
 }
 
 // Step is the answer for one slice of a range.

@@ -24,6 +24,17 @@ type Place struct {
 	Expires int64
 }
 
+// Blob returns the key of the blob that goes with the place: its state's field
+// key, where the state is JSON that has one. A store that removes an expired place
+// removes that blob, too.
+func (p Place) Blob() string {
+	var state struct{ Key string }
+	if json.Unmarshal(p.State, &state) != nil {
+		return ""
+	}
+	return state.Key
+}
+
 // PlaceSet names the places of one tenant and one level. A level is named by
 // the length of its spans.
 type PlaceSet struct {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -40,14 +41,16 @@ func (db *DB) retainHourly(ctx context.Context) {
 
 // sweep removes the hours that ended before now − Retention. Blobs go an hour
 // after their entries, so that who has the entries still finds the blobs, and
-// so does an entry that was put up to an hour after its key was made.
+// so does an entry that was put up to an hour after its key was made. Places go
+// when they have expired.
 func (db *DB) sweep(ctx context.Context) error {
 	hour := hourOf(db.opts.Now().Add(-db.opts.Retention))
 	return db.read(ctx, func(e *engine) error {
 		batch := e.pebble.NewBatch()
 		err := errors.Join(
 			e.dropBefore(ctx, batch, entrySpace, hour),
-			e.dropBefore(ctx, batch, blobSpace, hour-1))
+			e.dropBefore(ctx, batch, blobSpace, hour-1),
+			e.expirePlaces(ctx, batch, db.opts.Now()))
 		if err != nil || batch.Empty() {
 			return errors.Join(err, batch.Close())
 		}
@@ -57,6 +60,55 @@ func (db *DB) sweep(ctx context.Context) error {
 		db.opts.Logger.Info("retention removed the hours before", "hour", time.Unix(hour*3600, 0).UTC(), "dir", db.dir)
 		return nil
 	})
+}
+
+// expirePlaces adds the removal of the places that expired more than an hour ago
+// to the batch, and of the blobs that go with them. Who has read such a place
+// still finds its blob. It reads the places of each level up to the first block
+// that holds none of them.
+func (e *engine) expirePlaces(ctx context.Context, batch *pebble.Batch, now time.Time) error {
+	before := now.Add(-time.Hour)
+	return e.each(ctx, []byte{placeSpace}, []byte{placeSpace + 1}, func(it *pebble.Iterator) error {
+		for more := it.First(); more && ctx.Err() == nil; {
+			expired, lasting, err := e.expireBlock(batch, it, before)
+			if err != nil {
+				return err
+			}
+			if more = it.Valid(); more && expired == 0 && lasting > 0 {
+				more = it.SeekGE(after(it.Key()[:1+8])) // the next level
+			}
+		}
+		return ctx.Err()
+	})
+}
+
+// expireBlock removes what expired from the block that an iterator is at, and
+// moves behind it. It returns how many places expired, and how many will.
+func (e *engine) expireBlock(batch *pebble.Batch, it *pebble.Iterator, before time.Time) (expired, lasting int, err error) {
+	block := bytes.Clone(it.Key()[:1+8+8])
+	for more := true; more && bytes.HasPrefix(it.Key(), block); more = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return expired, lasting, err
+		}
+		p, err := parsePlace(it.Key(), value)
+		switch {
+		case err != nil:
+			return expired, lasting, err
+		case p.Gone(before):
+			expired++
+			err = batch.Delete(it.Key(), nil)
+			if key := p.Blob(); key != "" && err == nil {
+				err = batch.Delete(blobKey(key), nil)
+			}
+		case p.Expires != 0:
+			lasting++
+		}
+		if err != nil {
+			return expired, lasting, err
+		}
+	}
+	return expired, lasting, nil
 }
 
 // hourOf returns the hour that t is in, rounded down, over all of time.Time.

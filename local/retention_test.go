@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // TestRetentionBoundary checks that an hour is removed once its end is as old as the
@@ -146,4 +149,58 @@ func TestRetentionTells(t *testing.T) {
 			t.Errorf("told %v, want %v: %s", got, told, log.String())
 		}
 	}
+}
+
+// TestRetentionOfPlaces lets places of two tenants expire. Each goes with its blob
+// an hour later, and others stay.
+func TestRetentionOfPlaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open("data", &Options{FS: vfs.NewMem(), Retention: 2 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		const n = 200
+		minute, now := int64(time.Minute), time.Now().Unix()
+		for _, tenant := range []string{"a", "b"} {
+			for i := range int64(n) {
+				start := i * minute
+				p := index.Place{Start: start, ID: "i", Expires: now + 60*i, State: fmt.Appendf(nil, `{"key":"rollup/60/%s%d"}`, tenant, i)}
+				if i == 7 {
+					p.Expires = 0
+				}
+				set := index.PlaceSet{Tenant: tenant, Level: time.Minute}
+				if ok, err := db.Index().SwapPlace(t.Context(), set, "", p); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+				if err := db.Blobs().Put(t.Context(), p.Blob(), []byte("roll-up")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		left := func() (places, blobs int) {
+			for _, tenant := range []string{"a", "b"} {
+				found, err := db.Index().Places(t.Context(), index.PlaceSet{Tenant: tenant, Level: time.Minute}, 0, n*minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				places += len(found)
+				for i := range n {
+					if blobOf(t, db, fmt.Sprintf("rollup/60/%s%d", tenant, i)) != nil {
+						blobs++
+					}
+				}
+			}
+			return places, blobs
+		}
+		time.Sleep(90*time.Minute + time.Second)
+		if places, blobs := left(); places != 2*(n-90) || blobs != 2*(n-1) { // the sweep after 1 hour
+			t.Errorf("after 90 minutes %d places and %d blobs are left, want %d and %d", places, blobs, 2*(n-90), 2*(n-1))
+		}
+		time.Sleep(91 * time.Minute) // the sweep after 3 hours removes what expired within 2
+		if places, blobs := left(); places != 2*(n-181) || blobs != 2*(n-120) {
+			t.Errorf("after 3 hours %d places and %d blobs are left, want %d and %d", places, blobs, 2*(n-181), 2*(n-120))
+		}
+	})
 }

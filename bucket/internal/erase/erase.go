@@ -27,13 +27,23 @@ type entryLister interface {
 	Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
 }
 
-// Options of an Eraser. All must be set but Progress and Deleter.
+// Options of an Eraser. All must be set but Progress, Deleter and Spans.
 type Options struct {
 	Wait     time.Duration // between the removal of entries and the removal of their blobs
 	Round    int           // entries of a round
 	Progress func(Done)    // called by one goroutine at a time
 	Now      func() time.Time
 	Deleter  index.Deleter // removes the entries; nil: the index does
+	Spans    Spans         // nil: there are no roll-ups
+}
+
+// Spans are what the roll-ups of an index are told of a deletion.
+type Spans interface {
+	// Drop prepares the deletion of a tenant's range.
+	Drop(ctx context.Context, tenant string, from, to int64) error
+	// Replaced returns the keys of the range's roll-ups that nobody reads any
+	// more once the longest question has ended.
+	Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error)
 }
 
 // Done is what was deleted.
@@ -162,7 +172,7 @@ func (e *Eraser) Find(ctx context.Context, tenant string, from, to int64) (f Fou
 // lie outside of it or not be there at all.
 func (e *Eraser) Delete(ctx context.Context, tenant string, from, to int64, more []index.Entry) (Done, error) {
 	r := &run{Eraser: e, tenant: tenant, to: to, long: long(from, to), listed: from, more: more}
-	err := r.all(ctx, from)
+	err := r.wholly(ctx, from)
 	if err == nil {
 		return r.done, nil
 	}

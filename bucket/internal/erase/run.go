@@ -43,6 +43,32 @@ type rowKeys struct {
 	orphans []string // of no entry, as far as is known
 }
 
+// wholly deletes the values of the range, and the roll-ups that hold them.
+func (r *run) wholly(ctx context.Context, from int64) error {
+	if r.opts.Spans == nil {
+		return r.all(ctx, from)
+	}
+	if err := r.opts.Spans.Drop(ctx, r.tenant, from, r.to); err != nil {
+		return err
+	}
+	if err := r.all(ctx, from); err != nil {
+		return err
+	}
+	keys, err := r.opts.Spans.Replaced(ctx, r.tenant, from, r.to)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	if err := pause.For(ctx, r.opts.Wait); err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(keys, maxKeys) {
+		if err := r.blobs.Delete(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // all deletes round by round.
 func (r *run) all(ctx context.Context, from int64) error {
 	for entry, err := range r.entries(ctx, r.tenant, from, r.to) {

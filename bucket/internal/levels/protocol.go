@@ -216,6 +216,15 @@ func (p *Protocol) Break(ctx context.Context, seal Place) error {
 	return err
 }
 
+// Reopen lets a void span be tried again.
+func (p *Protocol) Reopen(ctx context.Context, void Place) error {
+	if void.Kind != Void {
+		return ErrLost
+	}
+	_, err := p.swap(ctx, void, State{Kind: Open})
+	return err
+}
+
 // Finish makes a seal final: from then on entries of its span may be removed.
 // The caller has seen that the roll-up's blob is there.
 func (p *Protocol) Finish(ctx context.Context, seal Place) error {

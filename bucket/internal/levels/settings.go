@@ -101,6 +101,11 @@ func (s Settings) Outlives(level time.Duration) bool {
 	return i >= 0 && s.Keep[i] > 0 && s.Keep[i+1] != s.Keep[i]
 }
 
+// outlivesEntries reports whether a level is kept longer than the entries.
+func (s Settings) outlivesEntries(level time.Duration) bool {
+	return s.keepOf(0) > 0 && s.keepOf(level) != s.keepOf(0)
+}
+
 // Horizon returns the instant, Unix nanoseconds, before which entries may be
 // removed by retention at the time now, or soon after. It is the smallest int64
 // where entries are kept for ever.

@@ -41,6 +41,21 @@ func (e *RangeTooLargeError) Error() string {
 		e.Tenant, e.Bytes, e.Limit)
 }
 
+// CoarserError says that a range, or a slice of it, begins or ends inside a span
+// whose values retention has removed one by one, so that only their merge is
+// left.
+type CoarserError struct {
+	Tenant                 string
+	From, To               time.Time // the range that was asked for
+	NearestFrom, NearestTo time.Time // the nearest range around it that can be answered
+}
+
+func (e *CoarserError) Error() string {
+	utc := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	return fmt.Sprintf("tenant %q: the range from %s to %s is kept in longer spans only: ask from %s to %s, for slices in steps that are not shorter than the spans",
+		e.Tenant, utc(e.From), utc(e.To), utc(e.NearestFrom), utc(e.NearestTo))
+}
+
 // ErrNoBlob is the reason for a missing value when the index has its entry and
 // the store has no blob with the entry's key.
 var ErrNoBlob = errors.New("the store has no such blob")

@@ -59,10 +59,24 @@ func (p *Past[T]) read(ctx context.Context, tenant string, from, to int64, view 
 		p.opts.Asked(tenant)
 	}
 	parts, err := p.opts.Levels.Cover(ctx, view.settings(settings), tenant, from, to, p.skips(view, from))
+	if err == nil {
+		err = p.exact(ctx, settings, tenant, parts)
+	}
 	if err != nil {
 		return s, err
 	}
 	return p.gather(ctx, tenant, parts)
+}
+
+// exact returns a *CoarserError for parts that cut a span of which only the
+// roll-up is left.
+func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, parts []levels.Part) error {
+	from, to, ok, err := p.opts.Levels.Nearest(ctx, s, tenant, parts)
+	if err != nil || ok {
+		return err
+	}
+	return &CoarserError{Tenant: tenant, From: time.Unix(0, parts[0].From), To: time.Unix(0, parts[len(parts)-1].To),
+		NearestFrom: time.Unix(0, from), NearestTo: time.Unix(0, to)}
 }
 
 // settings returns the settings with the levels that fit into a slice.

@@ -151,7 +151,7 @@ func (f *foreground) reach(at time.Time) {
 }
 
 // verifyAll computes the seals of a level again. One that differs is broken, so
-// that it is built again.
+// that it is built again, and void spans are tried again.
 func (f *foreground) verifyAll(ctx context.Context, level time.Duration, from, to int64) error {
 	places, err := f.opts.Protocol.Places(ctx, f.tenant, level, from, to)
 	if err != nil {
@@ -166,8 +166,12 @@ func (f *foreground) verify(ctx context.Context, place levels.Place) {
 	if place.Kind == levels.Sealed && err == nil {
 		same, err = f.work.same(ctx, f.settings, place)
 	}
-	if err == nil && !same {
+	switch {
+	case err != nil:
+	case !same:
 		err = f.opts.Protocol.Break(ctx, place)
+	case place.Kind == levels.Void:
+		err = f.opts.Protocol.Reopen(ctx, place)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
