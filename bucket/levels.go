@@ -33,6 +33,11 @@ const (
 // who builds them, and how long they are kept. Every process that writes the
 // same index must give the same Spans, Lateness, Skew and Linger: the index
 // keeps them, and a process that wants others gets an error.
+//
+// Roll-ups pay for values whose merge is smaller than its parts together: sketches,
+// counters, profiles, reports of machines that stay. They do not for values that
+// only grow, as lists of events do: such a roll-up is not kept, and its span is
+// answered from the level below.
 type LevelOptions struct {
 	// Spans are the lengths of the levels, shortest first, in whole seconds.
 	// Each must be a multiple of the one before. Default 1 min, 1 h and 24 h.
@@ -67,8 +72,11 @@ type LevelOptions struct {
 	MaxBlob int64
 
 	// Retention says how long entries and roll-ups are kept. The stores remove
-	// entries: their own options must say the same as the Retention of Level
-	// 0. Default: nothing is removed.
+	// entries and their blobs: their own options must say the same as the
+	// Retention of Level 0. A directory removes roll-ups, too; on S3 a lifecycle
+	// rule for each prefix does, "rollup/60/" for minutes. Where a level is kept
+	// longer than the entries, what was not built in time is lost: use BuildAll.
+	// Default: nothing is removed.
 	Retention []Retention
 
 	// Logger is told of builds that fail and of roll-ups that are not kept.

@@ -1,7 +1,6 @@
 // Package levels decides when the stored merge of a span of time may stand
 // for the span's entries. It works on places of an index and on keys; it
-// knows neither values nor blobs. No other package uses it yet: nothing builds
-// roll-ups, and no question reads them.
+// knows neither values nor blobs. Package rollup builds with it, package plan reads.
 //
 // # Words
 //
