@@ -36,7 +36,7 @@ func rolled(t *testing.T, d time.Duration, o *bucket.LevelOptions) *retaining {
 		t.Fatal(err)
 	}
 	o.Owned = true
-	if l.past, err = bucket.NewQuantizer(l.index, store, mergeIDs, &bucket.QuantizerOptions[ids]{Levels: o}); err != nil {
+	if l.past, err = bucket.NewQuantizer(l.index, store, mergeIDs, &bucket.QuantizerOptions[ids]{Levels: o, CacheBytes: -1}); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now().Truncate(24 * time.Hour)
@@ -264,6 +264,39 @@ func TestFinalSpans(t *testing.T) {
 			if _, kept := l.added[v]; !kept {
 				t.Fatalf("a roll-up holds the value %d, which was deleted", v)
 			}
+		}
+	})
+}
+
+// lose removes the blobs of all roll-ups of a level.
+func (l *retaining) lose(level time.Duration) {
+	l.Helper()
+	prefix := fmt.Sprint(index.RollUpPrefix, int64(level/time.Second), "/")
+	for key, err := range l.blobs.List(l.Context(), prefix, math.MinInt64, math.MaxInt64) {
+		if err = errors.Join(err, l.blobs.Delete(l.Context(), []string{key})); err != nil {
+			l.Fatal(err)
+		}
+	}
+}
+
+// TestLostRollUpsOfFinalSpans loses roll-ups whose entries are gone. The level
+// below answers as long as it holds all, and then nothing does.
+func TestLostRollUpsOfFinalSpans(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		l := rolled(t, day, retained())
+		begin := time.Now().Truncate(day).Add(-day)
+		l.rollUp()
+		time.Sleep(4 * day)
+		l.expire(time.Now().Add(-3 * day))
+		for _, level := range []time.Duration{day, time.Hour} {
+			l.lose(level)
+			l.want(begin, begin.Add(day))
+		}
+		l.lose(time.Minute)
+		if a, err := l.past.Range(l.Context(), "a", begin, begin.Add(day), nil); err == nil {
+			t.Errorf("%d values are the answer where all roll-ups are lost", a.Entries)
 		}
 	})
 }

@@ -43,6 +43,9 @@ func (q *Quantizer[T]) LevelSpans(ctx context.Context, tenant string, from, to t
 		all[i].Level = level
 		for _, p := range places {
 			all[i].count(p)
+			if s.Final(&p, q.protocol.Time()) {
+				all[i].Final++
+			}
 		}
 	}
 	return all, nil
@@ -55,9 +58,6 @@ func (l *LevelSpans) count(p levels.Place) {
 		l.Sealed++
 		l.Entries += p.Seal.Entries
 		l.Bytes += p.Seal.Size
-		if p.Final {
-			l.Final++
-		}
 	case levels.Void:
 		l.Void++
 	case levels.Hold, levels.Claimed:

@@ -46,22 +46,26 @@ func (p *Protocol) cutBy(ctx context.Context, s Settings, tenant string, level t
 	}
 	now := p.now()
 	for _, place := range s.kept(places, now) {
-		if !s.final(&place, now) {
+		if !s.Final(&place, now) {
 			continue
 		}
 		parts, err := p.Cover(ctx, s.Below(level), tenant, place.Start, place.End(), nil)
 		if err != nil {
 			return nil, err
 		}
-		below := 0
-		for _, part := range parts {
-			if part.Place != nil {
-				below += part.Place.Entries
-			}
-		}
-		if below < place.Entries {
+		if Entries(parts) < place.Entries {
 			cut = append(cut, place)
 		}
 	}
 	return cut, nil
+}
+
+// Entries returns how many entries the roll-ups among parts stand for.
+func Entries(parts []Part) (n int) {
+	for _, part := range parts {
+		if part.Place != nil {
+			n += part.Place.Entries
+		}
+	}
+	return n
 }

@@ -11,7 +11,8 @@
 //	place    where the index keeps a span's state: hold, claim, seal, void or
 //	         open. A place that was never written is empty.
 //	seal     a roll-up stands for the span.
-//	final    a seal whose entries, or lower seals, retention removes.
+//	final    a seal so old that retention removes its entries, or soon will. No
+//	         write makes it so.
 //	hold     an entry of the span is about to be written or deleted.
 //	claim    a builder is merging the span.
 //	void     a roll-up of the span does not pay; nobody tries again.
@@ -36,7 +37,7 @@
 //
 //	         put of an early entry needs no hold
 //	                        │
-//	empty ──claim──▶ claim ──seal──▶ seal ──final──▶ final
+//	empty ──claim──▶ claim ──seal──▶ seal, final by its age
 //	  │                │  └──void──▶ void              (refuses holds)
 //	  │                │               │     │
 //	  └──────hold──────┴─────hold──────┴─────┴──▶ hold ──claim, once expired──▶ claim

@@ -19,7 +19,7 @@ func (p *Protocol) Drop(ctx context.Context, tenant string, from, to int64, time
 	var whole []Place
 	err = p.touching(ctx, s, tenant, from, to, func(place Place) error {
 		switch {
-		case !s.final(&place, p.now()):
+		case !s.Final(&place, p.now()):
 		case place.Start < from || place.End() > to:
 			return &FinalError{place.Span}
 		default:
@@ -108,7 +108,7 @@ func (p *Protocol) MayWrite(ctx context.Context, tenant string, t int64) error {
 		if err != nil {
 			return err
 		}
-		if s.final(&place, p.now()) {
+		if s.Final(&place, p.now()) {
 			return &FinalError{span}
 		}
 	}

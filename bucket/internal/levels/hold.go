@@ -138,7 +138,7 @@ func (p *Protocol) holdSpans(ctx context.Context, s Settings, spans []Span, unti
 func (p *Protocol) holdSpan(ctx context.Context, s Settings, place Place, until, longer int64) error {
 	for {
 		switch {
-		case s.final(&place, p.now()):
+		case s.Final(&place, p.now()):
 			return &FinalError{place.Span}
 		case place.Kind == Hold && place.Until >= until:
 			p.remember(place.Span, place.Until)

@@ -209,7 +209,7 @@ func (p *Protocol) Break(ctx context.Context, seal Place) error {
 	if err != nil {
 		return err
 	}
-	if s.final(&seal, p.now()) {
+	if s.Final(&seal, p.now()) {
 		return &FinalError{seal.Span}
 	}
 	_, err = p.swap(ctx, seal, State{Kind: Open})
@@ -222,14 +222,5 @@ func (p *Protocol) Reopen(ctx context.Context, void Place) error {
 		return ErrLost
 	}
 	_, err := p.swap(ctx, void, State{Kind: Open})
-	return err
-}
-
-// Finish makes a seal final: from then on entries of its span may be removed.
-// The caller has seen that the roll-up's blob is there.
-func (p *Protocol) Finish(ctx context.Context, seal Place) error {
-	final := *seal.State.Seal
-	final.Final = true
-	_, err := p.swap(ctx, seal, State{Kind: Sealed, Seal: &final})
 	return err
 }

@@ -116,9 +116,10 @@ func (s Settings) Horizon(now time.Time) int64 {
 	return math.MinInt64
 }
 
-// final reports whether a place's entries must not change any more.
-func (s Settings) final(p *Place, now time.Time) bool {
-	return p.Kind == Sealed && (p.Final || p.Entries > 0 && p.Start < s.Horizon(now))
+// Final reports whether a place's entries must not change any more: it is a seal,
+// and retention may remove its entries, or soon.
+func (s Settings) Final(p *Place, now time.Time) bool {
+	return p.Kind == Sealed && p.Entries > 0 && p.Start < s.Horizon(now)
 }
 
 // expires returns when the state of a span may go, in Unix seconds; 0 is never.

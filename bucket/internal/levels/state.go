@@ -42,7 +42,6 @@ type Seal struct {
 	Entries int      `json:"entries"`       // merged into it
 	Print   string   `json:"print"`         // fingerprint of those entries
 	Codec   int      `json:"codec"`         // version of the codec that wrote the blob
-	Final   bool     `json:"final,omitempty"`
 }
 
 // Ref returns the roll-up's blob.

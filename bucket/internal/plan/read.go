@@ -130,7 +130,7 @@ func (p *Past[T]) gather(ctx context.Context, tenant string, parts []levels.Part
 // uses it again; a final one stays, since its entries may be gone too.
 func (p *Past[T]) goDown(ctx context.Context, q *Question[T], all []lost) (went bool) {
 	for _, l := range all {
-		if l.rolled == nil || l.rolled.Final || !p.isBroken(l.rolled, l.err) {
+		if l.rolled == nil || !p.isBroken(l.rolled, l.err) {
 			continue
 		}
 		if s, err := p.below(ctx, l.rolled); err == nil {
@@ -156,14 +156,10 @@ func (p *Past[T]) isBroken(seal *levels.Place, err error) bool {
 
 // below breaks a seal and returns what lies below it. Within a seal's span no
 // source held a value when the question began, so what is read now fits what was
-// read then.
+// read then. Where retention may have removed entries, what lies below must be
+// roll-ups of all of them.
 func (p *Past[T]) below(ctx context.Context, seal *levels.Place) (Series, error) {
 	p.metrics.broken.Inc()
-	if seal.Codec <= p.opts.Codec {
-		if err := p.opts.Levels.Break(ctx, *seal); err != nil && !errors.Is(err, levels.ErrLost) {
-			return Series{}, fmt.Errorf("the %v: its roll-up is gone: %w", seal.Span, err)
-		}
-	}
 	s, err := p.settings(ctx)
 	if err != nil {
 		return Series{}, err
@@ -171,6 +167,15 @@ func (p *Past[T]) below(ctx context.Context, seal *levels.Place) (Series, error)
 	parts, err := p.opts.Levels.Cover(ctx, s.Below(seal.Level), seal.Tenant, seal.Start, seal.End(), nil)
 	if err != nil {
 		return Series{}, err
+	}
+	final := s.Final(seal, p.opts.Levels.Time())
+	if final && levels.Entries(parts) < seal.Entries {
+		return Series{}, &levels.FinalError{Span: seal.Span}
+	}
+	if !final && seal.Codec <= p.opts.Codec {
+		if err := p.opts.Levels.Break(ctx, *seal); err != nil && !errors.Is(err, levels.ErrLost) {
+			return Series{}, fmt.Errorf("the %v: its roll-up is gone: %w", seal.Span, err)
+		}
 	}
 	return p.gather(ctx, seal.Tenant, parts)
 }
