@@ -75,7 +75,8 @@ type LevelOptions struct {
 	// entries and their blobs: their own options must say the same as the
 	// Retention of Level 0. A directory removes roll-ups, too; on S3 a lifecycle
 	// rule for each prefix does, "rollup/60/" for minutes. Where a level is kept
-	// longer than the entries, what was not built in time is lost: use BuildAll.
+	// longer than the entries, spans that are not built in time are lost: use
+	// BuildAll.
 	// Default: nothing is removed.
 	Retention []Retention
 

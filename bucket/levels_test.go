@@ -192,7 +192,7 @@ func TestRetentionByLevel(t *testing.T) {
 	})
 }
 
-// wantRetained asks random ranges of the two days from begin on, of which level is
+// wantRetained asks random ranges of the two days from begin on. Their level is
 // the shortest that is left.
 func (l *retaining) wantRetained(begin time.Time, level time.Duration) {
 	l.Helper()
@@ -228,7 +228,7 @@ func min2(a, b time.Time) time.Time {
 	return b
 }
 
-// TestFinalSpans adds to, and deletes from, spans of which only a roll-up is left.
+// TestFinalSpans adds to, and deletes from, spans that only a roll-up is left of.
 func TestFinalSpans(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

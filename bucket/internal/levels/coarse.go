@@ -6,7 +6,7 @@ import (
 )
 
 // Nearest returns the nearest range that holds the one of parts, and cuts no span
-// of which only the roll-up is left. Parts are what Cover returned with s; where
+// whose roll-up alone is left. Parts are what Cover returned with s; where
 // none of their gaps cuts such a span, ok is true and the range is theirs.
 func (p *Protocol) Nearest(ctx context.Context, s Settings, tenant string, parts []Part) (from, to int64, ok bool, err error) {
 	if len(parts) == 0 {

@@ -68,8 +68,8 @@ func (p *Past[T]) read(ctx context.Context, tenant string, from, to int64, view 
 	return p.gather(ctx, tenant, parts)
 }
 
-// exact returns a *CoarserError for parts that cut a span of which only the
-// roll-up is left.
+// exact returns a *CoarserError for parts that cut a span whose roll-up
+// alone is left.
 func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, parts []levels.Part) error {
 	from, to, ok, err := p.opts.Levels.Nearest(ctx, s, tenant, parts)
 	if err != nil || ok {

@@ -27,8 +27,7 @@ type member interface {
 	Delete(ctx context.Context, tenant string, from, to time.Time, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	DeleteTenant(ctx context.Context, tenant string, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	Flush(ctx context.Context) error
-	// RollUpAll builds the roll-ups of a tenant that are missing, or verifies those
-	// that are there.
+	// RollUpAll builds the roll-ups of a tenant that are missing, or verifies them.
 	RollUpAll(ctx context.Context, tenant string, now time.Time, verify bool) error
 	Close(ctx context.Context) error
 }

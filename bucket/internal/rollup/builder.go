@@ -47,7 +47,7 @@ type Options struct {
 	Settings levels.Settings // to be published
 	Owned    bool            // no other process writes the index
 	All      bool            // build for every tenant, not only for those asked about
-	// Tenants, with All, lists tenants to build for beside those that Asked
+	// Tenants, with All, lists tenants to build for, beside the tenants that Asked
 	// tells; nil: there are none.
 	Tenants func(ctx context.Context) iter.Seq2[string, error]
 	Cores   int // builds at a time

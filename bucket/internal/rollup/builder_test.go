@@ -172,7 +172,7 @@ func TestALateValueRebuildsOneSpanOfEachLevel(t *testing.T) {
 		}
 		h.run(b, 10*time.Minute)
 		if n := h.shelf.count(); n > stored+15 {
-			t.Errorf("%d roll-ups are stored, %d before: those that were replaced stay", n, stored)
+			t.Errorf("%d roll-ups are stored, %d before: replaced ones stay", n, stored)
 		}
 	})
 }

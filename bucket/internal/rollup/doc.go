@@ -4,7 +4,7 @@
 // that builders of several processes share the work, and one that crashes harms
 // nothing.
 //
-// # What is due
+// # Due spans
 //
 // A tenant is looked at once each time that a span of the shortest level has
 // ended longer ago than the lateness. For each level, the spans that ended since

@@ -33,7 +33,9 @@ type Task struct {
 
 // TooSoonError says that levels of a shared index were turned on a moment ago, so
 // that not every writer need know of them.
-type TooSoonError struct{ From time.Time }
+type TooSoonError struct {
+	From time.Time // when builders start
+}
 
 func (e *TooSoonError) Error() string {
 	return fmt.Sprintf("levels of this index were turned on a moment ago: builders start at %s, when every writer knows of them",
