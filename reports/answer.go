@@ -23,6 +23,9 @@ type Answer struct {
 	Missing []string
 	// Found says that there is a report, not counting shortcuts.
 	Found bool
+	// From and To are the range that was answered when the question asked to
+	// round; else zero.
+	From, To time.Time
 }
 
 // MissingStore is the name of the store in Answer.Missing.

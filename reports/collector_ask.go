@@ -14,41 +14,41 @@ import (
 func (c *Collector) Ask(ctx context.Context, tenant string, q Question) (a Answer, err error) {
 	switch {
 	case q.Ranged:
-		return c.answerRange(ctx, "Range", tenant, q.From, q.To, q.Partial)
+		return c.answerRange(ctx, "Range", tenant, q.From, q.To, q.options())
 	case c.live.Live(q.To) || q.To.After(c.now()): // the last tick may seem to be yet to come, when the clock was set back
-		return c.answerNow(ctx, tenant, q.To, q.Partial)
+		return c.answerNow(ctx, tenant, q.To, q.options())
 	case q.OnlyFound:
 		a.Found, err = c.HasReports(ctx, tenant, q.To)
 	default:
-		return c.answerRange(ctx, "Report", tenant, q.To.Add(-c.window), q.To, q.Partial)
+		return c.answerRange(ctx, "Report", tenant, q.To.Add(-c.window), q.To, q.options())
 	}
 	return a, err
 }
 
 // answerRange answers with the merge of a range, in a span with a name.
-func (c *Collector) answerRange(ctx context.Context, span, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
+func (c *Collector) answerRange(ctx context.Context, span, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, span, tenant, from, to)
 	defer func() { asked.End(err) }()
-	found, err := c.live.Range(ctx, tenant, from, to, &bucket.RangeOptions{Partial: partial})
+	found, err := c.live.Range(ctx, tenant, from, to, opts)
 	if err != nil {
 		return Answer{}, err
 	}
 	a.Report, err = withShortcuts(found.Value, nil)
-	a.Missing, a.Found = unread(found.Missing), true
+	a.Missing, a.Found, a.From, a.To = unread(found.Missing), true, found.From, found.To
 	return a, err
 }
 
 // answerNow answers with the live window and its shortcuts. When the store, which
 // a collector that has just started needs, fails or does not answer within the
 // store timeout, the answer is made from memory and says so.
-func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, partial bool) (a Answer, err error) {
+func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-c.window), at)
 	defer func() { asked.End(err) }()
 	current := shortcuts.Reports(c.hub.Held(tenant)) // first, as in Report
 	inTime, cancel := context.WithTimeout(ctx, c.storeTimeout)
 	defer cancel()
 	set := c.clock.missing()
-	found, err := c.live.At(inTime, tenant, at, &bucket.RangeOptions{Partial: partial})
+	found, err := c.live.At(inTime, tenant, at, opts)
 	r := found.Value
 	a.Missing = append(set, unread(found.Missing)...)
 	if err != nil && ctx.Err() == nil && ClientFault(err) == nil && !errors.Is(err, bucket.ErrClosed) {
@@ -94,7 +94,7 @@ func (c *Collector) Report(ctx context.Context, tenant string, at time.Time) (r 
 // report when there is none. The instant of a report is the end of its tick. The
 // answer is exact, or an error. Ranges hold no shortcuts.
 func (c *Collector) Range(ctx context.Context, tenant string, from, to time.Time) (*report.Report, error) {
-	a, err := c.answerRange(ctx, "Range", tenant, from, to, false)
+	a, err := c.answerRange(ctx, "Range", tenant, from, to, nil)
 	return a.Report, err
 }
 

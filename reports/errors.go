@@ -27,7 +27,7 @@ func (e *BodyError) Unwrap() error { return e.Err }
 // nil for any other error.
 func ClientFault(err error) error {
 	for _, fault := range []error{asError[*InvalidError](err), asError[*index.TenantError](err),
-		asError[*bucket.RangeError](err), asError[*bucket.TooManyError](err), asError[*TimeError](err)} {
+		asError[*bucket.RangeError](err), asError[*bucket.TooManyError](err), asError[*bucket.CoarserError](err), asError[*TimeError](err)} {
 		if fault != nil {
 			return fault
 		}

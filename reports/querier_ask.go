@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/timeblob/timeblob/bucket"
 )
 
 // Ask answers a question.
 func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answer, error) {
 	if about.Ranged {
-		return q.answerRange(ctx, tenant, about.From, about.To, about.Partial)
+		return q.answerRange(ctx, tenant, about.From, about.To, about.options())
 	}
-	return q.answerWindow(ctx, tenant, about.To, about.Partial)
+	return q.answerWindow(ctx, tenant, about.To, about.options())
 }
 
 // Report returns the merge of the window that ends at an instant. For an instant
@@ -24,19 +26,19 @@ func (q *Querier) Ask(ctx context.Context, tenant string, about Question) (Answe
 // the live window is the merge of what the collectors have in memory, and the
 // answer's Missing names "store".
 func (q *Querier) Report(ctx context.Context, tenant string, at time.Time) (Answer, error) {
-	return q.answerWindow(ctx, tenant, at, false)
+	return q.answerWindow(ctx, tenant, at, nil)
 }
 
 // answerWindow is Report, of a partial answer if it is allowed.
-func (q *Querier) answerWindow(ctx context.Context, tenant string, at time.Time, partial bool) (a Answer, err error) {
+func (q *Querier) answerWindow(ctx context.Context, tenant string, at time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Report", tenant, at.Add(-q.window), at)
 	defer func() { asked.End(err) }()
 	now := q.now()
 	if at.Before(now) {
-		return q.answerRange(ctx, tenant, at.Add(-q.window), at, partial)
+		return q.answerRange(ctx, tenant, at.Add(-q.window), at, opts)
 	}
 	p := q.newQuery(tenant, now.Add(-q.window), q.AfterNow())
-	p.partial = partial
+	p.opts = opts
 	set := q.clock.missing()
 	r, err := p.askNow(ctx, q.storeTimeout)
 	switch {
@@ -63,15 +65,15 @@ func storeFailed(ctx context.Context, err error) bool {
 // last window fails with a *NoCollectorError, and an earlier one is answered
 // from the store, with the collectors named in Missing.
 func (q *Querier) Range(ctx context.Context, tenant string, from, to time.Time) (Answer, error) {
-	return q.answerRange(ctx, tenant, from, to, false)
+	return q.answerRange(ctx, tenant, from, to, nil)
 }
 
 // answerRange is Range, of a partial answer if it is allowed.
-func (q *Querier) answerRange(ctx context.Context, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
+func (q *Querier) answerRange(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
 	ctx, asked := startQuestion(ctx, "Range", tenant, from, to)
 	defer func() { asked.End(err) }()
 	p := q.newQuery(tenant, from, to)
-	p.partial = partial
+	p.opts = opts
 	r, err := p.ask(ctx)
 	if err != nil {
 		return Answer{}, err

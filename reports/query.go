@@ -28,8 +28,10 @@ type query struct {
 	unknown  []string // names without a collector
 	calls    []*call
 	failed   []error // by call; nil for a collector that answered
-	partial  bool    // entries that cannot be read may be missing
+	opts     *bucket.RangeOptions
 	unread   []string
+
+	roundedFrom, roundedTo time.Time // the range that was answered, of a question that asked to round
 }
 
 func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
@@ -95,14 +97,14 @@ func (p *query) ask(ctx context.Context) (*report.Report, error) {
 	for i, c := range p.calls {
 		sources[i] = c
 	}
-	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, &bucket.RangeOptions{Partial: p.partial})
+	a, err := p.q.past.Range(ctx, p.tenant, p.from, p.to, sources, p.opts)
 	for i, c := range p.calls {
 		p.failed[i] = c.err
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.unread = unread(a.Missing)
+	p.unread, p.roundedFrom, p.roundedTo = unread(a.Missing), a.From, a.To
 	if p.recent && !p.fromScope() && p.silent() == len(p.calls) {
 		return nil, p.none()
 	}
@@ -219,7 +221,7 @@ func isEmpty(r *report.Report) bool {
 // answer merges shortcuts into a report, which is nil when there is none.
 func (p *query) answer(r *report.Report, held []*report.Report, missing []string) (Answer, error) {
 	whole, err := withShortcuts(r, held)
-	return Answer{whole, missing, r != nil}, err
+	return Answer{Report: whole, Missing: missing, Found: r != nil, From: p.roundedFrom, To: p.roundedTo}, err
 }
 
 // skewed returns the error of a collector whose clock is a window or more from

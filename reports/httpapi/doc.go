@@ -28,6 +28,11 @@
 // A stored report that cannot be read makes GET /api/report fail, and the error
 // names it. With the parameter partial=true the answer leaves it out.
 //
+// A range that begins or ends inside a span which only has its merge left fails
+// with 400, and the error names the nearest range that can be answered. With the
+// parameter round=true that range is answered, and the header Timeblob-Range says
+// which it is: begin and end in RFC 3339, with a slash between.
+//
 // When an answer is incomplete, the header Timeblob-Missing names what it lacks,
 // with commas between: collectors, "store", "clock" for a window after the clock
 // was set, and entries with their keys and instants. It names up to 20 and counts

@@ -36,11 +36,15 @@ func (h *Handler) getReport(w http.ResponseWriter, r *request) error {
 	if q.Partial, err = p.flag("partial"); err != nil {
 		return err
 	}
+	if q.Round, err = p.flag("round"); err != nil {
+		return err
+	}
 	a, err := h.reader.Ask(r.Context(), tenant, q)
 	if err != nil {
 		return err
 	}
 	setMissing(w, a)
+	setRange(w, a)
 	return h.sendReport(w, r, censor.of(a.Report))
 }
 
@@ -58,6 +62,16 @@ func setMissing(w http.ResponseWriter, a reports.Answer) {
 	}
 	if len(names) > 0 {
 		w.Header().Set(headerMissing, human.Flat(strings.Join(names, ", ")))
+	}
+}
+
+// headerRange is the range of an answer that was asked to round: its begin and its
+// end, which it does not contain, in RFC 3339 with a slash between.
+const headerRange = "Timeblob-Range"
+
+func setRange(w http.ResponseWriter, a reports.Answer) {
+	if !a.To.IsZero() {
+		w.Header().Set(headerRange, human.Stamp(a.From)+"/"+human.Stamp(a.To))
 	}
 }
 
@@ -202,7 +216,7 @@ const indexPage = `<!DOCTYPE html>
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether the process serves, and whether it is ready
 </ul>
 <p>Add <code>?window=1m</code> to /api/report and /admin/summary for another length, <code>timestamp=…</code> for the window
-that ended at a time (RFC 3339 or Unix time), or <code>start=…&amp;end=…</code> for any range of up to 31 days.
+that ended at a time (RFC 3339 or Unix time), or <code>start=…&amp;end=…</code> for any range.
 </html>
 `
 

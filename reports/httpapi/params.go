@@ -31,7 +31,7 @@ func parseParams(query string, names ...string) (params, error) {
 }
 
 // rangeParams are the parameters of a question.
-var rangeParams = []string{"timestamp", "window", "start", "end", "partial"}
+var rangeParams = []string{"timestamp", "window", "start", "end", "partial", "round"}
 
 func (p params) get(name string) string { return url.Values(p).Get(name) }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
@@ -46,7 +47,8 @@ type question struct {
 	remote         *remote.Flags
 	at, start, end *cli.Instant
 	window         time.Duration
-	json, partial  bool
+	json           bool
+	partial, round bool
 	chosen         func(flag string) bool
 }
 
@@ -61,6 +63,7 @@ func (q *question) define(f *cli.Flags) {
 	q.end = f.Instant("end", "the end of the range: a `TIME` that is not part of it")
 	f.BoolVar(&q.json, "json", false, "write the report as JSON")
 	f.BoolVar(&q.partial, "partial", false, "answer without the stored reports that cannot be read; warnings name them")
+	f.BoolVar(&q.round, "round", false, "when only roll-ups are left at an edge of the range, answer about the nearest range that they allow")
 	q.remote = remote.DefineFlags(f, q.tenant)
 	f.Exclusive([]string{"data"}, []string{"from"}, stores.FlagNames)
 	f.Exclusive([]string{"at", "window"}, []string{"start", "end"})
@@ -109,14 +112,18 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 		return nil, nil, err
 	}
 	from, to := q.span()
-	a, err := merged.Read(ctx, s, *q.tenant, from, to, q.partial)
+	a, err := merged.Read(ctx, s, *q.tenant, from, to, &bucket.RangeOptions{Partial: q.partial, Round: q.round})
 	if err := errors.Join(err, s.Close()); err != nil {
 		return nil, nil, err
 	}
 	for _, m := range a.Missing {
 		p.Warn("warning: the answer is without the entry %s of %s: %v", m.Key, human.Time(m.Time), m.Err)
 	}
-	return a.Report, []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(a.Values, "stored value")}}, nil
+	facts := []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(a.Values, "stored value")}}
+	if q.round {
+		facts = append(facts, answered(human.Time(a.From)+" to "+human.Time(a.To)))
+	}
+	return a.Report, facts, nil
 }
 
 // span returns the range of the question.
@@ -140,18 +147,25 @@ func (q *question) askRemote(ctx context.Context, p *cli.Process) (*report.Repor
 		return nil, nil, err
 	}
 	defer c.HTTP.CloseIdleConnections()
-	r, missing, err := c.Ask(ctx, q.parameters())
+	a, err := c.Ask(ctx, q.parameters())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
 	}
-	if missing != "" {
-		p.Warn("warning: the answer is without what could not be asked: %s", missing)
+	if a.Missing != "" {
+		p.Warn("warning: the answer is without what could not be asked: %s", a.Missing)
 	}
 	if q.ownWindow() {
-		return r, []view.Fact{{Name: "range", Value: "the collector's window before " + q.untilText()}}, nil
+		return a.Report, []view.Fact{{Name: "range", Value: "the collector's window before " + q.untilText()}}, nil
 	}
-	return r, []view.Fact{q.rangeFact()}, nil
+	facts := []view.Fact{q.rangeFact()}
+	if a.Range != "" {
+		facts = append(facts, answered(a.Range))
+	}
+	return a.Report, facts, nil
 }
+
+// answered is the range that was answered in place of the one that was asked for.
+func answered(text string) view.Fact { return view.Fact{Name: "answered", Value: text} }
 
 // ownWindow reports whether the collector should use its own window.
 func (q *question) ownWindow() bool { return q.at.Text != "" && !q.chosen("window") }
@@ -170,6 +184,9 @@ func (q *question) parameters() url.Values {
 	values := q.rangeParameters()
 	if q.partial {
 		values.Set("partial", "true")
+	}
+	if q.round {
+		values.Set("round", "true")
 	}
 	return values
 }

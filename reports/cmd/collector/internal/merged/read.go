@@ -40,26 +40,27 @@ type Answer struct {
 	Report  *report.Report
 	Values  int              // values that are merged in Report
 	Missing []bucket.Missing // values that cannot be read, of a partial answer
+
+	From, To time.Time // the range that was answered, of a question that asked to round
 }
 
 // Read returns the merge of a tenant's values in [from, to). It fails if a value
-// cannot be read, unless the answer may be partial. It holds the merge and one run
+// cannot be read, unless the options allow a partial answer. It holds the merge and one run
 // in memory.
-func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time, partial bool) (a Answer, err error) {
+func Read(ctx context.Context, s *stores.Store, tenant string, from, to time.Time, opts *bucket.RangeOptions) (a Answer, err error) {
 	values, past, err := Past(s, nil)
 	if err != nil {
 		return a, err
 	}
 	defer values.Close(ctx) // the authority has what the caches lack
-	opts := bucket.RangeOptions{Partial: partial}
 	levels, err := past.LevelSpans(ctx, tenant, from, from)
 	if err != nil {
 		return a, err
 	}
 	if len(levels) > 0 || to.Sub(from) <= maxAsked {
-		return readWhole(ctx, past, tenant, from, to, &opts)
+		return readWhole(ctx, past, tenant, from, to, opts)
 	}
-	r := reader{past: past, tenant: tenant, opts: opts}
+	r := reader{past: past, tenant: tenant, opts: *opts}
 	for e, err := range s.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
 			return a, err
@@ -81,7 +82,7 @@ func readWhole(ctx context.Context, past *bucket.Quantizer[*report.Report], tena
 	if err != nil {
 		return a, err
 	}
-	a = Answer{Report: whole.Value, Values: whole.Entries, Missing: whole.Missing}
+	a = Answer{Report: whole.Value, Values: whole.Entries, Missing: whole.Missing, From: whole.From, To: whole.To}
 	if whole.Entries == 0 {
 		a.Report, err = report.Merge(nil)
 	}

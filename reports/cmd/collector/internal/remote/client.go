@@ -128,34 +128,41 @@ func (r *Client) Request(ctx context.Context, method string, query url.Values, b
 	return req, nil
 }
 
-// Ask returns the collector's answer to a question. The second result names what is missing in the answer, or
-// is empty.
-func (r *Client) Ask(ctx context.Context, query url.Values) (answer *report.Report, missing string, err error) {
+// Answer is a collector's answer to a question.
+type Answer struct {
+	Report  *report.Report
+	Missing string // names what is missing in the report; empty for nothing
+	Range   string // the range that was answered, of a question that asked to round
+}
+
+// Ask returns the collector's answer to a question.
+func (r *Client) Ask(ctx context.Context, query url.Values) (a Answer, err error) {
 	req, err := r.Request(ctx, http.MethodGet, query, nil)
 	if err != nil {
-		return nil, "", err
+		return a, err
 	}
 	req.Header.Set("Accept", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := r.Do(req)
 	if err != nil {
-		return nil, "", err
+		return a, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", r.Refusal(resp)
+		return a, r.Refusal(resp)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, "", err
+		return a, err
 	}
 	if len(body) > maxAnswer {
-		return nil, "", fmt.Errorf("the answer is larger than %s: ask for less time", human.Bytes(maxAnswer))
+		return a, fmt.Errorf("the answer is larger than %s: ask for less time", human.Bytes(maxAnswer))
 	}
-	if answer, err = wire.DecodeMsgpack(body); err != nil {
+	if a.Report, err = wire.DecodeMsgpack(body); err != nil {
 		err = fmt.Errorf("the answer is not a report but %s: check the URL (%w)", contentType(resp), err)
 	}
-	return answer, terminal.Clean(resp.Header.Get("Timeblob-Missing")), err
+	a.Missing, a.Range = terminal.Clean(resp.Header.Get("Timeblob-Missing")), terminal.Clean(resp.Header.Get("Timeblob-Range"))
+	return a, err
 }
 
 // RefusalError is an answer with another status than 200, with the first line of its body.
