@@ -41,11 +41,11 @@ func BenchmarkAddJournal(b *testing.B) {
 	}
 }
 
-// rawCodec stores bytes as they are.
-type rawCodec struct{}
+// plainCodec stores bytes as they are.
+type plainCodec struct{}
 
-func (rawCodec) Encode(v []byte) ([]byte, error)    { return v, nil }
-func (rawCodec) Decode(blob []byte) ([]byte, error) { return slices.Clone(blob), nil }
+func (plainCodec) Encode(v []byte) ([]byte, error)    { return v, nil }
+func (plainCodec) Decode(blob []byte) ([]byte, error) { return slices.Clone(blob), nil }
 
 func joinBytes(parts [][]byte) ([]byte, error) { return slices.Concat(parts...), nil }
 
@@ -73,7 +73,7 @@ func journaledCollector(b *testing.B, mode string) (*bucket.Collector[[]byte], f
 		}
 		stop = func() error { err := j.Close(); return errors.Join(err, db.Close()) }
 	}
-	blobs, err := tiered.New(rawCodec{}, db.Blobs(), nil)
+	blobs, err := tiered.New(plainCodec{}, db.Blobs(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
