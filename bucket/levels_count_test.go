@@ -51,8 +51,8 @@ type weeks struct {
 	merges   int
 }
 
-// newWeeks returns the entries of [from, now), all spans of which are sealed as
-// soon as that may be.
+// newWeeks returns the entries of [from, now). Their spans are sealed as soon as
+// that may be.
 func newWeeks(t testing.TB, from, now time.Time) *weeks {
 	t.Helper()
 	h := &weeks{index: newClocked(now), store: &tally{rollups: make(map[string]int)}}
