@@ -29,7 +29,8 @@ type Protocol struct {
 	clock  func() time.Time // this process's, for the age of what it remembers
 	reads  int              // how many sets of places a range reads at a time
 
-	known settings
+	known  settings
+	parsed parsed
 
 	mu   sync.Mutex     // guards what follows
 	held map[Span]int64 // until when, Unix nanoseconds
@@ -104,12 +105,7 @@ func (p *Protocol) Places(ctx context.Context, tenant string, level time.Duratio
 		return nil, fmt.Errorf("places of %v of tenant %q: %w", level, tenant, err)
 	}
 	places := make([]Place, len(found))
-	for i, f := range found {
-		if places[i], err = parsePlace(span, f); err != nil {
-			return nil, err
-		}
-	}
-	return places, nil
+	return places, p.parsed.read(span, found, places)
 }
 
 // swap replaces a place that was read, and returns it as it is then. It returns

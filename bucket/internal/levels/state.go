@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -98,6 +99,39 @@ type Place struct {
 	Span
 	State
 	id string // of the state; empty for a place that was never written
+}
+
+// maxParsed bounds the states that a process remembers, about 400 bytes each.
+const maxParsed = 20_000
+
+// parsed remembers the states that were read last, by their IDs. A place gets a
+// new ID each time that it is written, so what an ID names never changes.
+type parsed struct {
+	mu     sync.Mutex // guards states
+	states map[string]State
+}
+
+// read reads the places that the index found.
+func (c *parsed) read(span Span, found []index.Place, places []Place) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.states) > maxParsed || c.states == nil {
+		c.states = make(map[string]State)
+	}
+	for i, f := range found {
+		if state, ok := c.states[f.ID]; ok {
+			places[i] = Place{Span: span, State: state, id: f.ID}
+			places[i].Start = f.Start
+			continue
+		}
+		place, err := parsePlace(span, f)
+		if err != nil {
+			return err
+		}
+		places[i] = place
+		c.states[f.ID] = place.State
+	}
+	return nil
 }
 
 // parsePlace reads a state. One that this version does not understand is an
