@@ -2,28 +2,44 @@
 // has, which spans of them are merged already, which blobs to fetch, and how
 // to merge them.
 //
+// # Pieces
+//
+// A question is merged from pieces: entries of the index, and roll-ups of spans
+// that are sealed. It reads the seals of its range first, the longest spans first,
+// and then the entries between them. A roll-up is not used where a source may
+// hold a value of its span, and where it would be in two slices of Steps. A
+// roll-up that the store does not have, or that does not decode, is replaced by
+// what lies below it, and its seal is broken.
+//
 // # A span whose merge is kept
 //
-// A span is an ordered list of one tenant's entries, at least two of them. Its
-// name is the tenant and the fingerprint of its entries, so a late entry makes
-// another span, and a kept merge is never wrong. Two kinds of spans exist: a
-// quantum, which is a fixed slice of time, aligned to the epoch, that ended
-// long enough ago; and the run of all entries of a question. Entries that are
-// in no quantum are loose: they are fetched and merged flat, all in one call.
-// A single entry is no span: its value rests in the blob store's memory.
+// A kept merge is found by the tenant and the fingerprint of its pieces, so a late
+// entry makes another span, and a kept merge is never wrong. At least two pieces
+// make one; the value of a single piece rests in the blob store's memory. Kept are
+// the merges of
+//
+//	whole  a quantum, a minute, an hour or a day, aligned to the epoch, that
+//	       ended long enough ago and is not within a longer one
+//	row    several such spans of one length in a row, except quanta
+//	run    all pieces of a question
+//
+// The lengths are the quantum and the index's levels. So a range that moves by a
+// tick finds the rows of its days, hours and minutes again, and merges them with
+// the pieces at its edges in one call. Pieces in no span are loose: they are
+// fetched and merged flat, all in one call.
 //
 // # One question
 //
-//  1. Read the rows of the index that the range touches.
+//  1. Read the seals, and the rows of the index between them.
 //  2. Look for the merge of the whole run.
-//  3. Cut the entries into batches of segments, one segment a quantum.
-//  4. Look for the merges of the batch's quanta, and fetch what is missing
-//     with one call of Blobs.Get: the entries of missing quanta and the loose
-//     ones.
-//  5. Merge each missing quantum, then everything.
+//  3. Cut the pieces into units: rows, whole spans and loose pieces.
+//  4. Merge each row and each span of more than a batch by itself, side by side.
+//  5. Fetch the other units batch by batch, with one call of Blobs.Get each, and
+//     merge everything.
 //
-// The merge of a quantum and of a run is made once, however many questions want
-// it at the same time.
+// The merge of a unit and of a run is made once, however many questions want
+// it at the same time. When the merge function refuses values, all pieces of the
+// question are merged flat: of many values, more tell which one is to blame.
 //
 // # Memory
 //
