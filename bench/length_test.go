@@ -36,7 +36,7 @@ func BenchmarkLength(b *testing.B) {
 	})
 }
 
-// lengths are those that the benchmark asks about.
+// lengths are what the benchmark asks about.
 var lengths = []time.Duration{15 * time.Second, 5 * time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour}
 
 const lengthTick = 3 * time.Second

@@ -191,7 +191,7 @@ func hasWithin(entries []index.Entry, from, to int64) bool {
 // the value.
 type inMemory []instants
 
-// instants are those from one to another, both included.
+// instants are all instants from one to another, both included.
 type instants struct{ from, to int64 }
 
 // touches reports whether the span holds one of the instants.

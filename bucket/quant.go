@@ -22,8 +22,8 @@ import (
 // QuantizerOptions tune a Quantizer; nil or a zero field means the default.
 type QuantizerOptions[T any] struct {
 	// Quantum is the length of the slices of time, aligned to the Unix epoch,
-	// whose merges are cached, beside those of minutes, hours and days, or of the
-	// index's levels. Default 3 s, at least 1 ms. Ranges need not be
+	// whose merges are cached. The merges of minutes, hours and days, or of the
+	// index's levels, are cached too. Default 3 s, at least 1 ms. Ranges need not be
 	// aligned to it. A quantum with one entry takes no room in the cache.
 	Quantum time.Duration
 	// Grace is how long a quantum must have ended for its merge to be worth
