@@ -186,7 +186,7 @@ func countMemory(t *testing.T, f *figures) {
 	})
 }
 
-// countReadThrough has 100 callers ask for the same 50 keys at once, of which 10 are not in memory.
+// countReadThrough has 100 callers ask for the same 50 keys at once; 10 of them are not in memory.
 func countReadThrough(t *testing.T, f *figures) {
 	synctest.Test(t, func(t *testing.T) {
 		tier := &slowTier{}

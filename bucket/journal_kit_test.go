@@ -112,7 +112,7 @@ func (j *memJournal) live() (n int) {
 	return n
 }
 
-// textStores hold texts, of which the store takes one at a time.
+// textStores hold texts; the store takes one at a time.
 type textStores struct {
 	index *index.MemIndex
 	blobs *tiered.Store[string]

@@ -24,8 +24,8 @@ type clocked struct {
 
 func (x clocked) StoreTime() time.Time { return x.clock.Now() }
 
-// TestRound asks about ranges that begin or end inside a minute of which
-// retention has left the roll-up alone. Collectors and query services agree.
+// TestRound asks about ranges that begin or end inside a minute that only
+// has its roll-up left. Collectors and query services agree.
 func TestRound(t *testing.T) {
 	t.Parallel()
 	levels := &bucket.LevelOptions{Owned: true, Spans: []time.Duration{time.Minute}, Lateness: time.Second, Build: bucket.BuildAsked,

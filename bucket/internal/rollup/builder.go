@@ -109,7 +109,7 @@ func (b *Builder) held(span levels.Span, until int64) {
 	}
 }
 
-// Run builds until ctx ends. Its error is of settings that the index does not
+// Run builds until ctx ends. Its error concerns settings that the index does not
 // accept.
 func (b *Builder) Run(ctx context.Context) error {
 	if err := b.publish(ctx); err != nil || ctx.Err() != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/rollups"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
@@ -46,7 +47,7 @@ again; the exit code is then 1.
 // rolling holds the flags of the command.
 type rolling struct {
 	place      *stores.Place
-	levels     *leveling
+	levels     *rollups.Flags
 	tenants    tenantList
 	start, end *cli.Instant
 	verify     bool
@@ -55,7 +56,7 @@ type rolling struct {
 func (r *rolling) define(f *cli.Flags) {
 	r.place = stores.DefineFlags(f, stores.DefaultDir)
 	f.Exclusive([]string{"data"}, stores.FlagNames)
-	r.levels = defineLevels(f)
+	r.levels = rollups.Define(f)
 	r.start = f.Instant("start", "look at spans from this `TIME` on; default: everything before --end")
 	r.end = f.Instant("end", "look at spans before this `TIME`; default: everything after --start")
 	f.Var(&r.tenants, "tenant", "look at the tenant of an `ID` only; repeat it, or separate IDs by commas, for more")
@@ -65,14 +66,14 @@ func (r *rolling) define(f *cli.Flags) {
 }
 
 func (r *rolling) check() error {
-	if !r.levels.on(r.place.Embedded()) {
+	if !r.levels.On(r.place.Embedded()) {
 		return errors.New("a table needs --rollup-shared: others may write it")
 	}
 	from, to := r.span()
 	if to.Before(from) {
 		return errors.New("--end is before --start")
 	}
-	return errors.Join(r.levels.check(r.place.Embedded(), nil), cli.InRange(from), cli.InRange(to))
+	return errors.Join(r.levels.Check(r.place.Embedded(), nil), cli.InRange(from), cli.InRange(to))
 }
 
 // span returns the range to look at. Without flags it is all of time.
@@ -96,7 +97,7 @@ func (r *rolling) run(ctx context.Context, p *cli.Process, args []string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	o := r.levels.options(r.place.Embedded(), nil, store.Retention)
+	o := r.levels.Options(r.place.Embedded(), nil, store.Retention)
 	o.Logger = telemetry.Warnings(p.Stderr)
 	values, past, err := merged.Past(store, o)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/backup"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/rollups"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/connlimit"
@@ -42,7 +43,7 @@ names. A second signal ends it at once. The log goes to standard error: it needs
 
 ` + journalForms + `
 
-` + levelForms + `
+` + rollups.Forms + `
 
 ` + memoryHelp + `
 
@@ -78,8 +79,8 @@ func (s *server) defineStore(f *cli.Flags) {
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
 	f.Var(&s.keep, "retention", "remove hours that ended more than a `DURATION` ago; 0 for never; raw=7d,1m=30d,1h=400d keeps "+
 		"roll-ups longer than the reports in them")
-	s.levels = defineLevels(f)
-	s.levels.defineBuilder(f)
+	s.levels = rollups.Define(f)
+	s.levels.DefineBuilder(f)
 	s.maxPending = f.Size("max-pending", 1<<30, "refuse reports while more than `BYTES` wait to be stored")
 	s.flushing = defineFlushes(f)
 	s.memory = f.Size("memory", 256<<20, "keep up to `BYTES` of stored reports, and as many of merges, in memory")
@@ -109,7 +110,7 @@ func (s *server) check() error {
 	case s.maxConnections < 1:
 		return errors.New("--max-connections must be above 0")
 	}
-	return errors.Join(s.levels.check(s.place.Embedded(), s.keep), cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
+	return errors.Join(s.levels.Check(s.place.Embedded(), s.keep), cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
 		cli.Positive("client-timeout", s.client), cli.NotZero("max-pending", s.maxPending), cli.NotZero("memory", s.memory),
 		cli.NotZero("max-body", s.maxBody), cli.NotZero("max-inflated", s.maxInflated))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/rollups"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/httpapi"
@@ -31,7 +32,7 @@ type server struct {
 	alone                                    bool
 	window, tick, quantum                    time.Duration
 	keep                                     cli.Retention
-	levels                                   *leveling
+	levels                                   *rollups.Flags
 	ops                                      *operations
 	client                                   time.Duration
 	maxTopologyNodes, maxConnections         int
@@ -104,7 +105,7 @@ func (s *server) wireCollector() error {
 // past returns how stored reports are merged.
 func (s *server) past() bucket.QuantizerOptions[*report.Report] {
 	return bucket.QuantizerOptions[*report.Report]{Quantum: s.quantum, CacheBytes: int64(*s.memory),
-		Levels: s.levels.options(s.place.Embedded(), s.keep, s.store.Retention)}
+		Levels: s.levels.Options(s.place.Embedded(), s.keep, s.store.Retention)}
 }
 
 func (s *server) handlerOptions() *httpapi.Options {

@@ -1,4 +1,5 @@
-package main
+// Package rollups defines the flags of roll-ups, which several subcommands share.
+package rollups
 
 import (
 	"errors"
@@ -9,15 +10,15 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 )
 
-// levelForms is what help says about roll-ups.
-const levelForms = `Merges of whole minutes, hours and days are stored as roll-ups, so that a question about a week reads few
+// Forms is what help says about roll-ups.
+const Forms = `Merges of whole minutes, hours and days are stored as roll-ups, so that a question about a week reads few
 blobs and stays exact. With --rollup asked they are built for tenants that somebody asked about in the last
 24 hours, with all for every tenant, and with off for none; roll-ups that are there are used in any case. On a
 table that others write, give --rollup-shared once every collector runs a version that knows roll-ups and
 Scope's own store nothing older than --rollup-lateness. "collector rollup" builds what is missing.`
 
-// leveling are the flags of roll-ups.
-type leveling struct {
+// Flags are the flags of roll-ups.
+type Flags struct {
 	build    bucket.BuildMode
 	shared   bool
 	spans    cli.Spans
@@ -26,9 +27,9 @@ type leveling struct {
 	chosen   func(flag string) bool
 }
 
-// defineLevels defines the flags that say how roll-ups are made.
-func defineLevels(f *cli.Flags) *leveling {
-	l := &leveling{build: bucket.BuildAsked, spans: cli.Spans{time.Minute, time.Hour, 24 * time.Hour}, chosen: f.Chosen}
+// Define defines the flags that say how roll-ups are made.
+func Define(f *cli.Flags) *Flags {
+	l := &Flags{build: bucket.BuildAsked, spans: cli.Spans{time.Minute, time.Hour, 24 * time.Hour}, chosen: f.Chosen}
 	f.Var(&l.spans, "rollup-spans", "make roll-ups of spans of these `DURATIONS`, each a multiple of the one before")
 	f.DurationVar(&l.lateness, "rollup-lateness", 10*time.Minute, "roll a span up when it ended a `DURATION` ago")
 	f.BoolVar(&l.shared, "rollup-shared", false, "every process that writes the table knows roll-ups, or stores nothing older "+
@@ -36,15 +37,15 @@ func defineLevels(f *cli.Flags) *leveling {
 	return l
 }
 
-// defineBuilder defines the flags of who builds roll-ups while a server runs.
-func (l *leveling) defineBuilder(f *cli.Flags) {
+// DefineBuilder defines the flags of who builds roll-ups while a server runs.
+func (l *Flags) DefineBuilder(f *cli.Flags) {
 	f.Func("rollup", "build roll-ups of tenants that are asked about (asked), of all tenants (all) or of none (off): the `MODE` (default asked)",
 		func(text string) error { l.build = bucket.BuildMode(text); return l.checkMode() })
 	f.IntVar(&l.cores, "rollup-cores", 1, "build up to `N` roll-ups at a time")
 	f.Must(func() error { return cli.AtLeastOne("rollup-cores", l.cores) })
 }
 
-func (l *leveling) checkMode() error {
+func (l *Flags) checkMode() error {
 	switch l.build {
 	case bucket.BuildAsked, bucket.BuildAll, bucket.BuildOff:
 		return nil
@@ -52,18 +53,18 @@ func (l *leveling) checkMode() error {
 	return errors.New("must be asked, all or off")
 }
 
-// check compares the flags with the store and with what is to be kept.
-func (l *leveling) check(embedded bool, keep cli.Retention) error {
+// Check compares the flags with the store and with what is to be kept.
+func (l *Flags) Check(embedded bool, keep cli.Retention) error {
 	switch {
 	case l.lateness <= 0:
 		return cli.Positive("rollup-lateness", l.lateness)
 	case l.shared && embedded:
 		return errors.New("--rollup-shared is for a table: a directory has one writer")
-	case !l.on(embedded) && l.build != bucket.BuildOff && l.chosen("rollup"):
+	case !l.On(embedded) && l.build != bucket.BuildOff && l.chosen("rollup"):
 		return fmt.Errorf("--rollup %s on a table needs --rollup-shared", l.build)
 	}
 	for _, k := range keep {
-		if k.Level != 0 && !l.on(embedded) {
+		if k.Level != 0 && !l.On(embedded) {
 			return errors.New("--retention of levels needs roll-ups: give --rollup-shared")
 		}
 		if k.Level != 0 && !l.spans.Has(k.Level) {
@@ -73,13 +74,13 @@ func (l *leveling) check(embedded bool, keep cli.Retention) error {
 	return nil
 }
 
-// on reports whether roll-ups may be built.
-func (l *leveling) on(embedded bool) bool { return embedded || l.shared }
+// On reports whether roll-ups may be built.
+func (l *Flags) On(embedded bool) bool { return embedded || l.shared }
 
-// options returns the options of levels, nil where roll-ups may not be built.
+// Options returns the options of levels, nil where roll-ups may not be built.
 // Stored is how long the store keeps reports; 0 for ever.
-func (l *leveling) options(embedded bool, keep cli.Retention, stored time.Duration) *bucket.LevelOptions {
-	if !l.on(embedded) {
+func (l *Flags) Options(embedded bool, keep cli.Retention, stored time.Duration) *bucket.LevelOptions {
+	if !l.On(embedded) {
 		return nil
 	}
 	if len(keep) == 0 && stored > 0 {
