@@ -270,3 +270,45 @@ func (l *levelled) checkRollUps(rt *rapid.T) {
 		}
 	}
 }
+
+// holder is a source that holds one sealed value.
+type holder struct{ held bucket.Held[counts] }
+
+func (h holder) Held(context.Context, string, time.Time, time.Time) (bucket.Held[counts], error) {
+	return h.held, nil
+}
+
+// TestAHeldValueInARollUpCountsOnce holds when a roll-up has a value already that
+// a source still holds, and also when it has not.
+func TestAHeldValueInARollUpCountsOnce(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{true, false} {
+		l := newLevelled(t, short(), nil)
+		l.put(t, "a", after(1))
+		l.put(t, "a", after(2))
+		l.clock.now.Store(after(3600).UnixNano())
+		entries, err := l.Entries(t.Context(), "a", after(2), after(3))
+		if err != nil || len(entries) != 1 {
+			t.Fatal(entries, err)
+		}
+		held := bucket.HeldValue[counts]{Entry: entries[0], Own: true, Value: counts{2: 1}}
+		if !stored {
+			held = bucket.HeldValue[counts]{Entry: index.Entry{Time: after(4).UnixNano(), Key: "on its way"}, Own: true, Value: counts{3: 1}}
+		}
+		l.build(t, "a", short().Spans[0], after(0), after(10))
+		if len(l.seals(t, "a", short().Spans[0])) != 1 {
+			t.Fatal("the span is not sealed")
+		}
+		want := l.want("a", after(0), after(10))
+		maps.Copy(want, held.Value)
+		q, err := bucket.NewQuerier(l.clock, l.blobs, mergeCounts, &bucket.QuantizerOptions[counts]{Now: l.clock.StoreTime})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := holder{bucket.Held[counts]{Version: "c-1", Next: after(3600).UnixNano(), Sealed: []bucket.HeldValue[counts]{held}}}
+		a, err := q.Range(t.Context(), "a", after(0), after(10), []bucket.Source[counts]{source}, nil)
+		if err != nil || a.Entries != len(want) || !maps.Equal(a.Value, want) {
+			t.Errorf("stored %v: got %+v, %v, want %v", stored, a, err, want)
+		}
+	}
+}
