@@ -53,7 +53,6 @@ type lossy struct {
 	synced map[string]int64 // commits of each tenant that must survive
 	clone  *vfs.MemFS       // the disk after the loss
 	places int64            // that must survive
-	put    int64            // places
 }
 
 func (l *lossy) run() {
