@@ -165,6 +165,38 @@ func TestDeletedValuesLeaveTheRollUps(t *testing.T) {
 	})
 }
 
+// TestDeleteTenantTakesRollUps deletes a tenant, before and after retention has
+// removed the entries of its roll-ups. Nothing of it may stay.
+func TestDeleteTenantTakesRollUps(t *testing.T) {
+	t.Parallel()
+	for name, expired := range map[string]bool{"with entries": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const day = 24 * time.Hour
+				l := rolled(t, day, retained())
+				l.rollUp()
+				if expired {
+					time.Sleep(4 * day)
+					l.expire(time.Now().Add(-3 * day))
+				}
+				d, err := bucket.NewDeleter(l.index, l.blobs)
+				if err == nil {
+					_, err = d.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if left := l.stored(); len(left) > 0 {
+					t.Errorf("roll-ups hold %d deleted values", len(left))
+				}
+				clear(l.added)
+				l.want(time.Now().Add(-7*day), time.Now())
+			})
+		})
+	}
+}
+
 // retained are entries for 3 days, minutes for 6, hours for 10, days for ever.
 func retained() *bucket.LevelOptions {
 	const day = 24 * time.Hour

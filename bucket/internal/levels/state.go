@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -80,8 +81,11 @@ type Span struct {
 	Start  int64         // Unix nanoseconds, a multiple of Level
 }
 
-// SpanAt returns the tenant's span of a level that holds the instant t.
+// SpanAt returns the tenant's span of a level that holds the instant t. The span
+// that holds the smallest int64 has no start in int64: for its instants SpanAt
+// returns the span after it.
 func SpanAt(tenant string, level time.Duration, t int64) Span {
+	t = max(t, math.MinInt64+int64(level))
 	return Span{tenant, level, index.Floor(t, int64(level)) * int64(level)}
 }
 
