@@ -21,22 +21,28 @@ import (
 type place struct {
 	DynamoDB, S3, Memcached string // addresses of the servers
 	Name                    string // of the table and the bucket
-	Now                     int64  // the clock's time when a worker starts
+	Mode                    mode
+	Now                     int64 // the clock's time when a worker starts
 }
 
 // TestAWS runs programs on two collectors, each in a process of its own. They
 // share a table, a bucket and a memcached.
 func TestAWS(t *testing.T) {
 	t.Parallel()
+	at := servers(t)
+	seeded(t, count(t, 4), func(t *testing.T, seed int) {
+		own := at
+		own.Name, own.Mode = fmt.Sprint("programs-", seed), mode{Off: seed%4 == 3}
+		own.create(t)
+		runProgram(t, apart(t, own), programs.Example(seed))
+	})
+}
+
+// servers starts the servers of a test.
+func servers(t *testing.T) place {
 	s3, _ := servertest.VersityGW(t)
 	cache, _ := servertest.Memcached(t)
-	at := place{DynamoDB: servertest.SharedDynamoDBLocal(t), S3: s3.Endpoint, Memcached: cache}
-	seeded(t, count(t, 4), func(t *testing.T, seed int) world {
-		own := at
-		own.Name = fmt.Sprint("programs-", seed)
-		own.create(t)
-		return apart(t, own)
-	})
+	return place{DynamoDB: servertest.SharedDynamoDBLocal(t), S3: s3.Endpoint, Memcached: cache}
 }
 
 // create makes an empty table and an empty bucket.

@@ -27,8 +27,9 @@ type member interface {
 	Delete(ctx context.Context, tenant string, from, to time.Time, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	DeleteTenant(ctx context.Context, tenant string, opts *bucket.DeleteOptions) (bucket.Deleted, error)
 	Flush(ctx context.Context) error
-	// RollUpAll builds the roll-ups of a tenant that are missing, or verifies them.
-	RollUpAll(ctx context.Context, tenant string, now time.Time, verify bool) error
+	// RollUpBetween builds the roll-ups that a tenant's range misses, or verifies
+	// them.
+	RollUpBetween(ctx context.Context, tenant string, from, to time.Time, verify bool) error
 	Close(ctx context.Context) error
 }
 
@@ -37,10 +38,19 @@ var _ member = (*inside)(nil)
 // world starts the members of a program.
 type world struct {
 	members int
+	mode    mode
 	// start starts a member, again after its Close.
 	start func(t rapid.TB, member int, now func() time.Time) member
 	// querier returns a querier of the members' stores, while they run.
-	querier func(t rapid.TB) *bucket.Querier[ids]
+	querier func(t rapid.TB, now func() time.Time) *bucket.Querier[ids]
+	// stores returns the members' stores, while they run.
+	stores func() stack
+}
+
+// mode says what is special about a world's levels.
+type mode struct {
+	Off    bool // there are none
+	Retain bool // entries expire before their roll-ups
 }
 
 // stack is an index, an authority and caches, as one process has them.
@@ -100,9 +110,9 @@ type entryLister interface {
 	Entries(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
 }
 
-// RollUpAll builds, in the spans of the last twenty days.
-func (l *inside) RollUpAll(ctx context.Context, tenant string, now time.Time, verify bool) error {
-	done, err := l.RollUp(ctx, tenant, now.Add(-20*24*time.Hour), now, &bucket.RollUpOptions{Verify: verify})
+// RollUpBetween implements member.
+func (l *inside) RollUpBetween(ctx context.Context, tenant string, from, to time.Time, verify bool) error {
+	done, err := l.RollUp(ctx, tenant, from, to, &bucket.RollUpOptions{Verify: verify})
 	if _, early := errors.AsType[*bucket.TooSoonError](err); early {
 		return nil // the first builder has just published the settings
 	}
@@ -113,20 +123,29 @@ func (l *inside) RollUpAll(ctx context.Context, tenant string, now time.Time, ve
 }
 
 // levels are some that values of a program share.
-func levels() *bucket.LevelOptions {
-	return &bucket.LevelOptions{Spans: []time.Duration{10 * time.Minute, 2 * time.Hour, 24 * time.Hour},
+func (m mode) levels() *bucket.LevelOptions {
+	const day = 24 * time.Hour
+	o := &bucket.LevelOptions{Spans: []time.Duration{10 * time.Minute, 2 * time.Hour, day},
 		AllKnow: true, Linger: time.Nanosecond, Cores: 3}
+	switch {
+	case m.Off:
+		return nil
+	case m.Retain:
+		o.Retention = []bucket.Retention{{Level: 0, Keep: 3 * day}, {Level: 10 * time.Minute, Keep: 6 * day},
+			{Level: 2 * time.Hour, Keep: 10 * day}, {Level: day}}
+	}
+	return o
 }
 
 // newInside makes a collector on a stack.
-func newInside(s stack, alone bool, now func() time.Time) (*inside, error) {
+func newInside(s stack, alone bool, levels mode, now func() time.Time) (*inside, error) {
 	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
 	if err != nil {
 		return nil, err
 	}
 	s.index = clock(s.index, now)
 	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
-		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, Levels: levels()}})
+		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, Levels: levels.levels()}})
 	if err != nil {
 		return nil, err
 	}
@@ -140,21 +159,26 @@ func (l *inside) Close(ctx context.Context) error {
 
 // here is a world of collectors in this process. The querier reads through the
 // last one's stores.
-func here(members int, open func(t rapid.TB) stack) world {
+func here(members int, levels mode, open func(t rapid.TB) stack) world {
 	var last *inside
 	start := func(t rapid.TB, _ int, now func() time.Time) member {
-		l, err := newInside(open(t), members == 1, now)
+		l, err := newInside(open(t), members == 1, levels, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		last = l
 		return l
 	}
-	return world{members, start, func(t rapid.TB) *bucket.Querier[ids] {
-		q, err := bucket.NewQuerier(last.stack.index, last.store, merge, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return q
-	}}
+	querier := func(t rapid.TB, now func() time.Time) *bucket.Querier[ids] {
+		return newQuerier(t, last.stack.index, last.store, now)
+	}
+	return world{members, levels, start, querier, func() stack { return last.stack }}
+}
+
+func newQuerier(t rapid.TB, idx index.Index, store *tiered.Store[ids], now func() time.Time) *bucket.Querier[ids] {
+	q, err := bucket.NewQuerier(idx, store, merge, &bucket.QuantizerOptions[ids]{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
 }

@@ -127,12 +127,12 @@ func (p *process) At(ctx context.Context, tenant string, at time.Time, _ *bucket
 	return bucket.Answer[ids]{Value: a.Value, Entries: a.Entries}, err
 }
 
-func (p *process) RollUpAll(ctx context.Context, tenant string, _ time.Time, verify bool) error {
+func (p *process) RollUpBetween(ctx context.Context, tenant string, from, to time.Time, verify bool) error {
 	what := "roll up"
 	if verify {
 		what = "verify"
 	}
-	_, err := p.tell(ctx, request{Do: what, Tenant: tenant})
+	_, err := p.tell(ctx, request{Do: what, Tenant: tenant, From: from.UnixNano(), To: to.UnixNano()})
 	return err
 }
 
@@ -211,7 +211,7 @@ func apart(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newInside(s, false, time.Now)
+	l, err := newInside(s, false, at.Mode, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,11 +220,8 @@ func apart(t interface {
 			t.Error(err)
 		}
 	})
-	return world{2, start, func(t rapid.TB) *bucket.Querier[ids] {
-		q, err := bucket.NewQuerier(s.index, l.store, merge, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return q
-	}}
+	querier := func(t rapid.TB, now func() time.Time) *bucket.Querier[ids] {
+		return newQuerier(t, clock(s.index, now), l.store, now)
+	}
+	return world{2, at.Mode, start, querier, func() stack { return s }}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/remote"
+	"github.com/timeblob/timeblob/tiered"
 )
 
 // step is one operation: a kind, and numbers from which its arguments are chosen.
@@ -31,7 +32,7 @@ type step struct {
 
 // kinds are the operations, the frequent ones several times.
 var kinds = []string{"add", "add", "add", "past", "past", "burst", "burst", "id", "delete", "delete tenant", "flush", "flush", "flush all", "seal", "restart", "wait",
-	"roll up", "roll up", "roll up", "roll up and flush", "range", "range", "at", "has", "steps", "values", "many", "tenants", "querier", "querier"}
+	"roll up", "roll up", "roll up", "roll up part", "roll up part", "roll up and flush", "lose", "range", "range", "at", "has", "steps", "values", "many", "tenants", "querier", "querier"}
 
 var programs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 	n := rapid.IntRange(0, 999)
@@ -47,6 +48,7 @@ type machine struct {
 	collectors []member
 	model      model
 	added      int
+	lost       bool // a roll-up's blob
 }
 
 // ids is a multiset: a value that is lost or counted twice shows.
@@ -68,7 +70,19 @@ var tenants = []string{"a", "b"}
 
 // runProgram runs a program in a world.
 func runProgram(t rapid.TB, w world, program []step) {
-	m := &machine{TB: t, ctx: context.Background(), world: w, now: start, collectors: make([]member, w.members)}
+	m := newMachine(t, w, start)
+	defer m.stopAll()
+	for n, s := range program {
+		m.now = m.now.Add(time.Millisecond)
+		if err := m.do(s); err != nil {
+			t.Fatalf("step %d, %+v: %v\nthe program was %+v", n, s, err, program[:n+1])
+		}
+	}
+}
+
+// newMachine starts the members of a world.
+func newMachine(t rapid.TB, w world, now time.Time) *machine {
+	m := &machine{TB: t, ctx: context.Background(), world: w, now: now, collectors: make([]member, w.members)}
 	m.model.ids, m.model.sealed = make([]map[string]bool, w.members), make([]int64, w.members)
 	for i := range m.collectors {
 		m.start(i)
@@ -76,16 +90,12 @@ func runProgram(t rapid.TB, w world, program []step) {
 	if err := m.rollUp(0, "a", false); err != nil { // publishes the settings of levels
 		t.Fatal(err)
 	}
-	defer func() {
-		for i := range m.collectors {
-			m.stop(i)
-		}
-	}()
-	for n, s := range program {
-		m.now = m.now.Add(time.Millisecond)
-		if err := m.do(s); err != nil {
-			t.Fatalf("step %d, %+v: %v\nthe program was %+v", n, s, err, program[:n+1])
-		}
+	return m
+}
+
+func (m *machine) stopAll() {
+	for i := range m.collectors {
+		m.stop(i)
 	}
 }
 
@@ -144,8 +154,14 @@ func (m *machine) do(s step) error {
 	case "roll up":
 		m.now = m.now.Add(time.Duration(3+s.C%30*(s.A%30)) * time.Minute)
 		return m.rollUp(i, tenant, s.B%5 == 0)
+	case "roll up part":
+		m.now = m.now.Add(time.Duration(s.B) * time.Minute)
+		from, to := m.span(s)
+		return m.rollUpBetween(i, tenant, time.Unix(0, from), time.Unix(0, max(to, from+1)), false)
+	case "lose":
+		return m.lose(s.C)
 	case "roll up and flush":
-		return m.rollUpAndFlush(i, tenant)
+		return m.rollUpAndFlush(tenant)
 	case "delete":
 		from, to := m.span(s)
 		return m.delete(i, tenant, from, to)
@@ -200,23 +216,48 @@ func (m *machine) wait(d time.Duration) error {
 	return nil
 }
 
-// rollUp builds a tenant's roll-ups of all times, or verifies them.
+// rollUp builds a tenant's roll-ups of the last twenty days, or verifies them.
 func (m *machine) rollUp(i int, tenant string, verify bool) error {
-	return m.collectors[i].RollUpAll(m.ctx, tenant, m.now, verify)
+	return m.rollUpBetween(i, tenant, m.now.Add(-20*24*time.Hour), m.now, verify && !m.lost)
 }
 
-// rollUpAndFlush builds while all collectors store, and the other collectors
-// build, too.
-func (m *machine) rollUpAndFlush(i int, tenant string) error {
-	var building sync.WaitGroup
-	errs := make([]error, len(m.collectors))
-	m.now = m.now.Add(time.Duration(len(m.model.values)) * time.Minute)
-	for j := range m.collectors {
-		building.Go(func() { errs[j] = m.collectors[j].RollUpAll(m.ctx, tenant, m.now, false) })
+func (m *machine) rollUpBetween(i int, tenant string, from, to time.Time, verify bool) error {
+	if m.world.mode.Off {
+		return nil
 	}
+	return m.collectors[i].RollUpBetween(m.ctx, tenant, from, to, verify)
+}
+
+// rollUpTogether has all collectors build at the same time.
+func (m *machine) rollUpTogether(tenant string) error {
+	errs := make([]error, len(m.collectors))
+	var building sync.WaitGroup
+	for i := range m.collectors {
+		building.Go(func() { errs[i] = m.rollUp(i, tenant, false) })
+	}
+	building.Wait()
+	return errors.Join(errs...)
+}
+
+// rollUpAndFlush has all collectors build while they store.
+func (m *machine) rollUpAndFlush(tenant string) error {
+	m.now = m.now.Add(time.Duration(len(m.model.values)) * time.Minute)
+	var building sync.WaitGroup
+	var built error
+	building.Go(func() { built = m.rollUpTogether(tenant) })
 	err := m.flushAll()
 	building.Wait()
-	return errors.Join(append(errs, err)...)
+	return errors.Join(built, err)
+}
+
+// lose removes the blob of a roll-up, if there is one, from the authority.
+func (m *machine) lose(n int) error {
+	keys, err := m.world.stores().rollUps(m.ctx)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	m.lost = true
+	return m.world.stores().authority.(tiered.Deleter).Delete(m.ctx, []string{keys[n%len(keys)]})
 }
 
 // delete deletes by one collector, after the others have stored what they hold.
@@ -379,15 +420,19 @@ func (m *machine) askValues(c member, tenant string, from, to time.Time, opts *b
 	return check(all, nil, want)
 }
 
-// askQuerier asks a querier over all collectors.
-func (m *machine) askQuerier(s step, tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
-	q := m.world.querier(m.TB)
-	everywhere := remote.Across(q, func() (sources []bucket.Source[ids]) {
+// everywhere returns the questions of a querier over all collectors.
+func (m *machine) everywhere() *remote.Everywhere[ids] {
+	return remote.Across(m.world.querier(m.TB, func() time.Time { return m.now }), func() (sources []bucket.Source[ids]) {
 		for _, c := range m.collectors {
 			sources = append(sources, c)
 		}
 		return sources
 	})
+}
+
+// askQuerier asks a querier over all collectors.
+func (m *machine) askQuerier(s step, tenant string, from, to time.Time, opts *bucket.RangeOptions, want []int) error {
+	everywhere := m.everywhere()
 	switch s.B % 4 {
 	case 0:
 		has, err := everywhere.Has(m.ctx, tenant, from, to)
@@ -437,12 +482,10 @@ func count(t *testing.T, usual int) int {
 	return n
 }
 
-// seeded runs programs that follow from seeds, which a failure prints.
-func seeded(t *testing.T, n int, open func(t *testing.T, seed int) world) {
+// seeded runs what follows from seeds, which a failure prints.
+func seeded(t *testing.T, n int, run func(t *testing.T, seed int)) {
 	first, _ := strconv.Atoi(os.Getenv("SEED"))
 	for seed := first; seed < first+n; seed++ {
-		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
-			runProgram(t, open(t, seed), programs.Example(seed))
-		})
+		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) { run(t, seed) })
 	}
 }

@@ -19,21 +19,27 @@ func TestMemory(t *testing.T) {
 			open := func(rapid.TB) stack {
 				return stack{index: idx, authority: tier, close: func() error { return nil }}
 			}
-			runProgram(t, here(members, open), programs.Draw(t, "program"))
+			levels := mode{Off: rapid.IntRange(0, 3).Draw(t, "levels") == 3}
+			runProgram(t, here(members, levels, open), programs.Draw(t, "program"))
 		})
 	}
 }
 
 func TestDirectory(t *testing.T) {
 	t.Parallel()
-	seeded(t, count(t, 10), func(t *testing.T, _ int) world {
-		dir := t.TempDir()
-		return here(1, func(t rapid.TB) stack {
-			db, err := local.Open(dir, &local.Options{NoSync: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return stack{index: db.Index(), authority: db.Blobs(), committer: db, close: db.Close}
-		})
+	seeded(t, count(t, 10), func(t *testing.T, seed int) {
+		runProgram(t, inDirectory(t, mode{Off: seed%4 == 3}), programs.Example(seed))
+	})
+}
+
+// inDirectory is a world of one collector on a directory.
+func inDirectory(t *testing.T, levels mode) world {
+	dir := t.TempDir()
+	return here(1, levels, func(t rapid.TB) stack {
+		db, err := local.Open(dir, &local.Options{NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stack{index: db.Index(), authority: db.Blobs(), committer: db, close: db.Close}
 	})
 }

@@ -73,7 +73,7 @@ func work(stores string, in io.Reader, out io.Writer) error {
 	}
 	w := &worker{}
 	w.clock.Store(at.Now)
-	if w.inside, err = newInside(s, false, func() time.Time { return time.Unix(0, w.clock.Load()) }); err != nil {
+	if w.inside, err = newInside(s, false, at.Mode, func() time.Time { return time.Unix(0, w.clock.Load()) }); err != nil {
 		return err
 	}
 	url, closeServer, err := w.listen()
@@ -139,7 +139,7 @@ func (w *worker) do(r *request) (a reply) {
 		found, err = w.At(ctx, r.Tenant, time.Unix(0, r.At), nil)
 		a.Value, a.Entries = found.Value, found.Entries
 	case "roll up", "verify":
-		err = w.RollUpAll(ctx, r.Tenant, time.Unix(0, r.Now), r.Do == "verify")
+		err = w.RollUpBetween(ctx, r.Tenant, time.Unix(0, r.From), time.Unix(0, r.To), r.Do == "verify")
 	case "close":
 		err = w.Close(ctx)
 	}
