@@ -34,6 +34,10 @@ func TestRefusalWithItem(t *testing.T) {
 				_, _ = w.Write([]byte("{}"))
 				return
 			}
+			if isOperation(r, "Query") { // of the settings of levels
+				_, _ = w.Write([]byte("{}"))
+				return
+			}
 			var in putRequest
 			err := json.NewDecoder(r.Body).Decode(&in)
 			if err != nil || !isOperation(r, "PutItem") || in.ReturnValuesOnConditionCheckFailure != "ALL_OLD" {

@@ -307,9 +307,9 @@ func TestLargeApart(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
+	f.handler.opts.Timeout = time.Minute
 	f.post(t, encode(t, hosts("h2")))
 	f.handler.large.leave()
-	f.handler.opts.Timeout = time.Minute
 	f.post(t, encode(t, r))
 	equal(t, f.live(t, ""), merged(t, hosts("h2"), r))
 	if len(f.handler.large) != 0 || len(f.handler.codings) != 0 {

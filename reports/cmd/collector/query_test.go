@@ -48,7 +48,7 @@ func TestQuestionsToCollectors(t *testing.T) {
 // A command reads the clock once, for all its times.
 func TestOffsetsAreFromOneNow(t *testing.T) {
 	t.Parallel()
-	for from, want := range map[string]string{"--data=d": "Z (15m0s)", "--from=h": " to now (15m0s)"} {
+	for from, want := range map[string]string{"--data=d": "Z (15 min)", "--from=h": " to now (15 min)"} {
 		q := &question{}
 		f := cli.NewFlags("query")
 		q.define(f)
