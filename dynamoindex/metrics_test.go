@@ -76,7 +76,7 @@ func TestMetrics(t *testing.T) {
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.PutItem", "cancel"}, 1},
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.PutItem", "500"}, 1},
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.GetItem", "200"}, 2}, // of the marker and the taken instant
-		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.Query", "200"}, 3}, // one of the settings of levels
+		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.Query", "200"}, 3},   // one of the settings of levels
 		{"scope_dynamo_request_duration_seconds", []string{"DynamoDB.Query", "503"}, 0},
 		{"scope_dynamo_consumed_capacity_total", []string{"PutItem"}, 10},
 		{"scope_dynamo_consumed_capacity_total", []string{"GetItem"}, 2},
