@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ type weeks struct {
 	index    *clocked
 	store    *tally
 	protocol *levels.Protocol
-	merges   int
+	merges   atomic.Int64
 }
 
 // newWeeks returns the entries of [from, now). Their spans are sealed as soon as
@@ -57,7 +58,7 @@ func newWeeks(t testing.TB, from, now time.Time) *weeks {
 	t.Helper()
 	h := &weeks{index: newClocked(now), store: &tally{rollups: make(map[string]int)}}
 	sum := func(parts []int) (total int, err error) {
-		h.merges++
+		h.merges.Add(1)
 		for _, n := range parts {
 			total += n
 		}
@@ -125,12 +126,13 @@ type cost struct{ entries, blobs, merges int }
 func (h *weeks) ask(t testing.TB, from time.Time, length time.Duration) cost {
 	t.Helper()
 	h.index.entries.Store(0)
-	h.store.fetched, h.merges = 0, 0
+	h.store.fetched = 0
+	h.merges.Store(0)
 	a, err := h.Range(t.Context(), "a", from, from.Add(length), nil)
 	if want := int(length / apart); err != nil || a.Value != want || a.Entries != want {
 		t.Fatalf("from %v for %v: got %+v, %v, want %d", from, length, a, err, want)
 	}
-	return cost{int(h.index.entries.Load()), h.store.fetched, h.merges}
+	return cost{int(h.index.entries.Load()), h.store.fetched, int(h.merges.Load())}
 }
 
 // TestAWeekCostsWhatAnHourCosts counts what questions about an hour and a week
