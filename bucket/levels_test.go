@@ -245,6 +245,10 @@ func (l *retaining) wantRetained(begin time.Time, level time.Duration) {
 		case !refused || !coarser.NearestFrom.Equal(near) || !coarser.NearestTo.Equal(end):
 			l.Errorf("level %v, from %v to %v: %d values, %v; want an error that names %v to %v", level, from, to, a.Entries, err, near, end)
 		}
+		has, err := l.past.Has(l.Context(), "a", from, min2(to, from.Add(5*time.Second)))
+		if _, refused := errors.AsType[*bucket.CoarserError](err); !has && len(l.between(near, end)) > 0 && !refused && level > time.Minute {
+			l.Errorf("level %v, five seconds from %v on: nothing is there, %v", level, from, err)
+		}
 		a, err = l.past.Range(l.Context(), "a", from, to, &bucket.RangeOptions{Round: true})
 		got := slices.Sorted(slices.Values(a.Value))
 		if err != nil || !a.From.Equal(near) || !a.To.Equal(end) || !slices.Equal(got, l.between(near, end)) {

@@ -126,7 +126,8 @@ func decodedBytes() int64 {
 // Every answer is exact for the entries that the index returned, or it is an
 // error: of the index or the store, a *MissingError for an entry without a
 // blob, a *MergeError for values that the merge function refuses, a
-// *TooManyError, a *RangeTooLargeError, a *RangeError, or the context's. A question
+// *TooManyError, a *RangeTooLargeError, a *RangeError, a *CoarserError where
+// retention has left only roll-ups, or the context's. A question
 // with RangeOptions.Partial leaves out the values that cannot be read or merged
 // and names them. A question ends within one decoding or one call of the merge
 // function, which gets at most 64 parts, when its context ends. Answers are
@@ -173,10 +174,10 @@ func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 }
 
 // Range returns the merge of the tenant's stored values with from ≤ instant
-// < to. It reads every row of the index that the range touches, makes at most
-// one call of Blobs.Get for each Batch of entries unless another caller whose
-// fetch it waits for gives up, and merges what is not cached: all values that
-// are in no quantum in one call.
+// < to. It takes the longest roll-ups that fit, reads the rows of the index
+// between them, and makes at most one call of Blobs.Get for each Batch of blobs
+// unless another caller whose fetch it waits for gives up. What is neither
+// cached nor worth caching is merged in one call.
 func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) (Answer[T], error) {
 	return q.RangeMany(ctx, []string{tenant}, from, to, opts)
 }
@@ -237,7 +238,8 @@ func errStep(from, to time.Time) error {
 }
 
 // Values yields the tenant's stored values with from ≤ instant < to, in order
-// and unmerged. It holds the values of one batch at a time. An error ends the
+// and unmerged. Values that retention has removed are not there, also where their
+// roll-up is left. It holds the values of one batch at a time. An error ends the
 // sequence; with RangeOptions.Partial a value that cannot be read is yielded
 // with its Err.
 func (q *Quantizer[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {

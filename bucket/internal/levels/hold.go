@@ -1,6 +1,7 @@
 package levels
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (w *Write) spans(level time.Duration) (spans []Span) {
 	for _, t := range w.Instants {
 		spans = append(spans, SpanAt(w.Tenant, level, t))
 	}
-	slices.SortFunc(spans, func(a, b Span) int { return int((a.Start - b.Start) / int64(level)) })
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
 	return slices.Compact(spans)
 }
 

@@ -16,7 +16,7 @@ type Metrics struct {
 	merges   prometheus.Counter
 	duration *prometheus.HistogramVec // by step
 	entries  prometheus.Histogram
-	broken   prometheus.Counter
+	unread   prometheus.Counter
 }
 
 // NewMetrics registers the metrics; Quantizers that share a registry add
@@ -29,7 +29,7 @@ func NewMetrics(reg prometheus.Registerer, namespace string) (*Metrics, error) {
 		merges:   f.Counter("quantum_merges_total", "Calls of the merge function for questions about stored values."),
 		duration: f.Histograms("range_duration_seconds", "Time of each step of answering a range: reading the index, then fetching and merging.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "step"),
-		broken:  f.Counter("rollups_unreadable_total", "Roll-ups that a question found missing or undecodable; it was answered from what lies below."),
+		unread:  f.Counter("rollups_unreadable_total", "Roll-ups that a question found missing or undecodable; it was answered from what lies below."),
 		entries: f.Histogram("range_entries", "Entries that a range holds.", prometheus.ExponentialBuckets(1, 4, 10)),
 	}, f.Err
 }

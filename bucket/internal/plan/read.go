@@ -159,7 +159,7 @@ func (p *Past[T]) isBroken(seal *levels.Place, err error) bool {
 // read then. Where retention may have removed entries, what lies below must be
 // roll-ups of all of them.
 func (p *Past[T]) below(ctx context.Context, seal *levels.Place) (Series, error) {
-	p.metrics.broken.Inc()
+	p.metrics.unread.Inc()
 	s, err := p.settings(ctx)
 	if err != nil {
 		return Series{}, err
@@ -197,7 +197,9 @@ func (q *Question[T]) replace(seal *levels.Place, below Series) {
 }
 
 // HasAny reports whether the tenant has values in [from, to) that are in the
-// index. A roll-up is an answer.
+// index. A roll-up is an answer. Where nothing is found, and the range cuts a
+// span whose roll-up alone is left, it returns a *CoarserError: the values that
+// retention removed may have been in the range.
 func (p *Past[T]) HasAny(ctx context.Context, tenant string, from, to int64, view View) (bool, error) {
 	settings, err := p.settings(ctx)
 	if errors.Is(err, levels.ErrOff) {
@@ -210,10 +212,8 @@ func (p *Past[T]) HasAny(ctx context.Context, tenant string, from, to int64, vie
 	if err != nil {
 		return false, err
 	}
-	for _, part := range parts {
-		if part.Place != nil && part.Place.Entries > 0 {
-			return true, nil
-		}
+	if levels.Entries(parts) > 0 {
+		return true, nil
 	}
 	for _, part := range parts {
 		if part.Place != nil {
@@ -223,5 +223,5 @@ func (p *Past[T]) HasAny(ctx context.Context, tenant string, from, to int64, vie
 			return has, err
 		}
 	}
-	return false, nil
+	return false, p.exact(ctx, settings, tenant, parts)
 }
