@@ -24,7 +24,10 @@ a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/re
 It may be interrupted and repeated, also while collectors write to the tables: what is there
 already is counted as present and not read. A value whose blob is missing, or whose instant is taken at the
 destination, is named; the others are copied, and the exit code is 1. A table of few provisioned units is
-copied at their pace, and whoever else uses it shares them.
+copied at their pace, and other users of the table share them.
+
+Roll-ups are not copied: "collector rollup" builds them at the destination. Reports that retention has removed
+cannot be built again from their roll-ups; a warning names the tenants that have such roll-ups.
 
 ` + cli.TimeHelp,
 	Define: func(f *cli.Flags) cli.Action {

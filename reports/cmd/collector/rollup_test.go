@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
@@ -78,6 +82,43 @@ func TestRollupOfDirectory(t *testing.T) {
 	checkRollup(t, "--data", data)
 	if said := must(t, "check", data); !strings.Contains(said, "781 values can be read; 0 blobs have no value; 133 roll-ups") {
 		t.Errorf("check said %s", said)
+	}
+}
+
+// TestCopyWarnsOfRollUps copies a store that may have roll-ups of reports that retention has removed.
+func TestCopyWarnsOfRollUps(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	dir, begin := everyMinutes(t, 3)
+	must(t, "import", "--data", data, "--tenant", "a", dir)
+	must(t, "rollup", "--data", data)
+	to := filepath.Join(t.TempDir(), "to")
+	if r := collect(t, "copy", "--from", data, "--to", to); r.code != 0 || strings.Contains(r.stderr, "roll-up") {
+		t.Errorf("before retention: exit code %d, said %s", r.code, r.stderr)
+	}
+	keep(t, data, begin, bucket.Retention{Keep: time.Hour}, bucket.Retention{Level: time.Minute, Keep: 1000 * time.Hour})
+	if r := collect(t, "copy", "--from", data, "--to", to); r.code != 0 ||
+		!strings.Contains(r.stderr, `warning: tenant "a": 4 roll-ups of reports that retention may have removed already`) {
+		t.Errorf("with retention: exit code %d, said %s", r.code, r.stderr)
+	}
+}
+
+// keep sets the retention of a directory's levels.
+func keep(t *testing.T, data string, begin time.Time, retention ...bucket.Retention) {
+	t.Helper()
+	s, err := stores.OpenDirectory(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, past, err := merged.Past(s, &bucket.LevelOptions{Owned: true, Retention: retention})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := past.RollUp(t.Context(), "a", begin, begin, nil); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(values.Close(t.Context()), s.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
