@@ -76,8 +76,9 @@ type LevelOptions struct {
 	// Retention of Level 0. A directory removes roll-ups, too; on S3 a lifecycle
 	// rule for each prefix does, "rollup/60/" for minutes. Where a level is kept
 	// longer than the entries, spans that are not built in time are lost: use
-	// BuildAll.
-	// Default: nothing is removed.
+	// BuildAll. The index keeps the Retention: with nil it stays as it is, which
+	// at first is that nothing is removed, and one of Level 0 with a Keep of 0 ends
+	// it. Spans whose entries may be gone by then stay final.
 	Retention []Retention
 
 	// Logger is told of builds that fail and of roll-ups that are not kept.
@@ -131,8 +132,8 @@ func (o *LevelOptions) settings() levels.Settings {
 	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep()}
 }
 
-// keep returns how long the entries and each level are kept; nil where nothing
-// is removed.
+// keep returns how long the entries and each level are kept; nil where that is to
+// stay as the index says.
 func (o *LevelOptions) keep() []time.Duration {
 	if len(o.Retention) == 0 {
 		return nil

@@ -121,6 +121,8 @@ type LevelSpans struct {
 	Busy    int   // spans that are held for a late value, or claimed by a builder
 	Entries int   // merged in the roll-ups
 	Bytes   int64 // of the roll-ups' blobs
+
+	First time.Time // when the first span with a roll-up begins; zero where there is none
 }
 
 // LevelSpans counts a tenant's spans that start in [from, to), of each level,
@@ -159,7 +161,9 @@ func (q *Quantizer[T]) LevelSpans(ctx context.Context, tenant string, from, to t
 func (l *LevelSpans) count(p levels.Place) {
 	switch p.Kind {
 	case levels.Sealed:
-		l.Sealed++
+		if l.Sealed++; l.Sealed == 1 {
+			l.First = time.Unix(0, p.Start)
+		}
 		l.Entries += p.Seal.Entries
 		l.Bytes += p.Seal.Size
 	case levels.Void:

@@ -35,8 +35,12 @@ type Settings struct {
 	From int64 `json:"from"`
 	// Keep says how long after its end each span is kept: first the entries,
 	// then each level; 0 is for ever. Each is at least as long as the one
-	// before. It may change.
+	// before. It may change; whoever publishes settings without it leaves it as
+	// it is.
 	Keep []time.Duration `json:"keep,omitempty"`
+	// Gone is the instant, Unix nanoseconds, before which an earlier Keep may have
+	// removed entries, so that their spans stay final; 0 where there was none.
+	Gone int64 `json:"gone,omitempty"`
 }
 
 // Default returns the default settings.
@@ -101,19 +105,32 @@ func (s Settings) Outlives(level time.Duration) bool {
 	return i >= 0 && s.Keep[i] > 0 && s.Keep[i+1] != s.Keep[i]
 }
 
-// outlivesEntries reports whether a level is kept longer than the entries.
+// outlivesEntries reports whether a level is kept longer than the entries, or
+// was.
 func (s Settings) outlivesEntries(level time.Duration) bool {
-	return s.keepOf(0) > 0 && s.keepOf(level) != s.keepOf(0)
+	return s.Gone != 0 || s.keepOf(0) > 0 && s.keepOf(level) != s.keepOf(0)
 }
 
 // Horizon returns the instant, Unix nanoseconds, before which entries may be
 // removed by retention at the time now, or soon after. It is the smallest int64
 // where entries are kept for ever.
 func (s Settings) Horizon(now time.Time) int64 {
-	if keep := s.keepOf(0); keep > 0 {
-		return now.Add(s.Lateness - keep).UnixNano()
+	horizon := int64(math.MinInt64)
+	if s.Gone != 0 {
+		horizon = s.Gone
 	}
-	return math.MinInt64
+	if keep := s.keepOf(0); keep > 0 {
+		horizon = max(horizon, now.Add(s.Lateness-keep).UnixNano())
+	}
+	return horizon
+}
+
+// succeed makes the settings those that follow others at a time.
+func (s *Settings) succeed(before Settings, now time.Time) {
+	s.From, s.Gone = before.From, 0
+	if gone := before.Horizon(now); gone != math.MinInt64 {
+		s.Gone = gone
+	}
 }
 
 // Final reports whether a place's entries must not change any more: it is a seal,
@@ -157,6 +174,9 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 		return err
 	}
 	there, id, err := p.readAll(ctx)
+	if s.Keep == nil {
+		s.Keep = there.Keep
+	}
 	switch {
 	case errors.Is(err, ErrOff):
 		s.From = p.now().UnixNano()
@@ -172,7 +192,7 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 		p.known.set(there, nil, p.clock())
 		return nil
 	default:
-		s.From = there.From
+		s.succeed(there, p.now())
 	}
 	if there, err = p.create(ctx, s, id); err != nil {
 		return err

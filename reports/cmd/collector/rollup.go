@@ -97,7 +97,7 @@ func (r *rolling) run(ctx context.Context, p *cli.Process, args []string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	o := r.levels.Options(r.place.Embedded(), nil, store.Retention)
+	o := r.levels.Options(r.place.Embedded(), nil, 0)
 	o.Logger = telemetry.Warnings(p.Stderr)
 	values, past, err := merged.Past(store, o)
 	if err != nil {
@@ -145,17 +145,27 @@ func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, 
 	return failed
 }
 
-// one goes through the spans of a tenant, from its first report on.
+// one goes through the spans of a tenant, from its first report or roll-up on.
 func (r *rolling) one(ctx context.Context, store *stores.Store, past *bucket.Quantizer[*report.Report], tenant string) (bucket.RollUpDone, error) {
 	from, to := r.span()
+	first := to
 	for e, err := range store.Entries(ctx, tenant, from.UnixNano(), to.UnixNano()) {
 		if err != nil {
 			return bucket.RollUpDone{}, err
 		}
-		from = time.Unix(0, e.Time)
+		first = time.Unix(0, e.Time)
 		break
 	}
-	return past.RollUp(ctx, tenant, from, to, &bucket.RollUpOptions{Verify: r.verify})
+	levels, err := past.LevelSpans(ctx, tenant, from, to)
+	if err != nil {
+		return bucket.RollUpDone{}, err
+	}
+	for _, l := range levels { // roll-ups may outlive the reports in them
+		if l.Sealed > 0 && l.First.Before(first) {
+			first = l.First
+		}
+	}
+	return past.RollUp(ctx, tenant, first, to, &bucket.RollUpOptions{Verify: r.verify})
 }
 
 // chosen returns the tenants to look at.

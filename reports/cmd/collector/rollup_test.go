@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
@@ -85,8 +87,8 @@ func TestRollupOfDirectory(t *testing.T) {
 	}
 }
 
-// TestCopyWarnsOfRollUps copies a store that may have roll-ups of reports that retention has removed.
-func TestCopyWarnsOfRollUps(t *testing.T) {
+// TestRollUpsThatOutliveReports copies a store whose roll-ups outlive the reports in them, and verifies them.
+func TestRollUpsThatOutliveReports(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	dir, begin := everyMinutes(t, 3)
@@ -100,6 +102,25 @@ func TestCopyWarnsOfRollUps(t *testing.T) {
 	if r := collect(t, "copy", "--from", data, "--to", to); r.code != 0 ||
 		!strings.Contains(r.stderr, `warning: tenant "a": 4 roll-ups of reports that retention may have removed already`) {
 		t.Errorf("with retention: exit code %d, said %s", r.code, r.stderr)
+	}
+	expire(t, data)
+	if said := must(t, "rollup", "--data", data, "--tenant", "a", "--verify"); !strings.Contains(said, "0 roll-ups built and 4 roll-ups verified") {
+		t.Errorf("once the reports are gone, verify said %s", said)
+	}
+}
+
+// expire removes the reports of a directory that are older than an hour, as its retention does.
+func expire(t *testing.T, data string) {
+	t.Helper()
+	s, err := stores.OpenDirectory(data, &local.Options{Retention: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range s.Entries(t.Context(), "a", 0, math.MaxInt64) {
+		t.Error("a report is left")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

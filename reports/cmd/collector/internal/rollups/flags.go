@@ -78,12 +78,13 @@ func (l *Flags) Check(embedded bool, keep cli.Retention) error {
 func (l *Flags) On(embedded bool) bool { return embedded || l.shared }
 
 // Options returns the options of levels, nil where roll-ups may not be built.
-// Stored is how long the store keeps reports; 0 for ever.
+// Stored is how long the store keeps reports; 0 for ever. Without retention the
+// index's stays as it is, unless --retention 0 ends it.
 func (l *Flags) Options(embedded bool, keep cli.Retention, stored time.Duration) *bucket.LevelOptions {
 	if !l.On(embedded) {
 		return nil
 	}
-	if len(keep) == 0 && stored > 0 {
+	if len(keep) == 0 && (stored > 0 || l.chosen("retention")) {
 		keep = cli.Retention{{For: stored}}
 	}
 	o := &bucket.LevelOptions{Spans: l.spans, Lateness: l.lateness, Build: l.build, Cores: l.cores, Owned: embedded, AllKnow: l.shared}
