@@ -2,7 +2,6 @@ package report
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
@@ -128,12 +127,5 @@ func (w *walk) compare(a, b head) int {
 	case a.prefix > b.prefix:
 		return 1
 	}
-	x, y := a.rest[0], b.rest[0]
-	if x.ID != y.ID {
-		return strings.Compare(x.ID, y.ID)
-	}
-	if x.Topology == y.Topology {
-		return 0
-	}
-	return strings.Compare(x.EffectiveTopology(w.home), y.EffectiveTopology(w.home))
+	return a.rest[0].Compare(b.rest[0], w.home)
 }

@@ -43,8 +43,11 @@ func (r *FixedRow) Compare(other *FixedRow) int { return strings.Compare(r.Key, 
 // Compare orders nodes that stand in the topology named home: by ID, then by
 // effective topology.
 func (n *Node) Compare(other *Node, home string) int {
-	if c := strings.Compare(n.ID, other.ID); c != 0 {
-		return c
+	if n.ID != other.ID {
+		return strings.Compare(n.ID, other.ID)
+	}
+	if n.Topology == other.Topology {
+		return 0
 	}
 	return strings.Compare(n.EffectiveTopology(home), other.EffectiveTopology(home))
 }
