@@ -10,8 +10,8 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
-// packedDepth is how many levels of maps and lists a node has below it, apart from
-// its children: metrics, a metric, its samples, and a sample.
+// packedDepth is how many levels of maps and lists a node takes, apart from its
+// children: the node, its metrics, a metric, its samples, and a sample.
 const packedDepth = 5
 
 // packNode writes a node as msgpack, as [encoder.node] does. Most of a report is nodes:
