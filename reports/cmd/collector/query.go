@@ -120,7 +120,7 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 		p.Warn("warning: the answer is without the entry %s of %s: %v", m.Key, human.Time(m.Time), m.Err)
 	}
 	facts := []view.Fact{q.rangeFact(), {Name: "merged", Value: human.Plural(a.Values, "stored value")}}
-	if q.round {
+	if !a.To.IsZero() {
 		facts = append(facts, answered(human.Time(a.From)+" to "+human.Time(a.To)))
 	}
 	return a.Report, facts, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -77,6 +78,23 @@ func TestQueryNamesWhatIsMissing(t *testing.T) {
 		r := collect(t, "query", "--from", s.URL, "--at", "now", "--json")
 		if r.code != 0 || r.stderr != want || !json.Valid([]byte(r.stdout)) {
 			t.Errorf("missing %q: exit %d, said %q, %q", missing, r.code, r.stderr, r.stdout)
+		}
+	}
+}
+
+// TestQueryRounds asks for the nearest range in a store without roll-ups, which is the range that was asked for. The answer does
+// not name a range of years, which is read hour by hour.
+func TestQueryRounds(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	must(t, "import", "--data", data, write(t, filepath.Join(t.TempDir(), "5.json"), sample("host", 1)))
+	for end, want := range map[string]string{
+		"1":          "answered  1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z\n",
+		"1700000000": "",
+	} {
+		said := must(t, "query", "--data", data, "--round", "--start", "0", "--end", end)
+		if !strings.Contains(said, "1 stored value\n") || !strings.Contains(said, want) || want == "" && strings.Contains(said, "answered") {
+			t.Errorf("--end %s: said %s", end, said)
 		}
 	}
 }
