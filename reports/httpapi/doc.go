@@ -21,7 +21,7 @@
 // Without it, the window holds all until now, with the open tick. These parameters
 // are our additions to Scope: window is a duration such as 90s or 2h, in place of
 // the collector's window; start and end are two times, and the question is about
-// the range from start until just before end. GET /api/report also has Scope's
+// the range from start until just before end, of at most [Options.MaxRange]. GET /api/report also has Scope's
 // hideCommandLineArguments and hideEnvironmentVariables, which leave out possible
 // secrets. GET /api/probes has sparse, which asks only whether there are probes.
 //

@@ -199,7 +199,7 @@ func (h *Handler) getDetails(w http.ResponseWriter, r *request) error {
 	return h.sendJSON(w, r, d)
 }
 
-// indexPage lists the paths.
+// indexPage lists the paths. Its argument is the length of the longest range.
 const indexPage = `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -216,10 +216,10 @@ const indexPage = `<!DOCTYPE html>
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: whether the process serves, and whether it is ready
 </ul>
 <p>Add <code>?window=1m</code> to /api/report and /admin/summary for another length, <code>timestamp=…</code> for the window
-that ended at a time (RFC 3339 or Unix time), or <code>start=…&amp;end=…</code> for any range.
+that ended at a time (RFC 3339 or Unix time), or <code>start=…&amp;end=…</code> for a range of up to %s.
 </html>
 `
 
 func (h *Handler) getIndex(w http.ResponseWriter, r *request) error {
-	return h.send(w, r, mediaHTML, []byte(indexPage))
+	return h.send(w, r, mediaHTML, fmt.Appendf(nil, indexPage, human.Duration(h.opts.MaxRange)))
 }

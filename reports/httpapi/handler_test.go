@@ -283,6 +283,9 @@ func TestIndexAndMetrics(t *testing.T) {
 			t.Errorf("the page does not list %s", path)
 		}
 	}
+	if !strings.Contains(page, "for a range of up to 31 d.\n</html>") {
+		t.Errorf("the page does not end with the longest range: %s", page)
+	}
 	if text := f.serve("GET", "/metrics", nil).Body.String(); !strings.Contains(text, "scope_request_duration_seconds_count") {
 		t.Errorf("metrics: %s", text)
 	}
