@@ -44,9 +44,9 @@
 // [Options.Timeout]; default 30s. Shortcuts that arrive while no client waits are
 // not reported later, so a client should ask for the live report after each wait.
 //
-// The page at /admin/ needs no scripts. It asks the index once for one tenant's
-// entries of the last 3 hours (parameter hours, up to 24), and waits at most 1.5 s
-// for the answer. If a header names the tenant, a request with the header sees that
+// The page at /admin/ needs no scripts. For one tenant it asks the index once for
+// the entries of the last 3 hours (parameter hours, up to 24) and once for each
+// length of roll-ups, and waits at most 1.5 s for the answers. If a header names the tenant, a request with the header sees that
 // tenant. A request without it sees all, and the parameter tenant selects: by a part
 // of the id on the page, by the id in /admin/summary. Keep both pages, like /metrics,
 // from clients that may not see every tenant. With tokens, both pages need one: a
