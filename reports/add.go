@@ -169,14 +169,14 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 	return err
 }
 
-// largeReport is how many bytes of memory a report takes that is held as its blob until another one of its tick comes.
-// A report of one letter 50 million times is a blob of 50 kB.
+// largeReport is from how many bytes of memory on a report is held as its blob, as if it had come as one. A report of one
+// letter 50 million times is a blob of 50 kB.
 const largeReport = 8 << 20
 
 // addDecoded adds a report that came without a blob that may be stored.
 func (c *Collector) addDecoded(ctx context.Context, tenant string, r *report.Report, from Origin) error {
 	if report.Size(r) >= largeReport {
-		if encoded, err := c.store.Encode(r); err == nil { // else Add returns the error
+		if encoded, err := c.store.Encode(r); err == nil { // else Add returns the error or, without a journal, the flush logs it
 			e := bucket.Encoded[*report.Report]{Blob: encoded, Decode: func() (*report.Report, error) { return r, nil }}
 			return c.live.AddBlob(ctx, tenant, e, from.postOf(r))
 		}
