@@ -12,11 +12,11 @@ import (
 var ErrExists = fs.ErrExist
 
 // Tier is one place that blobs are read from and written to. Keys are opaque to
-// it; package bucket's are at most 80 bytes of ASCII letters, digits, slashes
-// and hyphens. A blob under a key never changes. A tier is safe for any number of goroutines, returns
-// soon after its context has ended, keeps no reference to what it is given,
-// and returns bytes that are the caller's; tiertest.Run checks all that is
-// said here.
+// it; package bucket's are at most 98 bytes of ASCII letters, digits, slashes and
+// hyphens: index.RollUpKey makes the longest. A blob under a key never
+// changes. A tier is safe for any number of goroutines, returns soon after its
+// context has ended, keeps no reference to what it is given, and returns bytes
+// that are the caller's; tiertest.Run checks all that is said here but durability.
 type Tier interface {
 	// Get returns the blob of each key, by index. The blob of a key that the
 	// tier does not hold is nil, and that is no error; an empty blob is not
@@ -27,9 +27,10 @@ type Tier interface {
 
 	// Put stores a blob. An authority does not overwrite: on a key that is
 	// taken it changes nothing and returns ErrExists; a cache may do either.
-	// When Put returns nil, every Get from an authority that starts later
-	// finds the blob, until retention removes it. When it returns another
-	// error than ErrExists the blob may or may not be stored.
+	// When an authority's Put returns nil, the blob survives a crash of the
+	// process, and every Get that starts later finds it, until retention removes
+	// it. When Put returns another error than ErrExists the blob may or may not
+	// be stored.
 	Put(ctx context.Context, key string, blob []byte) error
 }
 

@@ -41,13 +41,15 @@ func checkBinary(ctx context.Context, tier tiered.Tier) error {
 	return nil
 }
 
-// checkKeys uses keys that are prefixes of each other, and takes
-// instants at and before 1970.
+// checkKeys uses keys that are prefixes of each other, takes instants at and
+// before 1970, and the longest keys.
 func checkKeys(ctx context.Context, tier tiered.Tier) error {
 	row, want := prefix(), map[string][]byte{}
 	for _, instant := range []string{"0", "-1", "1", "10", "100", "-9223372036854775808", "9223372036854775807"} {
 		want[row+instant] = []byte("blob at " + instant)
 	}
+	longest := longestKey()
+	want[longest], want[longest[:len(longest)-1]] = []byte("the longest key"), []byte("a key that begins it")
 	if err := putAll(ctx, tier, want); err != nil {
 		return err
 	}

@@ -6,11 +6,13 @@ import (
 	crand "crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -30,6 +32,12 @@ func prefix() string {
 	return hex.EncodeToString(row[:]) + "/"
 }
 
+// longestKey returns a random key of the greatest length that bucket makes: of a
+// roll-up whose level and instant have the most digits.
+func longestKey() string {
+	return index.RollUpKey(Key(), math.MaxInt64, math.MinInt64, crand.Text())
+}
+
 // Blob returns n random bytes.
 func Blob(n int) []byte {
 	var seed [32]byte
@@ -39,11 +47,16 @@ func Blob(n int) []byte {
 	return blob
 }
 
-// samples returns n keys with a small blob each.
+// samples returns n keys with a small blob each. Every other key is as long as
+// keys can be.
 func samples(n int) map[string][]byte {
 	blobs := make(map[string][]byte, n)
-	for range n {
-		blobs[Key()] = Blob(100 + rand.IntN(400))
+	for i := range n {
+		key := Key()
+		if i%2 == 1 {
+			key = longestKey()
+		}
+		blobs[key] = Blob(100 + rand.IntN(400))
 	}
 	return blobs
 }

@@ -54,7 +54,6 @@ func answering(change func(found map[string][]byte, keys []string)) func() tiere
 	}
 }
 
-// storing makes a tier that puts in its own way.
 // byIndex returns the blobs found in the order of keys.
 func byIndex(keys []string, found map[string][]byte) [][]byte {
 	blobs := make([][]byte, len(keys))
@@ -64,6 +63,7 @@ func byIndex(keys []string, found map[string][]byte) [][]byte {
 	return blobs
 }
 
+// storing makes a tier that puts in its own way.
 func storing(put func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error) func() tiered.Tier {
 	return func() tiered.Tier { return &broken{put: put} }
 }
@@ -116,6 +116,9 @@ var breakages = []struct {
 	})},
 	{"the sign is lost", checkKeys, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
 		return m.Put(ctx, strings.ReplaceAll(key, "-", ""), blob)
+	})},
+	{"long keys are cut", checkKeys, storing(func(m *tiered.MemTier, ctx context.Context, key string, blob []byte) error {
+		return m.Put(ctx, key[:min(len(key), 97)], blob)
 	})},
 	{"absent keys are empty", checkAbsent, answering(func(found map[string][]byte, keys []string) {
 		for _, key := range keys {
@@ -256,5 +259,13 @@ func TestChecksCatch(t *testing.T) {
 				t.Log(err)
 			}
 		})
+	}
+}
+
+// TestLongestKey checks the length that tiered.Tier names.
+func TestLongestKey(t *testing.T) {
+	t.Parallel()
+	if key := longestKey(); len(key) != 98 {
+		t.Errorf("%q has %d bytes", key, len(key))
 	}
 }
