@@ -188,8 +188,9 @@ func (s *Store[T]) hit(k *kept[T], ref blob.Ref) bool {
 
 // memoryUse tells how memory is used since the store was opened.
 func (s *Store[T]) memoryUse() memoryUse {
+	refused := s.refused.Load() // read first: a hit counts before it is refused
 	lookups, hits := s.memory.Lookups()
-	return memoryUse{bytes: s.memory.Bytes(), lookups: lookups, hits: hits - s.refused.Load()}
+	return memoryUse{bytes: s.memory.Bytes(), lookups: lookups, hits: hits - refused}
 }
 
 // Encode returns the blob of a value, which is the caller's.
