@@ -31,14 +31,17 @@ var ErrExists = blob.ErrExists
 
 // Index finds the entries of a row. How it stores rows is its own affair: one
 // that keys entries by tenant and instant, in an ordered table, needs no rows at
-// all. An index is safe for any number of goroutines and processes. indextest.Run checks every promise made here.
+// all. An index is safe for any number of goroutines and processes.
+// indextest.Run checks every promise made here but durability.
 type Index interface {
-	// Put adds an entry. When the row already has an entry of the same
-	// instant, whatever its key, Put changes nothing and returns ErrExists.
-	// When Put returns any other error the entry may or may not have been
-	// added. When it returns nil, every Query that starts later finds the
-	// entry with its size and its sum, unless the index does not keep them:
-	// then both are unknown.
+	// Put adds an entry. Its Time lies within the row's hour: the caller sees to
+	// that, and an index may refuse other instants. When the row already has
+	// an entry of the same instant, whatever its key, Put changes nothing and
+	// returns ErrExists. When Put returns any other error the entry may or may
+	// not have been added. When it returns nil, the entry survives a crash of
+	// the process, and every Query that starts later finds it with its size and
+	// its sum, unless the index does not keep them: then both are unknown.
+	// An index in memory, such as MemIndex, loses its entries with the process.
 	Put(ctx context.Context, row Row, e Entry) error
 
 	// Query returns all of the row's entries with from ≤ Time < to in
@@ -67,8 +70,10 @@ type Scanner interface {
 // indextest.RunCommitter checks a committer.
 type Committer interface {
 	// Commit stores blob under e.Key and adds e, both or neither. It returns
-	// nil only when both will survive a crash. When the instant or the key is
-	// taken it changes nothing and returns ErrExists.
+	// nil only when both will survive a crash, unless the collector has
+	// bucket.CollectorOptions.Sync: then Sync makes them survive. The instant
+	// lies within the row's hour, as in Index.Put. When the instant or the key
+	// is taken Commit changes nothing and returns ErrExists.
 	Commit(ctx context.Context, row Row, e Entry, blob []byte) error
 }
 

@@ -25,8 +25,10 @@ type Place struct {
 }
 
 // Blob returns the key of the blob that goes with the place: its state's field
-// key, where the state is JSON that has one. A store that removes an expired place
-// removes that blob, too.
+// key, where the state is JSON that has one, and otherwise "". A store that holds
+// blobs too, such as local, removes that blob together with the expired place. Beside
+// any other index a rule of the blob store must remove it, such as a lifecycle rule of
+// S3 for RollUpPrefix.
 func (p Place) Blob() string {
 	var state struct{ Key string }
 	if json.Unmarshal(p.State, &state) != nil {
@@ -58,8 +60,9 @@ type Places interface {
 	// SwapPlace writes next, if the ID of the place at next.Start is still
 	// old: "" for a place that is empty. It returns false and no error when it
 	// is not. next.ID must not be empty, and must never have been used before.
-	// When SwapPlace returns an error the write may have taken effect, or may
-	// still do so.
+	// When SwapPlace returns true, the write survives a crash of the process,
+	// as an entry does after Index.Put. When it returns an error the write may
+	// have taken effect, or may still do so.
 	SwapPlace(ctx context.Context, set PlaceSet, old string, next Place) (bool, error)
 
 	// StoreTime returns the time of the store that orders writes, as well as
