@@ -125,6 +125,7 @@ func (c *Client[T]) RangeMany(ctx context.Context, tenants []string, from, to ti
 	err = c.ask(ctx, "range", q, func(body *frames) error {
 		return c.eachStep(body, func(s bucket.Step[T]) bool {
 			a = s.Answer
+			a.From, a.To = s.From, s.To
 			answers++
 			return true
 		})
@@ -312,6 +313,9 @@ func (q *question) query() url.Values {
 	if q.opts.Partial {
 		query.Set("partial", "true")
 	}
+	if q.opts.Round {
+		query.Set("round", "true")
+	}
 	if q.opts.MaxBytes != 0 {
 		query.Set("max", strconv.FormatInt(q.opts.MaxBytes, 10))
 	}
@@ -346,7 +350,8 @@ func (c *Client[T]) ask(ctx context.Context, what string, q question, read func(
 // refusal returns the error of an answer with another status than 200.
 func (c *Client[T]) refusal(response *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 2000))
-	e := &Error{Server: c.String(), Reason: Reason(response.Header.Get(reasonHeader)), Message: strings.TrimSpace(string(text))}
+	reason, detail := Reason(response.Header.Get(reasonHeader)), response.Header.Get(detailHeader)
+	e := newError(c.String(), reason, detail, strings.TrimSpace(string(text)))
 	if e.Reason == "" {
 		e.Reason, e.Message = Failed, fmt.Sprintf("answers %s: %.200q", response.Status, e.Message)
 	}

@@ -24,6 +24,7 @@
 //	from,to  instants as in RFC 3339, with nanoseconds
 //	step     the length of a step as in time.ParseDuration; for steps only
 //	partial  true when the answer may be partial
+//	round    true for RangeOptions.Round; for range only
 //	max      RangeOptions.MaxBytes
 //
 // Neither side authenticates the other. Wrap the handler to check who asks for
@@ -32,8 +33,8 @@
 // # Answers
 //
 // An answer that fails before its first byte has a status other than 200, the
-// header Timeblob-Reason with a [Reason], and the message as plain text. Any
-// other answer has the content type application/x-timeblob and this body, which
+// header Timeblob-Reason with a [Reason], the header Timeblob-Detail unless the
+// detail is empty, and the message as plain text. Any other answer has the content type application/x-timeblob and this body, which
 // is frozen as version 1:
 //
 //	body      "TBR" | version = 01, 1 | frame | … | end or failed
@@ -46,16 +47,19 @@
 //	  'M'     missing: time, 8 | text: tenant | text: key | text: source | text: reason | message
 //	  'P'     present: 00 or 01, 1
 //	  'T'     tenant:  id
-//	  'F'     failed:  text: reason | message
+//	  'F'     failed:  text: reason | text: detail | message
 //	  'E'     end:     nothing
 //	text      length, 2 | bytes
 //
 // Numbers are big-endian. Instants are Unix nanoseconds, and the smallest number
 // stands for the zero time. A blob is an encoded value. It is empty in an answer
-// of no entries, whose value is the zero value.
+// of no entries, whose value is the zero value. The detail of the reason [Coarser]
+// is a JSON object with the fields of a [bucket.CoarserError]: tenant, and the
+// instants from, to, nearestFrom and nearestTo as in RFC 3339. Any other reason's is
+// empty.
 //
 //	held      'H', then any number of 'S', then at most one 'O'
-//	range     any number of 'M', then 'A'; from and to are the zero time
+//	range     any number of 'M', then 'A'; without round, from and to are the zero time
 //	steps     for each step: any number of 'M', then 'A'
 //	values    any number of 'V' and 'M', in order; an 'M' is a value that is missing
 //	has       one 'P'

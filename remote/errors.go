@@ -2,9 +2,11 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
@@ -16,6 +18,7 @@ type Reason string
 // The reasons. A reason that a client does not know is like Failed.
 const (
 	Refused   Reason = "refused"   // the request is wrong; the same request will be refused again
+	Coarser   Reason = "coarser"   // as *bucket.CoarserError
 	TooLarge  Reason = "too large" // the range has too many entries or bytes
 	Closed    Reason = "closed"    // the collector is closed
 	Unsettled Reason = "unsettled" // as bucket.ErrUnsettled; ask again
@@ -35,6 +38,7 @@ var sentinels = map[Reason]error{
 // statuses are the reasons' HTTP statuses.
 var statuses = map[Reason]int{
 	Refused:   http.StatusBadRequest,
+	Coarser:   http.StatusBadRequest,
 	TooLarge:  http.StatusUnprocessableEntity,
 	Closed:    http.StatusServiceUnavailable,
 	Unsettled: http.StatusServiceUnavailable,
@@ -48,6 +52,7 @@ func reasonOf(err error) Reason {
 		request *requestError
 		tenant  *index.TenantError
 		span    *bucket.RangeError
+		coarser *bucket.CoarserError
 		bytes   *bucket.RangeTooLargeError
 		entries *bucket.TooManyError
 		blobs   *bucket.MissingError
@@ -57,6 +62,8 @@ func reasonOf(err error) Reason {
 		return said.Reason
 	case errors.As(err, &request), errors.As(err, &tenant), errors.As(err, &span):
 		return Refused
+	case errors.As(err, &coarser):
+		return Coarser
 	case errors.As(err, &bytes), errors.As(err, &entries):
 		return TooLarge
 	case errors.As(err, &blobs):
@@ -72,17 +79,58 @@ func reasonOf(err error) Reason {
 
 // Error is what a handler said in place of an answer, or about a value that is
 // missing. It is bucket.ErrClosed, bucket.ErrUnsettled, bucket.ErrNoBlob or
-// context.DeadlineExceeded to errors.Is when its reason says so.
+// context.DeadlineExceeded to errors.Is, and a *bucket.CoarserError to errors.As,
+// when its reason says so.
 type Error struct {
 	Server  string // the client's String
 	Reason  Reason
 	Message string // of the error on the server
+
+	coarser *bucket.CoarserError // with the reason Coarser
+}
+
+// newError returns what a server said, with the detail that detailOf returned there.
+func newError(server string, reason Reason, detail, message string) *Error {
+	e := &Error{Server: server, Reason: reason, Message: message}
+	var ranges ranges
+	if reason == Coarser && json.Unmarshal([]byte(detail), &ranges) == nil {
+		e.coarser = (*bucket.CoarserError)(&ranges)
+	}
+	return e
+}
+
+// ranges are the fields of a bucket.CoarserError as they are sent. Frozen.
+type ranges struct {
+	Tenant      string    `json:"tenant"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	NearestFrom time.Time `json:"nearestFrom"`
+	NearestTo   time.Time `json:"nearestTo"`
+}
+
+// detailOf returns what a client needs beside the reason to make the error again.
+func detailOf(err error) string {
+	coarser, ok := errors.AsType[*bucket.CoarserError](err)
+	if !ok {
+		return ""
+	}
+	r := ranges(*coarser)
+	for _, t := range []*time.Time{&r.From, &r.To, &r.NearestFrom, &r.NearestTo} {
+		*t = t.UTC()
+	}
+	b, _ := json.Marshal(r) // nothing in it can fail: the years of Unix nanoseconds have four digits
+	return string(b)
 }
 
 func (e *Error) Error() string { return e.Server + ": " + e.Message }
 
 // Unwrap returns the error that the reason stands for.
-func (e *Error) Unwrap() error { return sentinels[e.Reason] }
+func (e *Error) Unwrap() error {
+	if e.coarser != nil {
+		return e.coarser
+	}
+	return sentinels[e.Reason]
+}
 
 // FormatError says that an answer is not one that the client understands: it was cut short, comes from another version or another program, or holds a blob that the codec refuses.
 type FormatError struct {

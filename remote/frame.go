@@ -114,6 +114,11 @@ func appendMissing(b []byte, m bucket.Missing) []byte {
 	return append(b, m.Err.Error()...)
 }
 
+func appendFailure(b []byte, err error) []byte {
+	b = appendText(appendText(b, string(reasonOf(err))), detailOf(err))
+	return append(b, err.Error()...)
+}
+
 // errShort says that a frame ends before its last field.
 var errShort = errors.New("a frame is shorter than its fields")
 
@@ -157,12 +162,14 @@ func (f *fields) entry() (e index.Entry, own, untried bool) {
 // missing reads a payload of the kind missing. Its error came from a server.
 func (f *fields) missing(server string) bucket.Missing {
 	m := bucket.Missing{Time: f.time(), Tenant: f.text(), Key: f.text(), Source: f.text()}
-	m.Err = f.failure(server)
+	reason := Reason(f.text())
+	m.Err = newError(server, reason, "", string(f.rest))
 	return m
 }
 
 func (f *fields) failure(server string) error {
-	return &Error{Server: server, Reason: Reason(f.text()), Message: string(f.rest)}
+	reason, detail := Reason(f.text()), f.text()
+	return newError(server, reason, detail, string(f.rest))
 }
 
 // errLimit says that an answer is longer than it may be.

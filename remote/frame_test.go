@@ -195,7 +195,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"a codec's panic":    {200, magic + head + frame('O', "poison"), is(new(*FormatError)), "decode panicked"},
 		"a proxy's page":     {502, "bad gateway", is(new(*Error)), "Bad Gateway"},
 		"a redirect":         {302, "", is(new(*Error)), "Found"},
-		"failed midway":      {200, magic + head + frame('F', "\x00\x06closedno"), func(err error) bool { return errors.Is(err, bucket.ErrClosed) }, "no"},
+		"failed midway":      {200, magic + head + frame('F', "\x00\x06closed\x00\x00no"), func(err error) bool { return errors.Is(err, bucket.ErrClosed) }, "no"},
 		"failed without any": {200, magic + head + frame('F', ""), is(new(*Error)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,6 +120,7 @@ func parseQuestion(what string, query url.Values) (q question, err error) {
 		return q, &requestError{"only range takes several tenants"}
 	}
 	q.tenant, q.opts.Partial = q.tenants[0], query.Get("partial") == "true"
+	q.opts.Round = query.Get("round") == "true"
 	q.from, errs[0] = time.Parse(time.RFC3339Nano, query.Get("from"))
 	q.to, errs[1] = time.Parse(time.RFC3339Nano, query.Get("to"))
 	if step := query.Get("step"); step != "" {
@@ -157,7 +158,7 @@ func (h *Handler[T]) merged(ctx context.Context, out *answer, q question) error 
 	if err != nil {
 		return err
 	}
-	return h.sendAnswer(out, bucket.Step[T]{Answer: a})
+	return h.sendAnswer(out, bucket.Step[T]{From: a.From, To: a.To, Answer: a})
 }
 
 func (h *Handler[T]) steps(ctx context.Context, out *answer, q question) error {
@@ -282,18 +283,24 @@ func (a *answer) tenants(ids []string, failed error) error {
 
 // fail ends the answer with an error.
 func (a *answer) fail(err error) {
-	reason := reasonOf(err)
 	if a.begun {
-		_ = a.send(appendFrame(a.buffer(), kindFailed, func(b []byte) []byte { return append(appendText(b, string(reason)), err.Error()...) }))
+		_ = a.send(appendFrame(a.buffer(), kindFailed, func(b []byte) []byte { return appendFailure(b, err) }))
 		return
 	}
+	reason := reasonOf(err)
 	status := http.StatusInternalServerError
 	if known, ok := statuses[reason]; ok {
 		status = known
 	}
 	a.w.Header().Set(reasonHeader, string(reason))
+	if detail := detailOf(err); detail != "" {
+		a.w.Header().Set(detailHeader, detail)
+	}
 	http.Error(a.w, err.Error(), status)
 }
 
-// reasonHeader holds the Reason of an answer that failed before its first byte.
-const reasonHeader = "Timeblob-Reason"
+// What the headers of an answer that failed before its first byte hold.
+const (
+	reasonHeader = "Timeblob-Reason" // the Reason
+	detailHeader = "Timeblob-Detail" // what detailOf returned, unless that is nothing
+)
