@@ -259,14 +259,13 @@ func countRange(t *testing.T, f *figures) {
 	q, err := bucket.NewQuantizer(idx, s, report.Merge, &bucket.QuantizerOptions[*report.Report]{Quantum: 15 * time.Second})
 	must(t, err)
 	for _, question := range []string{"first", "again", "after a late entry"} {
-		before, _ := q.Stats(), s.Stats()
+		merged, fetched := q.Stats().Merges, s.Stats().Tiers[1].Hits
 		if question == "after a late entry" {
 			put(0, from.Add(time.Second/2).UnixNano())
 		}
-		fetched := s.Stats().Tiers[1].Hits
 		_, err := q.Range(t.Context(), "a", from, from.Add(time.Minute), nil)
 		must(t, err)
-		f.add("merges: a minute of three hosts, "+question, float64(q.Stats().Merges-before.Merges))
+		f.add("merges: a minute of three hosts, "+question, float64(q.Stats().Merges-merged))
 		f.add("keys fetched: a minute of three hosts, "+question, float64(s.Stats().Tiers[1].Hits-fetched))
 	}
 	must(t, s.Close(t.Context()))

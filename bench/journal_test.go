@@ -41,12 +41,6 @@ func BenchmarkAddJournal(b *testing.B) {
 	}
 }
 
-// plainCodec stores bytes as they are.
-type plainCodec struct{}
-
-func (plainCodec) Encode(v []byte) ([]byte, error)    { return v, nil }
-func (plainCodec) Decode(blob []byte) ([]byte, error) { return slices.Clone(blob), nil }
-
 func joinBytes(parts [][]byte) ([]byte, error) { return slices.Concat(parts...), nil }
 
 // journaledCollector starts a collector as collector serve --data does: with a journal the directory has no log.
@@ -73,7 +67,7 @@ func journaledCollector(b *testing.B, mode string) (*bucket.Collector[[]byte], f
 		}
 		stop = func() error { err := j.Close(); return errors.Join(err, db.Close()) }
 	}
-	blobs, err := tiered.New(plainCodec{}, db.Blobs(), nil)
+	blobs, err := tiered.New(rawCodec{}, db.Blobs(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

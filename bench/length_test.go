@@ -124,7 +124,7 @@ type same struct{ entry, rollUp []byte }
 func (s same) Get(_ context.Context, keys []string) ([][]byte, error) {
 	blobs := make([][]byte, len(keys))
 	for i, key := range keys {
-		if blobs[i] = s.entry; strings.HasPrefix(key, "rollup/") {
+		if blobs[i] = s.entry; strings.HasPrefix(key, index.RollUpPrefix) {
 			blobs[i] = s.rollUp
 		}
 	}
