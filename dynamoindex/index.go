@@ -87,7 +87,8 @@ func (x *Index) Close() error {
 
 // Put implements index.Index. It costs one write unit, and a read unit more
 // when the instant is taken. The first request of an Index reads one unit more,
-// to see that the table is not spread over partitions.
+// to see that the table is not spread over partitions. Puts that do not come from
+// package bucket read one unit more a minute, to see whether the table has levels.
 func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err := check(row, e); err != nil {
 		return err
