@@ -22,8 +22,8 @@ import (
 
 // BenchmarkLength asks about ranges from 15 s to 30 days that ended two days ago, of a tenant with an entry every 3 s.
 // Values are 128 bytes or profiles of 18 kB. A cold question finds nothing in memory, a warm one asks the same again, and
-// a moved one is the warm one a tick later. make plots draws it. Entries deep in sealed days are fewer, since no question
-// reads them; without roll-ups the longest range is a day.
+// a moved one is the warm one a tick later. bench/plot draws it with -x seconds. Entries deep in sealed days are fewer,
+// since no question reads them; without roll-ups the longest range is a day.
 func BenchmarkLength(b *testing.B) {
 	for _, where := range []string{"memory", "directory"} {
 		b.Run("where="+where+"/value=small", func(b *testing.B) {
