@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/timeblob/timeblob/index"
 )
@@ -21,7 +22,9 @@ type Committed struct {
 }
 
 // RunCommitter checks every promise of index.Committer but that a commit
-// survives a crash. It calls open once, which must return an empty store.
+// survives a crash. Each call of open must return an empty store. When the store's
+// index offers index.Places, commits past the protocol of levels are checked too,
+// as RunGuard checks puts.
 func RunCommitter(t *testing.T, open func(t *testing.T) Committed) {
 	store := open(t)
 	for name, test := range map[string]func(*testing.T, Committed){
@@ -35,6 +38,30 @@ func RunCommitter(t *testing.T, open func(t *testing.T) Committed) {
 			test(t, store)
 		})
 	}
+	t.Run("Guard", func(t *testing.T) {
+		t.Parallel()
+		testCommitGuard(t, open(t))
+	})
+}
+
+// testCommitGuard commits late entries to a store with settings of levels.
+func testCommitGuard(t *testing.T, c Committed) {
+	p, ok := c.Index.(index.Places)
+	if !ok {
+		t.Skip("SKIP: the index offers no places")
+	}
+	writeSettings(t, p)
+	now := time.Now().UnixNano()
+	commit := func(ctx context.Context, at int64, key string, want error) {
+		t.Helper()
+		if err := c.Commit(ctx, index.RowAt("guard", at), index.Entry{Time: at, Key: key}, []byte(key)); !errors.Is(err, want) {
+			t.Errorf("commit of %q: %v, want %v", key, err, want)
+		}
+	}
+	commit(t.Context(), now, "young", nil)
+	commit(t.Context(), now-int64(time.Hour), "old", index.ErrLevels)
+	c.expectBlob(t, "old", nil)
+	commit(index.Holding(t.Context()), now-int64(time.Hour), "old", nil)
 }
 
 // expectBlob fails unless the store holds want under key; nil is no blob.

@@ -334,8 +334,7 @@ func RunGuard(t *testing.T, open func(t *testing.T) index.Index) {
 	if !ok {
 		t.Skip("the index offers no places")
 	}
-	settings := index.Place{ID: "settings", State: []byte(`{"lateness":600000000000,"linger":300000000000,"skew":10000000000}`)}
-	swap(t, p, index.SettingsSet, "", settings, true)
+	writeSettings(t, p)
 	now := time.Now().UnixNano()
 	young, old := index.Entry{Time: now, Key: "young"}, index.Entry{Time: now - int64(time.Hour), Key: "old"}
 	put := func(ctx context.Context, e index.Entry, want error) {
@@ -358,4 +357,11 @@ func RunGuard(t *testing.T, open func(t *testing.T) index.Index) {
 	if err := d.Delete(index.Holding(t.Context()), row, []index.Entry{old}); err != nil {
 		t.Error(err)
 	}
+}
+
+// writeSettings writes settings of levels with a lateness of 10 minutes.
+func writeSettings(t *testing.T, p index.Places) {
+	t.Helper()
+	settings := index.Place{ID: "settings", State: []byte(`{"lateness":600000000000,"linger":300000000000,"skew":10000000000}`)}
+	swap(t, p, index.SettingsSet, "", settings, true)
 }
