@@ -13,8 +13,8 @@ import (
 
 // AddOptions say how a value is added; nil means now, without an id.
 type AddOptions struct {
-	// At is the value's instant, which must not be in the future. The value
-	// is stored as an entry of its own, under this instant or, if it is taken,
+	// At is the value's instant, which must not be in the future, nor longer ago
+	// than entries are kept; see LevelOptions.Retention. The value is stored as an entry of its own, under this instant or, if it is taken,
 	// under one up to a few microseconds later. The zero Time, the default,
 	// means now: the value is merged into the open tick.
 	At time.Time
@@ -47,8 +47,9 @@ type Encoded[T any] struct {
 //
 // The error is an *index.TenantError, a *FullError when too much of this tenant
 // or of all is pending, a *TenantLimitError, an *InstantError, a *FinalError
-// for a past instant whose entries retention removes, ErrClosed, the context's, or an error of the merge, such as a *PanicError. With a journal it
-// may also be a *JournalError, an *EncodeError or a *TooLargeError. The value is
+// for a past instant whose span is kept as one merge only, ErrClosed, the
+// context's, or an error of the merge, such as a *PanicError. With a journal it may
+// also be a *JournalError, an *EncodeError or a *TooLargeError. The value is
 // then in no answer and is not stored, with one exception: when ctx ended while
 // the value was on its way into the journal, a restart may find it there.
 func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOptions) error {
@@ -119,7 +120,7 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		return err
 	}
 	if in.past {
-		if err := c.mayAdd(ctx, tenant, in.at); err != nil {
+		if err := c.mayAdd(ctx, tenant, opts.At); err != nil {
 			return err
 		}
 	}
@@ -175,6 +176,29 @@ func (c *Collector[T]) apply(in *input[T], opts *AddOptions) error {
 		return &InstantError{opts.At, "must lie between the years 1678 and 2262, as Unix nanoseconds do in 64 bits"}
 	}
 	in.past, in.at = true, opts.At.UnixNano()
+	return nil
+}
+
+// maxLook bounds the look whether a past instant is final. A value that Add takes
+// in spite of it is refused when it is stored.
+const maxLook = time.Second
+
+// mayAdd returns a *FinalError for a past instant whose span is final, and an
+// *InstantError for one whose entry would be removed at once. It asks the index
+// only about instants that are about as old as retention.
+func (c *Collector[T]) mayAdd(ctx context.Context, tenant string, at time.Time) error {
+	if c.past.protocol == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLook)
+	defer cancel()
+	err := finalError(c.past.protocol.MayWrite(ctx, tenant, at.UnixNano()))
+	if _, final := errors.AsType[*FinalError](err); final {
+		return err
+	}
+	if keep := c.past.entriesKept(ctx); keep > 0 && at.Before(c.opts.Now().Add(-keep)) {
+		return &InstantError{at, fmt.Sprintf("is longer ago than entries are kept, which is %v", keep)}
+	}
 	return nil
 }
 

@@ -91,7 +91,8 @@ type Retention struct {
 	// Level is the length of the level's spans; 0 means the entries.
 	Level time.Duration
 	// Keep is how long after its end a span is kept; 0 means for ever. A level
-	// that is not named is kept as long as the one below it.
+	// that is not named is kept as long as the one below it. Add refuses a past
+	// instant at which entries are not kept any more.
 	Keep time.Duration
 }
 
@@ -152,6 +153,19 @@ func (o *LevelOptions) keep() []time.Duration {
 	return keep
 }
 
+// entriesKept returns how long the index says that entries are kept, or the options if
+// it has no settings; 0 is for ever.
+func (q *Quantizer[T]) entriesKept(ctx context.Context) time.Duration {
+	s, err := q.protocol.Settings(ctx)
+	if err != nil && q.opts.Levels != nil {
+		s = q.opts.Levels.settings()
+	}
+	if len(s.Keep) == 0 {
+		return 0
+	}
+	return s.Keep[0]
+}
+
 // FinalError says that values of a span cannot be added or deleted any more:
 // retention removes its entries, and only their roll-up is kept. A deletion of
 // the whole span is possible. It is permanent.
@@ -172,25 +186,6 @@ func finalError(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w", &FinalError{final.Span.Tenant, time.Unix(0, final.Span.Start), time.Unix(0, final.Span.End())})
-}
-
-// maxLook bounds the look whether a past instant is final. A value that Add takes
-// in spite of it is refused when it is stored.
-const maxLook = time.Second
-
-// mayAdd returns a *FinalError for a past instant whose span is final. It asks
-// the index only about instants that are about as old as retention.
-func (c *Collector[T]) mayAdd(ctx context.Context, tenant string, t int64) error {
-	if c.past.protocol == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, maxLook)
-	defer cancel()
-	err := finalError(c.past.protocol.MayWrite(ctx, tenant, t))
-	if _, final := errors.AsType[*FinalError](err); !final {
-		return nil
-	}
-	return err
 }
 
 // Writer puts entries into an index, and removes them, as the index's levels

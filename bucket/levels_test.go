@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -302,6 +303,51 @@ func TestFinalSpans(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAddRefusesWhatRetentionRemoves adds values about as old as entries are kept, to
+// spans without a roll-up: where the collector's options say how long, and where
+// only the index does.
+func TestAddRefusesWhatRetentionRemoves(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		own, published *bucket.LevelOptions
+		keep           time.Duration
+	}{
+		"own options":        {own: retained(), keep: 3 * 24 * time.Hour},
+		"the index's":        {published: retained(), keep: 3 * 24 * time.Hour},
+		"kept for ever":      {own: &bucket.LevelOptions{}, published: &bucket.LevelOptions{}},
+		"levels are off":     {},
+		"the index has more": {own: &bucket.LevelOptions{}, published: retained(), keep: 3 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := rolled(t, 0, cmp.Or(c.published, &bucket.LevelOptions{}))
+				if c.published != nil {
+					l.rollUp()
+				}
+				store, err := tiered.New(idCodec{}, l.blobs, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				col, err := bucket.NewCollector(l.index, store, mergeIDs, &bucket.CollectorOptions[ids]{Past: bucket.QuantizerOptions[ids]{Levels: c.own}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer col.Close(context.WithoutCancel(t.Context()))
+				keep := cmp.Or(c.keep, 3*24*time.Hour)
+				if err := col.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-keep)}); err != nil {
+					t.Errorf("a value of an entry's age was refused: %v", err)
+				}
+				at := time.Now().Add(-keep - time.Nanosecond)
+				err = col.Add(t.Context(), "a", ids{2}, &bucket.AddOptions{At: at})
+				if old, ok := errors.AsType[*bucket.InstantError](err); ok != (c.keep > 0) || ok && !old.At.Equal(at) {
+					t.Errorf("a value that is older: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // lose removes the blobs of all roll-ups of a level.

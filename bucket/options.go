@@ -57,8 +57,8 @@ type CollectorOptions[T any] struct {
 	// length of its blob in bytes, by many goroutines at a time.
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called for each value that was taken and can never be stored,
-	// because it cannot be encoded or is too large for the store, with the
-	// error. The value is dropped then. Many goroutines call it at a time. A value
+	// because it cannot be encoded, is too large for the store or belongs to a span
+	// that retention keeps as one merge only, with the error. The value is dropped then. Many goroutines call it at a time. A value
 	// that spoils the encoding of its tick is dropped alone with a Journal, and
 	// where the tick takes more than 256 KiB of memory; else with its whole tick.
 	Failed func(tenant string, v T, err error)
