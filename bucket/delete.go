@@ -16,7 +16,8 @@ type DeleteOptions struct {
 	// questions that have read the entries and not the blobs yet. It should be
 	// longer than the longest question. It also gives values that are on their
 	// way into the index time to arrive. Default one minute; negative: none. A
-	// deletion waits once for every 100 000 entries.
+	// deletion waits once for every 100 000 entries, and once more before it removes
+	// roll-ups.
 	Wait time.Duration
 	// Progress is told what has been deleted so far, by one goroutine at a time.
 	Progress func(Deleted)
@@ -70,20 +71,20 @@ const roundEntries = 100_000
 // interrupted and repeated. What collectors hold and have not stored yet, they
 // still deliver: stop them, or use their Delete.
 type Deleter struct {
-	index index.Index
-	blobs BlobDeleter
+	writer *Writer
+	blobs  BlobDeleter
 }
 
 // NewDeleter returns a Deleter. Its error is a *CannotDeleteError when the index
 // is no index.Deleter.
 func NewDeleter(idx index.Index, blobs BlobDeleter) (*Deleter, error) {
-	d := &Deleter{idx, blobs}
+	d := &Deleter{NewWriter(idx), blobs}
 	_, err := d.eraser(nil)
 	return d, err
 }
 
 func (d *Deleter) eraser(opts *DeleteOptions) (*erase.Eraser, error) {
-	return newEraser(NewWriter(d.index), d.blobs, opts, time.Now)
+	return newEraser(d.writer, d.blobs, opts, time.Now)
 }
 
 func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) (*erase.Eraser, error) {
@@ -118,8 +119,8 @@ func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (
 // left, a deletion takes the whole span or is a *FinalError.
 //
 // The error is a *RangeError, an *index.TenantError, a *CannotDeleteError, a
-// *FinalError, the index's, or a *BlobsLeftError. Delete may be called again after any of the last
-// two.
+// *FinalError, the index's, or a *BlobsLeftError. Delete may be called again after
+// any of the last two.
 func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
 	start, end, err := deletable(tenant, from, to)
 	if err != nil {
