@@ -32,8 +32,7 @@ import (
 // the tick and hands its value to the outbox; a flush encodes the value, stores
 // the blob and then puts its entry into the index, and repeats what fails.
 type Collector[T any] struct {
-	entries   index.Index
-	writer    *Writer // of the same index
+	writer    *Writer
 	blobs     Blobs[T]
 	opts      CollectorOptions[T]
 	user      *userFuncs[T]
@@ -74,7 +73,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector[T]{entries: idx, writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
+	c := &Collector[T]{writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4}),
 		settled: settle.New[*pending[T]](settle.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}

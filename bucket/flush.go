@@ -247,7 +247,7 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	var there []index.Entry
 	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
-		there, err = c.entries.Query(ctx, p.row, p.entry.Time, p.entry.Time+1)
+		there, err = c.writer.index.Query(ctx, p.row, p.entry.Time, p.entry.Time+1)
 		return err
 	})
 	if err != nil {

@@ -332,10 +332,9 @@ func (q *Quantizer[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 // if the index is an index.TenantLister; listing costs what its documentation
 // says. For another index the error is errors.ErrUnsupported.
 func (q *Quantizer[T]) Tenants(ctx context.Context) ([]string, error) {
-	idx := q.past.Index()
-	lister, ok := idx.(index.TenantLister)
+	lister, ok := q.index.(index.TenantLister)
 	if !ok {
-		return nil, fmt.Errorf("list the tenants of an index of type %T: %w", idx, errors.ErrUnsupported)
+		return nil, fmt.Errorf("list the tenants of an index of type %T: %w", q.index, errors.ErrUnsupported)
 	}
 	var ids []string
 	for id, err := range lister.Tenants(ctx) {

@@ -88,9 +88,6 @@ func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error
 	return p, nil
 }
 
-// Index returns the index that p reads.
-func (p *Past[T]) Index() index.Index { return p.index }
-
 // Forget drops the merges of a tenant's values from the cache.
 func (p *Past[T]) Forget(tenant string) {
 	p.cache.RemoveFunc(func(key spanKey) bool { return key.tenant == tenant })
