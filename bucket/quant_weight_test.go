@@ -1,38 +1,27 @@
 package bucket_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// squeezed is a codec whose blobs are a small fraction of their values.
-type squeezed struct{}
+// tens is a codec of texts of ten digits again and again. A blob says how often.
+type tens struct{}
 
-func (squeezed) Encode(v string) ([]byte, error) {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, _ = io.WriteString(w, v)
-	err := w.Close()
-	return b.Bytes(), err
-}
+func (tens) Encode(v string) ([]byte, error) { return fmt.Appendf(nil, "%0100d", len(v)/10), nil }
 
-func (squeezed) Decode(blob []byte) (string, error) {
-	r, err := gzip.NewReader(bytes.NewReader(blob))
-	if err != nil {
-		return "", err
-	}
-	v, err := io.ReadAll(r)
-	return string(v), err
+func (tens) Decode(blob []byte) (string, error) {
+	n, err := strconv.Atoi(string(blob))
+	return strings.Repeat("0123456789", n), err
 }
 
 // TestCacheHoldsWhatItIsToldOfCompressedValues asks about more quanta than the
@@ -45,7 +34,7 @@ func TestCacheHoldsWhatItIsToldOfCompressedValues(t *testing.T) {
 		"both":            {cache: 12 << 20, memory: 12 << 20},
 	} {
 		x, tier := index.NewMemIndex(), new(tiered.MemTier)
-		store, err := tiered.New[string](squeezed{}, tier, &tiered.Options[string]{Memory: c.memory})
+		store, err := tiered.New[string](tens{}, tier, &tiered.Options[string]{Memory: c.memory})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,14 +54,14 @@ func TestCacheHoldsWhatItIsToldOfCompressedValues(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before := heap()
+		before := alloctest.Heap()
 		for i := range quanta {
 			from := noon.Add(time.Duration(i) * 3 * time.Second)
 			if a, err := q.Range(t.Context(), "a", from, from.Add(3*time.Second), nil); err != nil || len(a.Value) != 2*value {
 				t.Fatalf("%s: %d bytes, %v", name, len(a.Value), err)
 			}
 		}
-		if took, told := heap()-before, c.cache+max(c.memory, 0); took < told/2 || took > told*4/3 {
+		if took, told := alloctest.Heap()-before, c.cache+max(c.memory, 0); took < told/2 || took > told*4/3 {
 			t.Errorf("%s: %d bytes are allowed, and %d bytes of the heap are taken", name, told, took)
 		}
 		runtime.KeepAlive(q)
@@ -80,12 +69,4 @@ func TestCacheHoldsWhatItIsToldOfCompressedValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

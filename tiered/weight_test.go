@@ -5,11 +5,11 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -48,24 +48,16 @@ func TestMemoryHoldsWhatItIsToldOfCompressedValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := heap()
+	before := alloctest.Heap()
 	for i := range 1000 {
 		if _, _, err := store.One(t.Context(), blob.Ref{Key: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if took := heap() - before; took < limit/2 || took > limit*4/3 {
+	if took := alloctest.Heap() - before; took < limit/2 || took > limit*4/3 {
 		t.Errorf("memory of %d bytes takes %d bytes of the heap", limit, took)
 	}
 	if err := store.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -1,4 +1,4 @@
-// Package alloctest checks how much memory a function allocates in relation to its input.
+// Package alloctest checks how much memory a function allocates in relation to its input, and how much is in use.
 package alloctest
 
 import (
@@ -16,6 +16,15 @@ func Bytes(f func()) int64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return int64(after.TotalAlloc - before.TotalAlloc)
+}
+
+// Heap returns how many bytes of the heap are in use. A test that calls it must not be parallel.
+func Heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what pools and finalizers hold goes with the second
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // Bounded runs f and fails the test when f allocated more than Factor bytes for each byte of its input, and fixed

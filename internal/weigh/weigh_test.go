@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/timeblob/timeblob/internal/alloctest"
 )
 
 type node struct {
@@ -45,22 +47,14 @@ func TestDeepIsAboutWhatTheHeapTakes(t *testing.T) {
 			return all
 		},
 	} {
-		before := heap()
+		before := alloctest.Heap()
 		v := create()
-		took := float64(heap() - before)
+		took := float64(alloctest.Heap() - before)
 		if got := float64(Deep(v)); math.Abs(got/took-1) > 0.5 {
 			t.Errorf("%s: measured %v bytes, the heap grew by %v", name, got, took)
 		}
 		runtime.KeepAlive(v)
 	}
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 func TestDeepCountsSharedPartsOnce(t *testing.T) {

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/reports"
 )
 
@@ -30,15 +30,6 @@ func (discardingIndex) Put(context.Context, index.Row, index.Entry) error { retu
 
 func (discardingIndex) Query(context.Context, index.Row, int64, int64) ([]index.Entry, error) {
 	return nil, nil
-}
-
-// inMemory returns the bytes of the heap that are in use.
-func inMemory() int64 {
-	runtime.GC()
-	runtime.GC() // what finalizers and pools held
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // maxTenantSeries is how many tenants have metrics of their own.
@@ -64,9 +55,9 @@ func TestManyTenantsSeenOnce(t *testing.T) {
 		go func() { done <- f.Run(t.Context()) }()
 		v := &visitors{f: f, regular: encode(t, hosts("h1")), shortcut: encode(t, cut("c1"))}
 		v.come(t, 0, crowdSize) // makes what is made once: pools, and series for all who get one
-		before := inMemory()
+		before := alloctest.Heap()
 		v.come(t, crowdSize, all)
-		if grown := inMemory() - before; !underRace {
+		if grown := alloctest.Heap() - before; !underRace {
 			if t.Logf("%d kB of %d tenants are left in memory", grown>>10, all-crowdSize); grown > 512<<10 {
 				t.Error("that is too much")
 			}

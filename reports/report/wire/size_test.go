@@ -8,19 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
-
-// held returns how many bytes of the heap are in use.
-func held() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC() // what pools hold goes with the second
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 // Not parallel: it watches the heap.
 func TestSizeIsNearTheTruth(t *testing.T) {
@@ -29,7 +21,7 @@ func TestSizeIsNearTheTruth(t *testing.T) {
 		for _, file := range goldentest.Files(t, pattern)[:3] {
 			blob := goldentest.Read(t, file)
 			reports := make([]*report.Report, copies)
-			before := held()
+			before := alloctest.Heap()
 			for i := range reports {
 				r, err := wire.Codec{}.Decode(blob)
 				if err != nil {
@@ -37,7 +29,7 @@ func TestSizeIsNearTheTruth(t *testing.T) {
 				}
 				reports[i] = r
 			}
-			truth := (held() - before) / copies
+			truth := (alloctest.Heap() - before) / copies
 			got := report.Size(reports[0])
 			if got > truth*3/2 || got < truth*2/3 {
 				t.Errorf("%s: Size is %d, the heap grew by %d", filepath.Base(file), got, truth)
@@ -86,13 +78,13 @@ func TestSizeOfHostileReports(t *testing.T) {
 		"plugin":        one("Plugins", "\x91"+one("description", long)),
 		"ID":            one("ID", long),
 	} {
-		before := held()
+		before := alloctest.Heap()
 		r, err := wire.DecodeMsgpack([]byte(padded(data, 8<<20)))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if truth, got := held()-before, report.Size(r); truth > 2*got+256<<10 {
+		if truth, got := alloctest.Heap()-before, report.Size(r); truth > 2*got+256<<10 {
 			t.Errorf("%s: Size is %d, the heap grew by %d", name, got, truth)
 		}
 		runtime.KeepAlive(r)
