@@ -25,6 +25,30 @@ func synced(c *committer, fail func() bool, tenants ...string) func(bucket.Journ
 	}
 }
 
+// syncing is a store whose commits are in memory alone until it syncs, and a journal.
+type syncing struct {
+	*stores
+	committer *committer
+	journal   *memJournal
+	opts      *bucket.CollectorOptions[ids] // of a tick of a second
+}
+
+func newSyncing(t *testing.T, fail func() bool) *syncing {
+	co, j := &committer{index: index.NewMemIndex()}, newMemJournal()
+	o := synced(co, fail, "a")(j)
+	o.SyncEvery, o.Tick, o.Window = time.Minute, time.Second, 5*time.Second
+	return &syncing{co.stores(t), co, j, o}
+}
+
+// run returns a collector that runs until it is closed.
+func (s *syncing) run(t *testing.T) *bucket.Collector[ids] {
+	c := s.collector(t, s.opts)
+	go func() { _ = c.Run(context.Background()) }()
+	return c
+}
+
+func never() bool { return false }
+
 // TestKillsBeforeASync kills collectors at random moments. A kill, and a sync that
 // fails, take back what was committed since the last sync, and some commits fail,
 // also in spite of having landed. Each value that was acknowledged must be stored
@@ -59,12 +83,9 @@ func TestAnswersWhileSyncsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var failing atomic.Bool
 		failing.Store(true)
-		co := &committer{index: index.NewMemIndex()}
-		s, j := co.stores(t), newMemJournal()
-		o := synced(co, failing.Load, "a")(j)
-		o.SyncEvery, o.Tick, o.Window = 5*time.Second, time.Second, 3*time.Second
-		c := s.collector(t, o)
-		go func() { _ = c.Run(context.Background()) }()
+		s := newSyncing(t, failing.Load)
+		s.opts.SyncEvery, s.opts.Window = 5*time.Second, 3*time.Second
+		c := s.run(t)
 		begun := time.Now()
 		for i := range 60 {
 			mustAdd(t, c, "a", i)
@@ -72,16 +93,16 @@ func TestAnswersWhileSyncsFail(t *testing.T) {
 			v, err := c.Range(t.Context(), "a", begun.Add(-time.Hour), time.Now().Add(time.Second), nil)
 			wantIDs(t, fmt.Sprint("after ", i), v, err, upTo(i+1))
 		}
-		if n := j.live(); n < 60 {
+		if n := s.journal.live(); n < 60 {
 			t.Errorf("%d records are in the journal, though nothing is synced", n)
 		}
 		failing.Store(false)
 		if err := c.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		co.lose("a")
+		s.committer.lose("a")
 		wantIDs(t, "stored", s.stored(t, "a"), nil, upTo(60))
-		if n := j.live(); n != 0 {
+		if n := s.journal.live(); n != 0 {
 			t.Errorf("%d records are left in the journal", n)
 		}
 	})
@@ -92,22 +113,18 @@ func TestAnswersWhileSyncsFail(t *testing.T) {
 func TestCommittedValuesAreNotPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		co := &committer{index: index.NewMemIndex()}
-		s, j := co.stores(t), newMemJournal()
-		o := synced(co, func() bool { return false })(j)
-		o.SyncEvery, o.Tick, o.Window = time.Minute, time.Second, 5*time.Second
-		c := s.collector(t, o)
-		go func() { _ = c.Run(context.Background()) }()
+		s := newSyncing(t, never)
+		c := s.run(t)
 		mustAdd(t, c, "a", 1)
 		time.Sleep(1500 * time.Millisecond)
 		if n, share, waiting := c.Pending(), c.Share("a"), c.Waiting("a"); n != 0 || share.Values != 0 || share.Bytes != 0 || len(waiting) != 0 {
 			t.Errorf("a committed value is pending: %d bytes, %+v, %v", n, share, waiting)
 		}
-		if n := j.live(); n != 2 {
+		if n := s.journal.live(); n != 2 {
 			t.Errorf("%d records, want the value's and its seal's", n)
 		}
 		time.Sleep(time.Minute)
-		if n := j.live(); n != 0 {
+		if n := s.journal.live(); n != 0 {
 			t.Errorf("%d records are left after the sync", n)
 		}
 		if err := c.Close(t.Context()); err != nil {
@@ -120,17 +137,14 @@ func TestCommittedValuesAreNotPending(t *testing.T) {
 func TestSyncsFollowTheBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		co := &committer{index: index.NewMemIndex()}
-		s, j := co.stores(t), newMemJournal()
-		o := synced(co, func() bool { return false })(j)
-		o.SyncEvery, o.SyncBytes, o.Tick, o.Window = time.Hour, 100, time.Second, 5*time.Second
-		c := s.collector(t, o)
-		go func() { _ = c.Run(context.Background()) }()
+		s := newSyncing(t, never)
+		s.opts.SyncEvery, s.opts.SyncBytes = time.Hour, 100
+		c := s.run(t)
 		for i := range 100 {
 			mustAdd(t, c, "a", i)
 		}
 		time.Sleep(3 * time.Second)
-		if n := j.live(); n != 0 {
+		if n := s.journal.live(); n != 0 {
 			t.Errorf("%d records are left", n)
 		}
 		if err := c.Close(t.Context()); err != nil {
@@ -144,11 +158,8 @@ func TestSyncsFollowTheBytes(t *testing.T) {
 func TestDeleteBeforeASync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		co := &committer{index: index.NewMemIndex()}
-		s, j := co.stores(t), newMemJournal()
-		o := synced(co, func() bool { return true })(j)
-		o.SyncEvery, o.Tick, o.Window = time.Minute, time.Second, 5*time.Second
-		c, err := bucket.NewCollector(co.index, s.blobs, mergeIDs, o) // on an index that can delete
+		s := newSyncing(t, func() bool { return true })
+		c, err := bucket.NewCollector(s.committer.index, s.blobs, mergeIDs, s.opts) // on an index that can delete
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +174,7 @@ func TestDeleteBeforeASync(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		stop()
 		<-ran
-		next := s.collector(t, synced(co, func() bool { return false })(j.afterKill(0)))
+		next := s.collector(t, synced(s.committer, never)(s.journal.afterKill(0)))
 		if err := next.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -177,11 +188,9 @@ func TestCloseWaitsForASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var failing atomic.Bool
 		failing.Store(true)
-		co := &committer{index: index.NewMemIndex()}
-		s, j := co.stores(t), newMemJournal()
-		o := synced(co, failing.Load, "a")(j)
-		o.Backoff, o.MaxBackoff = time.Second, time.Second
-		c := s.collector(t, o)
+		s := newSyncing(t, failing.Load)
+		s.opts.Backoff, s.opts.MaxBackoff = time.Second, time.Second
+		c := s.collector(t, s.opts)
 		mustAdd(t, c, "a", 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -193,7 +202,7 @@ func TestCloseWaitsForASync(t *testing.T) {
 		if err := c.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		co.lose("a")
+		s.committer.lose("a")
 		wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
 	})
 }
