@@ -15,17 +15,24 @@ import (
 // flushes and compactions; of what was not synced, none, some or all survives.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
+	crashes(t, 1, func(t *testing.T, cfg vfs.CrashCloneCfg) {
+		for range 2 {
+			disk, acked := losePower(t, vfs.NewCrashableMem(), cfg.RNG.IntN(250), cfg)
+			checkAfterCrash(t, "a/b", &Options{FS: disk}, acked)
+			disk, acked = losePower(t, disk, cfg.RNG.IntN(250), cfg)
+			checkAfterCrash(t, "a/b", &Options{FS: disk}, acked)
+		}
+	})
+}
+
+// crashes runs a test of crashes that none, some or all of what was not synced
+// survives.
+func crashes(t *testing.T, seed uint64, run func(*testing.T, vfs.CrashCloneCfg)) {
+	t.Helper()
 	for _, percent := range []int{0, 30, 70, 100} {
 		t.Run(fmt.Sprintf("unsynced=%d%%", percent), func(t *testing.T) {
 			t.Parallel()
-			rng := rand.New(rand.NewPCG(uint64(percent), 1))
-			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}
-			for range 2 {
-				disk, acked := losePower(t, vfs.NewCrashableMem(), rng.IntN(250), cfg)
-				checkAfterCrash(t, "a/b", &Options{FS: disk}, acked)
-				disk, acked = losePower(t, disk, rng.IntN(250), cfg)
-				checkAfterCrash(t, "a/b", &Options{FS: disk}, acked)
-			}
+			run(t, vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(percent), seed))})
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,22 +21,17 @@ import (
 // first commits, each whole.
 func TestNoLogPowerLoss(t *testing.T) {
 	t.Parallel()
-	for _, percent := range []int{0, 30, 70, 100} {
-		t.Run(fmt.Sprintf("unsynced=%d%%", percent), func(t *testing.T) {
-			t.Parallel()
-			rng := rand.New(rand.NewPCG(uint64(percent), 2))
-			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}
-			for range 3 {
-				disk := vfs.NewCrashableMem()
-				for life := range 3 {
-					l := &lossy{t: t, disk: disk, cfg: cfg, left: rng.IntN(250), synced: make(map[string]int64)}
-					l.run()
-					disk = l.clone
-					l.check(life%2 == 0) // with a log and without
-				}
+	crashes(t, 2, func(t *testing.T, cfg vfs.CrashCloneCfg) {
+		for range 3 {
+			disk := vfs.NewCrashableMem()
+			for life := range 3 {
+				l := &lossy{t: t, disk: disk, cfg: cfg, left: cfg.RNG.IntN(250), synced: make(map[string]int64)}
+				l.run()
+				disk = l.clone
+				l.check(life%2 == 0) // with a log and without
 			}
-		})
-	}
+		}
+	})
 }
 
 // lossy is a store without a log that loses the power.
