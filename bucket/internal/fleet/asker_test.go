@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -27,7 +28,7 @@ type asker struct {
 func (a *asker) open() {
 	a.store = a.stores.open(a.world)
 	var err error
-	a.querier, err = bucket.NewQuerier(gateIndex{a.stores, a.world.mutant}, a.store, merge,
+	a.querier, err = bucket.NewQuerier(gateIndex{a.stores, a.world.mutant}, a.store, idstest.Merge,
 		&bucket.QuantizerOptions[ids]{Quantum: time.Second, CacheBytes: 1 << 20, Now: a.now})
 	if err != nil {
 		a.world.Fatal(err)

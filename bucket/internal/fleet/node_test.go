@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -73,7 +74,7 @@ func (n *node) start() {
 	w.model.restarted(n)
 	s := w.newStores()
 	p := &process{stores: s, node: n, store: s.open(w), log: log, ended: make(chan struct{})}
-	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, merge, &bucket.CollectorOptions[ids]{
+	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, idstest.Merge, &bucket.CollectorOptions[ids]{
 		Window: window, Tick: tick, Deadline: deadline, Backoff: 50 * time.Millisecond, MaxBackoff: time.Second,
 		Journal: w.mutant.journal(&stalling{log, &n.stall}), Size: func(v ids) int64 { return int64(8 * len(v)) }, Logger: quiet, Now: n.now,
 		Failed: func(tenant string, v ids, err error) {

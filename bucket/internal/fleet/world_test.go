@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
@@ -24,20 +24,7 @@ const (
 	deadline = 2 * time.Second // of an attempt of a flush
 )
 
-// ids is a multiset: a value that is lost or counted twice shows.
-type ids []int
-
-type codec struct{}
-
-func (codec) Encode(v ids) ([]byte, error) { return json.Marshal(v) }
-
-func (codec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
-
-func merge(parts []ids) (ids, error) {
-	all := slices.Concat(parts...)
-	slices.Sort(all)
-	return all, nil
-}
+type ids = idstest.IDs
 
 // world is a fleet: collectors and queriers, each with its own clock and its own way to the stores, which all share.
 type world struct {
@@ -131,7 +118,7 @@ func (g gateTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 
 // open returns a store of values on the way of one process.
 func (s *stores) open(t testing.TB) *tiered.Store[ids] {
-	store, err := tiered.New(codec{}, gateTier{s, s.authority}, &tiered.Options[ids]{Memory: 8 << 10,
+	store, err := tiered.New(idstest.Codec{}, gateTier{s, s.authority}, &tiered.Options[ids]{Memory: 8 << 10,
 		Caches: []tiered.Cache{{Name: "memcached", Tier: gateTier{s, s.cache}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +209,7 @@ func (w *world) checkStored() {
 	s := w.newStores()
 	store := s.open(w)
 	defer func() { _ = store.Close(context.Background()) }()
-	past, err := bucket.NewQuantizer(gateIndex{s, ""}, store, merge, nil)
+	past, err := bucket.NewQuantizer(gateIndex{s, ""}, store, idstest.Merge, nil)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/remote"
 	"github.com/timeblob/timeblob/tiered"
@@ -139,12 +140,12 @@ func (m mode) levels() *bucket.LevelOptions {
 
 // newInside makes a collector on a stack.
 func newInside(s stack, alone bool, levels mode, now func() time.Time) (*inside, error) {
-	store, err := tiered.New(codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
+	store, err := tiered.New(idstest.Codec{}, s.authority, &tiered.Options[ids]{Caches: s.caches})
 	if err != nil {
 		return nil, err
 	}
 	s.index = clock(s.index, now)
-	c, err := bucket.NewCollector(s.index, store, merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
+	c, err := bucket.NewCollector(s.index, store, idstest.Merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
 		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, Levels: levels.levels()}})
 	if err != nil {
 		return nil, err
@@ -176,7 +177,7 @@ func here(members int, levels mode, open func(t rapid.TB) stack) world {
 }
 
 func newQuerier(t rapid.TB, idx index.Index, store *tiered.Store[ids], now func() time.Time) *bucket.Querier[ids] {
-	q, err := bucket.NewQuerier(idx, store, merge, &bucket.QuantizerOptions[ids]{Now: now})
+	q, err := bucket.NewQuerier(idx, store, idstest.Merge, &bucket.QuantizerOptions[ids]{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/tiered"
@@ -63,11 +64,11 @@ func (p *powered) open() (*bucket.Collector[ids], func()) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	blobs, err := tiered.New(codec{}, db.Blobs(), nil)
+	blobs, err := tiered.New(idstest.Codec{}, db.Blobs(), nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c, err := bucket.NewCollector(db.Index(), blobs, merge, &bucket.CollectorOptions[ids]{Committer: db, Alone: true, Journal: j, Logger: quiet,
+	c, err := bucket.NewCollector(db.Index(), blobs, idstest.Merge, &bucket.CollectorOptions[ids]{Committer: db, Alone: true, Journal: j, Logger: quiet,
 		Sync: db.Sync, SyncEvery: 10 * time.Millisecond, Tick: 3 * time.Millisecond, Window: 20 * time.Millisecond})
 	if err != nil {
 		p.t.Fatal(err)

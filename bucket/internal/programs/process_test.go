@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/remote"
 )
 
@@ -59,7 +60,7 @@ func startProcess(at place, now func() time.Time) (*process, error) {
 	p.out = json.NewDecoder(out)
 	var first reply
 	if err = p.out.Decode(&first); err == nil {
-		p.client, err = remote.NewClient(first.URL, codec{}, &remote.ClientOptions{Timeout: time.Minute})
+		p.client, err = remote.NewClient(first.URL, idstest.Codec{}, &remote.ClientOptions{Timeout: time.Minute})
 	}
 	if err != nil {
 		return nil, p.end(fmt.Errorf("start a worker: %w", err))

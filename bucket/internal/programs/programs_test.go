@@ -7,7 +7,6 @@ package programs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/remote"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -51,20 +51,7 @@ type machine struct {
 	lost       bool // a roll-up's blob
 }
 
-// ids is a multiset: a value that is lost or counted twice shows.
-type ids []int
-
-type codec struct{}
-
-func (codec) Encode(v ids) ([]byte, error) { return json.Marshal(v) }
-
-func (codec) Decode(blob []byte) (v ids, err error) { return v, json.Unmarshal(blob, &v) }
-
-func merge(parts []ids) (ids, error) {
-	all := slices.Concat(parts...)
-	slices.Sort(all)
-	return all, nil
-}
+type ids = idstest.IDs
 
 var tenants = []string{"a", "b"}
 

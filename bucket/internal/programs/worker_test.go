@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/bucket/internal/idstest"
 	"github.com/timeblob/timeblob/remote"
 )
 
@@ -101,7 +102,7 @@ func work(stores string, in io.Reader, out io.Writer) error {
 
 // listen serves questions, and what the collector holds.
 func (w *worker) listen() (url string, closeServer func(), err error) {
-	h, err := remote.NewHandler(w.Collector, codec{}, &remote.HandlerOptions[ids]{Questions: w.Collector})
+	h, err := remote.NewHandler(w.Collector, idstest.Codec{}, &remote.HandlerOptions[ids]{Questions: w.Collector})
 	if err != nil {
 		return "", nil, err
 	}
