@@ -36,17 +36,26 @@ func (p *Protocol) Build(ctx context.Context, span Span, lasts time.Duration, wo
 	}
 	building, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
-	seal, why, err := p.rollUp(building, s, claim, work)
+	place, err := p.replace(building, s, claim, work)
+	if err == nil || errors.Is(err, ErrLost) {
+		return place, err
+	}
+	// The span is left as it was; what cannot be released expires.
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
+	defer cancel()
+	return Place{}, errors.Join(err, ignoreLost(p.Release(leaving, claim)))
+}
+
+// replace replaces a claim by what becomes of its span.
+func (p *Protocol) replace(ctx context.Context, s Settings, claim Place, work Work) (Place, error) {
+	seal, why, err := p.rollUp(ctx, s, claim, work)
 	switch {
 	case err != nil:
-		// The span is left as it was; what cannot be released expires.
-		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
-		defer cancel()
-		return Place{}, errors.Join(err, ignoreLost(p.Release(leaving, claim)))
+		return Place{}, err
 	case seal == nil:
-		return p.Void(building, claim, why)
+		return p.Void(ctx, claim, why)
 	}
-	return p.Seal(building, claim, *seal)
+	return p.Seal(ctx, claim, *seal)
 }
 
 // releasing bounds giving a claim back, which a builder that is let go of still

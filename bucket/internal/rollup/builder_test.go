@@ -305,7 +305,8 @@ func TestRollUp(t *testing.T) {
 			t.Errorf("error %v of a build that was interrupted", err)
 		}
 		done, err := b.RollUp(t.Context(), "a", start.UnixNano(), time.Now().UnixNano(), Task{})
-		if err != nil || done.Built+100 < 49*60+49+2 || done.Failed+done.Waiting+done.Void > 0 {
+		// builds that were under way when the first call was interrupted may have ended well
+		if err != nil || done.Built+110 < 49*60+49+2 || done.Failed+done.Waiting+done.Void > 0 {
 			t.Errorf("built %+v, %v", done, err)
 		}
 		h.want("a", 49*60, 49, 2)
