@@ -154,7 +154,7 @@ func (c *Collector[T]) Run(ctx context.Context) error {
 
 // build builds roll-ups until ctx ends. A collector goes on without them.
 func (c *Collector[T]) build(ctx context.Context) {
-	if err := c.past.Build(ctx); err != nil {
+	if err := c.past.Build(ctx); err != nil && ctx.Err() == nil {
 		c.opts.Logger.Error("no roll-ups are built", "err", err)
 	}
 }

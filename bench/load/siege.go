@@ -64,6 +64,7 @@ func besiege(ctx context.Context, t *target, opts *options, stderr io.Writer) (*
 	during := s.suffer(ctx, t, stderr)
 	s.drive(ctx, w, stderr)
 	if ctx.Err() != nil {
+		during(nil) // the bucket answers again before its process is ended
 		return nil, ctx.Err()
 	}
 	w.look(ctx)

@@ -37,9 +37,14 @@ func TestUnitsReadTheSame(t *testing.T) {
 		sent += must1(os.Stat(path)).Size()
 	}
 	pushed := must(t, append([]string{"push", "--to", s.url}, files...)...)
-	servertest.Eventually(t, "all is stored", func() bool { return metricOf(t, metrics(t, s.url), "scope_pending_bytes") == 0 })
-	counted := metrics(t, s.url)
-	_, page := fetch(t, s.url+"/admin/")
+	var counted, page string
+	servertest.Eventually(t, "all is stored and the page is of the same moment as the metrics", func() bool {
+		counted = metrics(t, s.url)
+		_, page = fetch(t, s.url+"/admin/")
+		stored := metricOf(t, counted, "scope_reports_stored_total")
+		return metricOf(t, counted, "scope_pending_bytes") == 0 && stored > 0 &&
+			stored == metricOf(t, metrics(t, s.url), "scope_reports_stored_total")
+	})
 	shown := strings.Join(strings.Fields(tags.ReplaceAllString(page, " ")), " ")
 
 	if n, size := metricOf(t, counted, "scope_reports_received_total"), metricOf(t, counted, "scope_reports_received_bytes_total"); n != 3 || size != sent {
