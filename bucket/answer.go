@@ -125,11 +125,10 @@ func (c *Collector[T]) Steps(ctx context.Context, tenant string, from, to time.T
 func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
 		g, err := c.gather(ctx, []string{tenant}, from, to, opts, reading{entries: true})
-		if err != nil {
-			yield(Value[T]{}, err)
-			return
+		gone, err := c.past.removed(ctx, tenant, from, to, opts, err)
+		if begun(tenant, gone, err, yield) {
+			yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
 		}
-		yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
 	}
 }
 

@@ -397,10 +397,10 @@ func (q *Quantizer[T]) offer(span levels.Span) {
 
 // Build builds roll-ups until ctx ends, as LevelOptions say; with BuildOff, or
 // without Owned and AllKnow, it returns at once. A Collector's Run does that
-// itself. With BuildAll it lists the tenants of an index that is an
-// index.TenantLister, at its begin and every hour; an index that is none is built
-// for the tenants that the collector takes values of, or that somebody asks
-// about. The error says that the index has other settings of levels.
+// itself. With BuildAll it builds for the tenants that the collector takes values of,
+// or that somebody asks about, and for those that an index.TenantLister lists: when
+// it begins, and then every hour of an index that is Owned, and every day of
+// a shared one. The error is an *OtherLevelsError.
 func (q *Quantizer[T]) Build(ctx context.Context) error {
 	if q.builder == nil {
 		return nil
@@ -428,6 +428,13 @@ func (q *Quantizer[T]) LevelStats() []LevelStats {
 	}
 	return q.builder.Stats()
 }
+
+// OtherLevelsError says that the index has other settings of levels than
+// LevelOptions ask for. Its fields are those of the index:
+//
+//	Spans                  []time.Duration
+//	Lateness, Skew, Linger time.Duration
+type OtherLevelsError = levels.OtherError
 
 // RollUpOptions tune RollUp; nil means the defaults.
 type RollUpOptions struct {
@@ -460,8 +467,8 @@ type TooSoonError = rollup.TooSoonError
 // RollUp builds the roll-ups that are missing, at every level, in the spans that
 // touch [from, to), and returns when all was tried. It may be interrupted and
 // repeated, and run beside other builders. LevelOptions must allow building.
-// The error is that of the first span that failed, the context's, the index's, or
-// a *TooSoonError.
+// The error is that of the first span that failed, the context's, the index's, a
+// *TooSoonError or an *OtherLevelsError.
 func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
 	if q.builder == nil {
 		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")

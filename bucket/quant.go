@@ -238,19 +238,43 @@ func errStep(from, to time.Time) error {
 }
 
 // Values yields the tenant's stored values with from ≤ instant < to, in order
-// and unmerged. Values that retention has removed are not there, also where their
-// roll-up is left. It holds the values of one batch at a time. An error ends the
-// sequence; with RangeOptions.Partial a value that cannot be read is yielded
-// with its Err.
+// and unmerged. It holds the values of one batch at a time. An error ends the
+// sequence: a *CoarserError where retention has removed values of the range whose
+// roll-up is left. With RangeOptions.Partial a value that cannot be read is yielded
+// with its Err, and the sequence begins with a Value that has only the
+// *CoarserError, if there is one.
 func (q *Quantizer[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) iter.Seq2[Value[T], error] {
 	return func(yield func(Value[T], error) bool) {
 		x, err := q.question(ctx, []string{tenant}, from, to, opts, reading{entries: true})
-		if err != nil {
-			yield(Value[T]{}, err)
-			return
+		gone, err := q.removed(ctx, tenant, from, to, opts, err)
+		if begun(tenant, gone, err, yield) {
+			yieldAll(tenant, q.past.Values(ctx, x), yield)
 		}
-		yieldAll(tenant, q.past.Values(ctx, x), yield)
 	}
+}
+
+// removed returns the *CoarserError of a range of which retention has removed
+// values, apart from the error where the question allows a partial answer. It
+// returns the error of what was read before, if there is one.
+func (q *Quantizer[T]) removed(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions, read error) (gone, err error) {
+	if read != nil {
+		return nil, read
+	}
+	err = q.past.Whole(ctx, tenant, from.UnixNano(), to.UnixNano())
+	if _, coarser := errors.AsType[*CoarserError](err); coarser && opts.orDefault().Partial {
+		return err, nil
+	}
+	return nil, err
+}
+
+// begun yields what a sequence of values begins with, and reports whether it goes
+// on.
+func begun[T any](tenant string, gone, err error, yield func(Value[T], error) bool) bool {
+	if err != nil {
+		yield(Value[T]{}, err)
+		return false
+	}
+	return gone == nil || yield(Value[T]{Tenant: tenant, Err: gone}, nil)
 }
 
 // RawBlobs is a blob store that returns blobs as they are stored; tiered.Store
@@ -268,11 +292,10 @@ func (q *Quantizer[T]) Blobs(ctx context.Context, tenant string, from, to time.T
 		if !ok {
 			err = errors.New("quantizer: the blob store does not return blobs as they are stored: give it a GetRaw")
 		}
-		if err != nil {
-			yield(Value[[]byte]{}, err)
-			return
+		gone, err := q.removed(ctx, tenant, from, to, opts, err)
+		if begun(tenant, gone, err, yield) {
+			yieldAll(tenant, q.past.Raw(ctx, x, raw.GetRaw), yield)
 		}
-		yieldAll(tenant, q.past.Raw(ctx, x, raw.GetRaw), yield)
 	}
 }
 

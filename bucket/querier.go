@@ -106,8 +106,8 @@ func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Ti
 		if err == nil && len(g.missing) > 0 && !opts.orDefault().Partial {
 			err = &SourceError{g.missing[0].Source, g.missing[0].Err}
 		}
-		if err != nil {
-			yield(Value[T]{}, err)
+		gone, err := q.past.removed(ctx, tenant, from, to, opts, err)
+		if !begun(tenant, gone, err, yield) {
 			return
 		}
 		for _, m := range g.missing {

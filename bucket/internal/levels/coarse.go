@@ -2,6 +2,7 @@ package levels
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -68,4 +69,54 @@ func Entries(parts []Part) (n int) {
 		}
 	}
 	return n
+}
+
+// Removed returns the spans that touch [from, to) and lack entries which retention
+// has removed: where the first begins and the last ends. Where there are none, ok
+// is true. Count returns how many entries are left of a range. Spans of a level are
+// looked at where no shorter span is sealed.
+func (p *Protocol) Removed(ctx context.Context, s Settings, tenant string, from, to int64, count func(ctx context.Context, from, to int64) (int, error)) (first, last int64, ok bool, err error) {
+	gaps := []Part{{From: from, To: min(to, s.Horizon(p.now()))}}
+	if gaps[0].From >= gaps[0].To {
+		return from, to, true, nil
+	}
+	first, last, ok = from, to, true
+	for _, level := range s.Spans {
+		if !s.outlivesEntries(level) {
+			continue
+		}
+		parts, err := p.final(ctx, s, tenant, level, gaps)
+		if err != nil {
+			return first, last, false, err
+		}
+		gaps = nil
+		for _, part := range parts {
+			if part.Place == nil {
+				gaps = append(gaps, part)
+				continue
+			}
+			left, err := count(ctx, part.Place.Start, part.Place.End())
+			if err != nil {
+				return first, last, false, err
+			}
+			if left < part.Place.Entries {
+				first, last, ok = min(first, part.Place.Start), max(last, part.Place.End()), false
+			}
+		}
+	}
+	return first, last, ok, nil
+}
+
+// final cuts gaps at the final spans of a level that touch them.
+func (p *Protocol) final(ctx context.Context, s Settings, tenant string, level time.Duration, gaps []Part) (parts []Part, err error) {
+	for _, gap := range gaps {
+		places, err := p.Places(ctx, tenant, level, SpanAt(tenant, level, gap.From).Start, gap.To)
+		if err != nil {
+			return nil, err
+		}
+		now := p.now()
+		places = slices.DeleteFunc(s.kept(places, now), func(place Place) bool { return !s.Final(&place, now) })
+		parts = append(parts, cutGap(gap, places, nil)...)
+	}
+	return parts, nil
 }

@@ -159,8 +159,17 @@ const refresh = time.Minute
 // before that have taken effect or never will.
 func (s Settings) wait() time.Duration { return 2*refresh + s.Linger }
 
-// ErrOther says that the index has other settings of levels.
-var ErrOther = errors.New("levels: the index has")
+// OtherError says that the index has other settings of levels than a process
+// asks for.
+type OtherError struct {
+	Spans                  []time.Duration // of the index, as the rest
+	Lateness, Skew, Linger time.Duration
+}
+
+func (e *OtherError) Error() string {
+	return fmt.Sprintf("levels: the index has spans %v, lateness %v, skew %v and linger %v: use these, or another index",
+		e.Spans, e.Lateness, e.Skew, e.Linger)
+}
 
 // ErrOff says that the index has no settings of levels.
 var ErrOff = errors.New("levels are off: the index has no settings for them")
@@ -186,8 +195,7 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	case err != nil:
 		return err
 	case !s.same(there):
-		return fmt.Errorf("%w spans %v, lateness %v, skew %v and linger %v: use these, or another index",
-			ErrOther, there.Spans, there.Lateness, there.Skew, there.Linger)
+		return &OtherError{there.Spans, there.Lateness, there.Skew, there.Linger}
 	case slices.Equal(s.Keep, there.Keep):
 		p.known.set(there, nil, p.clock())
 		return nil

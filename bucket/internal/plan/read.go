@@ -79,6 +79,26 @@ func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, p
 		NearestFrom: time.Unix(0, from), NearestTo: time.Unix(0, to)}
 }
 
+// Whole returns a *CoarserError for a range of which retention has removed values
+// one by one.
+func (p *Past[T]) Whole(ctx context.Context, tenant string, from, to int64) error {
+	s, err := p.settings(ctx)
+	if errors.Is(err, levels.ErrOff) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	first, last, ok, err := p.opts.Levels.Removed(ctx, s, tenant, from, to, func(ctx context.Context, from, to int64) (int, error) {
+		entries, err := p.entries(ctx, tenant, from, to)
+		return len(entries), err
+	})
+	if err != nil || ok {
+		return err
+	}
+	return &CoarserError{Tenant: tenant, From: time.Unix(0, from), To: time.Unix(0, to), NearestFrom: time.Unix(0, first), NearestTo: time.Unix(0, last)}
+}
+
 // settings returns the settings with the levels that fit into a slice.
 func (v *View) settings(s levels.Settings) levels.Settings {
 	if v.Step > 0 {

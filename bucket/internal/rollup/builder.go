@@ -75,7 +75,7 @@ type Builder struct {
 	opts   Options
 	work   work
 	desk   desk
-	listed time.Time // when the tenants were listed last; of the goroutine of Run
+	relist time.Time // when the tenants are listed next; of the goroutine of Run
 }
 
 // New returns a Builder.
@@ -126,7 +126,7 @@ func (b *Builder) Run(ctx context.Context) error {
 func (b *Builder) publish(ctx context.Context) error {
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		err := b.opts.Protocol.Publish(ctx, b.opts.Settings, b.opts.Owned)
-		if err == nil || ctx.Err() != nil || errors.Is(err, levels.ErrOther) {
+		if _, other := errors.AsType[*levels.OtherError](err); err == nil || other || ctx.Err() != nil {
 			return err
 		}
 		b.opts.Logger.Warn("the settings of levels cannot be written, nothing is built until then", "err", err)
@@ -162,23 +162,37 @@ func (b *Builder) complain(ctx context.Context, what string, err error, args ...
 	}
 }
 
-// relist is how often the tenants of the index are listed.
-const relist = time.Hour
+// How often the tenants of an index are listed. To list those of a table reads all of
+// it, so a builder of a shared index learns new ones from values and questions.
+const (
+	relistOwned  = time.Hour
+	relistShared = interest // a tenant that was listed is built for until then
+	relistFailed = time.Hour
+)
 
 // tenants returns the tenants that are built for.
 func (b *Builder) tenants(ctx context.Context) []string {
 	now := b.opts.Now()
-	if b.opts.All && b.opts.Tenants != nil && now.Sub(b.listed) >= relist {
-		b.listed = now
-		for tenant, err := range b.opts.Tenants(ctx) {
-			if err != nil {
-				b.complain(ctx, "the tenants of the index cannot be listed", err)
-				break
-			}
-			b.desk.ask(tenant, now)
-		}
+	if b.opts.All && b.opts.Tenants != nil && !now.Before(b.relist) {
+		b.list(ctx, now)
 	}
 	return slices.Sorted(slices.Values(b.desk.tenants(now.Add(-interest))))
+}
+
+// list learns the tenants of the index.
+func (b *Builder) list(ctx context.Context, now time.Time) {
+	b.relist = now.Add(relistShared)
+	if b.opts.Owned {
+		b.relist = now.Add(relistOwned)
+	}
+	for tenant, err := range b.opts.Tenants(ctx) {
+		if err != nil {
+			b.complain(ctx, "the tenants of the index cannot be listed", err)
+			b.relist = now.Add(relistFailed)
+			return
+		}
+		b.desk.ask(tenant, now)
+	}
 }
 
 // look finds the spans of a tenant that have become due.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -281,8 +282,9 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 		h := newHall(t)
 		h.run(h.builder(nil), time.Second)
 		other := h.builder(func(o *Options) { o.Settings.Lateness = time.Hour })
-		if err := other.Run(t.Context()); !errors.Is(err, levels.ErrOther) {
-			t.Errorf("error %v, want %v", err, levels.ErrOther)
+		err := other.Run(t.Context())
+		if found, ok := errors.AsType[*levels.OtherError](err); !ok || found.Lateness != settings().Lateness {
+			t.Errorf("error %v, want a *levels.OtherError with the index's lateness", err)
 		}
 	})
 }
@@ -318,4 +320,46 @@ func TestRollUp(t *testing.T) {
 		}
 		h.want("a", 49*60, 49, 2)
 	})
+}
+
+// TestTenantsOfASharedIndexAreListedOnceADay counts the listings of a builder for all
+// tenants: those of a table read all of it. One that fails is repeated sooner.
+func TestTenantsOfASharedIndexAreListedOnceADay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		owned, fails bool
+		want         int
+	}{
+		"owned":  {owned: true, want: 50},
+		"shared": {want: 3},
+		"fails":  {fails: true, want: 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h, lists := newHall(t), 0
+				h.fill("a", midnight().Add(47*time.Hour), midnight().Add(48*time.Hour), 20*time.Second)
+				b := h.builder(func(o *Options) {
+					o.All, o.Owned = true, c.owned
+					o.Tenants = func(context.Context) iter.Seq2[string, error] {
+						lists++
+						return func(yield func(string, error) bool) {
+							if c.fails {
+								yield("", errors.New("throttled"))
+								return
+							}
+							yield("a", nil)
+						}
+					}
+				})
+				h.run(b, 49*time.Hour+20*time.Minute)
+				if lists != c.want {
+					t.Errorf("listed %d times in 49 hours, want %d", lists, c.want)
+				}
+				if n := len(h.sealed("a", time.Minute)); n != 60 && !c.fails {
+					t.Errorf("%d minutes of the last hours are sealed, want 60", n)
+				}
+			})
+		})
+	}
 }

@@ -111,7 +111,8 @@ func (r *rolling) run(ctx context.Context, p *cli.Process, args []string) (err e
 	return err
 }
 
-// all goes through the tenants, and says what was done also when it fails.
+// all goes through the tenants, and says what was done also when it fails. An error that is not one of single
+// spans would come again for every tenant, so it ends the work.
 func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, past *bucket.Quantizer[*report.Report]) error {
 	tenants, err := r.chosen(ctx, store.Index)
 	if err != nil {
@@ -128,7 +129,11 @@ func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, 
 		t.Row(cmp.Or(tenant, "the default tenant"), fmt.Sprint(done.Built), fmt.Sprint(done.Void), fmt.Sprint(done.Waiting),
 			fmt.Sprint(done.Failed), fmt.Sprint(done.Verified), fmt.Sprint(done.Differ))
 		sum.Built, sum.Verified, sum.Differ = sum.Built+done.Built, sum.Verified+done.Verified, sum.Differ+done.Differ
-		if failed = errors.Join(failed, err); ctx.Err() != nil {
+		failed = errors.Join(failed, r.levels.Explain(err))
+		if err != nil && done.Failed == 0 {
+			if shown.End(); i == 0 && done == (bucket.RollUpDone{}) {
+				return failed // there is nothing to show
+			}
 			break
 		}
 		shown.Reach(i + 1)

@@ -165,8 +165,22 @@ func TestRollupOfTable(t *testing.T) {
 	if r.code != 1 || !strings.Contains(r.stderr, "builders start at") {
 		t.Errorf("exit code %d, said %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := collect(t, "rollup", "--rollup-shared", "--rollup-spans", "5m", "--index", idx, "--blobs", blobs); r.code != 1 ||
-		!strings.Contains(r.stderr, "the index has spans [1m0s 1h0m0s 24h0m0s]") {
-		t.Errorf("other spans: exit code %d, said %s%s", r.code, r.stdout, r.stderr)
+}
+
+// TestRollupOfOtherSpans checks that other spans are refused once, and not once for each tenant.
+func TestRollupOfOtherSpans(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	dir, _ := everyMinutes(t, 1)
+	for _, tenant := range []string{"a", "b", "c"} {
+		must(t, "import", "--data", data, "--tenant", tenant, dir)
+	}
+	must(t, "rollup", "--data", data, "--rollup-spans", "1m,1h")
+	for _, args := range []string{"--rollup-spans 5m", "--rollup-lateness 1h --rollup-spans 1m,1h", "--verify"} {
+		r := collect(t, append([]string{"rollup", "--data", data}, strings.Fields(args)...)...)
+		const want = "the store has roll-ups of other spans: give --rollup-spans 1m,1h --rollup-lateness 10m0s"
+		if r.code != 1 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: exit code %d, said %s%s; want one line with %q", args, r.code, r.stdout, r.stderr, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package rollups
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -92,4 +93,14 @@ func (l *Flags) Options(embedded bool, keep cli.Retention, stored time.Duration)
 		o.Retention = append(o.Retention, bucket.Retention{Level: k.Level, Keep: k.For})
 	}
 	return o
+}
+
+// Explain names the flags to give where a store's roll-ups have other spans.
+func (l *Flags) Explain(err error) error {
+	other, ok := errors.AsType[*bucket.OtherLevelsError](err)
+	if !ok || slices.Equal(other.Spans, l.spans) && other.Lateness == l.lateness {
+		return err
+	}
+	spans := cli.Spans(other.Spans)
+	return fmt.Errorf("the store has roll-ups of other spans: give --rollup-spans %s --rollup-lateness %v", spans.String(), other.Lateness)
 }
