@@ -50,7 +50,7 @@ var house = []room{
 	{"journal", []string{"internal/metric"}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"memcache", append([]string{"internal/gate"}, watching...), nil},
 	{"natsbus", watching, nil},
-	{"embedded", []string{"bucket", "local", "tiered"}, []string{}},
+	{"embedded", []string{"bucket", "journal", "local", "tiered"}, []string{}},
 	{"remote", []string{"blob", "bucket", "index", "tiered", "internal/guard"}, []string{}},
 	{"local/internal/wal", nil, []string{"github.com/cockroachdb/pebble"}},
 	{"local", append([]string{"local/internal/wal", "index", "blob"}, watching...), nil},

@@ -1,17 +1,29 @@
 // Package embedded is a whole store of values over time in one directory: a
 // codec, a merge function and a directory make a running collector.
 //
-// It wires package local (index and blobs on disk), package tiered (decoded
-// values in memory) and package bucket (live window, ranges). Use those packages
-// themselves for other stores, such as DynamoDB and S3.
+// It wires package journal (values that wait to be stored), package local
+// (index and blobs on disk), package tiered (decoded values in memory) and package
+// bucket (live window, ranges). Use those packages themselves for other stores,
+// such as DynamoDB and S3.
+//
+// Add returns when the value is in the journal, on disk. A process that is killed
+// loses nothing that Add has taken: the next Open stores it, once. The price is one
+// encoding of the value and a share of one sync of the disk for each Add. With
+// Options.Journal.Sync set to journal.Interval Add does not wait for the disk, and
+// only a power failure loses what was added in the last 100 ms. Options.NoJournal
+// leaves the journal out: a kill then loses what was added in the last tick.
 package embedded
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -20,6 +32,12 @@ import (
 type Options[T any] struct {
 	Directory local.Options
 	Memory    tiered.Options[T]
+	// Journal is of the journal in the directory's directory "journal". Keep is the
+	// collector's window, unless it is set. While the directory cannot store, values
+	// wait in the journal, and Add refuses what would exceed MaxBytes.
+	Journal journal.Options
+	// NoJournal leaves the journal out. So does a Collector that has one.
+	NoJournal bool
 	// Collector's Committer is the directory, and Alone is true: nothing else
 	// writes to the directory.
 	Collector bucket.CollectorOptions[T]
@@ -29,9 +47,10 @@ type Options[T any] struct {
 // except that Close also closes the directory, and that Run is not to be called.
 type Store[T any] struct {
 	*bucket.Collector[T]
-	blobs *tiered.Store[T]
-	db    *local.DB
-	ran   chan struct{}
+	blobs   *tiered.Store[T]
+	db      *local.DB
+	journal *journal.Journal // nil for none of its own
+	ran     chan struct{}
 }
 
 // Open opens a directory, which it creates when there is none, and starts a
@@ -42,33 +61,79 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 	if opts != nil {
 		o = *opts
 	}
+	journaled := !o.NoJournal && o.Collector.Journal == nil
+	synced := journaled && o.Journal.Sync != journal.Off
+	if synced {
+		o.Directory.NoLog = true // the journal keeps what the directory has in memory
+	}
 	db, err := local.Open(dir, &o.Directory)
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(db, codec, merge, &o)
+	if synced {
+		o.Collector.Sync = db.Sync
+	}
+	s := &Store[T]{db: db, ran: make(chan struct{})}
+	if journaled {
+		err = s.openJournal(filepath.Join(dir, "journal"), &o)
+	}
+	if err == nil {
+		err = s.start(codec, merge, &o)
+	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, s.closeDirectory())
 	}
 	return s, nil
 }
 
-func start[T any](db *local.DB, codec tiered.Codec[T], merge bucket.Merge[T], o *Options[T]) (*Store[T], error) {
-	blobs, err := tiered.New(codec, db.Blobs(), &o.Memory)
-	if err != nil {
-		return nil, err
+// openJournal opens the store's own journal, and logs what is damaged in it.
+func (s *Store[T]) openJournal(dir string, o *Options[T]) (err error) {
+	jo := o.Journal
+	if jo.Keep == 0 {
+		jo.Keep = windowOf(&o.Collector)
 	}
-	o.Collector.Committer, o.Collector.Alone = db, true
-	c, err := bucket.NewCollector(db.Index(), blobs, merge, &o.Collector)
-	if err != nil {
-		return nil, errors.Join(err, blobs.Close(context.Background()))
+	if s.journal, err = journal.Open(dir, &jo); err != nil {
+		return err
 	}
-	s := &Store[T]{Collector: c, blobs: blobs, db: db, ran: make(chan struct{})}
+	o.Collector.Journal = s.journal
+	logger := o.Collector.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	for _, d := range s.journal.Damage() {
+		level := slog.LevelError
+		if d.Torn {
+			level = slog.LevelWarn
+		}
+		logger.Log(context.Background(), level, "the journal is damaged", "dir", dir, "damage", d.String())
+	}
+	return nil
+}
+
+// windowOf returns the window of a collector with these options.
+func windowOf[T any](o *bucket.CollectorOptions[T]) time.Duration {
+	switch {
+	case o.Window > 0:
+		return o.Window
+	case o.Tick > 0:
+		return 5 * o.Tick
+	}
+	return 15 * time.Second
+}
+
+func (s *Store[T]) start(codec tiered.Codec[T], merge bucket.Merge[T], o *Options[T]) (err error) {
+	if s.blobs, err = tiered.New(codec, s.db.Blobs(), &o.Memory); err != nil {
+		return err
+	}
+	o.Collector.Committer, o.Collector.Alone = s.db, true
+	if s.Collector, err = bucket.NewCollector(s.db.Index(), s.blobs, merge, &o.Collector); err != nil {
+		return errors.Join(err, s.blobs.Close(context.Background()))
+	}
 	go func() {
 		defer close(s.ran)
-		_ = c.Run(context.Background()) // it fails only for a collector that is closed
+		_ = s.Run(context.Background()) // it fails only for a collector that is closed
 	}()
-	return s, nil
+	return nil
 }
 
 // Stats are figures of a Store at one moment.
@@ -93,5 +158,13 @@ func (s *Store[T]) Close(ctx context.Context) error {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	<-s.ran
-	return errors.Join(s.blobs.Close(ctx), s.db.Close())
+	return errors.Join(s.blobs.Close(ctx), s.closeDirectory())
+}
+
+// closeDirectory closes what is on disk.
+func (s *Store[T]) closeDirectory() error {
+	if s.journal == nil {
+		return s.db.Close()
+	}
+	return errors.Join(s.journal.Close(), s.db.Close())
 }

@@ -34,7 +34,13 @@ func addUp(parts []counts) (counts, error) {
 	return sum, nil
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		fmt.Fprintln(os.Stderr, child(dir))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestAcrossARestart(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,11 @@
 // slow: it sends one value at a time, through workers that only slow senders
 // use, and its other values wait until that one gets through. Senders whose
 // attempts hang, however many, thus soon leave the other workers free.
+//
+// A sender has one attempt under way at a time. While its attempts succeed and
+// more of its values wait, it may have one more with each success, up to half of
+// the workers. So a sender that begins to hang holds one worker, and a sender
+// with many values leaves workers to the others.
 package outbox
 
 import (
@@ -38,6 +43,7 @@ type Outbox[V any] struct {
 	mu      sync.Mutex // guards what follows and the fields of senders and items
 	queues  [classes]queue[V]
 	all     map[*item[V]]struct{} // the items being tried as well
+	parked  int                   // values that senders hold back
 	failing bool                  // the last attempt failed
 	changed chan struct{}         // closed and replaced when take may return something else
 }
@@ -59,9 +65,11 @@ type queue[V any] struct {
 // Sender is where values come from. The zero value is ready. A Sender must not
 // be copied, and belongs to one Outbox.
 type Sender[V any] struct {
-	slow   bool
-	probe  *item[V]   // the one value that a slow sender sends
-	parked []*item[V] // the values that wait for the probe
+	slow    bool
+	probe   *item[V]   // the one value that a slow sender sends
+	parked  []*item[V] // the values that wait for the probe, or for an attempt to end
+	running int        // attempts under way
+	more    int        // attempts at a time that it may make, beside the first
 }
 
 // item is a value on its way.
@@ -141,22 +149,36 @@ func (o *Outbox[V]) route(it *item[V]) {
 		s.probe = it
 		heap.Push(&o.queues[slow].waiting, it)
 	default:
-		s.parked = append(s.parked, it)
+		o.park(it)
 	}
 }
 
-// unpark queues the items that are parked behind it, or behind no probe. The
-// caller holds mu.
+// park lets an item wait until its sender's probe gets through, or one of its
+// sender's attempts ends. The caller holds mu.
+func (o *Outbox[V]) park(it *item[V]) {
+	it.sender.parked = append(it.sender.parked, it)
+	o.parked++
+}
+
+// unpark queues parked items of a sender that is not slow, as many as it may try
+// beside its attempts under way. it is no probe any more. The caller holds mu.
 func (o *Outbox[V]) unpark(it *item[V]) {
 	s := it.sender
 	if s.probe == it {
 		s.probe = nil
 	}
-	for _, parked := range s.parked {
+	n := min(len(s.parked), max(0, o.share(s)-s.running))
+	for i, parked := range s.parked[:n] {
 		heap.Push(&o.queues[healthy].waiting, parked)
+		s.parked[i] = nil
 	}
-	s.parked = nil
+	s.parked = s.parked[n:]
+	o.parked -= n
 }
+
+// share returns how many attempts a sender that is not slow may have under way.
+// The caller holds mu.
+func (o *Outbox[V]) share(s *Sender[V]) int { return max(1, min(1+s.more, o.workers(healthy)/2)) }
 
 // take returns the item of a class that has been due longest, which nobody else
 // gets until it is put back or removed. When there is none to be tried, or no
@@ -171,12 +193,18 @@ func (o *Outbox[V]) take(from class, now time.Time) (it *item[V], wait time.Dura
 			return nil, wait, o.changed
 		}
 		it := heap.Pop(&q.waiting).(*item[V])
-		if from == slow || !it.sender.slow {
+		s := it.sender
+		switch {
+		case from == healthy && s.slow: // since the item was put
+			o.route(it)
+			o.signal()
+		case from == healthy && s.running >= o.share(s):
+			o.park(it)
+		default:
 			q.running++
+			s.running++
 			return it, 0, nil
 		}
-		o.route(it) // its sender has become slow since it was put
-		o.signal()
 	}
 	return nil, -1, o.changed
 }
@@ -187,7 +215,7 @@ func (o *Outbox[V]) workers(from class) int {
 	if from == slow || o.failing {
 		return o.opts.Workers
 	}
-	return max(o.opts.Workers, min(o.opts.MaxWorkers, len(o.queues[from].waiting)/backlogPerWorker))
+	return max(o.opts.Workers, min(o.opts.MaxWorkers, (len(o.queues[from].waiting)+o.parked)/backlogPerWorker))
 }
 
 // delivered forgets an item that was taken and delivered. Items that were
@@ -195,12 +223,18 @@ func (o *Outbox[V]) workers(from class) int {
 func (o *Outbox[V]) delivered(from class, it *item[V]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queues[from].running--
+	s := it.sender
+	o.end(from, s)
 	o.failing = false
-	it.sender.slow = false
 	delete(o.all, it)
-	for _, parked := range it.sender.parked {
-		parked.due = time.Time{}
+	if s.slow {
+		s.slow = false
+		for _, parked := range s.parked {
+			parked.due = time.Time{}
+		}
+	}
+	if s.more++; len(s.parked) == 0 {
+		s.more = 0
 	}
 	o.unpark(it)
 	if len(o.all) == 0 { // gives back the memory that many items took
@@ -217,8 +251,9 @@ func (o *Outbox[V]) delivered(from class, it *item[V]) {
 func (o *Outbox[V]) putBack(from class, it *item[V], failed bool, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queues[from].running--
+	o.end(from, it.sender)
 	if failed {
+		it.sender.more = 0
 		it.due = time.Now().Add(o.backoff(it.tries))
 		it.tries++
 		it.sender.slow = took >= o.opts.Slow
@@ -226,6 +261,12 @@ func (o *Outbox[V]) putBack(from class, it *item[V], failed bool, took time.Dura
 	}
 	o.route(it)
 	o.signal()
+}
+
+// end notes that an attempt has ended. The caller holds mu.
+func (o *Outbox[V]) end(from class, s *Sender[V]) {
+	o.queues[from].running--
+	s.running--
 }
 
 // backoff returns how long to wait after the given number of earlier failures:

@@ -137,3 +137,82 @@ func TestInterruptedValuesStayDue(t *testing.T) {
 		}, empty(o))
 	})
 }
+
+// put is a value that knows when it was put, and of what sender it is.
+type put struct {
+	sender *Sender[put]
+	at     time.Time
+}
+
+// TestAHangingSenderHoldsOneWorker lets the attempts of one sender hang, which
+// puts a value each second. The values of others are tried when they are put.
+func TestAHangingSenderHoldsOneWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := New[put](options())
+		hangs := new(Sender[put])
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		go func() {
+			for range 100 {
+				o.Put(hangs, put{hangs, time.Now()})
+				for range 3 {
+					other := new(Sender[put])
+					o.Put(other, put{other, time.Now()})
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		var hanging tries
+		o.Work(ctx, func(ctx context.Context, v put, _ int) error {
+			if v.sender != hangs {
+				if late := time.Since(v.at); late > 0 {
+					t.Errorf("another sender's value waited %v", late)
+				}
+				time.Sleep(100 * time.Millisecond)
+				return nil
+			}
+			defer hanging.begin()()
+			attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			<-attempt.Done()
+			return attempt.Err()
+		}, func() bool { return false })
+		if hanging.most != 1 || len(o.Values()) != 100 {
+			t.Errorf("%d attempts hung at a time, and %d values are left", hanging.most, len(o.Values()))
+		}
+	})
+}
+
+// TestASenderLeavesWorkersToOthers lets one sender have many values. It gets half
+// of the workers, and a value of another sender is tried when it is put.
+func TestASenderLeavesWorkersToOthers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ workers, values, most int }{{1, 10, 1}, {4, 30, 2}, {16, 1000, 8}} {
+		synctest.Test(t, func(t *testing.T) {
+			o := New[put](Options{Workers: min(4, c.workers), MaxWorkers: c.workers, Backoff: time.Second, MaxBackoff: time.Second, Slow: time.Second})
+			many, other := new(Sender[put]), new(Sender[put])
+			for range c.values {
+				o.Put(many, put{many, time.Now()})
+			}
+			if c.workers > 1 {
+				time.AfterFunc(150*time.Millisecond, func() { o.Put(other, put{other, time.Now()}) })
+			}
+			var count tries
+			o.Work(t.Context(), func(_ context.Context, v put, _ int) error {
+				if v.sender == other {
+					if late := time.Since(v.at); late > 0 {
+						t.Errorf("%d workers: the other sender's value waited %v", c.workers, late)
+					}
+					return nil
+				}
+				defer count.begin()()
+				time.Sleep(100 * time.Millisecond)
+				return nil
+			}, empty(o))
+			if len(count.times) != c.values || count.most != c.most {
+				t.Errorf("%d workers: %d attempts at %d values, %d at a time, want %d", c.workers, len(count.times), c.values, count.most, c.most)
+			}
+		})
+	}
+}
