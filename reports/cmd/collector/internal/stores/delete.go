@@ -33,14 +33,6 @@ func (s *Store) Deleter(warn func(format string, args ...any)) (*bucket.Deleter,
 	return d, values, err
 }
 
-// wholeIndex is an index that removes entries and has places.
-type wholeIndex interface {
-	index.Index
-	index.Deleter
-	index.Places
-	index.TenantLister
-}
-
 // deletableTier is a tier that removes and lists blobs.
 type deletableTier interface {
 	tiered.Tier

@@ -81,6 +81,14 @@ func (x patientIndex) Query(ctx context.Context, row index.Row, from, to int64) 
 	return entries, err
 }
 
+// wholeIndex is an index that removes entries and has places.
+type wholeIndex interface {
+	index.Index
+	index.Deleter
+	index.Places
+	index.TenantLister
+}
+
 // patientWhole is a patient index of a table: it deletes and has places.
 type patientWhole struct {
 	patientIndex
