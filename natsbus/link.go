@@ -9,16 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// link is a connection of nats.go, which reconnects by itself.
-type link struct {
-	conn   *nats.Conn
-	closed chan struct{} // closed after the last callback of a connection that is given up
-
-	// The fields below belong to the callbacks, which nats.go calls one at a time.
-	up   bool
-	told bool // whether the loss of the connection was logged
-}
-
 // keep holds a connection until ctx ends. It opens another one when nats.go gives one up.
 func (b *Bus) keep(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -54,21 +44,6 @@ func (b *Bus) hold(ctx context.Context, l *link) {
 	case <-ctx.Done():
 		l.conn.Close()
 		<-l.closed
-	}
-}
-
-// await waits for a link.
-func (b *Bus) await(ctx context.Context) (*link, error) {
-	for {
-		l, changed := b.present()
-		if l != nil {
-			return l, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
 	}
 }
 
@@ -136,9 +111,4 @@ func (b *Bus) erred(sub *nats.Subscription, err error) {
 		b.metrics.count(methodNext, err)
 	}
 	b.complain("err", err)
-}
-
-// complain logs an error that may be frequent, at a limited rate.
-func (b *Bus) complain(what string, err error) {
-	b.trouble.Do(func() { b.opts.Logger.Warn("nats: "+what, "err", err) })
 }

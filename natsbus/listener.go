@@ -8,20 +8,6 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// These are the limits of one subscription for messages that wait for its handler. Keys of shortcuts have
-// some 50 bytes.
-const (
-	maxWaiting      = 256
-	maxWaitingBytes = 64 << 10
-)
-
-// listener is a subscription from Subscribe until unsubscribe.
-type listener struct {
-	subject string
-	handle  func(payload []byte)
-	stop    context.CancelFunc
-}
-
 // listen passes messages to a listener until ctx ends, over one connection after another.
 func (b *Bus) listen(ctx context.Context, l *listener) {
 	for {

@@ -56,16 +56,6 @@ func scatter(ctx context.Context, t *testing.T, idx index.Index, tenant string, 
 	return all
 }
 
-func scan(ctx context.Context, t *testing.T, idx index.Scanner, tenant string, from, to int64) (all []index.Entry) {
-	for e, err := range idx.Scan(ctx, tenant, from, to) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, e)
-	}
-	return all
-}
-
 func between(all []index.Entry, from, to int64) (some []index.Entry) {
 	for _, e := range all {
 		if e.Time >= from && e.Time < to {

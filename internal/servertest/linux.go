@@ -5,6 +5,7 @@ package servertest
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ func attributes() *syscall.SysProcAttr {
 // claim takes a machine-wide lock on a port number: an abstract socket named for the port. It leaves no
 // file and goes with its process. Processes in another network namespace have their own, and their
 // own ports.
-func claim(port int) (reservation, error) {
+func claim(port int) (io.Closer, error) {
 	return net.Listen("unix", fmt.Sprintf("@timeblob-servertest-%d", port))
 }
 

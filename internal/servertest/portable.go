@@ -12,7 +12,7 @@ import (
 func attributes() *syscall.SysProcAttr { return nil }
 
 // claim reserves nothing: two test binaries may pick one port, and one of them then fails.
-func claim(int) (reservation, error) { return io.NopCloser(strings.NewReader("")), nil }
+func claim(int) (io.Closer, error) { return io.NopCloser(strings.NewReader("")), nil }
 
 // frozen trusts the signal.
 func frozen(int) bool { return true }
