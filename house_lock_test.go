@@ -77,7 +77,14 @@ func newChecker(t *testing.T) checker {
 
 // lockBreaches says where a package locks a mutex in another file than the one that declares it.
 func (c checker) lockBreaches(p compiled) ([]string, error) {
-	var files []*ast.File
+	files, err := c.parse(p)
+	if err != nil {
+		return nil, err
+	}
+	return c.locks(p.ImportPath, files)
+}
+
+func (c checker) parse(p compiled) (files []*ast.File, err error) {
 	for _, name := range p.GoFiles {
 		file, err := parser.ParseFile(c.fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
 		if err != nil {
@@ -85,7 +92,7 @@ func (c checker) lockBreaches(p compiled) ([]string, error) {
 		}
 		files = append(files, file)
 	}
-	return c.locks(p.ImportPath, files)
+	return files, nil
 }
 
 func (c checker) locks(path string, files []*ast.File) ([]string, error) {

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/index"
 	"pgregory.net/rapid"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // rowOf returns a row that belongs to the test named tenant.
