@@ -12,6 +12,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/reports/tenants"
 	"github.com/timeblob/timeblob/tiered"
@@ -45,6 +46,11 @@ type Options struct {
 	// MaxInflated bounds a stored blob when it is inflated, in bytes. A larger
 	// merged report can neither be stored nor read. Default 1 GiB.
 	MaxInflated int64
+	// BlobFormat is how the blobs are compressed that the collector makes: merged
+	// reports and roll-ups. A report that is alone in its tick is stored as it was
+	// posted, in gzip. Blobs of both formats are read. Default gzip, which Scope
+	// reads.
+	BlobFormat wire.Format
 	// StoreTimeout bounds how long Ask waits for the store when the question is
 	// about now. After that the answer is made from memory, and says so. Default
 	// 1 s.

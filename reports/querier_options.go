@@ -9,6 +9,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/reports/shortcuts"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -25,6 +26,8 @@ type QuerierOptions struct {
 	// MaxInflated bounds a stored report when it is inflated, in bytes. Default
 	// 1 GiB.
 	MaxInflated int64
+	// BlobFormat is how roll-ups are compressed. Default gzip. See Options.
+	BlobFormat wire.Format
 
 	// StoreTimeout bounds how long an answer about now waits for the store. After
 	// that it is made without the store, and says so. Default 1 s.

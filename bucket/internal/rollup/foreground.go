@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -195,12 +196,15 @@ func (f *foreground) verify(ctx context.Context, place levels.Place) {
 // entries. Where retention may have removed entries, it only looks whether the
 // roll-up can be read.
 func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (bool, error) {
+	var own Merged // the roll-up, encoded again: its bytes may be of another version, or of other options, of the codec
 	if seal.Entries > 0 {
-		own, err := w.Merger.Merge(ctx, seal.Tenant, []levels.Part{{From: seal.Start, To: seal.End(), Place: &seal}})
+		var err error
+		own, err = w.Merger.Merge(ctx, seal.Tenant, []levels.Part{{From: seal.Start, To: seal.End(), Place: &seal}})
 		if err != nil || own.Count != seal.Entries {
 			return false, unlessLasting(w.Merger, err)
 		}
 	}
+	isRollUp := func(merged []byte) bool { return blob.SumOf(merged) == seal.Sum || bytes.Equal(merged, own.Blob) }
 	if seal.Start < s.Horizon(w.Protocol.Time()) {
 		return true, nil
 	}
@@ -208,7 +212,7 @@ func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (
 	if err != nil || flat.Count != seal.Entries || flat.Print != seal.Print {
 		return false, unlessLasting(w.Merger, err)
 	}
-	if seal.Entries == 0 || blob.SumOf(flat.Blob) == seal.Sum {
+	if seal.Entries == 0 || isRollUp(flat.Blob) {
 		return true, nil
 	}
 	parts, err := w.Protocol.Cover(ctx, s.Below(seal.Level), seal.Tenant, seal.Start, seal.End(), nil)
@@ -216,7 +220,7 @@ func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (
 		return false, err
 	}
 	again, err := w.Merger.Merge(ctx, seal.Tenant, parts) // merges of merges may have other bytes
-	return err == nil && blob.SumOf(again.Blob) == seal.Sum, unlessLasting(w.Merger, err)
+	return err == nil && isRollUp(again.Blob), unlessLasting(w.Merger, err)
 }
 
 // unlessLasting returns an error that says nothing about the roll-up.

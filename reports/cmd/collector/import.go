@@ -40,7 +40,7 @@ same report. Shortcut reports are never stored; they are counted.
 
 ` + files.Help + "\n\n" + stores.Help,
 	Define: func(f *cli.Flags) cli.Action {
-		i := &importer{tenant: f.Tenant(), into: stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f)}
+		i := &importer{tenant: f.Tenant(), into: stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f).DefineFormat(f)}
 		f.Exclusive([]string{"data"}, stores.FlagNames)
 		f.Must(i.into.Check)
 		f.IntVar(&i.parallel, "parallel", 4, "store `N` files at a time")
@@ -126,7 +126,7 @@ func (i *importer) one(ctx context.Context, p *cli.Process, path string) error {
 	if err := report.Validate(l.Report); err != nil {
 		return err
 	}
-	encoded, err := stores.Blobs.Encode(l.Report)
+	encoded, err := i.store.Blobs.Encode(l.Report)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ embedded store. It may be interrupted and repeated. The exit code is 0 when the 
 
 ` + stores.Help,
 	Define: func(f *cli.Flags) cli.Action {
-		r := &replaying{place: stores.DefineFlags(f, stores.DefaultDir)}
+		r := &replaying{place: stores.DefineFlags(f, stores.DefaultDir).DefineFormat(f)}
 		f.Exclusive([]string{"data"}, stores.FlagNames)
 		f.Must(r.place.Check)
 		f.StringVar(&r.dir, "journal", "", "the `DIR` of the journal; with --data the default is DIR/"+journalName)
@@ -77,7 +77,7 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 	c, err := reports.New(store.Index, store.Authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{Alone: r.place.Embedded(), Committer: store.Committer, Journal: j.bucket(),
 			Window: 15 * time.Second, Stored: func(string, index.Entry, int) { r.stored.Add(1) }},
-		MaxInflated: stores.Blobs.MaxBytes, Logger: log,
+		MaxInflated: store.Blobs.MaxBytes, BlobFormat: store.Blobs.Format, Logger: log,
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ type rolling struct {
 }
 
 func (r *rolling) define(f *cli.Flags) {
-	r.place = stores.DefineFlags(f, stores.DefaultDir)
+	r.place = stores.DefineFlags(f, stores.DefaultDir).DefineFormat(f)
 	f.Exclusive([]string{"data"}, stores.FlagNames)
 	r.levels = rollups.Define(f)
 	r.start = f.Instant("start", "look at spans from this `TIME` on; default: everything before --end")

@@ -67,7 +67,7 @@ of the bucket, which should keep them for a day longer.
 
 func (s *server) defineStore(f *cli.Flags) {
 	s.metrics = prometheus.NewRegistry()
-	s.place = stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f)
+	s.place = stores.DefineFlags(f, stores.DefaultDir).DefineCreate(f).DefineFormat(f)
 	f.Exclusive([]string{"data"}, stores.FlagNames)
 	f.Must(s.place.Check)
 	s.journal = defineJournal(f)

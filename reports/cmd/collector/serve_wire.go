@@ -78,7 +78,8 @@ func (s *server) wireCollector() error {
 			Past:   s.past(),
 		},
 		Store:            tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
-		MaxInflated:      stores.Blobs.MaxBytes,
+		MaxInflated:      s.store.Blobs.MaxBytes,
+		BlobFormat:       s.store.Blobs.Format,
 		MaxTopologyNodes: s.maxTopologyNodes,
 		TracerProvider:   s.ops.tracing.Provider,
 		TenantRate:       s.tenancy.limit(),
@@ -130,8 +131,8 @@ func (s *server) wireQuerier() error {
 		Window:      s.window,
 		Past:        s.past(),
 		Store:       tiered.Options[*report.Report]{Memory: int64(*s.memory), Caches: s.store.Caches},
-		MaxInflated: stores.Blobs.MaxBytes,
-		Registerer:  s.metrics, Namespace: stores.Namespace, Logger: s.log,
+		MaxInflated: s.store.Blobs.MaxBytes, BlobFormat: s.store.Blobs.Format,
+		Registerer: s.metrics, Namespace: stores.Namespace, Logger: s.log,
 	}
 	found, err := s.peers()
 	if err != nil {

@@ -11,22 +11,39 @@ import (
 // The result is not longer than limit bytes. The memory that reading takes is
 // proportional to what src holds and to the result.
 //
-// The errors are a [*TooLargeError], and for gzip [ErrTruncated],
+// The errors are a [*TooLargeError], and for what is compressed [ErrTruncated],
 // [ErrTrailing], [ErrChecksum] and [ErrCorrupt], each wrapped. An error of src
 // stays recognizable, too.
 func ReadBody(src io.Reader, gzipped bool, limit int64) ([]byte, error) {
 	if !gzipped {
-		return readAll(nil, src, limit)
+		return readPlain(src, limit)
 	}
-	// What gzip cannot compress it makes 5 bytes longer for each 64 kB.
-	blob, err := readAll(nil, src, limit+limit/1024+headerRoom)
+	blob, err := readPacked(src, limit)
 	if err != nil {
 		return nil, err
 	}
-	return gunzip(make([]byte, 0, inflatedSize(blob, limit)), blob, limit)
+	return inflateBlob(nil, blob, limit)
 }
 
-// headerRoom is how long the header and the trailer of gzip may be.
+// ReadBlob is ReadBody of a blob: it tells gzip and zstd apart. The errors are the
+// errors of ReadBody.
+func ReadBlob(src io.Reader, limit int64) ([]byte, error) {
+	blob, err := readPacked(src, limit)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(nil, blob, limit)
+}
+
+func readPlain(src io.Reader, limit int64) ([]byte, error) { return readAll(nil, src, limit) }
+
+// readPacked reads what inflates to at most limit bytes. What cannot be compressed
+// becomes longer by 5 bytes for each 64 kB, in gzip, and by less in zstd.
+func readPacked(src io.Reader, limit int64) ([]byte, error) {
+	return readAll(nil, src, limit+limit/1024+headerRoom)
+}
+
+// headerRoom is how long the header and the trailer of a blob may be.
 const headerRoom = 4 << 10
 
 // room is how much readAll wants free, so that it sees the end.

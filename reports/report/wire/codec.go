@@ -19,6 +19,8 @@ const DefaultMaxBytes = 64 << 20
 // A Codec encodes reports the way Scope stores them: gzip'd msgpack. The zero
 // value is ready to use, by any number of goroutines at once.
 type Codec struct {
+	// Format is how Encode compresses. Decode reads every format.
+	Format Format
 	// MaxBytes is how many bytes of msgpack a report may have; 0 means
 	// [DefaultMaxBytes]. Decode and Encode refuse a longer report with a
 	// [*TooLargeError].
@@ -44,28 +46,33 @@ func (c Codec) Encode(r *report.Report) ([]byte, error) {
 	case int64(len(plain)) > c.limit():
 		return nil, fmt.Errorf("encode report: %w", &TooLargeError{What: "encoded report", Limit: c.limit()})
 	}
-	if err := deflate(&b.packed, plain); err != nil {
+	if err := c.pack(b, plain); err != nil {
 		return nil, fmt.Errorf("encode report: %w", err)
 	}
 	return bytes.Clone(b.packed.Bytes()), nil
 }
 
-// Decode returns the report in a blob, see [DecodeMsgpack]. The report does not
-// keep the blob. The error is one of [ReadBody] or a [*SyntaxError].
+// Decode returns the report in a blob of any format, see [DecodeMsgpack]. The
+// report does not keep the blob. The error is one of [ReadBlob] or a
+// [*SyntaxError].
 func (c Codec) Decode(blob []byte) (*report.Report, error) {
-	r, _, err := c.DecodeToKeep(blob)
+	r, _, err := c.decode(blob, unpack)
 	return r, err
 }
 
-// DecodeToKeep is Decode, and also reports whether the blob may be stored instead
-// of the result of Encode. It may if it holds nothing that the report does not
-// hold, if it has the form that old readers know, and if it is short or compressed
-// to a quarter. Blobs of probes may be kept. To keep a blob saves more time than
-// decoding takes.
+// DecodeToKeep is Decode of a posted blob, which must be gzip. It also reports
+// whether the blob may be stored instead of the result of Encode. It may if it
+// holds nothing that the report does not hold, if it has the form that old readers
+// know, and if it is short or compressed to a quarter. Blobs of probes may be kept.
+// To keep a blob saves more time than decoding takes.
 func (c Codec) DecodeToKeep(blob []byte) (r *report.Report, keep bool, err error) {
+	return c.decode(blob, inflateBlob)
+}
+
+func (c Codec) decode(blob []byte, unpack func(dst, blob []byte, limit int64) ([]byte, error)) (r *report.Report, keep bool, err error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()
-	plain, err := inflateBlob(b.plain[:0], blob, c.limit())
+	plain, err := unpack(b.plain[:0], blob, c.limit())
 	b.plain = plain
 	if err != nil {
 		return nil, false, fmt.Errorf("decode report: %w", err)
@@ -80,15 +87,20 @@ const short = 4 << 10
 func packedWell(size, plain int) bool { return size <= short || size <= plain/4 }
 
 // DecodeFile returns the report in a file by the ending of its name:
-// ".msgpack.gz", ".msgpack", ".json.gz" or ".json". MaxBytes bounds what the
-// file may hold, inflated. The errors are the errors of Decode.
+// ".msgpack.gz", ".msgpack", ".json.gz" or ".json". What ends in .gz may be zstd.
+// MaxBytes bounds what the file may hold, inflated. The errors are the errors of
+// Decode.
 func (c Codec) DecodeFile(name string, data []byte) (*report.Report, error) {
-	inner, gzipped := strings.CutSuffix(name, ".gz")
+	inner, packed := strings.CutSuffix(name, ".gz")
 	decode, ok := decoderOf(inner)
 	if !ok {
 		return nil, fmt.Errorf("decode %s: the name must end in .msgpack.gz, .msgpack, .json.gz or .json", name)
 	}
-	plain, err := ReadBody(bytes.NewReader(data), gzipped, c.limit())
+	read := readPlain
+	if packed {
+		read = ReadBlob
+	}
+	plain, err := read(bytes.NewReader(data), c.limit())
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", name, err)
 	}

@@ -13,11 +13,11 @@ var (
 	ErrTruncated = errors.New("it ends too early")
 	// ErrTrailing means that something follows the report.
 	ErrTrailing = errors.New("something follows after its end")
-	// ErrChecksum means that the checksum or the length of a gzip file does not
-	// match its contents.
-	ErrChecksum = errors.New("gzip checksum or length does not match")
-	// ErrCorrupt means that the bytes are not what they should be: not gzip,
-	// not msgpack, not JSON, or not a report.
+	// ErrChecksum means that the checksum or the length of a compressed report
+	// does not match its contents.
+	ErrChecksum = errors.New("checksum or length does not match")
+	// ErrCorrupt means that the bytes are not what they should be: not gzip or
+	// zstd, not msgpack, not JSON, or not a report.
 	ErrCorrupt = errors.New("malformed")
 )
 

@@ -30,10 +30,10 @@ func (f *Facts) Over(limit int) bool {
 	return false
 }
 
-// Examine checks a report and counts its nodes. If the report has the form in
+// Examine checks a posted report, which must be gzip, and counts its nodes. If the report has the form in
 // which probes write reports, Examine does not decode it: it costs little more
 // than inflating the blob, and allocates almost nothing. Otherwise it costs as much
-// as Decode, Validate and Upgrade. The error is the error of Decode.
+// as Decode, Validate and Upgrade. The error is the error of DecodeToKeep.
 func (c Codec) Examine(blob []byte) (*Facts, error) {
 	b := buffers.Get().(*buffer)
 	defer b.release()

@@ -128,15 +128,17 @@ func afterTrailer(blob, plain []byte) ([]byte, error) {
 // last bytes, but what it says is not believed beyond a ratio that reports do
 // not reach.
 func inflatedSize(blob []byte, limit int64) int {
-	const ratio = 32
 	if len(blob) < gzipFixed+gzipTrailer {
 		return 0
 	}
 	size := int64(binary.LittleEndian.Uint32(blob[len(blob)-4:]))
-	return int(min(size, limit, int64(len(blob))*ratio) + room)
+	return int(min(size, limit, int64(len(blob))*maxRatio) + room)
 }
 
-// inflateBlob inflates a blob into dst, which is empty but may have a capacity.
+// maxRatio is how many times as long as a blob its content is believed to be.
+const maxRatio = 32
+
+// inflateBlob inflates a blob of gzip into dst, which is empty but may have a capacity.
 func inflateBlob(dst, blob []byte, limit int64) ([]byte, error) {
 	return gunzip(slices.Grow(dst, inflatedSize(blob, limit)), blob, limit)
 }

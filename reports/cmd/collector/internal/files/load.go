@@ -77,12 +77,12 @@ func load(stdin io.Reader, path string, limit cli.Size) (*Loaded, error) {
 func decodeFrom(src io.Reader, ending string, limit cli.Size) (*Loaded, error) {
 	counted := &counter{src: src}
 	in := bufio.NewReader(counted)
-	gzipped := strings.HasSuffix(ending, ".gz")
+	packed := strings.HasSuffix(ending, ".gz")
 	if ending == "" {
-		magic, _ := in.Peek(2) // the next read reports an error
-		gzipped = bytes.Equal(magic, []byte{0x1f, 0x8b})
+		magic, _ := in.Peek(4) // the next read reports an error
+		packed = wire.IsBlob(magic)
 	}
-	plain, err := wire.ReadBody(in, gzipped, int64(limit))
+	plain, err := read(in, packed, int64(limit))
 	var large *wire.TooLargeError
 	if errors.As(err, &large) {
 		return nil, fmt.Errorf("%w (--max-inflated allows more)", err)
@@ -92,6 +92,15 @@ func decodeFrom(src io.Reader, ending string, limit cli.Size) (*Loaded, error) {
 	}
 	r, err := decode(plain, ending)
 	return &Loaded{Report: r, Size: counted.n}, err
+}
+
+// read reads what src holds, at most limit bytes. Files that end in .gz may hold
+// zstd, because blobs of a store may.
+func read(src io.Reader, packed bool, limit int64) ([]byte, error) {
+	if packed {
+		return wire.ReadBlob(src, limit)
+	}
+	return wire.ReadBody(src, false, limit)
 }
 
 // decode reads a report that is not compressed.

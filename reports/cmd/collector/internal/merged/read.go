@@ -136,7 +136,7 @@ func (r *reader) merge(ctx context.Context) error {
 // Past returns a quantizer for the store, and its values, which the caller must close. It caches nothing,
 // because the process asks once. Levels say which roll-ups it builds; nil: none.
 func Past(s *stores.Store, levels *bucket.LevelOptions) (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
-	values, err := tiered.New(upgrading{stores.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
+	values, err := tiered.New(upgrading{s.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
 	if err != nil {
 		return nil, nil, err
 	}

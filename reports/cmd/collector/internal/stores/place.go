@@ -12,6 +12,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/report/wire"
 )
 
 // DefaultDir is the default directory of the embedded store.
@@ -36,6 +37,7 @@ var FlagNames = []string{"index", "blobs", "cache", "create"}
 type Place struct {
 	Data, indexURL, blobsURL, cacheURL string
 	Create                             bool // create the table and the bucket
+	Format                             wire.Format
 
 	table  *dynamoTable
 	bucket *s3Bucket
@@ -57,6 +59,13 @@ func DefineFlags(f *cli.Flags, data string) *Place {
 // DefineCreate defines the flag that creates the table and the bucket.
 func (pl *Place) DefineCreate(f *cli.Flags) *Place {
 	f.BoolVar(&pl.Create, "create", false, "make the table and the bucket where they are not there")
+	return pl
+}
+
+// DefineFormat defines the flag that says how new blobs are compressed.
+func (pl *Place) DefineFormat(f *cli.Flags) *Place {
+	f.TextVar(&pl.Format, "blob-format", wire.Gzip, "compress new blobs as `FORMAT` gzip or zstd, which takes less time but "+
+		"cannot be read by Scope nor by versions before zstd; both are always read")
 	return pl
 }
 
@@ -118,13 +127,22 @@ func (pl *Place) String() string {
 
 // Open opens the store. It sends requests to AWS only when it has to create a table or a bucket.
 func (pl *Place) Open(ctx context.Context, how Options) (*Store, error) {
+	s, err := pl.open(ctx, &how)
+	if err != nil {
+		return nil, err
+	}
+	s.Blobs.Format = pl.Format
+	return s, nil
+}
+
+func (pl *Place) open(ctx context.Context, how *Options) (*Store, error) {
 	if !pl.Embedded() {
-		return pl.openAWS(ctx, &how)
+		return pl.openAWS(ctx, how)
 	}
 	if err := checkLink(pl.Data); err != nil {
 		return nil, err
 	}
-	s, err := pl.openDirectory(&how)
+	s, err := pl.openDirectory(how)
 	if errors.Is(err, syscall.EAGAIN) { // another process holds the lock
 		err = &heldError{pl.Data, how.Instead, err}
 	}
@@ -181,7 +199,7 @@ func (pl *Place) openAWS(ctx context.Context, how *Options) (*Store, error) {
 	}
 	explained := explainedIndex{index, pl.table.location}
 	s := &Store{
-		Index: explained, Writer: bucket.NewWriter(explained), Authority: explainedTier{tier, pl.bucket.location},
+		Blobs: Blobs, Index: explained, Writer: bucket.NewWriter(explained), Authority: explainedTier{tier, pl.bucket.location},
 		Entries: a.entries, Rows: a.rows, Retention: pl.table.opts.Retention, Close: a.close,
 	}
 	return s, pl.addCache(ctx, s, how)

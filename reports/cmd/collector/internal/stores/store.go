@@ -22,6 +22,7 @@ import (
 
 // Store holds a collector's entries and blobs.
 type Store struct {
+	Blobs     wire.Codec // of stored reports
 	Index     index.Index
 	Writer    *bucket.Writer // of the index
 	Authority tiered.Tier
@@ -44,7 +45,7 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
+		Blobs: Blobs, Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
 		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Close: db.Close,
 	}
 	if opts != nil && opts.NoLog {
@@ -131,7 +132,7 @@ func (s *Store) Outlived(t int64) bool {
 	return s.Retention > 0 && time.Since(time.Unix(0, t)) > s.Retention
 }
 
-// Blobs is the codec of stored reports. Its limit is above the size of any received report, because one blob
+// Blobs is the codec of stored reports, in Scope's format. Its limit is above the size of any received report, because one blob
 // holds the merge of many.
 var Blobs = wire.Codec{MaxBytes: maxBlob}
 
