@@ -41,7 +41,8 @@ type Encoded[T any] struct {
 }
 
 // Add adds a value of a tenant. A value of now is merged into the tenant's open
-// tick, at the cost of one merge. From then on the value is in every answer
+// tick, at the cost of one merge. Of 64 small values that come to one tick, one Add also
+// encodes the tick's value, to see whether one of them spoils it. From then on the value is in every answer
 // that covers it. The collector keeps v: nobody may change it any more. With a
 // journal, Add encodes v, and returns when the journal has it.
 //
@@ -61,10 +62,12 @@ func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOpt
 }
 
 // AddBlob adds a value together with its encoded form, which the store may keep
-// unchanged. The collector decides what it needs. When the value is the first
-// of its tick and more are not likely, it calls Check and keeps the blob alone,
-// which saves the decoding, the encoding and most of the memory. Otherwise it
-// calls Decode and merges the value. Both are called without any lock.
+// unchanged. The collector decides what it needs. It calls Check and keeps the blob
+// alone when the value is the first of its tick and more are not likely, and with
+// CollectorOptions.MergeLater also when a few more wait. That saves decoding, encoding
+// and most of the memory. Otherwise it calls Decode and merges the value. Both are
+// called without any lock. A value that is kept as its blob is not merged yet: if it
+// does not merge with others, AddBlob has taken it, and it is stored by itself.
 //
 // The error is one of Add, a *TooLargeError, or the error of Check or Decode,
 // unchanged.
@@ -133,14 +136,15 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		if err != nil {
 			return c.refused(err)
 		}
-		need, first, err := t.add(in)
+		need, whole, err := t.add(in)
 		switch {
 		case err != nil:
 			return c.refused(err)
 		case need == needNothing && in.repeated:
 			c.metrics.repeated.Inc()
 			return nil
-		case need == needNothing:
+		case need == needNothing || need == needProof:
+			c.prove(t, whole)
 			c.remindOfRun()
 			return nil
 		case need == needCheck:
@@ -148,13 +152,38 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		case need == needValue:
 			err = c.decodeInput(in)
 		case need == needTick:
-			err = c.lazies.decodeInPlace(first)
+			c.decodeTick(t, whole)
 		case need == needRecord:
 			err = c.record(ctx, tenant, in)
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// decodeTick decodes the value of an open tick. Values that cannot be decoded, or not
+// merged, end their tick, so that they stop no others.
+func (c *Collector[T]) decodeTick(t *tenant[T], whole *lazy[T]) {
+	if err := c.lazies.decodeInPlace(whole); err != nil {
+		t.sealSpoilt(whole)
+	}
+}
+
+// prove encodes the value of an open tick; nil is none to be proven. A value that
+// cannot be encoded ends its tick.
+func (c *Collector[T]) prove(t *tenant[T], whole *lazy[T]) {
+	if whole == nil {
+		return
+	}
+	blob, _, err := c.lazies.blobOf(whole)
+	switch {
+	case err != nil || int64(len(blob)) > c.opts.MaxBlob:
+		t.sealSpoilt(whole)
+	case c.user.decoder != nil:
+		t.prove(whole, encodedOnly[T](blob))
+	default:
+		t.prove(whole, whole)
 	}
 }
 

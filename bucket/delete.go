@@ -3,7 +3,6 @@ package bucket
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/erase"
@@ -28,13 +27,16 @@ type DeleteOptions struct {
 //	Entries int // removed from the index
 //	Blobs   int // deleted blobs, of entries and orphans
 //	Orphans int // deleted blobs that no entry named
+//	RollUps int // deleted roll-ups, those included that were replaced before; a few may have been gone
 type Deleted = erase.Done
 
 // DeleteFound is what a range holds. Its fields are
 //
 //	Entries     int
-//	Bytes       int64     // of the blobs, as far as their lengths are known
+//	Bytes       int64     // of their blobs, as far as the lengths are known
 //	First, Last time.Time // the instants of the first and the last entry
+//	RollUps     int       // of the spans that touch the range
+//	RollUpBytes int64     // of the roll-ups' blobs
 type DeleteFound = erase.Found
 
 // BlobsLeftError says that entries are removed and that their blobs may be left.
@@ -96,7 +98,8 @@ func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) 
 	return erase.New(w.index, blobs, erase.Options{Deleter: w, Spans: dropping{w}, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
 }
 
-// Find counts what Delete would delete. It reads the range's entries.
+// Find counts what Delete would delete. It reads the range's entries, and the places
+// of its roll-ups.
 func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (DeleteFound, error) {
 	start, end, err := deletable(tenant, from, to)
 	if err != nil {
@@ -147,7 +150,8 @@ func deletable(tenant string, from, to time.Time) (start, end int64, err error) 
 
 // Delete is [Deleter.Delete], and also withdraws the values that this collector
 // holds: it ends the tenant's open tick, so that every value has an instant, and
-// drops those in the range from the live window and from what is to be stored.
+// drops those in the range from the live window and from what is to be stored. A
+// deletion that is refused with a *FinalError drops none.
 // Values that are added while Delete runs may stay. Other collectors may still
 // deliver what they hold. An AddOptions.ID stays known.
 //
@@ -163,11 +167,9 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	if err != nil {
 		return Deleted{}, err
 	}
-	stored, err := c.withdraw(ctx, tenant, start, end)
-	if err != nil {
-		return Deleted{}, fmt.Errorf("delete values of tenant %q: %w", tenant, err)
-	}
-	done, err := e.Delete(ctx, tenant, start, end, stored)
+	done, err := e.Delete(ctx, tenant, start, end, func(ctx context.Context) ([]index.Entry, error) {
+		return c.withdraw(ctx, tenant, start, end)
+	})
 	c.past.past.Forget(tenant)
 	return done, err
 }

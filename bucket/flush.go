@@ -71,35 +71,45 @@ func (c *Collector[T]) release(p *pending[T]) {
 
 // giveUp ends the attempts at a value that can never be stored. A value that was
 // merged of several is stored in halves if these are still there: it is too large
-// for one blob, or one of them spoils the others' encoding.
+// for one blob, or one of them spoils the others' encoding. Where none of them may be
+// stored any more, they are given up together.
 func (c *Collector[T]) giveUp(p *pending[T], cause error) {
-	if max(len(p.parts), len(p.records)) > 1 {
+	_, final := errors.AsType[*FinalError](cause)
+	if !final && max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
 		if err == nil {
-			c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
-				"tenant", p.owner.id, "err", cause)
-			if p.owner.replace(p, halves) {
-				p.halves = halves
-			} else { // it was deleted meanwhile
-				c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
-			}
-			c.release(p)
+			c.storeHalves(p, halves, cause)
 			return
 		}
 		cause = errors.Join(cause, err)
 	}
-	c.opts.Logger.Error("a value can never be stored and is dropped", "tenant", p.owner.id, "err", cause)
-	c.metrics.failed.Inc()
+	lost := p.members()
+	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(lost), "err", cause)
 	if err := c.lazies.wake(p.value); err != nil {
 		c.opts.Logger.Error("a value that is dropped cannot be read", "tenant", p.owner.id, "err", err)
 	}
 	p.owner.drop(p, false)
-	c.endRecords(p)
 	c.release(p)
-	v, err := c.lazies.value(p.value)
-	if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
-		c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
+	for _, l := range lost {
+		c.metrics.failed.Inc()
+		v, err := c.lazies.value(l)
+		if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
+			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
+		}
 	}
+	c.endRecords(p)
+}
+
+// storeHalves has two values stored in the place of the one that they were split from.
+func (c *Collector[T]) storeHalves(p *pending[T], halves []*pending[T], cause error) {
+	c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
+		"tenant", p.owner.id, "err", cause)
+	if p.owner.replace(p, halves) {
+		p.halves = halves
+	} else { // it was deleted meanwhile
+		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
+	}
+	c.release(p)
 }
 
 // split returns two values whose merge is p's.
@@ -110,12 +120,8 @@ func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
 	size, n := p.size-int64(len(p.blob)), len(p.parts)
 	for i, parts := range [][]*lazy[T]{p.parts[:n/2], p.parts[n/2:]} {
 		v := parts[0]
-		if len(parts) > 1 && c.opts.MergeLater {
+		if len(parts) > 1 {
 			v = unmerged(parts) // if it cannot be merged, it is split again
-		} else if len(parts) > 1 {
-			if v, err = c.lazies.join(parts); err != nil {
-				return nil, fmt.Errorf("merge a half of the value of tenant %q: %w", p.owner.id, err)
-			}
 		}
 		half := newPending(p.owner, v, size*int64(len(parts))/int64(n))
 		half.parts, half.fresh = parts, p.fresh

@@ -80,6 +80,15 @@ func restingOn[T any](records []uint64) *lazy[T] {
 // rest leaves the value to the journal.
 func (l *lazy[T]) rest(records []uint64) { l.form.Store(&form[T]{records: records}) }
 
+// smallest returns the value in the form that takes the least memory: its blob alone,
+// if it has one.
+func (l *lazy[T]) smallest() *lazy[T] {
+	if f := l.form.Load(); f.decoded && f.blob != nil {
+		return encodedOnly[T](f.blob)
+	}
+	return l
+}
+
 func (l *lazy[T]) isResting() bool { return l.form.Load().records != nil }
 
 func (l *lazy[T]) isDecoded() bool { return l.form.Load().decoded }

@@ -251,6 +251,14 @@ func (s dropping) Drop(ctx context.Context, tenant string, from, to int64) error
 	return finalError(s.w.protocol.Drop(ctx, tenant, from, to, s.w.timeout))
 }
 
+// Count implements erase.Spans.
+func (s dropping) Count(ctx context.Context, tenant string, from, to int64) (rollUps int, bytes int64, err error) {
+	if s.w.protocol == nil {
+		return 0, 0, nil
+	}
+	return s.w.protocol.Count(ctx, tenant, from, to)
+}
+
 // Replaced implements erase.Spans.
 func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error) {
 	if s.w.protocol == nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -182,11 +183,17 @@ func TestDeleteTenantTakesRollUps(t *testing.T) {
 					l.expire(time.Now().Add(-3 * day))
 				}
 				d, err := bucket.NewDeleter(l.index, l.blobs)
-				if err == nil {
-					_, err = d.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1})
-				}
 				if err != nil {
 					t.Fatal(err)
+				}
+				const most = 24*60 + 24 + 1
+				found, err := d.Find(t.Context(), "a", time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64))
+				if err != nil || found.Entries > 0 == expired || found.RollUps != most || found.RollUpBytes == 0 {
+					t.Errorf("found %+v, %v; want %d roll-ups", found, err, most)
+				}
+				done, err := d.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1})
+				if err != nil || done.RollUps != most {
+					t.Fatalf("deleted %+v, %v; want %d roll-ups", done, err, most)
 				}
 				if left := l.stored(); len(left) > 0 {
 					t.Errorf("roll-ups hold %d deleted values", len(left))
@@ -301,6 +308,92 @@ func TestFinalSpans(t *testing.T) {
 			if _, kept := l.added[v]; !kept {
 				t.Fatalf("a roll-up holds the value %d, which was deleted", v)
 			}
+		}
+	})
+}
+
+// TestARefusedDeletionDropsNothing deletes a range that cuts a final span from a collector
+// that holds a value of the range.
+func TestARefusedDeletionDropsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		l := rolled(t, 2*day, retained())
+		begin := time.Now().Truncate(day).Add(-2 * day)
+		l.rollUp()
+		time.Sleep(4*day - 2*time.Hour)
+		c := l.collector(l.blobs, nil)
+		mustAdd(t, c, "a", 7)
+		_, err := c.Delete(t.Context(), "a", begin.Add(time.Hour), time.Now().Add(time.Hour), &bucket.DeleteOptions{Wait: -1})
+		if _, final := errors.AsType[*bucket.FinalError](err); !final {
+			t.Errorf("error %v", err)
+		}
+		v, err := c.Recent(t.Context(), "a")
+		wantIDs(t, "live", v, err, ids{7})
+		from := time.Now()
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a, err := l.past.Range(t.Context(), "a", from, from.Add(time.Hour), nil)
+		wantIDs(t, "stored", a, err, ids{7})
+	})
+}
+
+// collector returns a collector on the store.
+func (l *retaining) collector(tier tiered.Tier, failed func(string, ids, error)) *bucket.Collector[ids] {
+	l.Helper()
+	store, err := tiered.New(idCodec{}, tier, nil)
+	if err != nil {
+		l.Fatal(err)
+	}
+	c, err := bucket.NewCollector(l.index, store, mergeIDs, &bucket.CollectorOptions[ids]{Failed: failed,
+		Past: bucket.QuantizerOptions[ids]{Levels: retained()}})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return c
+}
+
+// TestATickThatCameTooLateIsGivenUpOnce delivers a tick of three values when its span is
+// final. One attempt is made, and Failed is told of each value.
+func TestATickThatCameTooLateIsGivenUpOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		l := rolled(t, 2*day, retained())
+		tier := faulttest.NewTier(l.blobs, 1)
+		var failed []ids
+		c := l.collector(tier, func(_ string, v ids, err error) {
+			if _, final := errors.AsType[*bucket.FinalError](err); !final {
+				t.Errorf("failed with %v", err)
+			}
+			failed = append(failed, v)
+		})
+		mustAdd(t, c, "a", -1, -2, -3)
+		tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Flush(late); err == nil {
+			t.Fatal("flushed in spite of the fault")
+		}
+		time.Sleep(day)
+		l.put(time.Now().Add(-day)) // beside the tick, so that its spans have roll-ups
+		time.Sleep(day)
+		l.rollUp()
+		time.Sleep(6 * day)
+		tier.Heal()
+		puts := 0
+		tier.Decide(func(call faulttest.Call) (f faulttest.Fault) {
+			if call.Op == faulttest.Put {
+				puts++
+			}
+			return f
+		})
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(failed) != "[[-1] [-2] [-3]]" || puts > 1 {
+			t.Errorf("failed was told %v, after %d puts", failed, puts)
 		}
 	})
 }

@@ -57,14 +57,16 @@ type CollectorOptions[T any] struct {
 	// length of its blob in bytes, by many goroutines at a time.
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called for each value that was taken and can never be stored,
-	// because it cannot be encoded, is too large for the store or belongs to a span
-	// that retention keeps as one merge only, with the error. The value is dropped then. Many goroutines call it at a time. A value
-	// that spoils the encoding of its tick is dropped alone with a Journal, and
-	// where the tick takes more than 256 KiB of memory; else with its whole tick.
+	// because it cannot be encoded, is too large for the store or belongs to a
+	// span that retention keeps as one merge only, with the error. The value is
+	// dropped then, and the other values of its tick are stored. Many goroutines
+	// call Failed at a time.
 	Failed func(tenant string, v T, err error)
 
 	// MaxPending bounds the bytes of values that are not in the index yet,
-	// all tenants together; past it Add refuses. Default 1 GiB.
+	// all tenants together; past it Add refuses. Default 1 GiB. It counts values
+	// as they were added. Beside them, a tick of several values takes the memory
+	// of their merge.
 	MaxPending int64
 	// MaxTenantPending bounds one tenant's part of MaxPending, so that a few
 	// tenants that send too much leave room for others while the store is

@@ -59,6 +59,22 @@ func newPending[T any](t *tenant[T], v *lazy[T], size int64) *pending[T] {
 	return &pending[T]{owner: t, value: v, size: size, done: make(chan struct{}), turn: make(chan struct{}, 1)}
 }
 
+// members returns the values that it is merged of, as far as they are known, or else
+// the value.
+func (p *pending[T]) members() []*lazy[T] {
+	switch {
+	case len(p.records) > 1:
+		all := make([]*lazy[T], len(p.records))
+		for i, id := range p.records {
+			all[i] = restingOn[T]([]uint64{id})
+		}
+		return all
+	case len(p.parts) > 1:
+		return p.parts
+	}
+	return []*lazy[T]{p.value}
+}
+
 // name gives the value the instant t, and the row and key that follow from it.
 func (p *pending[T]) name(t int64) {
 	p.mu.Lock()

@@ -57,11 +57,12 @@ const (
 	needValue               // of the blob
 	needTick                // the value of the open tick, which is held as its blob
 	needRecord              // a record of the value in the journal
+	needProof               // the value was added; whether the open tick's value can be encoded
 )
 
-// add takes a value into the open tick, or says what it needs for that. first is
+// add takes a value into the open tick, or says what it needs for that. whole is
 // the tick's value when add needs it.
-func (t *tenant[T]) add(in *input[T]) (need need, first *lazy[T], err error) {
+func (t *tenant[T]) add(in *input[T]) (need need, whole *lazy[T], err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.shared.now()
@@ -76,12 +77,53 @@ func (t *tenant[T]) add(in *input[T]) (need need, first *lazy[T], err error) {
 	case in.past:
 		need, err = t.addPast(in, now)
 	default:
-		need, first, err = t.addNow(in, now)
+		need, whole, err = t.addNow(in, now)
 	}
-	if need == needNothing && err == nil {
-		t.took(in, now)
+	if need != needNothing || err != nil {
+		return need, whole, err
 	}
-	return need, first, err
+	t.took(in, now)
+	if whole = t.unproven(now); whole != nil {
+		return needProof, whole, nil
+	}
+	return needNothing, nil, nil
+}
+
+// unproven returns the open tick's value when it is time to see whether it can be
+// encoded, and nil otherwise. The caller holds mu.
+func (t *tenant[T]) unproven(now int64) *lazy[T] {
+	k := &t.open
+	if len(k.parts) <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
+		return nil
+	}
+	whole, err := k.show(t.shared.user)
+	if err != nil { // a clone is what is encoded
+		t.seal(now)
+		return nil
+	}
+	k.proving, k.proven = whole, len(k.parts)
+	return whole
+}
+
+// prove notes that a value which unproven returned can be encoded, and has the open
+// tick keep a form of it in place of its parts.
+func (t *tenant[T]) prove(whole, form *lazy[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open.proving == whole {
+		t.open.forget(form)
+	}
+}
+
+// sealSpoilt ends the open tick if its value is one that cannot be had, or cannot be
+// encoded. The tick is then stored in parts, so that a value which spoils the others
+// is found.
+func (t *tenant[T]) sealSpoilt(whole *lazy[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open.value != nil && (t.open.value == whole || t.open.proving == whole) {
+		t.seal(t.shared.now())
+	}
 }
 
 // took notes that a value is in. The caller holds mu.

@@ -1,13 +1,20 @@
 package bucket
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// largeTick returns how many bytes of memory the value of a tick takes before
-// the values that it is merged of are kept too. They make it possible to store a
-// tick whose blob the store finds too large as several entries.
+// A tick keeps the values that it is merged of. A tick that cannot be encoded, or
+// whose blob the store finds too large, can thus be stored as several entries. When
+// more than mostParts came to a tick that is not large, its value is encoded once.
+// If that succeeds, the tick forgets the values that it was merged of until then.
+const mostParts = 64
+
+// largeTick returns how many bytes of memory the value of a tick takes from which
+// on the tick forgets no part: the store may find a blob of all of them too large.
 func largeTick(maxBlob int64) int64 { return min(256<<10, maxBlob/8) }
 
 // openTick is a tenant's open tick. The tenant's mutex guards it.
@@ -16,10 +23,13 @@ type openTick[T any] struct {
 	owned bool     // value belongs to the collector alone: Into may change it
 	shown *lazy[T] // a clone of an owned value for readers; nil until one asks
 
-	parts   []*lazy[T] // values whose merge is value, once the tick is large
+	parts   []*lazy[T] // values whose merge is value; nil when one came, and when the journal has them
+	proving *lazy[T]   // the value that is being encoded, to see whether it can be; nil when none is
+	proven  int        // how many of parts that value is the merge of
 	records []uint64   // of its values in the journal
 	asBlob  bool       // value is not decoded, or was not when size was counted
 	waiting int        // blobs that value is to be merged of
+	merged  int64      // bytes of size that are counted for their merge, beside the blobs
 	begun   int64      // when its first value arrived, Unix nanoseconds
 	latest  int64      // when its last value arrived
 	adds    int        // values that arrived
@@ -53,12 +63,7 @@ func (k *openTick[T]) mayWait(size int64) bool {
 // wait adds a blob to the tick, to be merged later.
 func (k *openTick[T]) wait(blob []byte, now int64) {
 	v, size := encodedOnly[T](blob), int64(len(blob))
-	if k.parts == nil && len(k.records) == 0 {
-		k.parts = []*lazy[T]{k.value}
-	}
-	if k.parts != nil {
-		k.parts = append(k.parts, v)
-	}
+	k.keep(v)
 	k.value, k.asBlob, k.shown, k.waiting = joined(k.value, v), true, nil, k.waiting+1
 	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
 }
@@ -67,65 +72,83 @@ func (k *openTick[T]) wait(blob []byte, now int64) {
 // than was counted.
 func (k *openTick[T]) settle(more int64) {
 	k.recount(more)
-	k.waiting, k.parts = 0, nil
+	k.waiting, k.merged = 0, k.merged+more
+}
+
+// keep keeps a value that is about to be merged into the tick's, unless the journal
+// has it.
+func (k *openTick[T]) keep(v *lazy[T]) {
+	if len(k.records) > 0 {
+		return
+	}
+	if k.parts == nil {
+		k.parts = append(make([]*lazy[T], 0, 4), k.value.smallest())
+	}
+	k.parts = append(k.parts, v)
 }
 
 // merge merges v, of a size, into the tick. Both must be decoded. The tick is
-// as before when merge fails, except that an Into that panics may leave its
-// half-done work behind.
+// as before when merge fails.
 func (k *openTick[T]) merge(u *userFuncs[T], v *lazy[T], size, now int64) error {
-	k.keepParts(u, size)
-	if u.opts.Into == nil {
-		merged, err := u.merge([]T{k.value.form.Load().value, v.form.Load().value})
-		if err != nil {
-			return err
-		}
-		k.value = decodedWith(merged, nil)
-	} else if err := k.mergeInto(u, v.form.Load().value); err != nil {
-		return err
-	}
-	k.latest, k.adds, k.size, k.weight, k.shown = max(k.latest, now), k.adds+1, k.size+size, k.weight+size, nil
-	if k.parts != nil {
-		k.parts = append(k.parts, v)
-	}
-	return nil
-}
-
-// mergeInto merges v into the value that the collector owns, a clone of the
-// first one that arrived.
-func (k *openTick[T]) mergeInto(u *userFuncs[T], v T) error {
-	dst := k.value.form.Load().value
-	if !k.owned {
-		var err error
-		if dst, err = u.clone(dst); err != nil {
-			return err
-		}
-	}
-	dst, err := u.into(dst, v)
+	merged, err := k.mergeValue(u, v.form.Load().value)
 	if err != nil {
 		return err
 	}
-	k.value, k.owned = decodedWith(dst, nil), true
+	k.keep(v)
+	k.value, k.shown = decodedWith(merged, nil), nil
+	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
 	return nil
 }
 
-// keepParts begins to keep what the value is merged of, once it and another
-// value of a size are large together.
-func (k *openTick[T]) keepParts(u *userFuncs[T], size int64) {
-	large := largeTick(u.opts.MaxBlob)
-	if k.parts != nil || len(k.records) > 0 || // the journal has them
-		k.weight+size < max(large, k.weighAt) {
-		return
+// mergeValue merges v into the tick's value. With Into the collector owns that
+// value, a clone of the first one that arrived.
+func (k *openTick[T]) mergeValue(u *userFuncs[T], v T) (merged T, err error) {
+	dst := k.value.form.Load().value
+	if u.opts.Into == nil {
+		return u.merge([]T{dst, v})
 	}
-	if k.adds > 1 {
+	if !k.owned {
+		if dst, err = u.clone(dst); err != nil {
+			return dst, err
+		}
+	}
+	merged, err = u.into(dst, v)
+	_, panicked := errors.AsType[*PanicError](err)
+	switch {
+	case err == nil:
+		k.owned = true
+	case panicked && k.owned:
+		k.mergeAgain()
+	}
+	return merged, err
+}
+
+// mergeAgain has the value merged again from what came, since an Into that
+// panicked may have changed it.
+func (k *openTick[T]) mergeAgain() {
+	k.owned, k.shown = false, nil
+	if len(k.records) > 0 {
+		k.value = restingOn[T](slices.Clone(k.records))
+	} else {
+		k.value = unmerged(slices.Clip(k.parts))
+	}
+}
+
+// isLarge reports whether the value takes so much memory that its blob may be too
+// large for the store.
+func (k *openTick[T]) isLarge(u *userFuncs[T]) bool {
+	large := largeTick(u.opts.MaxBlob)
+	if k.weight >= max(large, k.weighAt) && k.value.isDecoded() {
 		k.weigh(u)
 	}
-	if k.weight+size < large {
-		return
-	}
-	if whole, err := k.show(u); err == nil { // else the tick is whole, but cannot be split
-		k.parts = []*lazy[T]{whole}
-	}
+	return k.weight >= large
+}
+
+// forget keeps, in place of the parts that the value being proven is merged of, that
+// value, which can be encoded.
+func (k *openTick[T]) forget(whole *lazy[T]) {
+	k.parts = append([]*lazy[T]{whole}, k.parts[k.proven:]...)
+	k.proving = nil
 }
 
 // weigh weighs the value, which may take less than what arrived.
@@ -286,10 +309,13 @@ func (t *tenant[T]) decodedSize() (more int64, err error) {
 		return 0, nil
 	}
 	size, err := t.shared.user.weigh(t.open.value.form.Load().value)
-	if more = size - t.open.size; t.open.waiting > 0 {
-		more = max(more, 0)
+	switch {
+	case t.open.parts != nil: // the blobs stay beside their merge
+		return max(size-t.open.merged, 0), err
+	case t.open.waiting > 0:
+		return max(size-t.open.size, 0), err
 	}
-	return more, err
+	return size - t.open.size, err
 }
 
 // reserveBeside reserves the bytes of a value and what the open tick takes more.

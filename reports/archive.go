@@ -7,7 +7,6 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/health"
 	"github.com/timeblob/timeblob/reports/report"
-	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -40,16 +39,3 @@ func (a *Archive) HasHistoricReports() bool { return true }
 
 // sweepEvery is how often Run drops what has expired.
 const sweepEvery = 5 * time.Second
-
-// upgrading is the stores' codec. It upgrades the reports that it decodes, so
-// that caches hold upgraded ones.
-type upgrading struct{ wire.Codec }
-
-// Decode returns the upgraded report of a blob.
-func (c upgrading) Decode(blob []byte) (*report.Report, error) {
-	r, err := c.Codec.Decode(blob)
-	if err != nil {
-		return nil, err
-	}
-	return report.Upgrade(r)
-}

@@ -57,7 +57,7 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 	if err != nil {
 		return nil, err
 	}
-	store, err := tiered.New(upgrading{wire.Codec{MaxBytes: o.MaxInflated, Format: o.BlobFormat}}, authority, &o.Store)
+	store, err := tiered.New(wire.Upgrading{Codec: wire.Codec{MaxBytes: o.MaxInflated, Format: o.BlobFormat}}, authority, &o.Store)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func NewQuerier(idx index.Index, authority tiered.Tier, peers Peers, opts *Queri
 	if f.Err != nil {
 		return nil, f.Err
 	}
-	store, err := tiered.New(upgrading{wire.Codec{MaxBytes: o.MaxInflated, Format: o.BlobFormat}}, authority, &o.Store)
+	store, err := tiered.New(wire.Upgrading{Codec: wire.Codec{MaxBytes: o.MaxInflated, Format: o.BlobFormat}}, authority, &o.Store)
 	if err != nil {
 		return nil, err
 	}

@@ -17,5 +17,7 @@
 // A round that is interrupted leaves blobs without entries. The next call for
 // the same range finds them by listing. A range of more than a year is not
 // listed as a whole, only from its first entry on: its first entry therefore
-// goes last, after all that it helps to find.
+// goes last, after all that it helps to find. Before it goes, its instant and key
+// are noted in a place of the index, if that offers places. The next call for the
+// range removes what is noted.
 package erase

@@ -39,8 +39,12 @@ type Options struct {
 
 // Spans are what the roll-ups of an index are told of a deletion.
 type Spans interface {
-	// Drop prepares the deletion of a tenant's range.
+	// Drop prepares the deletion of a tenant's range. When it returns an error the
+	// range may not be deleted, and nothing has changed.
 	Drop(ctx context.Context, tenant string, from, to int64) error
+	// Count returns how many roll-ups the spans that touch a range have, and the
+	// bytes of their blobs.
+	Count(ctx context.Context, tenant string, from, to int64) (rollUps int, bytes int64, err error)
 	// Replaced returns the keys of the range's roll-ups that nobody reads any
 	// more once the longest question has ended.
 	Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error)
@@ -51,13 +55,16 @@ type Done struct {
 	Entries int // removed from the index
 	Blobs   int // deleted blobs, of entries and orphans
 	Orphans int // deleted blobs that no entry named
+	RollUps int // deleted roll-ups, those included that were replaced before; a few may have been gone
 }
 
 // Found is what a range holds.
 type Found struct {
 	Entries     int
-	Bytes       int64     // of the blobs, as far as their lengths are known
+	Bytes       int64     // of their blobs, as far as the lengths are known
 	First, Last time.Time // the instants of the first and the last entry
+	RollUps     int       // of the spans that touch the range
+	RollUpBytes int64     // of the roll-ups' blobs
 }
 
 // LeftError says that entries are removed and that their blobs may be left.
@@ -154,7 +161,7 @@ func (e *Eraser) query(ctx context.Context, row index.Row, from, to int64) ([]in
 	return e.index.Query(ctx, row, max(from, row.Start()), min(to, row.End()))
 }
 
-// Find counts the entries of a range.
+// Find counts the entries and the roll-ups of a range.
 func (e *Eraser) Find(ctx context.Context, tenant string, from, to int64) (f Found, err error) {
 	for entry, err := range e.entries(ctx, tenant, from, to) {
 		if err != nil {
@@ -165,14 +172,21 @@ func (e *Eraser) Find(ctx context.Context, tenant string, from, to int64) (f Fou
 		}
 		f.Last, f.Bytes = time.Unix(0, entry.Time), f.Bytes+entry.Size
 	}
-	return f, nil
+	if e.opts.Spans != nil {
+		f.RollUps, f.RollUpBytes, err = e.opts.Spans.Count(ctx, tenant, from, to)
+	}
+	return f, err
 }
 
-// Delete removes a range's entries and blobs, and the more entries, which may
-// lie outside of it or not be there at all.
-func (e *Eraser) Delete(ctx context.Context, tenant string, from, to int64, more []index.Entry) (Done, error) {
-	r := &run{Eraser: e, tenant: tenant, to: to, long: long(from, to), listed: from, more: more}
-	err := r.wholly(ctx, from)
+// More returns further entries to remove. They may lie outside of the range or not be
+// there at all.
+type More func(ctx context.Context) ([]index.Entry, error)
+
+// Delete removes a range's entries and blobs. It calls more, unless that is nil,
+// once it is certain that the range may be deleted.
+func (e *Eraser) Delete(ctx context.Context, tenant string, from, to int64, more More) (Done, error) {
+	r := &run{Eraser: e, tenant: tenant, from: from, to: to, long: long(from, to), listed: from}
+	err := r.wholly(ctx, more)
 	if err == nil {
 		return r.done, nil
 	}

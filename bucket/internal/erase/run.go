@@ -24,11 +24,13 @@ const (
 type run struct {
 	*Eraser
 	tenant string
+	from   int64
 	to     int64
 	long   bool
 	listed int64         // all instants of the range before it were listed
 	more   []index.Entry // to be removed with the first round
 	anchor []index.Entry // the first entry of a long range, which goes last
+	notes  []index.Place // of what is deleted, to be forgotten in the end
 
 	batch   []index.Entry      // of the round
 	last    int64              // the last entry's instant
@@ -44,17 +46,32 @@ type rowKeys struct {
 }
 
 // wholly deletes the values of the range, and the roll-ups that hold them.
-func (r *run) wholly(ctx context.Context, from int64) error {
+func (r *run) wholly(ctx context.Context, more More) (err error) {
+	if r.opts.Spans != nil {
+		if err := r.opts.Spans.Drop(ctx, r.tenant, r.from, r.to); err != nil {
+			return err
+		}
+	}
+	if more != nil {
+		if r.more, err = more(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.noted(ctx); err != nil {
+		return err
+	}
+	if err := r.all(ctx); err != nil {
+		return err
+	}
+	return r.rollUps(ctx)
+}
+
+// rollUps deletes the roll-ups that nobody reads any more after a wait.
+func (r *run) rollUps(ctx context.Context) error {
 	if r.opts.Spans == nil {
-		return r.all(ctx, from)
+		return nil
 	}
-	if err := r.opts.Spans.Drop(ctx, r.tenant, from, r.to); err != nil {
-		return err
-	}
-	if err := r.all(ctx, from); err != nil {
-		return err
-	}
-	keys, err := r.opts.Spans.Replaced(ctx, r.tenant, from, r.to)
+	keys, err := r.opts.Spans.Replaced(ctx, r.tenant, r.from, r.to)
 	if err != nil || len(keys) == 0 {
 		return err
 	}
@@ -65,18 +82,20 @@ func (r *run) wholly(ctx context.Context, from int64) error {
 		if err := r.blobs.Delete(ctx, chunk); err != nil {
 			return err
 		}
+		r.done.RollUps += len(chunk)
+		r.report()
 	}
 	return nil
 }
 
 // all deletes round by round.
-func (r *run) all(ctx context.Context, from int64) error {
-	for entry, err := range r.entries(ctx, r.tenant, from, r.to) {
+func (r *run) all(ctx context.Context) error {
+	for entry, err := range r.entries(ctx, r.tenant, r.from, r.to) {
 		if err != nil {
 			return err
 		}
 		if !r.some && r.long {
-			r.anchor, r.listed = []index.Entry{entry}, max(from, index.RowAt(r.tenant, entry.Time).Start())
+			r.anchor, r.listed = []index.Entry{entry}, max(r.from, index.RowAt(r.tenant, entry.Time).Start())
 		} else {
 			r.batch = append(r.batch, entry)
 		}
@@ -90,8 +109,14 @@ func (r *run) all(ctx context.Context, from int64) error {
 	if err := r.round(ctx, r.end()); err != nil {
 		return err
 	}
+	if err := r.note(ctx); err != nil {
+		return err
+	}
 	r.batch, r.anchor = r.anchor, nil
-	return r.round(ctx, r.listed)
+	if err := r.round(ctx, r.listed); err != nil {
+		return err
+	}
+	return r.forget(ctx)
 }
 
 // end returns where the listing of the range ends: a long range is not listed

@@ -67,6 +67,22 @@ func (p *Protocol) Replaced(ctx context.Context, tenant string, from, to int64) 
 	return keys, err
 }
 
+// Count returns how many roll-ups stand for spans that touch [from, to), and how many
+// bytes their blobs have.
+func (p *Protocol) Count(ctx context.Context, tenant string, from, to int64) (rollUps int, bytes int64, err error) {
+	s, err := p.Settings(ctx)
+	if err != nil {
+		return 0, 0, ignoreOff(err)
+	}
+	err = p.touching(ctx, s, tenant, from, to, func(place Place) error {
+		if place.Kind == Sealed && place.Seal.Key != "" {
+			rollUps, bytes = rollUps+1, bytes+place.Seal.Size
+		}
+		return nil
+	})
+	return rollUps, bytes, err
+}
+
 // touching shows the written places of the spans that touch [from, to), of the
 // shortest level first.
 func (p *Protocol) touching(ctx context.Context, s Settings, tenant string, from, to int64, show func(Place) error) error {

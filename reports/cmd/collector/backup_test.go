@@ -28,7 +28,7 @@ func TestBackupAndRepair(t *testing.T) {
 	if s.stop() != 0 {
 		t.Error(s.said())
 	}
-	if said := must(t, "check", copied); !strings.Contains(said, "1 values can be read") {
+	if said := must(t, "check", copied); !strings.Contains(said, "1 value can be read") {
 		t.Errorf("check of the copy: %s", said)
 	}
 	must(t, "backup", "--data", copied, "--to", filepath.Join(dir, "again")) // without a collector
@@ -37,7 +37,7 @@ func TestBackupAndRepair(t *testing.T) {
 	if r := collect(t, "check", copied); r.code != 1 || !strings.Contains(r.stdout, "damaged:") {
 		t.Errorf("check of what is damaged: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := collect(t, "repair", "--data", copied, "--to", saved); r.code != 1 || !strings.Contains(r.stdout, "1 values can be read") {
+	if r := collect(t, "repair", "--data", copied, "--to", saved); r.code != 1 || !strings.Contains(r.stdout, "1 value can be read") {
 		t.Errorf("repair: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	must(t, "check", saved)

@@ -10,6 +10,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
+	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 var checkCommand = cli.Command{
@@ -83,10 +84,10 @@ func tell(p *cli.Process, found *local.Findings, then string) error {
 		at := time.Unix(0, l.Entry.Time).UTC().Format(time.RFC3339Nano)
 		fmt.Fprintf(p.Stdout, "lost: tenant %q at %s, key %q: %s\n", l.Tenant, at, l.Entry.Key, l.Why)
 	}
-	fmt.Fprintf(p.Stdout, "%d values can be read; %d blobs have no value; %d roll-ups\n",
-		found.Entries, found.Unnamed, found.RollUps)
+	fmt.Fprintf(p.Stdout, "%s can be read; %s without a value; %s\n",
+		human.Plural(found.Entries, "value"), human.Plural(found.Unnamed, "blob"), human.Plural(found.RollUps, "roll-up"))
 	if found.Sound() {
 		return nil
 	}
-	return fmt.Errorf("%d files are damaged and %d values lost; %s", len(found.Damage), len(found.Lost), then)
+	return fmt.Errorf("%s damaged and %s lost; %s", human.Plural(len(found.Damage), "file"), human.Plural(len(found.Lost), "value"), then)
 }

@@ -32,7 +32,6 @@ their own, and a range of more than a year has one more.
 
 The command may be interrupted and repeated, also while collectors write to the table. When it is
 interrupted during the wait, blobs without an entry are left: repeat it with the same range to delete them.
-With --all, or a range of more than a year, an interruption of the last wait can leave one blob for good.
 
 Running collectors may still deliver reports of the range which they hold and have not stored yet, and they
 answer about the present from memory. To be sure, wait until they have stored the range, or stop them, and
@@ -161,6 +160,9 @@ func (d *deleting) describe(found *bucket.DeleteFound) *terminal.Table {
 	t.Row("store", d.place.String())
 	t.Row("tenant", tenant)
 	t.Row("entries", fmt.Sprint(found.Entries))
+	if found.RollUps > 0 {
+		t.Row("roll-ups", fmt.Sprintf("%d, %s; those that hold values of the range", found.RollUps, human.Bytes(found.RollUpBytes)))
+	}
 	if found.Entries == 0 {
 		t.Row("blobs", "those without an entry")
 		return t
@@ -170,6 +172,18 @@ func (d *deleting) describe(found *bucket.DeleteFound) *terminal.Table {
 	t.Row("last", human.Time(found.Last))
 	t.Row("blobs go", fmt.Sprintf("%v after their entries", d.wait))
 	return t
+}
+
+// deleted says what was deleted.
+func deleted(done bucket.Deleted) string {
+	s := human.Plural(done.Entries, "value") + " and " + human.Plural(done.Blobs, "blob")
+	if done.Orphans > 0 {
+		s += fmt.Sprintf(", %d of them without an entry", done.Orphans)
+	}
+	if done.RollUps > 0 {
+		s += ", and " + human.Plural(done.RollUps, "roll-up")
+	}
+	return s
 }
 
 // erase deletes, and says what was deleted also when it fails.
@@ -183,12 +197,7 @@ func (d *deleting) erase(ctx context.Context, p *cli.Process, deleter *bucket.De
 	from, to := d.span()
 	done, err := deleter.Delete(ctx, *d.tenant, from, to, opts)
 	shown.End()
-	orphans := ""
-	if done.Orphans > 0 {
-		orphans = fmt.Sprintf(", %d of them without an entry", done.Orphans)
-	}
-	fmt.Fprintf(p.Stdout, "deleted %s and %s%s, in %s\n", human.Plural(done.Entries, "value"), human.Plural(done.Blobs, "blob"),
-		orphans, human.Duration(time.Since(begin)))
+	fmt.Fprintf(p.Stdout, "deleted %s, in %s\n", deleted(done), human.Duration(time.Since(begin)))
 	if left, ok := errors.AsType[*bucket.BlobsLeftError](err); ok && ctx.Err() != nil {
 		p.Warn("%s left without an entry: repeat the command to delete them", human.Plural(len(left.Keys), "blob"))
 	}

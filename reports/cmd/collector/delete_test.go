@@ -117,7 +117,7 @@ func TestDeleteFromDirectory(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	checkDelete(t, []string{"--data", data})
-	if said := must(t, "check", data); !strings.Contains(said, "6 values can be read; 0 blobs have no value") {
+	if said := must(t, "check", data); !strings.Contains(said, "6 values can be read; 0 blobs without a value") {
 		t.Errorf("check said %q", said)
 	}
 	r := collect(t, append([]string{"delete", "--data", data, "--tenant=", "--yes", "--wait", "0"}, strings.Fields(since(3600, 7201))...)...)
@@ -190,7 +190,7 @@ func TestDeleteInterrupted(t *testing.T) {
 	}
 
 	must(t, "delete", "--data", data, "--tenant=", "--start", "-72h", "--end", "now", "--yes", "--wait", "0")
-	if said := must(t, "check", data); !strings.HasPrefix(said, "0 values can be read; 0 blobs have no value") {
+	if said := must(t, "check", data); !strings.HasPrefix(said, "0 values can be read; 0 blobs without a value") {
 		t.Errorf("check said %q", said)
 	}
 }

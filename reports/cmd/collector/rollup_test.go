@@ -82,7 +82,7 @@ func TestRollupOfDirectory(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	checkRollup(t, "--data", data)
-	if said := must(t, "check", data); !strings.Contains(said, "781 values can be read; 0 blobs have no value; 133 roll-ups") {
+	if said := must(t, "check", data); !strings.Contains(said, "781 values can be read; 0 blobs without a value; 133 roll-ups") {
 		t.Errorf("check said %s", said)
 	}
 }

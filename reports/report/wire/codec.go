@@ -159,3 +159,16 @@ func deflate(dst io.Writer, plain []byte) error {
 	}
 	return zw.Close()
 }
+
+// Upgrading is a Codec whose Decode also upgrades the report, so that what holds
+// decoded reports holds upgraded ones.
+type Upgrading struct{ Codec }
+
+// Decode returns the upgraded report of a blob.
+func (c Upgrading) Decode(blob []byte) (*report.Report, error) {
+	r, err := c.Codec.Decode(blob)
+	if err != nil {
+		return nil, err
+	}
+	return report.Upgrade(r)
+}

@@ -12,17 +12,6 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// upgrading decodes stored reports and converts them to today's form.
-type upgrading struct{ wire.Codec }
-
-func (c upgrading) Decode(blob []byte) (*report.Report, error) {
-	r, err := c.Codec.Decode(blob)
-	if err != nil {
-		return nil, err
-	}
-	return report.Upgrade(r)
-}
-
 // maxAsked is the length of a range that is asked for as it is. Of a longer one
 // only the hours with values are asked for, unless the store has roll-ups, which
 // may be all that is left of a value.
@@ -136,7 +125,7 @@ func (r *reader) merge(ctx context.Context) error {
 // Past returns a quantizer for the store, and its values, which the caller must close. It caches nothing,
 // because the process asks once. Levels say which roll-ups it builds; nil: none.
 func Past(s *stores.Store, levels *bucket.LevelOptions) (*tiered.Store[*report.Report], *bucket.Quantizer[*report.Report], error) {
-	values, err := tiered.New(upgrading{s.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
+	values, err := tiered.New(wire.Upgrading{Codec: s.Blobs}, s.Authority, &tiered.Options[*report.Report]{Memory: -1, Caches: s.Caches})
 	if err != nil {
 		return nil, nil, err
 	}
