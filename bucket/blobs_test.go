@@ -57,7 +57,7 @@ func (c hookCodec) Decode(blob []byte) (v ids, err error) {
 }
 
 // TestACancelledQuestionEndsWithinOneDecode cancels in the first of many
-// decodings: those that run may end, and no other begins.
+// decodings: the running ones may end, and no other begins.
 func TestACancelledQuestionEndsWithinOneDecode(t *testing.T) {
 	t.Parallel()
 	r := newResting(t, func(o *bucket.CollectorOptions[ids]) { o.Past.Batch = 1000 })

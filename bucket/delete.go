@@ -136,7 +136,7 @@ func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time,
 	return e.Delete(ctx, tenant, start, end, nil)
 }
 
-// DeleteTenant is Delete of all that there is of a tenant.
+// DeleteTenant deletes all that a tenant has, as Delete does for a range.
 func (d *Deleter) DeleteTenant(ctx context.Context, tenant string, opts *DeleteOptions) (Deleted, error) {
 	return d.Delete(ctx, tenant, firstInstant, lastInstant, opts)
 }
@@ -174,7 +174,7 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	return done, err
 }
 
-// DeleteTenant is Delete of all that there is of a tenant.
+// DeleteTenant deletes all that a tenant has, as Delete does for a range.
 func (c *Collector[T]) DeleteTenant(ctx context.Context, tenant string, opts *DeleteOptions) (Deleted, error) {
 	return c.Delete(ctx, tenant, firstInstant, lastInstant, opts)
 }

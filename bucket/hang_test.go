@@ -15,7 +15,7 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// slowTier takes 20 ms for a put, and hangs when the key is of one row.
+// slowTier takes 20 ms for a put, and hangs when the key belongs to one row.
 type slowTier struct {
 	tiered.MemTier
 	hangs string // the first part of the keys

@@ -406,9 +406,9 @@ func (q *Quantizer[T]) offer(span levels.Span) {
 // Build builds roll-ups until ctx ends, as LevelOptions say; with BuildOff, or
 // without Owned and AllKnow, it returns at once. A Collector's Run does that
 // itself. With BuildAll it builds for the tenants that the collector takes values of,
-// or that somebody asks about, and for those that an index.TenantLister lists: when
-// it begins, and then every hour of an index that is Owned, and every day of
-// a shared one. The error is an *OtherLevelsError.
+// or that somebody asks about, and for all tenants that an index.TenantLister lists.
+// It lists them when it begins, and then every hour where the index is Owned, every
+// day where it is shared. The error is an *OtherLevelsError.
 func (q *Quantizer[T]) Build(ctx context.Context) error {
 	if q.builder == nil {
 		return nil
@@ -438,7 +438,7 @@ func (q *Quantizer[T]) LevelStats() []LevelStats {
 }
 
 // OtherLevelsError says that the index has other settings of levels than
-// LevelOptions ask for. Its fields are those of the index:
+// LevelOptions ask for. Its fields are the settings of the index:
 //
 //	Spans                  []time.Duration
 //	Lateness, Skew, Linger time.Duration
@@ -475,8 +475,8 @@ type TooSoonError = rollup.TooSoonError
 // RollUp builds the roll-ups that are missing, at every level, in the spans that
 // touch [from, to), and returns when all was tried. It may be interrupted and
 // repeated, and run beside other builders. LevelOptions must allow building.
-// The error is that of the first span that failed, the context's, the index's, a
-// *TooSoonError or an *OtherLevelsError.
+// The error comes from the first span that failed, from the context or from the
+// index, or is a *TooSoonError or an *OtherLevelsError.
 func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
 	if q.builder == nil {
 		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")

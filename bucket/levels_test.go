@@ -476,8 +476,8 @@ func TestLostRollUpsOfFinalSpans(t *testing.T) {
 	})
 }
 
-// TestValuesThatRetentionRemoved asks for values one by one, of which retention has
-// removed none, some and all, and then minutes, too.
+// TestValuesThatRetentionRemoved asks for single values when retention has removed
+// none of them, some and all, and then minutes, too.
 func TestValuesThatRetentionRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -253,9 +253,9 @@ func (q *Quantizer[T]) Values(ctx context.Context, tenant string, from, to time.
 	}
 }
 
-// removed returns the *CoarserError of a range of which retention has removed
-// values, apart from the error where the question allows a partial answer. It
-// returns the error of what was read before, if there is one.
+// removed returns a *CoarserError when retention has removed values of the range: as
+// gone where the question allows a partial answer, as err elsewhere. If the read
+// failed already, removed returns its error.
 func (q *Quantizer[T]) removed(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions, read error) (gone, err error) {
 	if read != nil {
 		return nil, read

@@ -133,7 +133,7 @@ func sum(values []told) (all ids) {
 	return all
 }
 
-// questions are those of a collector or of a querier.
+// questions asks a collector or a querier.
 type questions struct {
 	of     []int // the collectors that are asked
 	many   func(from, to time.Time) (bucket.Answer[ids], error)

@@ -455,8 +455,8 @@ func (t *tenant[T]) waiting() []index.Entry {
 }
 
 // withdraw ends the open tick, and takes the values whose instants are in
-// [from, to) out of the live window and out of what is held. It returns those
-// that were held.
+// [from, to) out of the live window and out of what is held. It returns the
+// values that were held.
 func (t *tenant[T]) withdraw(from, to int64) (held []*pending[T]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -32,7 +32,7 @@ import (
 type Options[T any] struct {
 	Directory local.Options
 	Memory    tiered.Options[T]
-	// Journal is of the journal in the directory's directory "journal". Keep is the
+	// Journal tunes the journal, which stands in the subdirectory "journal". Keep is the
 	// collector's window, unless it is set. While the directory cannot store, values
 	// wait in the journal, and Add refuses what would exceed MaxBytes.
 	Journal journal.Options

@@ -49,7 +49,7 @@ func TestPartialAnswers(t *testing.T) {
 	}
 }
 
-// checkPartial asks for reports, of which the first ones are lost.
+// checkPartial asks for reports after the first ones were lost.
 func checkPartial(t *testing.T, h http.Handler, keys []string, lost int) {
 	get := func(params string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/api/report?start=2026-11-22T12:00:00Z&end=2026-11-22T12:00:30Z"+params, nil)

@@ -125,7 +125,7 @@ func (s Settings) Horizon(now time.Time) int64 {
 	return horizon
 }
 
-// succeed makes the settings those that follow others at a time.
+// succeed makes s the successor of earlier settings, from now on.
 func (s *Settings) succeed(before Settings, now time.Time) {
 	s.From, s.Gone = before.From, 0
 	if gone := before.Horizon(now); gone != math.MinInt64 {
@@ -160,9 +160,9 @@ const refresh = time.Minute
 func (s Settings) wait() time.Duration { return 2*refresh + s.Linger }
 
 // OtherError says that the index has other settings of levels than a process
-// asks for.
+// asks for. The fields are the settings of the index.
 type OtherError struct {
-	Spans                  []time.Duration // of the index, as the rest
+	Spans                  []time.Duration
 	Lateness, Skew, Linger time.Duration
 }
 

@@ -79,8 +79,8 @@ func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, p
 		NearestFrom: time.Unix(0, from), NearestTo: time.Unix(0, to)}
 }
 
-// Whole returns a *CoarserError for a range of which retention has removed values
-// one by one.
+// Whole returns a *CoarserError when retention has removed single values of the
+// range.
 func (p *Past[T]) Whole(ctx context.Context, tenant string, from, to int64) error {
 	s, err := p.settings(ctx)
 	if errors.Is(err, levels.ErrOff) {

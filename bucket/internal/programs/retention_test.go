@@ -285,7 +285,7 @@ func (r *retention) refuse() {
 	}
 }
 
-// wantFinal wants a *bucket.FinalError, of which another process tells the text.
+// wantFinal wants a *bucket.FinalError, whose text another process tells.
 func (r *retention) wantFinal(what string, err error) {
 	r.Helper()
 	if err == nil || !strings.Contains(err.Error(), "kept as one merge only") {

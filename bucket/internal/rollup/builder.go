@@ -162,8 +162,8 @@ func (b *Builder) complain(ctx context.Context, what string, err error, args ...
 	}
 }
 
-// How often the tenants of an index are listed. To list those of a table reads all of
-// it, so a builder of a shared index learns new ones from values and questions.
+// How often the tenants of an index are listed. Listing the tenants of a table reads
+// the whole table, so a builder of a shared index learns new ones from values and questions.
 const (
 	relistOwned  = time.Hour
 	relistShared = interest // a tenant that was listed is built for until then

@@ -323,7 +323,7 @@ func TestRollUp(t *testing.T) {
 }
 
 // TestTenantsOfASharedIndexAreListedOnceADay counts the listings of a builder for all
-// tenants: those of a table read all of it. One that fails is repeated sooner.
+// tenants, since listing a table reads all of it. A listing that fails is repeated sooner.
 func TestTenantsOfASharedIndexAreListedOnceADay(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/timeblob/timeblob/reports/health"
 )
 
-// journalName is the journal's directory in that of an embedded store.
+// journalName is the journal's directory within the directory of an embedded store.
 const journalName = "journal"
 
 // journalForms is what help says about the journal.
