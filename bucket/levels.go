@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
@@ -14,144 +12,6 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
 )
-
-// BuildMode says for which tenants roll-ups are built.
-type BuildMode string
-
-const (
-	// BuildAsked builds for tenants that somebody asked about in the last
-	// 24 hours. It is the default.
-	BuildAsked BuildMode = "asked"
-	// BuildAll builds for every tenant of the index. The index must be an
-	// index.TenantLister.
-	BuildAll BuildMode = "all"
-	// BuildOff builds nothing. Roll-ups that exist are used all the same.
-	BuildOff BuildMode = "off"
-)
-
-// LevelOptions say which merges of whole spans of time are stored as roll-ups,
-// who builds them, and how long they are kept. Every process that writes the
-// same index must give the same Spans, Lateness, Skew and Linger: the index
-// keeps them, and a process that wants others gets an error.
-//
-// Roll-ups pay for values whose merge is smaller than its parts together: sketches,
-// counters, profiles, reports of machines that stay. They do not for values that
-// only grow, as lists of events do: such a roll-up is not kept, and its span is
-// answered from the level below.
-type LevelOptions struct {
-	// Spans are the lengths of the levels, shortest first, in whole seconds.
-	// Each must be a multiple of the one before. Default 1 min, 1 h and 24 h.
-	Spans []time.Duration
-	// Lateness is how long after its end a span is left alone. A value that is
-	// stored later than that costs a few extra writes. Default 10 min.
-	Lateness time.Duration
-	// Skew is the most by which this process's idea of the store's time may be
-	// wrong. Linger is how long a request may still take effect after its
-	// sender gave it up. Lateness must be longer than Linger and twice Skew
-	// together. Defaults 10 s and 5 min, which suit DynamoDB; with Owned they
-	// are 0.
-	Skew, Linger time.Duration
-
-	// Build says for which tenants roll-ups are built. Default BuildAsked.
-	Build BuildMode
-	// Cores is how many spans are built at a time. Default 1.
-	Cores int
-	// Owned says that no other process writes the index, as of a directory or
-	// of an index in memory.
-	Owned bool
-	// AllKnow says that every process which writes a shared index stores late
-	// values as levels require, or stores none: each runs a version that knows
-	// levels. Without Owned or AllKnow nothing is built.
-	AllKnow bool
-	// Codec is the version of the codec that writes roll-ups, at least 0. A
-	// roll-up of a later version than one's own that does not decode is left
-	// alone, and the entries are read in its place.
-	Codec int
-	// MaxBlob is how many bytes a roll-up may have. A larger one is not kept.
-	// Default 64 MiB, and in a Collector the collector's MaxBlob.
-	MaxBlob int64
-
-	// Retention says how long entries and roll-ups are kept. The stores remove
-	// entries and their blobs: their own options must say the same as the
-	// Retention of Level 0. A directory removes roll-ups, too; on S3 a lifecycle
-	// rule for each prefix does, "rollup/60/" for minutes. Where a level is kept
-	// longer than the entries, spans that are not built in time are lost: use
-	// BuildAll. The index keeps the Retention: with nil it stays as it is, which
-	// at first is that nothing is removed, and one of Level 0 with a Keep of 0 ends
-	// it. Spans whose entries may be gone by then stay final.
-	Retention []Retention
-
-	// Logger is told of builds that fail and of roll-ups that are not kept.
-	// Default slog.Default, and in a Collector the collector's.
-	Logger *slog.Logger
-}
-
-// Retention says how long one level is kept.
-type Retention struct {
-	// Level is the length of the level's spans; 0 means the entries.
-	Level time.Duration
-	// Keep is how long after its end a span is kept; 0 means for ever. A level
-	// that is not named is kept as long as the one below it. Add refuses a past
-	// instant at which entries are not kept any more.
-	Keep time.Duration
-}
-
-func (o LevelOptions) withDefaults() (LevelOptions, error) {
-	d := levels.Default()
-	if o.Spans == nil {
-		o.Spans = d.Spans
-	}
-	orDefault(&o.Lateness, d.Lateness)
-	if !o.Owned {
-		orDefault(&o.Skew, d.Skew)
-		orDefault(&o.Linger, d.Linger)
-	}
-	orDefault(&o.Build, BuildAsked)
-	orDefault(&o.Cores, 1)
-	orDefault(&o.MaxBlob, 64<<20)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	switch o.Build {
-	case BuildAsked, BuildAll, BuildOff:
-	default:
-		return o, fmt.Errorf("levels: build %q: must be %q, %q or %q", o.Build, BuildAsked, BuildAll, BuildOff)
-	}
-	if o.Cores < 0 || o.MaxBlob < 0 || o.Codec < 0 {
-		return o, fmt.Errorf("levels: Cores %d, MaxBlob %d and Codec %d must not be negative", o.Cores, o.MaxBlob, o.Codec)
-	}
-	for _, r := range o.Retention {
-		if r.Level != 0 && !slices.Contains(o.Spans, r.Level) {
-			return o, fmt.Errorf("levels: retention of %v: there is no such level, but %v", r.Level, o.Spans)
-		}
-	}
-	return o, o.settings().Check()
-}
-
-// settings returns what the index is to say.
-func (o *LevelOptions) settings() levels.Settings {
-	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep()}
-}
-
-// keep returns how long the entries and each level are kept; nil where that is to
-// stay as the index says.
-func (o *LevelOptions) keep() []time.Duration {
-	if len(o.Retention) == 0 {
-		return nil
-	}
-	keep := make([]time.Duration, 1+len(o.Spans))
-	for i, level := range append([]time.Duration{0}, o.Spans...) {
-		if i > 0 {
-			keep[i] = keep[i-1]
-		}
-		for _, r := range o.Retention {
-			if r.Level == level {
-				keep[i] = r.Keep
-			}
-		}
-	}
-	return keep
-}
 
 // entriesKept returns how long the index says that entries are kept, or the options if
 // it has no settings; 0 is for ever.
@@ -499,3 +359,127 @@ func (c *Collector[T]) RollUp(ctx context.Context, tenant string, from, to time.
 
 // LevelStats is [Quantizer.LevelStats] of the collector's builder.
 func (c *Collector[T]) LevelStats() []LevelStats { return c.past.LevelStats() }
+
+// RollUpStore is a store that roll-ups are copied from or to.
+type RollUpStore struct {
+	Index index.Index // an index.Places
+	// Blobs are the store's blobs, as a tiered.Tier has them.
+	Blobs interface {
+		Get(ctx context.Context, keys []string) ([][]byte, error)
+		Put(ctx context.Context, key string, blob []byte) error
+	}
+	Owned bool // no other process writes it
+}
+
+// RollUpCopyOptions tune a RollUpCopier; nil means the defaults.
+type RollUpCopyOptions struct {
+	// Keep is how long the destination keeps entries, where it has no settings of
+	// levels yet. Default as long as the source.
+	Keep time.Duration
+	// Parallel is how many roll-ups are copied at a time, and are in memory.
+	// Default 1.
+	Parallel int
+	// Failed is told of each roll-up that could not be copied. Several goroutines
+	// may call it at a time.
+	Failed func(tenant string, level time.Duration, start time.Time, err error)
+}
+
+// RollUpCopier copies roll-ups from one store to another, after the entries were
+// copied. A roll-up is taken only where it holds the values that the destination has
+// in its span: all of them, and where the source's retention has removed values, no
+// others than the source had. So the copy answers as the source does, also from
+// roll-ups that are all that is left. It may be interrupted and repeated.
+type RollUpCopier struct{ carrier rollup.Carrier }
+
+// RollUpsCopied count what Copy has done. Its fields are
+//
+//	Copied  int       // roll-ups that stand for their spans at the destination now
+//	Bytes   int64     // of their blobs
+//	Present int       // spans that have a roll-up there, or whose roll-up does not pay there
+//	Left    int       // spans whose values are there, but are not those of the roll-up: they are built there
+//	Waiting int       // spans that are held, claimed, or that ended too short ago there
+//	Until   time.Time // when those of them can be copied that cannot be built; zero where there are none
+//	Failed  int       // spans that could not be copied, and cannot be built there
+type RollUpsCopied = rollup.Carried
+
+// NewRollUpCopier returns a RollUpCopier.
+func NewRollUpCopier(from, to RollUpStore, opts *RollUpCopyOptions) (*RollUpCopier, error) {
+	c := &RollUpCopier{}
+	for _, side := range []struct {
+		given RollUpStore
+		used  *rollup.Side
+	}{{from, &c.carrier.From}, {to, &c.carrier.To}} {
+		places, ok := side.given.Index.(index.Places)
+		if !ok || side.given.Blobs == nil {
+			return nil, fmt.Errorf("copy roll-ups: needs blobs, and an index that is an index.Places: a %T is none", side.given.Index)
+		}
+		*side.used = rollup.Side{Protocol: levels.New(places, nil), Index: side.given.Index, Blobs: side.given.Blobs}
+	}
+	c.carrier.Owned, c.carrier.Sum = to.Owned, sumOf
+	if opts != nil {
+		c.carrier.Keep, c.carrier.Parallel = opts.Keep, opts.Parallel
+		if opts.Failed != nil {
+			c.carrier.Warn = func(p levels.Place, err error) { opts.Failed(p.Tenant, p.Level, time.Unix(0, p.Start), err) }
+		}
+	}
+	return c, nil
+}
+
+// sumOf implements rollup.Carrier's Sum.
+func sumOf(entries []index.Entry, prints []string) (string, error) {
+	sum := plan.PrintOf(entries)
+	for _, text := range prints {
+		print, err := plan.ParsePrint(text)
+		if err != nil {
+			return "", err
+		}
+		sum = sum.Add(print)
+	}
+	return sum.String(), nil
+}
+
+// Count returns how many roll-ups of a tenant's range the source has, and of them
+// those that cannot be built again since retention may have removed their values.
+func (c *RollUpCopier) Count(ctx context.Context, tenant string, from, to time.Time) (all, final int, err error) {
+	start, end, err := deletable(tenant, from, to)
+	if err != nil {
+		return 0, 0, err
+	}
+	return c.carrier.Spans(ctx, tenant, start, end)
+}
+
+// Levels reports whether the source and the destination have settings of levels.
+func (c *RollUpCopier) Levels(ctx context.Context) (from, to bool, err error) {
+	if from, err = hasLevels(ctx, c.carrier.From.Protocol); err == nil {
+		to, err = hasLevels(ctx, c.carrier.To.Protocol)
+	}
+	return from, to, err
+}
+
+func hasLevels(ctx context.Context, p *levels.Protocol) (bool, error) {
+	_, err := p.Settings(ctx)
+	if errors.Is(err, levels.ErrOff) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Prepare gives the destination the source's settings of levels, unless it has
+// some, and makes spans final whose values the source may have removed. Call it after
+// the entries were copied, and before Copy. On an index that others write, the
+// operator must say that all its writers know levels, see LevelOptions.AllKnow. It
+// returns when Copy may begin: some minutes later where other processes have to learn
+// of the settings. The error may be an *OtherLevelsError.
+func (c *RollUpCopier) Prepare(ctx context.Context) (time.Time, error) {
+	return c.carrier.Prepare(ctx)
+}
+
+// Copy copies the roll-ups of a tenant's spans that lie in [from, to). Its error says
+// that a store fails.
+func (c *RollUpCopier) Copy(ctx context.Context, tenant string, from, to time.Time) (RollUpsCopied, error) {
+	start, end, err := deletable(tenant, from, to)
+	if err != nil {
+		return RollUpsCopied{}, err
+	}
+	return c.carrier.Copy(ctx, tenant, start, end)
+}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/weigh"
 )
@@ -256,4 +258,142 @@ func orDefault[V comparable](field *V, value V) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// BuildMode says for which tenants roll-ups are built.
+type BuildMode string
+
+const (
+	// BuildAsked builds for tenants that somebody asked about in the last
+	// 24 hours. It is the default.
+	BuildAsked BuildMode = "asked"
+	// BuildAll builds for every tenant of the index. The index must be an
+	// index.TenantLister.
+	BuildAll BuildMode = "all"
+	// BuildOff builds nothing. Roll-ups that exist are used all the same.
+	BuildOff BuildMode = "off"
+)
+
+// LevelOptions say which merges of whole spans of time are stored as roll-ups,
+// who builds them, and how long they are kept. Every process that writes the
+// same index must give the same Spans, Lateness, Skew and Linger: the index
+// keeps them, and a process that wants others gets an error.
+//
+// Roll-ups pay for values whose merge is smaller than its parts together: sketches,
+// counters, profiles, reports of machines that stay. They do not for values that
+// only grow, as lists of events do: such a roll-up is not kept, and its span is
+// answered from the level below.
+type LevelOptions struct {
+	// Spans are the lengths of the levels, shortest first, in whole seconds.
+	// Each must be a multiple of the one before. Default 1 min, 1 h and 24 h.
+	Spans []time.Duration
+	// Lateness is how long after its end a span is left alone. A value that is
+	// stored later than that costs a few extra writes. Default 10 min.
+	Lateness time.Duration
+	// Skew is the most by which this process's idea of the store's time may be
+	// wrong. Linger is how long a request may still take effect after its
+	// sender gave it up. Lateness must be longer than Linger and twice Skew
+	// together. Defaults 10 s and 5 min, which suit DynamoDB; with Owned they
+	// are 0.
+	Skew, Linger time.Duration
+
+	// Build says for which tenants roll-ups are built. Default BuildAsked.
+	Build BuildMode
+	// Cores is how many spans are built at a time. Default 1.
+	Cores int
+	// Owned says that no other process writes the index, as of a directory or
+	// of an index in memory.
+	Owned bool
+	// AllKnow says that every process which writes a shared index stores late
+	// values as levels require, or stores none: each runs a version that knows
+	// levels. Without Owned or AllKnow nothing is built.
+	AllKnow bool
+	// Codec is the version of the codec that writes roll-ups, at least 0. A
+	// roll-up of a later version than one's own that does not decode is left
+	// alone, and the entries are read in its place.
+	Codec int
+	// MaxBlob is how many bytes a roll-up may have. A larger one is not kept.
+	// Default 64 MiB, and in a Collector the collector's MaxBlob.
+	MaxBlob int64
+
+	// Retention says how long entries and roll-ups are kept. The stores remove
+	// entries and their blobs: their own options must say the same as the
+	// Retention of Level 0. A directory removes roll-ups, too; on S3 a lifecycle
+	// rule for each prefix does, "rollup/60/" for minutes. Where a level is kept
+	// longer than the entries, spans that are not built in time are lost: use
+	// BuildAll. The index keeps the Retention: with nil it stays as it is, which
+	// at first is that nothing is removed, and one of Level 0 with a Keep of 0 ends
+	// it. Spans whose entries may be gone by then stay final.
+	Retention []Retention
+
+	// Logger is told of builds that fail and of roll-ups that are not kept.
+	// Default slog.Default, and in a Collector the collector's.
+	Logger *slog.Logger
+}
+
+// Retention says how long one level is kept.
+type Retention struct {
+	// Level is the length of the level's spans; 0 means the entries.
+	Level time.Duration
+	// Keep is how long after its end a span is kept; 0 means for ever. A level
+	// that is not named is kept as long as the one below it. Add refuses a past
+	// instant at which entries are not kept any more.
+	Keep time.Duration
+}
+
+func (o LevelOptions) withDefaults() (LevelOptions, error) {
+	d := levels.Default()
+	if o.Spans == nil {
+		o.Spans = d.Spans
+	}
+	orDefault(&o.Lateness, d.Lateness)
+	if !o.Owned {
+		orDefault(&o.Skew, d.Skew)
+		orDefault(&o.Linger, d.Linger)
+	}
+	orDefault(&o.Build, BuildAsked)
+	orDefault(&o.Cores, 1)
+	orDefault(&o.MaxBlob, 64<<20)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	switch o.Build {
+	case BuildAsked, BuildAll, BuildOff:
+	default:
+		return o, fmt.Errorf("levels: build %q: must be %q, %q or %q", o.Build, BuildAsked, BuildAll, BuildOff)
+	}
+	if o.Cores < 0 || o.MaxBlob < 0 || o.Codec < 0 {
+		return o, fmt.Errorf("levels: Cores %d, MaxBlob %d and Codec %d must not be negative", o.Cores, o.MaxBlob, o.Codec)
+	}
+	for _, r := range o.Retention {
+		if r.Level != 0 && !slices.Contains(o.Spans, r.Level) {
+			return o, fmt.Errorf("levels: retention of %v: there is no such level, but %v", r.Level, o.Spans)
+		}
+	}
+	return o, o.settings().Check()
+}
+
+// settings returns what the index is to say.
+func (o *LevelOptions) settings() levels.Settings {
+	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep()}
+}
+
+// keep returns how long the entries and each level are kept; nil where that is to
+// stay as the index says.
+func (o *LevelOptions) keep() []time.Duration {
+	if len(o.Retention) == 0 {
+		return nil
+	}
+	keep := make([]time.Duration, 1+len(o.Spans))
+	for i, level := range append([]time.Duration{0}, o.Spans...) {
+		if i > 0 {
+			keep[i] = keep[i-1]
+		}
+		for _, r := range o.Retention {
+			if r.Level == level {
+				keep[i] = r.Keep
+			}
+		}
+	}
+	return keep
 }

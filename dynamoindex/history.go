@@ -53,38 +53,76 @@ func compareRows(a, b index.Row) int {
 func (x *Index) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		seen := make(map[string]struct{})
-		for row, err := range x.scan(ctx) {
+		for i, err := range x.items(ctx, x.tenantPage()) {
 			if err != nil {
 				yield("", err)
 				return
 			}
-			if _, again := seen[row.Tenant]; again {
+			tenant, ok := tenantOf(i)
+			if _, again := seen[tenant]; again || !ok {
 				continue
 			}
-			seen[row.Tenant] = struct{}{}
-			if !yield(row.Tenant, nil) {
+			seen[tenant] = struct{}{}
+			if !yield(tenant, nil) {
 				return
 			}
 		}
 	}
 }
 
+// tenantOf returns the tenant of an entry's item, or of the item of a place that
+// names a blob.
+func tenantOf(i item) (tenant string, ok bool) {
+	if row, ok := rowOf(i); ok {
+		return row.Tenant, true
+	}
+	hour, _ := i[attrHour].(*types.AttributeValueMemberS)
+	if hour == nil {
+		return "", false
+	}
+	level, ok := strings.CutPrefix(hour.Value, levelPrefix)
+	if !ok {
+		return "", false
+	}
+	if p, err := placeOf(i); err != nil || p.Blob() == "" {
+		return "", false
+	}
+	_, tenant, ok = strings.Cut(level, "/")
+	return tenant, ok
+}
+
 // scan yields the row of every entry in the table, or an error and nothing
 // after it.
 func (x *Index) scan(ctx context.Context) iter.Seq2[index.Row, error] {
 	return func(yield func(index.Row, error) bool) {
-		if err := x.checkWhole(ctx); err != nil {
-			yield(index.Row{}, err)
-			return
-		}
-		for in := x.firstPage(); ; {
-			page, err := x.page(ctx, in)
+		for i, err := range x.items(ctx, x.firstPage()) {
 			if err != nil {
 				yield(index.Row{}, err)
 				return
 			}
+			if row, ok := rowOf(i); ok && !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// items yields the table's items from a first page on, or an error and nothing
+// after it.
+func (x *Index) items(ctx context.Context, in *dynamodb.ScanInput) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
+		if err := x.checkWhole(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		for {
+			page, err := x.page(ctx, in)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
 			for _, i := range page.Items {
-				if row, ok := rowOf(i); ok && !yield(row, nil) {
+				if !yield(i, nil) {
 					return
 				}
 			}
@@ -120,6 +158,16 @@ func (x *Index) firstPage() *dynamodb.ScanInput {
 		ConsistentRead:            aws.Bool(true),
 		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
 	}
+}
+
+// tenantPage returns the question for the first page of the table, with its places.
+func (x *Index) tenantPage() *dynamodb.ScanInput {
+	in := x.firstPage()
+	in.FilterExpression = aws.String("(" + isLiveEntry + ") OR " + isLivePlace)
+	in.ProjectionExpression = aws.String("#hour, #ts, #id, #state")
+	in.ExpressionAttributeNames = names(attrHour, attrTime, attrReport, attrExpires, attrID, attrState)
+	in.ExpressionAttributeValues[":one"] = number(1)
+	return in
 }
 
 // Entries yields the tenant's entries with from ≤ Time < to in ascending

@@ -22,6 +22,7 @@ const levelPrefix = reserved + "level/"
 const (
 	isEmptyPlace = "attribute_not_exists(#id) OR #expires BETWEEN :one AND :now"
 	isOldPlace   = "#id = :old AND NOT #expires BETWEEN :one AND :now"
+	isLivePlace  = "attribute_exists(#id) AND NOT #expires BETWEEN :one AND :now"
 )
 
 // hourOf returns the attribute hour of a set's places. Frozen.

@@ -90,8 +90,9 @@ type Deleter interface {
 
 // TenantLister is an index that can list its tenants.
 type TenantLister interface {
-	// Tenants yields every tenant that has entries, once each, in no order.
-	// A tenant whose entries come or go meanwhile may or may not be yielded.
+	// Tenants yields every tenant that has entries, or places whose Blob is not
+	// empty, once each, in no order. A tenant whose entries or places come or go
+	// meanwhile may or may not be yielded, and so may one whose places have expired.
 	// When it yields an error it yields nothing after it.
 	Tenants(ctx context.Context) iter.Seq2[string, error]
 }

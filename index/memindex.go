@@ -132,7 +132,7 @@ func (x *MemIndex) rowsOf(tenant string) (rows []Row) {
 	return rows
 }
 
-// Tenants implements TenantLister. It looks at every row of the index.
+// Tenants implements TenantLister. It looks at every row and place of the index.
 func (x *MemIndex) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := ctx.Err(); err != nil {
@@ -153,6 +153,11 @@ func (x *MemIndex) tenants() map[string]struct{} {
 	tenants := make(map[string]struct{})
 	for row := range x.rows {
 		tenants[row.Tenant] = struct{}{}
+	}
+	for set, places := range x.places {
+		if _, known := tenants[set.Tenant]; !known && slices.ContainsFunc(places, func(p Place) bool { return p.Blob() != "" }) {
+			tenants[set.Tenant] = struct{}{}
+		}
 	}
 	return tenants
 }

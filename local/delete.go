@@ -132,36 +132,18 @@ func distinct(keys []string) []string {
 	return once
 }
 
-// Tenants implements index.TenantLister. It costs a seek for each row.
+// Tenants implements index.TenantLister; see DB.Tenants.
 func (x *Index) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		seen := make(map[string]struct{})
-		for from := hourKey(entrySpace, math.MinInt64); ; {
-			row, ok, err := x.db.rowAfter(ctx, from)
-			if err != nil {
-				yield("", err)
-				return
-			}
-			if !ok {
-				return
-			}
-			if _, again := seen[row.Tenant]; !again && !yield(row.Tenant, nil) {
-				return
-			}
-			seen[row.Tenant] = struct{}{}
-			if from, err = afterRow(row); err != nil {
-				yield("", err)
+		all, err := x.db.Tenants(ctx)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, tenant := range all {
+			if !yield(tenant, nil) {
 				return
 			}
 		}
 	}
-}
-
-// rowAfter returns the row of the first entry from a key on.
-func (db *DB) rowAfter(ctx context.Context, from []byte) (row index.Row, ok bool, err error) {
-	err = db.read(ctx, func(e *engine) error {
-		row, ok, err = e.nextRow(ctx, from)
-		return err
-	})
-	return row, ok, err
 }

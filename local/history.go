@@ -11,16 +11,19 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// Tenants returns the tenants that have entries, sorted. It costs one seek a
-// row, whatever the rows hold.
+// Tenants returns the tenants that have entries or roll-ups, sorted. It costs one
+// seek a row, and one for each 64 spans of a tenant's level.
 func (db *DB) Tenants(ctx context.Context) ([]string, error) {
 	seen := make(map[string]struct{})
 	err := db.read(ctx, func(e *engine) error {
 		from := hourKey(entrySpace, math.MinInt64)
 		for {
 			row, ok, err := e.nextRow(ctx, from)
-			if !ok || err != nil {
+			if err != nil {
 				return err
+			}
+			if !ok {
+				return e.placeTenants(ctx, seen)
 			}
 			seen[row.Tenant] = struct{}{}
 			if from, err = afterRow(row); err != nil {
@@ -32,6 +35,34 @@ func (db *DB) Tenants(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// placeTenants adds the tenants of places that name a blob. It seeks past the places
+// of a tenant that is there already.
+func (e *engine) placeTenants(ctx context.Context, seen map[string]struct{}) error {
+	return e.each(ctx, []byte{placeSpace}, []byte{placeSpace + 1}, func(it *pebble.Iterator) error {
+		for more := it.First(); more && ctx.Err() == nil; {
+			prefix := it.Key()[:len(it.Key())-8]
+			tenant := prefix[1+8+8+1:]
+			if _, again := seen[string(tenant)]; again {
+				more = it.SeekGE(after(prefix))
+				continue
+			}
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			p, err := parsePlace(it.Key(), value)
+			if err != nil {
+				return err
+			}
+			if p.Blob() != "" {
+				seen[string(tenant)] = struct{}{}
+			}
+			more = it.Next()
+		}
+		return ctx.Err()
+	})
 }
 
 // Entries returns the tenant's entries with from ≤ Time < to in ascending

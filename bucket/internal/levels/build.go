@@ -26,6 +26,17 @@ type Work interface {
 // for; a builder that takes longer has worked in vain, and one that crashed keeps
 // others away for that long.
 func (p *Protocol) Build(ctx context.Context, span Span, lasts time.Duration, work Work) (Place, error) {
+	return p.build(ctx, span, lasts, whole{p, work})
+}
+
+// Carry seals a span as Build does, also where entries of it may be gone: work has a
+// roll-up that was made before, and sees to it that it holds all of the entries.
+func (p *Protocol) Carry(ctx context.Context, span Span, lasts time.Duration, work Work) (Place, error) {
+	return p.build(ctx, span, lasts, work)
+}
+
+// build has work make the roll-up of a span.
+func (p *Protocol) build(ctx context.Context, span Span, lasts time.Duration, work Work) (Place, error) {
 	s, err := p.Settings(ctx)
 	if err != nil {
 		return Place{}, err
@@ -67,11 +78,26 @@ func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Wor
 	if err != nil {
 		return nil, "", err
 	}
-	horizon := s.Horizon(p.now())
+	return work.RollUp(ctx, claim, parts)
+}
+
+// whole is work that refuses spans of which entries may be gone.
+type whole struct {
+	*Protocol
+	work Work
+}
+
+// RollUp implements Work.
+func (w whole) RollUp(ctx context.Context, claim Place, parts []Part) (*Seal, string, error) {
+	s, err := w.Settings(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	horizon := s.Horizon(w.now())
 	if slices.ContainsFunc(parts, func(part Part) bool { return part.Place == nil && part.From < horizon }) {
 		return nil, "", ErrGone
 	}
-	return work.RollUp(ctx, claim, parts)
+	return w.work.RollUp(ctx, claim, parts)
 }
 
 // Below returns the settings with the levels shorter than one.

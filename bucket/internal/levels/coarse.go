@@ -46,7 +46,7 @@ func (p *Protocol) cutBy(ctx context.Context, s Settings, tenant string, level t
 		return nil, err
 	}
 	now := p.now()
-	for _, place := range s.kept(places, now) {
+	for _, place := range s.Kept(places, now) {
 		if !s.Final(&place, now) {
 			continue
 		}
@@ -115,7 +115,7 @@ func (p *Protocol) final(ctx context.Context, s Settings, tenant string, level t
 			return nil, err
 		}
 		now := p.now()
-		places = slices.DeleteFunc(s.kept(places, now), func(place Place) bool { return !s.Final(&place, now) })
+		places = slices.DeleteFunc(s.Kept(places, now), func(place Place) bool { return !s.Final(&place, now) })
 		parts = append(parts, cutGap(gap, places, nil)...)
 	}
 	return parts, nil

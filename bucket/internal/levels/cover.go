@@ -59,7 +59,7 @@ func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, lev
 			return nil
 		}
 		places, err := p.Places(ctx, tenant, level, first, end)
-		cut[i] = cutGap(gap, s.kept(places, p.now()), skip)
+		cut[i] = cutGap(gap, s.Kept(places, p.now()), skip)
 		return err
 	}
 	group, reading := errgroup.WithContext(ctx)
@@ -77,8 +77,8 @@ func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, lev
 	return slices.Concat(cut...), err
 }
 
-// kept leaves out the places that retention has removed or may remove.
-func (s Settings) kept(places []Place, now time.Time) []Place {
+// Kept leaves out the places that retention has removed or may remove.
+func (s Settings) Kept(places []Place, now time.Time) []Place {
 	return slices.DeleteFunc(places, func(p Place) bool {
 		expires := s.expires(p.Span)
 		return expires != 0 && expires <= now.Unix()

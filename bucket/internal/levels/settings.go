@@ -114,13 +114,21 @@ func (s Settings) outlivesEntries(level time.Duration) bool {
 // Horizon returns the instant, Unix nanoseconds, before which entries may be
 // removed by retention at the time now, or soon after. It is the smallest int64
 // where entries are kept for ever.
-func (s Settings) Horizon(now time.Time) int64 {
+func (s Settings) Horizon(now time.Time) int64 { return s.removedBefore(now.Add(s.Lateness)) }
+
+// GoneBy returns an instant, Unix nanoseconds, before which entries may have been
+// removed by the time now. It is earlier than Horizon, so that two indexes whose
+// entries are kept equally long agree in spite of their clocks.
+func (s Settings) GoneBy(now time.Time) int64 { return s.removedBefore(now.Add(s.Lateness / 2)) }
+
+// removedBefore returns the instant before which entries may be removed by now.
+func (s Settings) removedBefore(now time.Time) int64 {
 	horizon := int64(math.MinInt64)
 	if s.Gone != 0 {
 		horizon = s.Gone
 	}
 	if keep := s.keepOf(0); keep > 0 {
-		horizon = max(horizon, now.Add(s.Lateness-keep).UnixNano())
+		horizon = max(horizon, now.Add(-keep).UnixNano())
 	}
 	return horizon
 }
@@ -210,6 +218,43 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	}
 	p.known.set(there, nil, p.clock())
 	return nil
+}
+
+// Adopt prepares an index for roll-ups that are copied into it. Where it has no
+// settings it gets those given; otherwise it keeps its own, whose spans must be the
+// same. Of entries before gone, Unix nanoseconds, only roll-ups may come, so that
+// their spans are final. It returns the settings that the index has then: until
+// their From, processes may work with earlier ones.
+func (p *Protocol) Adopt(ctx context.Context, s Settings, gone int64, owned bool) (Settings, error) {
+	for {
+		next, id, err := p.readAll(ctx)
+		now := p.now()
+		switch {
+		case errors.Is(err, ErrOff):
+			next = s
+		case err != nil:
+			return s, err
+		case !slices.Equal(next.Spans, s.Spans):
+			return s, &OtherError{next.Spans, next.Lateness, next.Skew, next.Linger}
+		case next.Horizon(now) >= gone:
+			p.known.set(next, nil, p.clock())
+			return next, nil
+		}
+		next.Gone = 0
+		if gone != math.MinInt64 {
+			next.Gone = gone
+		}
+		next.From = now.UnixNano()
+		if !owned {
+			next.From += int64(next.wait())
+		}
+		if err := next.Check(); err != nil {
+			return s, err
+		}
+		if _, err := p.create(ctx, next, id); err != nil {
+			return s, err
+		}
+	}
 }
 
 // create writes settings in the place of those with an ID, and returns the

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"github.com/timeblob/timeblob/dynamoindex"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/internal/human"
@@ -32,6 +30,8 @@ const (
 	// not count.
 	maxFaults = 10
 )
+
+var errGaveUp = errors.New("gave up: repeat the copy once the cause is fixed")
 
 // These errors concern one value. The copy goes on with the others.
 var (
@@ -70,47 +70,7 @@ func (k *copier) copy(ctx context.Context, tenants []string) error {
 	if n := int(k.failed.Load()); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%s not copied", human.Plural(n, "value")))
 	}
-	if err == nil {
-		k.warnEmpty(tenants)
-		err = k.warnRolledUp(ctx, tenants)
-	}
 	return err
-}
-
-// warnRolledUp warns about tenants with roll-ups of reports that retention may have removed: these are not
-// copied, so ranges over them may hold less at the destination.
-func (k *copier) warnRolledUp(ctx context.Context, tenants []string) error {
-	values, past, err := merged.Past(k.source, nil)
-	if err != nil {
-		return err
-	}
-	defer values.Close(ctx) // nothing was put
-	tenants = append(slices.Collect(maps.Keys(k.have)), tenants...)
-	slices.Sort(tenants)
-	for _, tenant := range slices.Compact(tenants) {
-		levels, err := past.LevelSpans(ctx, tenant, time.Unix(0, k.from), time.Unix(0, k.to))
-		if err != nil {
-			return err
-		}
-		final := 0
-		for _, l := range levels {
-			final += l.Final
-		}
-		if final > 0 {
-			k.p.Warn("warning: tenant %q: %s of reports that retention may have removed already, which a copy does not take along",
-				tenant, human.Plural(final, "roll-up"))
-		}
-	}
-	return nil
-}
-
-// warnEmpty warns about tenants without values, because their IDs may be mistyped.
-func (k *copier) warnEmpty(tenants []string) {
-	for _, tenant := range tenants {
-		if !k.have[tenant] {
-			k.p.Warn("warning: tenant %q has nothing to copy", tenant)
-		}
-	}
 }
 
 // tally counts the values of a copy by result.
@@ -259,7 +219,7 @@ func (k *copier) judge(ctx context.Context, row index.Row, e index.Entry, err er
 	if alone(err) || k.faults.Add(1) < maxFaults {
 		return nil
 	}
-	return errors.New("gave up: repeat the copy once the cause is fixed")
+	return errGaveUp
 }
 
 // alone reports whether an error concerns one value and not a store.

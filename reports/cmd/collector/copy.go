@@ -6,16 +6,18 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/rollups"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 )
 
 var copyCommand = cli.Command{
 	Name:  "copy",
-	Usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
+	Usage: []string{"--from STORE --to STORE [--create] [--rollup-shared] [--start TIME] [--end TIME] [--tenant ID]…"},
 	Brief: "copies what one store holds to another",
 	About: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
 a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
@@ -26,8 +28,11 @@ already is counted as present and not read. A value whose blob is missing, or wh
 destination, is named; the others are copied, and the exit code is 1. A table of few provisioned units is
 copied at their pace, and other users of the table share them.
 
-Roll-ups are not copied: "collector rollup" builds them at the destination. Reports that retention has removed
-cannot be built again from their roll-ups; a warning names the tenants that have such roll-ups.
+Roll-ups are copied after the reports, those too whose reports retention has removed, so that the copy answers as
+the source does. A roll-up is left out where the destination has other reports in its span, and can be built there:
+"collector rollup". A destination that has none yet gets the source's lengths of roll-ups and its retention; for
+a table, --rollup-shared says as with serve that every process which writes it knows roll-ups, and roll-ups are
+written seven minutes later, when each has learned of them.
 
 ` + cli.TimeHelp,
 	Define: func(f *cli.Flags) cli.Action {
@@ -40,7 +45,7 @@ cannot be built again from their roll-ups; a warning names the tenants that have
 // copying holds the flags of a copy.
 type copying struct {
 	fromText, toText string
-	create           bool
+	create, shared   bool
 	start, end       *cli.Instant
 	tenants          tenantList
 	parallel         int
@@ -52,6 +57,7 @@ func (c *copying) define(f *cli.Flags) {
 	f.StringVar(&c.fromText, "from", "", "copy from this `STORE`")
 	f.StringVar(&c.toText, "to", "", "copy to this `STORE`")
 	f.BoolVar(&c.create, "create", false, "make the destination's table and bucket where they are not there")
+	f.BoolVar(&c.shared, "rollup-shared", false, "every process that writes the destination's table knows roll-ups, or stores nothing old")
 	c.start = f.Instant("start", "copy from this `TIME` on; default: everything before --end")
 	c.end = f.Instant("end", "copy up to, but not including, this `TIME`; default: everything after --start")
 	f.Var(&c.tenants, "tenant", "copy only the tenant of an `ID`; repeat it, or separate IDs by commas, for more")
@@ -71,6 +77,9 @@ func (c *copying) check() (err error) {
 	}
 	if c.create && c.to.Embedded() {
 		return errors.New("--create is for tables and buckets: a directory is made when it is not there")
+	}
+	if c.shared && c.to.Embedded() {
+		return errors.New("--rollup-shared is for a table: a directory has one writer")
 	}
 	c.to.Create = c.create
 	return errors.Join(c.checkSpan(), cli.AtLeastOne("parallel", c.parallel))
@@ -120,7 +129,12 @@ func (c *copying) run(ctx context.Context, p *cli.Process, args []string) (err e
 	defer func() { err = errors.Join(err, target.Close()) }()
 	k := newCopier(p, source, target, c.parallel)
 	k.from, k.to = c.span()
-	return k.copy(ctx, c.tenants)
+	if err = k.copy(ctx, c.tenants); ctx.Err() == nil && !errors.Is(err, errGaveUp) {
+		r := rollups.Copier{Process: p, Source: k.source, Target: k.target, Owned: c.to.Embedded(), Shared: c.shared,
+			From: time.Unix(0, k.from), To: time.Unix(0, k.to), Parallel: c.parallel}
+		err = errors.Join(err, r.Copy(ctx, c.tenants, k.have))
+	}
+	return err
 }
 
 // tenantList is a flag that holds tenants' IDs. An empty list means all tenants.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -178,17 +177,5 @@ func (r *rolling) chosen(ctx context.Context, idx index.Index) ([]string, error)
 	if len(r.tenants) > 0 {
 		return r.tenants, nil
 	}
-	lister, ok := idx.(index.TenantLister)
-	if !ok {
-		return nil, cli.Usagef("the index, a %T, does not list its tenants: give --tenant", idx)
-	}
-	var all []string
-	for tenant, err := range lister.Tenants(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, tenant)
-	}
-	slices.Sort(all)
-	return all, nil
+	return rollups.Tenants(ctx, idx)
 }

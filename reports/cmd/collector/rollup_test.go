@@ -87,24 +87,16 @@ func TestRollupOfDirectory(t *testing.T) {
 	}
 }
 
-// TestRollUpsThatOutliveReports copies a store whose roll-ups outlive the reports in them, and verifies them.
+// TestRollUpsThatOutliveReports verifies a store whose roll-ups outlive the reports in them.
 func TestRollUpsThatOutliveReports(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	dir, begin := everyMinutes(t, 3)
 	must(t, "import", "--data", data, "--tenant", "a", dir)
 	must(t, "rollup", "--data", data)
-	to := filepath.Join(t.TempDir(), "to")
-	if r := collect(t, "copy", "--from", data, "--to", to); r.code != 0 || strings.Contains(r.stderr, "roll-up") {
-		t.Errorf("before retention: exit code %d, said %s", r.code, r.stderr)
-	}
 	keep(t, data, begin, bucket.Retention{Keep: time.Hour}, bucket.Retention{Level: time.Minute, Keep: 1000 * time.Hour})
-	if r := collect(t, "copy", "--from", data, "--to", to); r.code != 0 ||
-		!strings.Contains(r.stderr, `warning: tenant "a": 4 roll-ups of reports that retention may have removed already`) {
-		t.Errorf("with retention: exit code %d, said %s", r.code, r.stderr)
-	}
 	expire(t, data)
-	if said := must(t, "rollup", "--data", data, "--tenant", "a", "--verify"); !strings.Contains(said, "0 roll-ups built and 4 roll-ups verified") {
+	if said := must(t, "rollup", "--data", data, "--verify"); !strings.Contains(said, "0 roll-ups built and 4 roll-ups verified") {
 		t.Errorf("once the reports are gone, verify said %s", said)
 	}
 }
