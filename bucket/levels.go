@@ -396,9 +396,9 @@ type RollUpCopier struct{ carrier rollup.Carrier }
 //	Copied  int       // roll-ups that stand for their spans at the destination now
 //	Bytes   int64     // of their blobs
 //	Present int       // spans that have a roll-up there, or whose roll-up does not pay there
-//	Left    int       // spans whose values are there, but are not those of the roll-up: they are built there
+//	Left    int       // spans whose roll-up has other values than the destination: they are built there
 //	Waiting int       // spans that are held, claimed, or that ended too short ago there
-//	Until   time.Time // when those of them can be copied that cannot be built; zero where there are none
+//	Until   time.Time // when waiting spans can be copied that cannot be built; zero where there are none
 //	Failed  int       // spans that could not be copied, and cannot be built there
 type RollUpsCopied = rollup.Carried
 
@@ -438,8 +438,8 @@ func sumOf(entries []index.Entry, prints []string) (string, error) {
 	return sum.String(), nil
 }
 
-// Count returns how many roll-ups of a tenant's range the source has, and of them
-// those that cannot be built again since retention may have removed their values.
+// Count returns how many roll-ups of a tenant's range the source has, and how many of
+// them cannot be built again, since retention may have removed their values.
 func (c *RollUpCopier) Count(ctx context.Context, tenant string, from, to time.Time) (all, final int, err error) {
 	start, end, err := deletable(tenant, from, to)
 	if err != nil {

@@ -106,7 +106,7 @@ func TestCopiedRollUps(t *testing.T) {
 	})
 }
 
-// TestCopiedRollUpsAreFinal adds to a copied span of which only the roll-up is there.
+// TestCopiedRollUpsAreFinal adds to a copied span that has only its roll-up.
 func TestCopiedRollUpsAreFinal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestCopiedRollUpsAreFinal(t *testing.T) {
 		at := begin.Add(time.Hour + time.Second)
 		err := bucket.NewWriter(to.index).Put(t.Context(), index.RowAt("a", at.UnixNano()), index.Entry{Time: at.UnixNano(), Key: "k"})
 		if _, final := errors.AsType[*bucket.FinalError](err); !final {
-			t.Errorf("a value was put into a span of which only the roll-up was copied: error %v", err)
+			t.Errorf("a value was put into a span whose roll-up alone was copied: error %v", err)
 		}
 		to.want(begin, begin.Add(day))
 	})

@@ -105,7 +105,7 @@ func testTenants(t *testing.T, x index.Index) {
 			}
 		}
 	}
-	if places, ok := x.(index.Places); ok { // what is left of a tenant whose entries are gone
+	if places, ok := x.(index.Places); ok { // a tenant whose entries are gone has these left
 		state := func(kind string) []byte { return fmt.Appendf(nil, `{"kind":"seal",%q:"rollup/60/k"}`, kind) }
 		for i, tenant := range []string{"t.list.rolled", "t.list-", "t.list.empty"} {
 			set, key := index.PlaceSet{Tenant: tenant, Level: time.Hour}, [...]string{"key", "key", "old"}[i]

@@ -81,7 +81,7 @@ func (p *Protocol) rollUp(ctx context.Context, s Settings, claim Place, work Wor
 	return work.RollUp(ctx, claim, parts)
 }
 
-// whole is work that refuses spans of which entries may be gone.
+// whole is work that refuses spans whose entries may be gone.
 type whole struct {
 	*Protocol
 	work Work

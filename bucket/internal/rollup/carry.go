@@ -33,9 +33,9 @@ type Carried struct {
 	Copied  int       // roll-ups that stand for their spans at the destination now
 	Bytes   int64     // of their blobs
 	Present int       // spans that have a roll-up there, or whose roll-up does not pay there
-	Left    int       // spans whose values are there, but are not those of the roll-up: they are built there
+	Left    int       // spans whose roll-up has other values than the destination: they are built there
 	Waiting int       // spans that are held, claimed, or that ended too short ago there
-	Until   time.Time // when those of them can be copied that cannot be built; zero where there are none
+	Until   time.Time // when waiting spans can be copied that cannot be built; zero where there are none
 	Failed  int       // spans that could not be copied, and cannot be built there
 }
 

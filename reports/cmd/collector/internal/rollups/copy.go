@@ -34,8 +34,8 @@ type Copier struct {
 	Parallel       int       // roll-ups at a time
 }
 
-// Copy copies the roll-ups of the given tenants, or of all tenants. Reported says of
-// which tenants there were reports to copy.
+// Copy copies the roll-ups of the given tenants, or of all tenants. Reported holds
+// the tenants that had reports to copy.
 func (k *Copier) Copy(ctx context.Context, tenants []string, reported map[string]bool) error {
 	opts := &bucket.RollUpCopyOptions{Keep: k.Target.Retention, Parallel: k.Parallel, Failed: k.fail}
 	r, err := bucket.NewRollUpCopier(bucket.RollUpStore{Index: k.Source.Index, Blobs: k.Source.Authority},
