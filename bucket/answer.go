@@ -103,7 +103,7 @@ func (c *Collector[T]) Range(ctx context.Context, tenant string, from, to time.T
 // together.
 func (c *Collector[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
-		return c.past.settled(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts, reading{}) })
+		return c.past.gatherAndAnswer(ctx, func() (gathered[T], error) { return c.gather(ctx, tenants, from, to, opts, reading{}) })
 	})
 }
 

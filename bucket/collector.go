@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
-	"github.com/timeblob/timeblob/bucket/internal/settle"
+	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -42,11 +42,11 @@ type Collector[T any] struct {
 	metrics   *collectorMetrics
 	id        string // differs from every other collector's
 
-	shared  *shared[T]
-	tenants *registry[T]
-	budget  budget
-	outbox  *outbox.Outbox[*pending[T]]
-	settled *settle.Room[*pending[T]] // values that are committed and may still be lost
+	shared   *shared[T]
+	tenants  *registry[T]
+	budget   budget
+	outbox   *outbox.Outbox[*pending[T]]
+	unsynced *unsynced.Set[*pending[T]] // values that are committed and may still be lost
 
 	sealing  sync.Mutex   // held while all ticks are sealed
 	ticked   atomic.Bool  // a tick has ended
@@ -76,7 +76,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	c := &Collector[T]{writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4}),
-		settled: settle.New[*pending[T]](settle.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}
+		unsynced: unsynced.New[*pending[T]](unsynced.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}
 	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)
@@ -290,8 +290,8 @@ func (c *Collector[T]) pendingValues() []*pending[T] {
 // deliverAll tries values until all of them are committed, or ctx ends. It returns
 // the values that are not finished.
 func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pending[T] {
-	var mu sync.Mutex // guards left and settled
-	var settled []*pending[T]
+	var mu sync.Mutex // guards left and committed
+	var committed []*pending[T]
 	done := func() bool { // looks at each value once, however often it is asked
 		mu.Lock()
 		defer mu.Unlock()
@@ -300,8 +300,8 @@ func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pe
 			switch {
 			case last.finished():
 				left = append(left[:len(left)-1], last.halves...)
-			case last.settled.Load():
-				left, settled = left[:len(left)-1], append(settled, last)
+			case last.committed.Load():
+				left, committed = left[:len(left)-1], append(committed, last)
 			default:
 				return false
 			}
@@ -311,7 +311,7 @@ func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pe
 	c.outbox.Hurry()
 	c.outbox.Work(ctx, c.try, done)
 	done()
-	return append(settled, left...)
+	return append(committed, left...)
 }
 
 // undelivered returns the error about values that are not finished.

@@ -219,10 +219,10 @@ func (c *Collector[T]) liveFrom(tenant string) int64 {
 	return c.shared.started.Load()
 }
 
-// settled gathers and answers. Where blobs are missing it gathers once more: when
-// their entries are gone too, they were deleted meanwhile, and settled answers
+// gatherAndAnswer answers from what gather returns. Where blobs are missing it gathers once more: when
+// their entries are gone too, they were deleted meanwhile, and it answers
 // without them.
-func (q *Quantizer[T]) settled(ctx context.Context, gather func() (gathered[T], error)) (a Answer[T], err error) {
+func (q *Quantizer[T]) gatherAndAnswer(ctx context.Context, gather func() (gathered[T], error)) (a Answer[T], err error) {
 	g, err := gather()
 	if err != nil || len(g.question.Series) == 0 {
 		return a, err

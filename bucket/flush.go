@@ -21,10 +21,10 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		c.abandon(p)
 		return nil
 	}
-	epoch := c.settled.Epoch()
+	epoch := c.unsynced.Epoch()
 	err := c.traceFlush(ctx, p, failed+1)
 	if err == nil && c.opts.Sync != nil {
-		err = c.settle(p, epoch)
+		err = c.keepUntilSynced(p, epoch)
 	} else if err == nil {
 		c.finish(p)
 	}
@@ -63,7 +63,7 @@ func (c *Collector[T]) finish(p *pending[T]) {
 // release takes a value off the books.
 func (c *Collector[T]) release(p *pending[T]) {
 	c.budget.add(&p.owner.account, -p.size)
-	if !p.settled.Load() {
+	if !p.committed.Load() {
 		c.metrics.values.Dec()
 	}
 	close(p.done)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/record"
-	"github.com/timeblob/timeblob/bucket/internal/settle"
+	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 )
 
 // Journal keeps records until they are done; journal.Journal is one. It is safe
@@ -54,9 +54,9 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 	a := record.Arrived{Tenant: tenant, Time: c.now(), HasAt: in.past, At: in.at, HasID: in.hasID, ID: in.id}
 	id, err := c.append(ctx, record.KindArrived, a.Encode(), bytes)
 	if err == nil {
-		c.settled.Note(int64(len(bytes)))
+		c.unsynced.Note(int64(len(bytes)))
 	} else {
-		c.settled.Hurry() // the journal may be full of what only waits for a sync
+		c.unsynced.Hurry() // the journal may be full of what only waits for a sync
 		c.metrics.refused.Inc()
 	}
 	in.record = id
@@ -190,14 +190,14 @@ func (c *Collector[T]) takeOver(todo *record.Todo) {
 	}
 }
 
-// settle keeps a value that is committed, with its records, until the next sync. It
+// keepUntilSynced keeps a value that is committed, with its records, until the next sync. It
 // returns an error when a sync has failed since the epoch in which the commit
 // began.
-func (c *Collector[T]) settle(p *pending[T], begun settle.Epoch) error {
-	if !c.settled.Add(begun, p, int64(len(p.blob))) {
+func (c *Collector[T]) keepUntilSynced(p *pending[T], begun unsynced.Epoch) error {
+	if !c.unsynced.Add(begun, p, int64(len(p.blob))) {
 		return fmt.Errorf("tenant %q, key %s: %w", p.owner.id, p.entry.Key, errUnsynced)
 	}
-	c.budget.add(&p.owner.account, -p.owner.settle(p))
+	c.budget.add(&p.owner.account, -p.owner.noteCommitted(p))
 	c.metrics.values.Dec()
 	return nil
 }
@@ -209,7 +209,7 @@ func (c *Collector[T]) syncAgain(ctx context.Context) {
 	if c.opts.Sync == nil {
 		return
 	}
-	for c.settled.Wait(ctx) == nil {
+	for c.unsynced.Wait(ctx) == nil {
 		_ = c.syncNow(ctx) // it has logged the error, and the values wait in the outbox
 	}
 }
@@ -220,7 +220,7 @@ func (c *Collector[T]) syncNow(ctx context.Context) error {
 	syncing, cancel := context.WithTimeout(ctx, c.opts.Deadline)
 	defer cancel()
 	begun := time.Now()
-	left, err := c.settled.Sync(syncing, c.opts.Sync)
+	left, err := c.unsynced.Sync(syncing, c.opts.Sync)
 	c.metrics.observe("Sync", err, time.Since(begun))
 	if err != nil && ctx.Err() == nil {
 		c.opts.Logger.Warn("the store could not sync; what was committed is committed again", "values", len(left), "err", err)
@@ -241,7 +241,7 @@ func (c *Collector[T]) synced(p *pending[T], err error) {
 	case err == nil:
 		c.finish(p)
 	default:
-		c.budget.add(&p.owner.account, p.unsettle(err))
+		c.budget.add(&p.owner.account, p.noteLost(err))
 		c.metrics.values.Inc()
 		c.outbox.Put(&p.owner.sender, p)
 	}

@@ -36,7 +36,7 @@ type pending[T any] struct {
 	done    chan struct{} // closed when it needs no further attempt
 
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
-	settled   atomic.Bool // committed, and a crash may still take it back; written with the turn held
+	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
 
 	unsure bool          // an attempt under the present key may have landed; guarded by the turn
 	halves []*pending[T] // what it was split into; written before done is closed
@@ -144,7 +144,7 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 	switch {
 	case p.entry.Time >= before || p.finished():
 		return 0
-	case p.settled.Load():
+	case p.committed.Load():
 		if p.blob != nil {
 			p.value.keepEncoded(p.blob)
 		}
@@ -160,22 +160,22 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 	return freed
 }
 
-// settle notes that the value is committed. It returns how many bytes of memory
+// noteCommitted notes that the value is committed. It returns how many bytes of memory
 // are not pending any more. The caller has the turn.
-func (p *pending[T]) settle() (freed int64) {
+func (p *pending[T]) noteCommitted() (freed int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settled.Store(true)
+	p.committed.Store(true)
 	freed, p.size = p.size, 0
 	return freed
 }
 
-// unsettle notes that the commit may be lost, and why. It returns how many bytes
+// noteLost notes that the commit may be lost, and why. It returns how many bytes
 // are pending again. The caller has the turn.
-func (p *pending[T]) unsettle(cause error) (bytes int64) {
+func (p *pending[T]) noteLost(cause error) (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settled.Store(false)
+	p.committed.Store(false)
 	p.stage, p.unsure, p.err = encoded, true, cause
 	p.size = int64(len(p.blob))
 	return p.size

@@ -187,7 +187,7 @@ func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.T
 // each time.
 func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
-		return q.settled(ctx, func() (g gathered[T], err error) {
+		return q.gatherAndAnswer(ctx, func() (g gathered[T], err error) {
 			g.question, err = q.question(ctx, tenants, from, to, opts, reading{})
 			return g, err
 		})

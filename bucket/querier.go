@@ -60,9 +60,9 @@ const (
 	roundPause = 2 * time.Millisecond
 )
 
-// ErrUnsettled is returned when sources changed each time that they were
+// ErrUnstable is returned when sources changed each time that they were
 // looked at: their ticks are shorter than a question takes.
-var ErrUnsettled = errors.New("collectors seal faster than they can be asked: ask again, or make ticks longer")
+var ErrUnstable = errors.New("collectors seal faster than they can be asked: ask again, or make ticks longer")
 
 // Range returns the merge of every value of the tenant with from ≤ instant
 // < to that is in the index or that a source holds, each once. It never has a
@@ -73,7 +73,7 @@ var ErrUnsettled = errors.New("collectors seal faster than they can be asked: as
 //
 // What a source that fails holds is not in the answer: Answer.Missing names the
 // source, by its String method where it has one. Any other failure is an error
-// as in [Quantizer.Range], a *TenantError, or ErrUnsettled.
+// as in [Quantizer.Range], a *TenantError, or ErrUnstable.
 func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) (Answer[T], error) {
 	return q.RangeMany(ctx, []string{tenant}, from, to, sources, opts)
 }
@@ -81,7 +81,7 @@ func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Tim
 // RangeMany is Range of several tenants, whose values are merged together.
 func (q *Querier[T]) RangeMany(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions) (a Answer[T], err error) {
 	return rounded(from, to, opts, func(from, to time.Time) (Answer[T], error) {
-		return q.past.settled(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts, reading{}) })
+		return q.past.gatherAndAnswer(ctx, func() (gathered[T], error) { return q.gather(ctx, tenants, from, to, sources, opts, reading{}) })
 	})
 }
 
@@ -178,7 +178,7 @@ func (q *Querier[T]) Tenants(ctx context.Context, sources []Source[T]) ([]string
 func (q *Querier[T]) gather(ctx context.Context, tenants []string, from, to time.Time, sources []Source[T], opts *RangeOptions, how reading) (gathered[T], error) {
 	return q.past.gather(ctx, tenants, from, to, opts, how, func(ctx context.Context, tenant string, start, end int64, how reading) (k known[T], err error) {
 		p := newPoll(tenant, from, to, sources)
-		k.series, err = p.settle(ctx, func(held inMemory) (plan.Series, error) {
+		k.series, err = p.untilStable(ctx, func(held inMemory) (plan.Series, error) {
 			return q.past.read(ctx, tenant, start, end, how, held)
 		})
 		if err != nil {
@@ -211,10 +211,10 @@ func (p *poll[T]) all() []int {
 	return places
 }
 
-// settle asks the sources and then reads the index, until what both said
+// untilStable asks the sources and then reads the index, until what both said
 // belongs together. It returns what read returned: entries, and roll-ups of spans
 // that hold no value of a source.
-func (p *poll[T]) settle(ctx context.Context, read func(held inMemory) (plan.Series, error)) (s plan.Series, err error) {
+func (p *poll[T]) untilStable(ctx context.Context, read func(held inMemory) (plan.Series, error)) (s plan.Series, err error) {
 	if err := p.ask(ctx, p.all(), p.held); err != nil {
 		return s, err
 	}
@@ -229,7 +229,7 @@ func (p *poll[T]) settle(ctx context.Context, read func(held inMemory) (plan.Ser
 		}
 		outbox.Pause(ctx, roundPause, nil)
 	}
-	return s, ErrUnsettled
+	return s, ErrUnstable
 }
 
 // inMemory returns the instants of what the sources hold. A source may seal its

@@ -121,7 +121,7 @@ func (p *poll) ask(t *testing.T, q *bucket.Querier[ids]) {
 			least[w] = int(p.added[w].Load())
 		}
 		a, err := q.Range(t.Context(), "a", from, to, p.sources, nil)
-		if errors.Is(err, bucket.ErrUnsettled) {
+		if errors.Is(err, bucket.ErrUnstable) {
 			continue // on a machine too busy for ticks so short
 		}
 		if len(a.Missing) > 0 {
@@ -361,8 +361,8 @@ func TestQuerierGivesUp(t *testing.T) {
 	mustAdd(t, c, "a", 1)
 	from, to := always()
 	_, err := s.querier(t).Range(t.Context(), "a", from, to, []bucket.Source[ids]{h}, nil)
-	if !errors.Is(err, bucket.ErrUnsettled) {
-		t.Errorf("got %v, want ErrUnsettled", err)
+	if !errors.Is(err, bucket.ErrUnstable) {
+		t.Errorf("got %v, want ErrUnstable", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	h.after = func(int64) error { cancel(); return nil }

@@ -292,15 +292,15 @@ func (t *tenant[T]) holding() []*pending[T] {
 	return slices.Clone(t.held)
 }
 
-// settle leaves a value that is committed with its blob alone, where that saves
+// noteCommitted leaves a value that is committed with its blob alone, where that saves
 // memory. It returns how many bytes are not pending any more.
-func (t *tenant[T]) settle(p *pending[T]) (freed int64) {
+func (t *tenant[T]) noteCommitted(p *pending[T]) (freed int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.maySleep() || p.value.isResting() {
 		p.value.keepEncoded(p.blob)
 	}
-	return p.settle()
+	return p.noteCommitted()
 }
 
 // watch begins a question about a tenant; nil is a tenant that holds nothing.
@@ -434,7 +434,7 @@ func (t *tenant[T]) share() (s Share) {
 		s.Ticks++
 	}
 	for _, p := range t.held {
-		if s.Bytes += p.weight(); p.settled.Load() {
+		if s.Bytes += p.weight(); p.committed.Load() {
 			s.Values--
 		}
 	}
@@ -447,7 +447,7 @@ func (t *tenant[T]) waiting() []index.Entry {
 	defer t.mu.Unlock()
 	entries := make([]index.Entry, 0, len(t.held))
 	for _, p := range t.held {
-		if _, e := p.state(); !p.settled.Load() {
+		if _, e := p.state(); !p.committed.Load() {
 			entries = append(entries, e)
 		}
 	}

@@ -68,9 +68,9 @@ func (k *openTick[T]) wait(blob []byte, now int64) {
 	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
 }
 
-// settle notes that the blobs which waited are merged, and that the value takes more
+// noteMerged notes that the blobs which waited are merged, and that the value takes more
 // than was counted.
-func (k *openTick[T]) settle(more int64) {
+func (k *openTick[T]) noteMerged(more int64) {
 	k.recount(more)
 	k.waiting, k.merged = 0, k.merged+more
 }
@@ -251,7 +251,7 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 		if err != nil {
 			return needNothing, nil, err
 		}
-		k.settle(more)
+		k.noteMerged(more)
 	}
 	k.wait(in.blob, now)
 	t.changed()
@@ -283,7 +283,7 @@ func (t *tenant[T]) merge(in *input[T], now int64) error {
 		return err
 	}
 	if t.open.waiting > 0 {
-		t.open.settle(more)
+		t.open.noteMerged(more)
 		more = 0
 	}
 	v := decodedWith(in.value, nil)

@@ -124,14 +124,6 @@ func (w *Window[T]) changed() {
 	w.answer, w.known = zero, false
 }
 
-// Current returns the value of the open tick; ok is false when nothing has
-// arrived in it.
-func (w *Window[T]) Current() (v T, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.open, w.isOpen
-}
-
 // Empty reports whether neither the open tick nor a sealed one has a value.
 func (w *Window[T]) Empty() bool {
 	w.mu.Lock()

@@ -138,8 +138,8 @@ func TestPagesOfRows(t *testing.T) {
 	})
 }
 
-// TestStrangersInTheTable checks that items that are not entries change no answer.
-func TestStrangersInTheTable(t *testing.T) {
+// TestForeignItemsInTheTable checks that items that are not entries change no answer.
+func TestForeignItemsInTheTable(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, endpoint string) {
 		x, table := fresh(t, endpoint, nil)

@@ -171,7 +171,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	if got := undone(t, j); !slices.Equal(got, all[3:]) {
 		t.Errorf("got %q, want %q", got, all[3:])
 	}
-	settle(t, j) // removes the first segment, without a record that says so
+	waitIdle(t, j) // removes the first segment, without a record that says so
 	if names := logs(t, dir); len(names) != 1 {
 		t.Errorf("left: %q", names)
 	}

@@ -46,7 +46,7 @@ func TestFullJournal(t *testing.T) {
 		t.Error("a full journal that was opened again takes records")
 	}
 	j.End(ids[:40]...)
-	settle(t, j)
+	waitIdle(t, j)
 	mustAppend(t, j, "", blob)
 	if got := undone(t, j); len(got) != len(ids)-40+1 {
 		t.Errorf("%d records, want %d", len(got), len(ids)-39)
@@ -213,7 +213,7 @@ func TestSegmentRemovedByHand(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	j.End(first)
-	settle(t, j)
+	waitIdle(t, j)
 	if got := undone(t, j); !slices.Equal(got, []string{record(second, "second")}) {
 		t.Errorf("got %q", got)
 	}
@@ -243,7 +243,7 @@ func TestFilesKeptAsideAreBounded(t *testing.T) {
 	for range 12 {
 		j := mustOpen(t, dir, opts)
 		j.End(mustAppend(t, j, "m", strings.Repeat("x", 3000)))
-		settle(t, j)
+		waitIdle(t, j)
 		mustClose(t, j)
 		names := logs(t, dir)
 		last := names[len(names)-1]
@@ -270,7 +270,7 @@ func TestLostWhileMoved(t *testing.T) {
 	for range 40 {
 		j.End(add(t, j, strings.Repeat("x", 400)))
 	}
-	settle(t, j)
+	waitIdle(t, j)
 	if got := undone(t, j); !slices.Equal(got, []string{record(kept, "kept")}) {
 		t.Errorf("got %q", got)
 	}

@@ -247,8 +247,8 @@ func copyDir(t testing.TB, dir string) string {
 	return to
 }
 
-// settle waits until the keeper has nothing to do.
-func settle(t testing.TB, j *Journal) {
+// waitIdle waits until the keeper has nothing to do.
+func waitIdle(t testing.TB, j *Journal) {
 	t.Helper()
 	for {
 		_, remove, move := j.ledger.oldest(j.opts.Keep, j.opts.MaxBytes)

@@ -224,9 +224,9 @@ func (l *ledger) oldest(keep time.Duration, limit int64) (front *segment, remove
 		return nil, false, false
 	}
 	s := l.segments[0]
-	crowded := l.bytes > limit/2
-	remove = s.live == 0 && (crowded || time.Since(s.touched) >= keep)
-	move = s.live > 0 && crowded && l.bytes-l.liveBytes >= l.bytes/4
+	over := l.bytes > limit/2
+	remove = s.live == 0 && (over || time.Since(s.touched) >= keep)
+	move = s.live > 0 && over && l.bytes-l.liveBytes >= l.bytes/4
 	return s, remove, move
 }
 

@@ -83,8 +83,8 @@ func (q *queue) take() []*entry {
 	return batch
 }
 
-// settle closes the batch: commit is called while no writer can leave.
-func (q *queue) settle(batch []*entry, commit func()) {
+// finish closes the batch. It calls commit while no writer can leave.
+func (q *queue) finish(batch []*entry, commit func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	commit()

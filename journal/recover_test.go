@@ -264,7 +264,7 @@ func TestDamagedSegmentIsKeptAside(t *testing.T) {
 	j := mustOpen(t, dir, nil)
 	j.End(1, 2, 3, 4, 5, 6)
 	mustAppend(t, j, "m", "b")
-	settle(t, j)
+	waitIdle(t, j)
 	aside, err := filepath.Glob(file + asideInfix + "*")
 	if err != nil || len(aside) != 1 || string(readFile(t, aside[0])) != string(b) {
 		t.Fatalf("kept aside: %q, %v", aside, err)

@@ -24,7 +24,7 @@ func (w *writer) roll() (moved map[int64]int64, err error) {
 	if w.metrics.fault(err) != nil {
 		return nil, fmt.Errorf("begin a new segment: %w", err)
 	}
-	if moved, err = w.settleSegment(s); err != nil {
+	if moved, err = w.replaceSuspect(s); err != nil {
 		return nil, errors.Join(err, s.file.Close(), w.opts.files.Remove(s.path))
 	}
 	w.newest, w.active, w.suspect = s.id, s, nil
@@ -36,9 +36,9 @@ func (w *writer) roll() (moved map[int64]int64, err error) {
 	return moved, nil
 }
 
-// settleSegment moves a suspect segment's end into a new segment, and makes
+// replaceSuspect moves a suspect segment's end into a new segment, and makes
 // the new one part of the journal.
-func (w *writer) settleSegment(s *segment) (moved map[int64]int64, err error) {
+func (w *writer) replaceSuspect(s *segment) (moved map[int64]int64, err error) {
 	if w.suspect != nil {
 		if moved, err = w.moveEnd(w.suspect, s); err != nil {
 			return nil, err

@@ -72,7 +72,7 @@ func (w *writer) commit(batch []*entry) {
 	if err != nil {
 		w.ledger.restore(ends)
 	}
-	w.queue.settle(batch, func() {
+	w.queue.finish(batch, func() {
 		for _, e := range batch {
 			if err != nil {
 				e.err = err

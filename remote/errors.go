@@ -17,32 +17,32 @@ type Reason string
 
 // The reasons. A reason that a client does not know is like Failed.
 const (
-	Refused   Reason = "refused"   // the request is wrong; the same request will be refused again
-	Coarser   Reason = "coarser"   // as *bucket.CoarserError
-	TooLarge  Reason = "too large" // the range has too many entries or bytes
-	Closed    Reason = "closed"    // the collector is closed
-	Unsettled Reason = "unsettled" // as bucket.ErrUnsettled; ask again
-	NoBlob    Reason = "no blob"   // as bucket.ErrNoBlob
-	Timeout   Reason = "timeout"   // a deadline of the server's passed
-	Failed    Reason = "failed"    // anything else
+	Refused  Reason = "refused"   // the request is wrong; the same request will be refused again
+	Coarser  Reason = "coarser"   // as *bucket.CoarserError
+	TooLarge Reason = "too large" // the range has too many entries or bytes
+	Closed   Reason = "closed"    // the collector is closed
+	Unstable Reason = "unstable"  // as bucket.ErrUnstable; ask again
+	NoBlob   Reason = "no blob"   // as bucket.ErrNoBlob
+	Timeout  Reason = "timeout"   // a deadline of the server's passed
+	Failed   Reason = "failed"    // anything else
 )
 
 // sentinels are the errors that keep their identity on the way to the client.
 var sentinels = map[Reason]error{
-	Closed:    bucket.ErrClosed,
-	Unsettled: bucket.ErrUnsettled,
-	NoBlob:    bucket.ErrNoBlob,
-	Timeout:   context.DeadlineExceeded,
+	Closed:   bucket.ErrClosed,
+	Unstable: bucket.ErrUnstable,
+	NoBlob:   bucket.ErrNoBlob,
+	Timeout:  context.DeadlineExceeded,
 }
 
 // statuses are the reasons' HTTP statuses.
 var statuses = map[Reason]int{
-	Refused:   http.StatusBadRequest,
-	Coarser:   http.StatusBadRequest,
-	TooLarge:  http.StatusUnprocessableEntity,
-	Closed:    http.StatusServiceUnavailable,
-	Unsettled: http.StatusServiceUnavailable,
-	Timeout:   http.StatusGatewayTimeout,
+	Refused:  http.StatusBadRequest,
+	Coarser:  http.StatusBadRequest,
+	TooLarge: http.StatusUnprocessableEntity,
+	Closed:   http.StatusServiceUnavailable,
+	Unstable: http.StatusServiceUnavailable,
+	Timeout:  http.StatusGatewayTimeout,
 }
 
 // reasonOf returns the reason that stands for an error.
@@ -78,7 +78,7 @@ func reasonOf(err error) Reason {
 }
 
 // Error is what a handler said in place of an answer, or about a value that is
-// missing. It is bucket.ErrClosed, bucket.ErrUnsettled, bucket.ErrNoBlob or
+// missing. It is bucket.ErrClosed, bucket.ErrUnstable, bucket.ErrNoBlob or
 // context.DeadlineExceeded to errors.Is, and a *bucket.CoarserError to errors.As,
 // when its reason says so.
 type Error struct {

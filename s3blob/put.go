@@ -52,7 +52,7 @@ func (t *Tier) put(ctx context.Context, p put, blob []byte) error {
 		defer t.writing.Delete(p.key)
 	}
 	if p.again || t.opts.Unconditional {
-		if done, err := t.settled(ctx, p); done || err != nil {
+		if done, err := t.tookEffect(ctx, p); done || err != nil {
 			return err
 		}
 	}
@@ -62,16 +62,16 @@ func (t *Tier) put(ctx context.Context, p put, blob []byte) error {
 	}
 	// An attempt that took effect but was reported as failed looks the same as
 	// another writer's object.
-	if done, err := t.settled(ctx, p); done || err != nil {
+	if done, err := t.tookEffect(ctx, p); done || err != nil {
 		return err
 	}
 	return fs.ErrExist // an object that has been deleted since
 }
 
-// settled reports whether the key has an object: done is true with no error
+// tookEffect reports whether the key has an object: done is true with no error
 // when p has put it, and false when there is none. The error is fs.ErrExist
 // when another put has.
-func (t *Tier) settled(ctx context.Context, p put) (done bool, err error) {
+func (t *Tier) tookEffect(ctx context.Context, p put) (done bool, err error) {
 	head, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(t.bucket), Key: aws.String(p.key)})
 	switch {
 	case status(err) == http.StatusNotFound:

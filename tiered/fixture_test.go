@@ -136,8 +136,8 @@ func spoil(t testing.TB, tier tiered.Tier, keys ...string) {
 	}
 }
 
-// settle heals everything and waits for the write-backs.
-func (h *house) settle(t testing.TB) {
+// healAndWait heals everything and waits for the write-backs.
+func (h *house) healAndWait(t testing.TB) {
 	t.Helper()
 	h.near.Heal()
 	h.far.Heal()

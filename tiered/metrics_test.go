@@ -26,7 +26,7 @@ func TestMetricsOfReads(t *testing.T) {
 		{Name: "far", Hits: 1, Misses: 2}, {Name: "authority", Hits: 1, Misses: 1}}; !slices.Equal(got, want) || h.Stats().Bytes == 0 {
 		t.Errorf("stats %+v, want %+v", h.Stats(), want)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	for _, tc := range []struct {
 		want   float64
 		name   string
@@ -81,7 +81,7 @@ func TestMetricsOfFaults(t *testing.T) {
 				t.Error("no fault was injected")
 			}
 			h.count(t, float64(h.near.Hits(faulttest.Get|faulttest.Put)), "timeblob_tier_errors_total", "near", tc.kind)
-			h.settle(t)
+			h.healAndWait(t)
 		})
 	}
 }
@@ -99,9 +99,9 @@ func TestStoresShareMetrics(t *testing.T) {
 	second.expect(t, []string{"a"}, "a")
 	first.count(t, 2, "timeblob_tier_hits_total", "authority")
 	first.count(t, 2*one, "timeblob_in_process_cache_bytes")
-	second.settle(t)
+	second.healAndWait(t)
 	first.count(t, one, "timeblob_in_process_cache_bytes")
-	first.settle(t)
+	first.healAndWait(t)
 }
 
 func TestMetricOfAnotherKindIsAnError(t *testing.T) {
@@ -126,5 +126,5 @@ func TestErrorsNameAFewKeys(t *testing.T) {
 	if !slices.Equal(named(err), keys) {
 		t.Errorf("the error's keys are %q", named(err))
 	}
-	h.settle(t)
+	h.healAndWait(t)
 }

@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 			m := &model{stored: map[string]string{}, maybe: map[string]string{}, keys: []string{"absent"}}
 			memory := rapid.SampledFrom([]int64{-1, 500, 1 << 20}).Draw(rt, "memory")
 			m.house = newHouse(t, func(o *tiered.Options[string]) { o.Memory = memory })
-			defer m.settle(t)
+			defer m.healAndWait(t)
 			m.run(rt)
 		})
 	})
@@ -205,7 +205,7 @@ func TestStorm(t *testing.T) {
 	h.far.Heal()
 	h.authority.Heal()
 	h.expect(t, fixedKeys(301), fixedKeys(300)...)
-	h.settle(t)
+	h.healAndWait(t)
 }
 
 // written is the keys whose Put has returned.

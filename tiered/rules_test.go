@@ -56,7 +56,7 @@ func TestRule2NoSilentPartial(t *testing.T) {
 				}
 				h.authority.Heal()
 				h.expect(t, keys, "a", "b", "c")
-				h.settle(t)
+				h.healAndWait(t)
 			})
 		})
 	}
@@ -81,7 +81,7 @@ func TestRule2PartBesideAnError(t *testing.T) {
 	if _, ok := errors.AsType[*tiered.TierError](err); !ok || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("got %v", err)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 }
 
 // TestRule2CacheFaultsAreReadPast has a cache fail in every way: the answer is
@@ -118,7 +118,7 @@ func TestRule2CacheFaultsAreReadPast(t *testing.T) {
 				if h.metric(t, "timeblob_tier_errors_total", "near", tc.metric) == 0 {
 					t.Error("the fault was not counted")
 				}
-				h.settle(t)
+				h.healAndWait(t)
 			})
 		})
 	}
@@ -132,7 +132,7 @@ func TestCorruptCacheIsRepaired(t *testing.T) {
 	hold(t, h.farBlobs, "b")
 	hold(t, h.blobs, "a", "b")
 	h.expect(t, []string{"a", "b"}, "a", "b")
-	h.settle(t)
+	h.healAndWait(t)
 	for name, cache := range map[string]*tiered.MemTier{"near": h.nearBlobs, "far": h.farBlobs} {
 		found := blobsOf(t, cache, "a", "b")
 		if string(found["a"]) != string(seal("value of a")) || string(found["b"]) != string(seal("value of b")) {
@@ -148,7 +148,7 @@ func TestCorruptCacheIsRepaired(t *testing.T) {
 func TestCorruptCacheOfAnAbsentKey(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	spoil(t, h.nearBlobs, "a")
 	h.expect(t, []string{"a"})
 }
@@ -191,7 +191,7 @@ func TestHostileCacheHarmsNoOther(t *testing.T) {
 		if err := h.Put(t.Context(), "e", blob); err != nil {
 			t.Fatal(err)
 		}
-		h.settle(t)
+		h.healAndWait(t)
 		if string(blob) != string(seal("value of e")) {
 			t.Error("a cache reached the caller's bytes")
 		}
@@ -233,7 +233,7 @@ func TestRule7MemoryIsBounded(t *testing.T) {
 		if n := h.metric(t, "timeblob_in_process_cache_hits_total"); n < tc.held || n > tc.held+5 {
 			t.Errorf("%s: %v values were held, want about %v", tc.name, n, tc.held)
 		}
-		h.settle(t)
+		h.healAndWait(t)
 	}
 }
 
@@ -320,7 +320,7 @@ func TestRule7WriteBacksAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h.settle(t)
+		h.healAndWait(t)
 		h.count(t, 20, "timeblob_tier_write_backs_total", "near", "stored")
 	})
 }
@@ -339,7 +339,7 @@ func TestRule7NoWorkForACallerWhoLeft(t *testing.T) {
 		if n := h.far.Calls(faulttest.Get) + h.authority.Calls(faulttest.Get); n != 0 {
 			t.Errorf("%d more tiers were asked", n)
 		}
-		h.settle(t)
+		h.healAndWait(t)
 	})
 }
 
@@ -370,6 +370,6 @@ func TestRule7WaitsEndWithTheContext(t *testing.T) {
 		giveUp()
 		wg.Wait()
 		h.count(t, 0, "timeblob_tier_errors_total")
-		h.settle(t)
+		h.healAndWait(t)
 	})
 }

@@ -79,7 +79,7 @@ func TestEachTierOnce(t *testing.T) {
 	if n := h.near.Calls(faulttest.Get); n != 1 {
 		t.Errorf("a cache was asked %d times, though memory had all", n)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	if h.nearBlobs.Len() != 4 || h.farBlobs.Len() != 3 {
 		t.Errorf("the caches hold %d and %d blobs, want 4 and 3", h.nearBlobs.Len(), h.farBlobs.Len())
 	}
@@ -89,13 +89,13 @@ func TestEachTierOnce(t *testing.T) {
 		again.blobs.Put(t.Context(), key, found[key])
 	}
 	again.expect(t, keys, "a", "b", "c", "d")
-	again.settle(t)
+	again.healAndWait(t)
 }
 
 func TestAbsenceIsNeverCached(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	h.expect(t, []string{"a"})
 	if _, found, err := h.One(t.Context(), "a"); found || err != nil {
 		t.Errorf("One found %v, %v", found, err)
@@ -107,7 +107,7 @@ func TestAbsenceIsNeverCached(t *testing.T) {
 func TestNoKeys(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	h.expect(t, nil)
 	if h.near.Calls(faulttest.Get) != 0 {
 		t.Error("a tier was asked for nothing")
@@ -127,7 +127,7 @@ func TestPut(t *testing.T) {
 	if !errors.Is(err, tiered.ErrExists) || !slices.Equal(named(err), []string{"a"}) {
 		t.Errorf("Put on a taken key: %v", err)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	for _, cache := range []*tiered.MemTier{h.nearBlobs, h.farBlobs} {
 		found := blobsOf(t, cache, "a")
 		if string(found["a"]) != string(seal("value of a")) {
@@ -146,7 +146,7 @@ func TestPutThatFailsIsNotCached(t *testing.T) {
 	if !ok || te.Op != "put" || te.Tier != "authority" || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("Put: %v", err)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	if h.nearBlobs.Len()+h.farBlobs.Len() != 0 {
 		t.Error("a cache has what the authority refused")
 	}
@@ -165,7 +165,7 @@ func TestPutDoesNotWaitForCaches(t *testing.T) {
 		if h.farBlobs.Len() != 1 {
 			t.Error("a cache that hangs holds up another")
 		}
-		h.settle(t)
+		h.healAndWait(t)
 	})
 }
 
@@ -224,7 +224,7 @@ func TestOneFetchPerKey(t *testing.T) {
 	if n := h.authority.Keys(faulttest.Get); n != len(keys) {
 		t.Errorf("%d fetches of %d keys", n, len(keys))
 	}
-	h.settle(t)
+	h.healAndWait(t)
 }
 
 func TestEncode(t *testing.T) {
@@ -277,7 +277,7 @@ func TestCodecThatPanics(t *testing.T) {
 func TestOne(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	hold(t, h.blobs, "a")
 	for range 2 {
 		if v, found, err := h.One(t.Context(), "a"); v != "value of a" || !found || err != nil {
@@ -293,7 +293,7 @@ func TestOne(t *testing.T) {
 
 func TestOneAllocatesNothingOnAHit(t *testing.T) {
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	hold(t, h.blobs, "a")
 	h.One(t.Context(), "a")
 	ctx := t.Context()
@@ -347,7 +347,7 @@ func TestCloseGivesUp(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		h.count(t, 6, "timeblob_tier_write_backs_total", "near", "dropped")
-		h.settle(t)
+		h.healAndWait(t)
 		h.count(t, 4, "timeblob_tier_write_backs_total", "near", "stored")
 	})
 }
@@ -368,7 +368,7 @@ func TestCloseDuringUse(t *testing.T) {
 		for range 4 {
 			<-begun
 		}
-		h.settle(t)
+		h.healAndWait(t)
 		users.Wait()
 	}
 }

@@ -27,7 +27,7 @@ func TestSumFindsAWrongBlobInACache(t *testing.T) {
 	if err != nil || r[0].Value != "value of a" || r[0].Size != int64(len(seal("value of a"))) {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	h.count(t, 1, "timeblob_tier_errors_total", "near", "corrupt")
 	if got := blobsOf(t, h.nearBlobs, "a")["a"]; string(got) != string(seal("value of a")) {
 		t.Errorf("the cache still holds %q", got)
@@ -37,7 +37,7 @@ func TestSumFindsAWrongBlobInACache(t *testing.T) {
 func TestSumFindsAWrongBlobInTheAuthority(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	if err := h.blobs.Put(t.Context(), "a", seal("another value")); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestSumFindsAWrongBlobInTheAuthority(t *testing.T) {
 func TestSumInMemory(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *tiered.Options[string]) { o.Memory = 1 << 20 })
-	defer h.settle(t)
+	defer h.healAndWait(t)
 	hold(t, h.blobs, "a")
 	h.expect(t, []string{"a"}, "a") // now in memory, its sum unknown
 	other := blob.Ref{Key: "a", Sum: blob.SumOf([]byte("other"))}
@@ -92,7 +92,7 @@ func TestSumsOnly(t *testing.T) {
 					t.Errorf("%q: got %q, want %q", asked[i].Key, got, want)
 				}
 			}
-			h.settle(t)
+			h.healAndWait(t)
 			h.count(t, 1, "timeblob_tier_requests_total", "near")
 			h.count(t, 4, "timeblob_tier_requests_total", "far")
 			near := blobsOf(t, h.nearBlobs, "known", "unknown", "absent from caches")
@@ -151,7 +151,7 @@ func TestGetRaw(t *testing.T) {
 	if got, err = h.GetRaw(t.Context(), []blob.Ref{{Key: "c"}}); got[0].Err == nil || !errors.Is(err, faulttest.ErrInjected) {
 		t.Errorf("of a tier that fails: %v, %v", got, err)
 	}
-	h.settle(t)
+	h.healAndWait(t)
 	if _, err = h.GetRaw(t.Context(), nil); !errors.Is(err, tiered.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}

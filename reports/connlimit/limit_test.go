@@ -141,8 +141,8 @@ func TestLongestWait(t *testing.T) {
 	}
 }
 
-// TestStrangers checks that a flood of connections without an answer so far does not displace answered connections, unless these hold more than half of the places.
-func TestStrangers(t *testing.T) {
+// TestUnansweredConnections checks that a flood of connections without an answer so far does not displace answered connections, unless these hold more than half of the places.
+func TestUnansweredConnections(t *testing.T) {
 	t.Parallel()
 	address, conns := serve(t, nil, 5)
 	var known []net.Conn

@@ -116,7 +116,7 @@ func busy(err error) *refusal {
 	if e, ok := errors.AsType[*reports.NoCollectorError](err); ok {
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}
 	}
-	if errors.Is(err, bucket.ErrUnsettled) {
+	if errors.Is(err, bucket.ErrUnstable) {
 		return &refusal{status: http.StatusServiceUnavailable, text: err.Error(), retry: true}
 	}
 	if errors.Is(err, bucket.ErrClosed) || errors.Is(err, tiered.ErrClosed) {

@@ -173,22 +173,22 @@ func (p *Place) ID() string { return p.id }
 // Seal replaces a claim by a seal, and returns the seal's place. It sends
 // nothing once the claim has expired.
 func (p *Protocol) Seal(ctx context.Context, claim Place, seal Seal) (Place, error) {
-	return p.settle(ctx, claim, State{Kind: Sealed, Seal: &seal})
+	return p.finish(ctx, claim, State{Kind: Sealed, Seal: &seal})
 }
 
 // Void replaces a claim by the remark that a roll-up of the span does not pay,
 // and why.
 func (p *Protocol) Void(ctx context.Context, claim Place, why string) (Place, error) {
-	return p.settle(ctx, claim, State{Kind: Void, Why: why[:min(len(why), 200)]})
+	return p.finish(ctx, claim, State{Kind: Void, Why: why[:min(len(why), 200)]})
 }
 
 // Release gives a claim back.
 func (p *Protocol) Release(ctx context.Context, claim Place) error {
-	_, err := p.settle(ctx, claim, State{Kind: Open})
+	_, err := p.finish(ctx, claim, State{Kind: Open})
 	return err
 }
 
-func (p *Protocol) settle(ctx context.Context, claim Place, next State) (Place, error) {
+func (p *Protocol) finish(ctx context.Context, claim Place, next State) (Place, error) {
 	if now := p.now(); now.IsZero() || now.UnixNano() > claim.Until {
 		return Place{}, ErrLost
 	}

@@ -307,7 +307,7 @@ func (m *machine) span(s step) (from, to int64) {
 func (m *machine) ask(s step, i int, tenant string) error {
 	from, to := m.span(s)
 	if len(m.collectors) > 1 && s.Kind != "querier" {
-		m.settleOthers(i)
+		m.storeOthers(i)
 	}
 	now := m.now.UnixNano()
 	c, begin, end := m.collectors[i], time.Unix(0, from), time.Unix(0, to)
@@ -372,8 +372,8 @@ func (m *machine) flushAll() error {
 	return errors.Join(errs...)
 }
 
-// settleOthers stores what the other collectors hold: no collector sees it.
-func (m *machine) settleOthers(i int) {
+// storeOthers stores what the other collectors hold: no collector sees it.
+func (m *machine) storeOthers(i int) {
 	if err := m.flushOthers(i); err != nil {
 		m.Fatal(err)
 	}

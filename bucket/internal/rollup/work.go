@@ -87,15 +87,15 @@ func (w *work) missing(ctx context.Context, s levels.Settings, tenant string, le
 	if err != nil {
 		return nil, err
 	}
-	settled := make(map[int64]bool, len(places))
+	done := make(map[int64]bool, len(places))
 	for _, p := range places {
-		settled[p.Start] = p.Kind == levels.Sealed || p.Kind == levels.Void
+		done[p.Start] = p.Kind == levels.Sealed || p.Kind == levels.Void
 	}
 	if level == s.Spans[0] {
-		return w.filled(ctx, s, tenant, level, from, to, settled)
+		return w.filled(ctx, s, tenant, level, from, to, done)
 	}
 	for start := from; start < to; start += int64(level) {
-		if !settled[start] {
+		if !done[start] {
 			spans = append(spans, levels.Span{Tenant: tenant, Level: level, Start: start})
 		}
 	}
@@ -103,7 +103,7 @@ func (w *work) missing(ctx context.Context, s levels.Settings, tenant string, le
 }
 
 // filled returns the spans of the shortest level that have entries enough.
-func (w *work) filled(ctx context.Context, s levels.Settings, tenant string, level time.Duration, from, to int64, settled map[int64]bool) (spans []levels.Span, err error) {
+func (w *work) filled(ctx context.Context, s levels.Settings, tenant string, level time.Duration, from, to int64, done map[int64]bool) (spans []levels.Span, err error) {
 	enough := 2
 	if s.Outlives(level) {
 		enough = 1
@@ -112,7 +112,7 @@ func (w *work) filled(ctx context.Context, s levels.Settings, tenant string, lev
 	_, err = w.entries(ctx, tenant, from, to, func(entries []index.Entry) {
 		for _, e := range entries {
 			span := levels.SpanAt(tenant, level, e.Time)
-			if counts[span.Start]++; counts[span.Start] == enough && !settled[span.Start] {
+			if counts[span.Start]++; counts[span.Start] == enough && !done[span.Start] {
 				spans = append(spans, span)
 			}
 		}

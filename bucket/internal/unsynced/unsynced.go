@@ -1,6 +1,6 @@
-// Package settle holds values that are committed until a sync makes sure that no
+// Package unsynced holds values that are committed until a sync makes sure that no
 // crash can take them back.
-package settle
+package unsynced
 
 import (
 	"context"
@@ -17,8 +17,8 @@ type Options struct {
 	Bytes        int64 // that were added or noted since the last sync
 }
 
-// Room holds committed values. It is safe for any number of goroutines.
-type Room[V any] struct {
+// Set holds committed values. It is safe for any number of goroutines.
+type Set[V any] struct {
 	opts    Options
 	syncing chan struct{} // full while one syncs
 	enough  chan struct{} // full when enough bytes came since the last sync
@@ -36,75 +36,75 @@ type Room[V any] struct {
 // Epoch is a stretch of time without a sync that failed.
 type Epoch uint64
 
-// New returns an empty room.
-func New[V any](opts Options) *Room[V] {
-	return &Room[V]{opts: opts, syncing: make(chan struct{}, 1), enough: make(chan struct{}, 1), first: make(chan struct{}),
+// New returns an empty set.
+func New[V any](opts Options) *Set[V] {
+	return &Set[V]{opts: opts, syncing: make(chan struct{}, 1), enough: make(chan struct{}, 1), first: make(chan struct{}),
 		every: opts.First}
 }
 
 // Epoch returns the present epoch. It is to be asked for before a commit begins.
-func (r *Room[V]) Epoch() Epoch {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.epoch
+func (s *Set[V]) Epoch() Epoch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
 }
 
 // Add takes a value whose commit began in an epoch and returned. It returns false
 // when a sync has failed since: then the commit may be lost.
-func (r *Room[V]) Add(begun Epoch, v V, bytes int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if begun != r.epoch {
+func (s *Set[V]) Add(begun Epoch, v V, bytes int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if begun != s.epoch {
 		return false
 	}
-	if len(r.values) == 0 {
-		r.since = time.Now()
-		close(r.first)
+	if len(s.values) == 0 {
+		s.since = time.Now()
+		close(s.first)
 	}
-	r.values = append(r.values, v)
-	r.added += bytes
-	r.remind()
+	s.values = append(s.values, v)
+	s.added += bytes
+	s.remind()
 	return true
 }
 
 // Note counts bytes that something else keeps until the next sync.
-func (r *Room[V]) Note(bytes int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.noted += bytes
-	r.remind()
+func (s *Set[V]) Note(bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted += bytes
+	s.remind()
 }
 
 // remind has Wait return when there is enough to sync. The caller holds mu.
-func (r *Room[V]) remind() {
-	if len(r.values) > 0 && max(r.added, r.noted) >= r.opts.Bytes {
-		r.Hurry()
+func (s *Set[V]) remind() {
+	if len(s.values) > 0 && max(s.added, s.noted) >= s.opts.Bytes {
+		s.Hurry()
 	}
 }
 
 // Hurry has Wait return as soon as there is a value.
-func (r *Room[V]) Hurry() {
+func (s *Set[V]) Hurry() {
 	select {
-	case r.enough <- struct{}{}:
+	case s.enough <- struct{}{}:
 	default:
 	}
 }
 
 // Wait waits until it is time for a sync, or ctx ends.
-func (r *Room[V]) Wait(ctx context.Context) error {
-	first, _ := r.due()
+func (s *Set[V]) Wait(ctx context.Context) error {
+	first, _ := s.due()
 	select {
 	case <-first:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	_, at := r.due()
+	_, at := s.due()
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
-	case <-r.enough:
+	case <-s.enough:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -112,60 +112,60 @@ func (r *Room[V]) Wait(ctx context.Context) error {
 }
 
 // due returns a channel that is closed when there is a value, and then when to sync.
-func (r *Room[V]) due() (first <-chan struct{}, at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.first, r.since.Add(r.every)
+func (s *Set[V]) due() (first <-chan struct{}, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first, s.since.Add(s.every)
 }
 
-// Values returns the values in the room.
-func (r *Room[V]) Values() []V {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]V(nil), r.values...)
+// Values returns the values in the set.
+func (s *Set[V]) Values() []V {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]V(nil), s.values...)
 }
 
-// Sync calls sync and returns the values that were in the room before, and leave
+// Sync calls sync and returns the values that were in the set before, and leave
 // it. When sync fails, the values that came meanwhile leave as well, and those
 // whose commits are under way are not taken any more: all of them may be lost.
-func (r *Room[V]) Sync(ctx context.Context, sync func(context.Context) error) (left []V, err error) {
+func (s *Set[V]) Sync(ctx context.Context, sync func(context.Context) error) (left []V, err error) {
 	select {
-	case r.syncing <- struct{}{}:
-		defer func() { <-r.syncing }()
+	case s.syncing <- struct{}{}:
+		defer func() { <-s.syncing }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	left = r.take()
+	left = s.take()
 	if err = sync(ctx); err != nil {
-		left = append(left, r.fail()...)
+		left = append(left, s.fail()...)
 	}
 	return left, err
 }
 
-// take empties the room.
-func (r *Room[V]) take() []V {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.empty()
+// take empties the set.
+func (s *Set[V]) take() []V {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.empty()
 }
 
-// fail empties the room and begins another epoch.
-func (r *Room[V]) fail() []V {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.epoch++
-	return r.empty()
+// fail empties the set and begins another epoch.
+func (s *Set[V]) fail() []V {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	return s.empty()
 }
 
-// empty empties the room. The caller holds mu.
-func (r *Room[V]) empty() (values []V) {
-	if values = r.values; len(values) > 0 {
-		r.first = make(chan struct{})
-		r.every = min(2*r.every, r.opts.Every)
+// empty empties the set. The caller holds mu.
+func (s *Set[V]) empty() (values []V) {
+	if values = s.values; len(values) > 0 {
+		s.first = make(chan struct{})
+		s.every = min(2*s.every, s.opts.Every)
 	}
-	r.values, r.added, r.noted = nil, 0, 0
+	s.values, s.added, s.noted = nil, 0, 0
 	select {
-	case <-r.enough:
+	case <-s.enough:
 	default:
 	}
 	return values
