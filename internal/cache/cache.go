@@ -85,7 +85,7 @@ func (c *Cache[K, V]) Get(key K) *V {
 	}
 	hash := hashOf(c.seed, key)
 	v := c.read(c.table.Load().find(hash, key))
-	c.lookups.count(hash, 1, hits(v))
+	c.lookups.count(1, hits(v))
 	return v
 }
 
@@ -136,7 +136,7 @@ func (c *Cache[K, V]) GetMany(key func(i int) K, found []*V) {
 			values[i] = c.read(e)
 			n += hits(values[i])
 		}
-		c.lookups.count(hashes[0], len(values), n)
+		c.lookups.count(len(values), n)
 	}
 }
 
