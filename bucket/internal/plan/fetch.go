@@ -60,10 +60,13 @@ func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[
 		b.fail(open, results, err)
 		return
 	}
-	starts := b.starts(open)
+	starts, fold := b.starts(open), b.fold
+	if len(open) == 1 {
+		fold = b.foldHalves
+	}
 	forEach(len(open), func(n int) {
 		s := &b.spans[open[n]]
-		results[open[n]] = b.assemble(ctx, s, values[starts[n]:][:s.len()], failed)
+		results[open[n]] = b.assemble(ctx, s, values[starts[n]:][:s.len()], failed, fold)
 	})
 	if failed == nil && unharmed(open, results) {
 		for _, i := range open {
@@ -121,11 +124,12 @@ func unharmed[T any](open []int, results []blob.Result[merged[T]]) bool {
 	return true
 }
 
-// assemble merges the values of a span.
-func (b *batch[T]) assemble(ctx context.Context, s *span, values []blob.Result[T], failed error) blob.Result[merged[T]] {
+// assemble merges the values of a span with a form of fold.
+func (b *batch[T]) assemble(ctx context.Context, s *span, values []blob.Result[T], failed error,
+	fold func(context.Context, []part[T]) (T, []lost, error)) blob.Result[merged[T]] {
 	m := merged[T]{failed: failed}
 	parts := m.collect(make([]part[T], 0, len(values)), &s.unit, values)
-	v, refused, err := b.fold(ctx, parts)
+	v, refused, err := fold(ctx, parts)
 	if err != nil {
 		return blob.Result[merged[T]]{Err: err}
 	}
@@ -167,7 +171,7 @@ func (b *batch[T]) mergeLoose(ctx context.Context, values []blob.Result[T], fail
 		parts = b.rest.collect(parts, &b.loose[i], values[:n])
 		values = values[n:]
 	}
-	v, refused, err := b.fold(ctx, parts)
+	v, refused, err := b.foldHalves(ctx, parts)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,19 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
+	"runtime"
 	"slices"
 )
 
 // maxParts is how many parts one call of the merge function gets at most, so
 // that a question whose context has ended stops after one call.
 const maxParts = 64
+
+// leastHalf is how many parts a half has at least that is merged beside the other
+// half. With fewer, the merge of the two merges would cost too much.
+const leastHalf = 6
 
 // part is a value that is being merged, and the pieces that it is made of. The
 // merge of what came before has no pieces: it is never to blame.
@@ -26,6 +32,26 @@ func valuesIn[T any](parts []part[T]) (n int) {
 		n += parts[i].values
 	}
 	return n
+}
+
+// foldHalves is fold on two processors: it merges the halves side by side, and then
+// their merges. It is for parts that nothing else is merged beside.
+func (p *Past[T]) foldHalves(ctx context.Context, parts []part[T]) (v T, refused []lost, err error) {
+	half := len(parts) / 2
+	if half < leastHalf || len(parts) > 2*maxParts || runtime.GOMAXPROCS(0) == 1 {
+		return p.fold(ctx, parts)
+	}
+	values, errs := make([]T, 2), make([]error, 2)
+	forEach(2, func(i int) { values[i], errs[i] = p.callParts(parts[i*half : half+i*(len(parts)-half)]) })
+	if err := ctx.Err(); err != nil {
+		return v, nil, err
+	}
+	if errors.Join(errs...) == nil {
+		if v, err = p.call(values); err == nil {
+			return v, nil, nil
+		}
+	}
+	return p.fold(ctx, parts) // it tells which part is to blame
 }
 
 // fold merges parts, in one call where they are at most maxParts. It leaves out
@@ -57,14 +83,18 @@ func (p *Past[T]) foldBatch(ctx context.Context, parts []part[T]) (v T, refused 
 	if len(parts) == 1 {
 		return parts[0].value, nil, nil
 	}
+	if v, err = p.callParts(parts); err != nil {
+		return p.sift(ctx, parts, err)
+	}
+	return v, nil, nil
+}
+
+func (p *Past[T]) callParts(parts []part[T]) (T, error) {
 	values := make([]T, len(parts))
 	for i := range parts {
 		values[i] = parts[i].value
 	}
-	if v, err = p.call(values); err != nil {
-		return p.sift(ctx, parts, err)
-	}
-	return v, nil, nil
+	return p.call(values)
 }
 
 // seeds is how many parts sift begins with, one after the other.
