@@ -17,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/local"
+	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
@@ -51,6 +52,7 @@ func TestCounts(t *testing.T) {
 	countWindow(t, got)
 	countRange(t, got)
 	countDirectory(t, got)
+	countPost(t, got)
 	if *writeCounts {
 		must(t, os.WriteFile("counts.txt", []byte(got.table()), 0o644))
 	}
@@ -288,4 +290,67 @@ func countDirectory(t *testing.T, f *figures) {
 		}))
 	}
 	must(t, db.Close())
+}
+
+// countedTier counts puts.
+type countedTier struct {
+	tiered.MemTier
+	puts atomic.Int64
+}
+
+func (c *countedTier) Put(ctx context.Context, key string, blob []byte) error {
+	c.puts.Add(1)
+	return c.MemTier.Put(ctx, key, blob)
+}
+
+// countedIndex counts writes and reads. It has no levels.
+type countedIndex struct {
+	index.Index
+	writes, reads atomic.Int64
+}
+
+func (c *countedIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	c.writes.Add(1)
+	return c.Index.Put(ctx, row, e)
+}
+
+func (c *countedIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
+	c.reads.Add(1)
+	return c.Index.Query(ctx, row, from, to)
+}
+
+// countPost posts a report for each of many tenants, and 60 reports to one tick, and flushes them.
+func countPost(t *testing.T, f *figures) {
+	tier, idx := new(countedTier), &countedIndex{Index: index.NewMemIndex()}
+	c, err := reports.New(idx, tier, &reports.Options{TenantRate: -1})
+	must(t, err)
+	all, tenants := blobs(t, hosts), 0
+	post := func(tenant int, blob []byte) {
+		must(t, c.AddBlob(t.Context(), fmt.Sprint("t", tenant), blob, wire.DefaultMaxBytes, reports.Origin{}))
+	}
+	next := func() { // other tenants, because reports are remembered by their IDs
+		for _, blob := range all {
+			tenants++
+			post(tenants, blob)
+		}
+	}
+	const runs = 5
+	n := float64(len(all))
+	f.add("allocations: post a report for a new tenant", testing.AllocsPerRun(runs, next)/n)
+	must(t, c.Flush(t.Context()))
+	f.add("puts: flush a tenant", float64(tier.puts.Load())/float64(tenants))
+	f.add("index writes: flush a tenant", float64(idx.writes.Load())/float64(tenants))
+	f.add("index reads: flush a tenant", float64(idx.reads.Load())/float64(tenants))
+	f.add("allocations: post a report for a new tenant and flush it", testing.AllocsPerRun(runs, func() {
+		next()
+		must(t, c.Flush(t.Context()))
+	})/n)
+	tier.puts.Store(0)
+	tenants++
+	for _, blob := range all {
+		post(tenants, blob)
+	}
+	must(t, c.Flush(t.Context()))
+	f.add(fmt.Sprintf("puts: flush %.0f reports of one tick", n), float64(tier.puts.Load()))
+	must(t, c.Close(t.Context()))
 }
