@@ -35,17 +35,17 @@ func TestBlobsOfABusyTickWait(t *testing.T) {
 	if r.Pending() != 0 || r.encodes.Load() != 1 {
 		t.Errorf("%d bytes pending, %d encodings", r.Pending(), r.encodes.Load())
 	}
-	for i := range 40 { // more than wait at a time
+	for i := range 100 { // more than wait at a time
 		mustAddBlob(t, r.Collector, "b", i)
 	}
 	before := r.decodes.Load()
 	r.tick(t)
-	if n := r.decodes.Load() - before; n > 16 {
+	if n := r.decodes.Load() - before; n > 64 {
 		t.Errorf("a flush decodes %d blobs: too many waited", n)
 	}
 	v, err := r.Range(t.Context(), "b", r.now.Add(-time.Hour), r.now.Add(time.Hour), nil)
 	var want ids
-	for i := range 40 {
+	for i := range 100 {
 		want = append(want, i)
 	}
 	wantIDs(t, "b", v, err, want)

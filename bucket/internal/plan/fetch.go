@@ -60,13 +60,10 @@ func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[
 		b.fail(open, results, err)
 		return
 	}
-	starts, fold := b.starts(open), b.fold
-	if len(open) == 1 {
-		fold = b.foldHalves
-	}
+	starts := b.starts(open)
 	forEach(len(open), func(n int) {
 		s := &b.spans[open[n]]
-		results[open[n]] = b.assemble(ctx, s, values[starts[n]:][:s.len()], failed, fold)
+		results[open[n]] = b.assemble(ctx, s, values[starts[n]:][:s.len()], failed, len(open) == 1)
 	})
 	if failed == nil && unharmed(open, results) {
 		for _, i := range open {
@@ -124,12 +121,16 @@ func unharmed[T any](open []int, results []blob.Result[merged[T]]) bool {
 	return true
 }
 
-// assemble merges the values of a span with a form of fold.
-func (b *batch[T]) assemble(ctx context.Context, s *span, values []blob.Result[T], failed error,
-	fold func(context.Context, []part[T]) (T, []lost, error)) blob.Result[merged[T]] {
+// assemble merges the values of a span. Alone says that nothing else is merged
+// meanwhile.
+func (b *batch[T]) assemble(ctx context.Context, s *span, values []blob.Result[T], failed error, alone bool) blob.Result[merged[T]] {
 	m := merged[T]{failed: failed}
 	parts := m.collect(make([]part[T], 0, len(values)), &s.unit, values)
-	v, refused, err := fold(ctx, parts)
+	large := m.blobs
+	if !alone {
+		large = 0
+	}
+	v, refused, err := b.foldHalves(ctx, parts, large)
 	if err != nil {
 		return blob.Result[merged[T]]{Err: err}
 	}
@@ -171,7 +172,7 @@ func (b *batch[T]) mergeLoose(ctx context.Context, values []blob.Result[T], fail
 		parts = b.rest.collect(parts, &b.loose[i], values[:n])
 		values = values[n:]
 	}
-	v, refused, err := b.foldHalves(ctx, parts)
+	v, refused, err := b.foldHalves(ctx, parts, b.rest.blobs)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,10 @@ const maxParts = 64
 // half. With fewer, the merge of the two merges would cost too much.
 const leastHalf = 6
 
+// leastBlobs is from how many bytes of blobs on their values are merged in halves. To
+// merge less takes less than a millisecond.
+const leastBlobs = 256 << 10
+
 // part is a value that is being merged, and the pieces that it is made of. The
 // merge of what came before has no pieces: it is never to blame.
 type part[T any] struct {
@@ -35,10 +39,11 @@ func valuesIn[T any](parts []part[T]) (n int) {
 }
 
 // foldHalves is fold on two processors: it merges the halves side by side, and then
-// their merges. It is for parts that nothing else is merged beside.
-func (p *Past[T]) foldHalves(ctx context.Context, parts []part[T]) (v T, refused []lost, err error) {
+// their merges. It is for parts that nothing else is merged beside, and does as fold
+// does when their blobs have few bytes.
+func (p *Past[T]) foldHalves(ctx context.Context, parts []part[T], blobs int64) (v T, refused []lost, err error) {
 	half := len(parts) / 2
-	if half < leastHalf || len(parts) > 2*maxParts || runtime.GOMAXPROCS(0) == 1 {
+	if half < leastHalf || blobs < leastBlobs || len(parts) > 2*maxParts || runtime.GOMAXPROCS(0) == 1 {
 		return p.fold(ctx, parts)
 	}
 	values, errs := make([]T, 2), make([]error, 2)

@@ -45,7 +45,7 @@ func TestFoldHalves(t *testing.T) {
 			if err != nil || len(refused) != tc.lost {
 				t.Fatalf("fold refuses %d values, want %d: %v", len(refused), tc.lost, err)
 			}
-			got, left, err := p.foldHalves(t.Context(), parts)
+			got, left, err := p.foldHalves(t.Context(), parts, leastBlobs)
 			if err != nil || got != want || len(left) != len(refused) {
 				t.Errorf("got %q and %d refused, want %q and %d: %v", got, len(left), want, len(refused), err)
 			}
