@@ -57,8 +57,8 @@ type TenantLimitError struct {
 }
 
 func (e *TenantLimitError) Error() string {
-	return fmt.Sprintf("tenant %q is new, and values of %d tenants are in memory, which is the limit: "+
-		"try again later, or raise MaxTenants", e.Tenant, e.Limit)
+	return fmt.Sprintf("tenant %q is new, and the limit of tenants with values in memory is reached (MaxTenants: %d): "+
+		"try again later, or raise it", e.Tenant, e.Limit)
 }
 
 // InstantError is returned by Add for an AddOptions.At that no value can have.

@@ -251,7 +251,7 @@ func TestTenantLimit(t *testing.T) {
 	f := setup(t, func(o *reports.Options, h *Options) { h.TenantHeader, o.Live.MaxTenants = orgHeader, 1 })
 	body := encode(t, hosts("h1"))
 	f.post(t, body, orgHeader+": known")
-	wantRefused(t, f.postUnread(t, "new"), 503, "3", `tenant "new" is new, and the collector holds reports of 1 tenants, which is its limit`)
+	wantRefused(t, f.postUnread(t, "new"), 503, "3", `tenant "new" is new, and the collector holds reports of 1 tenant, which is its limit`)
 	f.post(t, body, orgHeader+": known")
 	if n := f.refusedCount(t, "new", "full"); n != 1 {
 		t.Errorf("%v counted", n)

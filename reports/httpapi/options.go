@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,15 +125,32 @@ func (opts *Options) withDefaults() (Options, error) {
 
 func (o *Options) check() error {
 	switch {
-	case o.TenantHeader != "" && !validHeader(o.TenantHeader):
-		return fmt.Errorf("httpapi: %q is not a header name", o.TenantHeader)
 	case o.MaxBody < 0 || o.MaxInflated < 0 || o.Codings < 0 || o.MaxWaiting < 0 || o.MaxRange < 0 || o.Timeout < 0 || o.ClientTimeout < 0:
 		return errors.New("httpapi: limits and timeouts must not be negative")
 	case o.MaxBuffered < o.MaxBody:
 		return fmt.Errorf("httpapi: MaxBuffered %d is less than MaxBody %d", o.MaxBuffered, o.MaxBody)
 	}
+	if err := CheckTenantHeader(o.TenantHeader); err != nil {
+		return fmt.Errorf("httpapi: %w", err)
+	}
 	return nil
 }
+
+// CheckTenantHeader returns an error for a name that no tenant header can have: one that HTTP does not allow, or one
+// that HTTP gives another meaning. The empty name, for a single tenant, is valid.
+func CheckTenantHeader(name string) error {
+	switch {
+	case !validHeader(name):
+		return fmt.Errorf("%q is not a header name", name)
+	case slices.Contains(takenHeaders, http.CanonicalHeaderKey(name)):
+		return fmt.Errorf("%q says something else in HTTP: name a header of your own, as X-Scope-OrgID", name)
+	}
+	return nil
+}
+
+// takenHeaders are request headers that the server itself, Go's HTTP server or clients use.
+var takenHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Connection", "Content-Encoding", "Content-Length",
+	"Content-Type", "Cookie", "Expect", "Host", "Te", "Traceparent", "Tracestate", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent"}
 
 // validHeader reports whether a name is a token of RFC 9110, section 5.6.2.
 func validHeader(name string) bool {

@@ -111,7 +111,7 @@ func busy(err error) *refusal {
 	}
 	if e, ok := errors.AsType[*bucket.TenantLimitError](err); ok {
 		return &refusal{status: http.StatusServiceUnavailable, retry: true, text: fmt.Sprintf(
-			"tenant %q is new, and the collector holds reports of %d tenants, which is its limit: try again later", e.Tenant, e.Limit)}
+			"tenant %q is new, and the collector holds reports of %s, which is its limit: try again later", e.Tenant, human.Plural(e.Limit, "tenant"))}
 	}
 	if e, ok := errors.AsType[*reports.NoCollectorError](err); ok {
 		return &refusal{status: http.StatusServiceUnavailable, text: e.Error(), retry: true}

@@ -182,10 +182,11 @@ func TestServeFailsPlainly(t *testing.T) {
 		code int
 		args []string
 	}{
-		"address already in use": {1, []string{"--listen", strings.TrimPrefix(s.url, "http://")}},
-		"not a directory":        {1, []string{"--data", file}},
-		"shorter than a tick":    {2, []string{"--window", "1s"}},
-		"is not a header name":   {2, []string{"--tenant-header", "a b"}},
+		"address already in use":  {1, []string{"--listen", strings.TrimPrefix(s.url, "http://")}},
+		"not a directory":         {1, []string{"--data", file}},
+		"shorter than a tick":     {2, []string{"--window", "1s"}},
+		"--data must not be empt": {2, []string{"--data", ""}},
+		"is not a header name":    {2, []string{"--tenant-header", "a b"}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

@@ -12,13 +12,14 @@ import (
 )
 
 // memoryHelp is the part of help about memory.
-const memoryHelp = `When GOMEMLIMIT is not set, the collector takes 80 % of the memory that its cgroup (container, pod or service) may use
+const memoryHelp = `When GOMEMLIMIT is not set or empty, the collector takes 80 % of the memory that its cgroup (container, pod or service) may use
 as the limit at which Go collects garbage more often, and logs it. GOMEMLIMIT=off turns the limit off.`
 
 // limitMemory sets Go's memory limit to 80 % of the available memory, as reported by available. It changes
-// nothing when the memory is not limited or GOMEMLIMIT is set.
+// nothing when the memory is not limited or GOMEMLIMIT is set. An empty GOMEMLIMIT counts as not set, as every
+// other variable of the command does.
 func limitMemory(log *slog.Logger, available func() (uint64, error)) {
-	if given, ok := os.LookupEnv("GOMEMLIMIT"); ok {
+	if given := os.Getenv("GOMEMLIMIT"); given != "" {
 		log.Info("the memory limit comes from GOMEMLIMIT", "limit", given)
 		return
 	}

@@ -19,6 +19,7 @@ func TestLimitMemory(t *testing.T) {
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	for name, c := range map[string]struct {
 		given     string
+		empty     bool // GOMEMLIMIT is set to nothing
 		available uint64
 		err       error
 		want      int64
@@ -28,10 +29,11 @@ func TestLimitMemory(t *testing.T) {
 		"no limit":         {err: memlimit.ErrNoLimit, want: math.MaxInt64, said: "memory is not limited"},
 		"not readable":     {err: errors.New("broken"), want: math.MaxInt64, said: "err=broken"},
 		"given":            {given: "3GiB", available: 10 << 30, want: math.MaxInt64, said: "limit=3GiB"},
+		"given as nothing": {empty: true, available: 10 << 30, want: 8 << 30, said: `limit="8.0 GiB" cgroup="10.0 GiB"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", c.given)
-			if c.given == "" {
+			if c.given == "" && !c.empty {
 				os.Unsetenv("GOMEMLIMIT")
 			}
 			debug.SetMemoryLimit(math.MaxInt64)

@@ -19,6 +19,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/connlimit"
+	"github.com/timeblob/timeblob/reports/httpapi"
 	"github.com/timeblob/timeblob/reports/tenants"
 )
 
@@ -105,14 +106,35 @@ func (s *server) check() error {
 		return stores.Named("--listen", err)
 	}
 	switch {
+	case s.place.Embedded() && s.place.Data == "":
+		return errors.New("--data must not be empty: name a directory")
 	case s.maxTopologyNodes == 0:
 		return errors.New("--max-topology-nodes must not be 0: a negative number is for no limit")
 	case s.maxConnections < 1:
 		return errors.New("--max-connections must be above 0")
 	}
-	return errors.Join(s.levels.Check(s.place.Embedded(), s.keep), cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum),
-		cli.Positive("client-timeout", s.client), cli.NotZero("max-pending", s.maxPending), cli.NotZero("memory", s.memory),
+	if err := httpapi.CheckTenantHeader(s.tenantHeader); err != nil {
+		return stores.Named("--tenant-header", err)
+	}
+	return errors.Join(s.checkTimes(), s.levels.Check(s.place.Embedded(), s.keep), cli.Positive("client-timeout", s.client), cli.NotZero("max-pending", s.maxPending), cli.NotZero("memory", s.memory),
 		cli.NotZero("max-body", s.maxBody), cli.NotZero("max-inflated", s.maxInflated))
+}
+
+// maxWindow is the longest range that one question may have.
+const maxWindow = 31 * 24 * time.Hour
+
+// checkTimes checks the window, the tick and the quantum.
+func (s *server) checkTimes() error {
+	if err := errors.Join(cli.Positive("window", s.window), cli.Positive("tick", s.tick), cli.Positive("quantum", s.quantum)); err != nil {
+		return err
+	}
+	switch {
+	case s.window < s.tick:
+		return fmt.Errorf("--window %v: is shorter than a tick, which is %v: give --window more, or --tick less", s.window, s.tick)
+	case s.window > maxWindow:
+		return fmt.Errorf("--window %v: must be at most %v", s.window, maxWindow)
+	}
+	return errors.Join(cli.AtLeast("tick", s.tick, time.Millisecond), cli.AtLeast("quantum", s.quantum, time.Millisecond))
 }
 
 func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err error) {
@@ -123,7 +145,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	s.log = s.logging.Logger(p.Stderr)
 	if err := s.tenancy.open(&tenants.Options{NoPeers: s.tenantHeader == "", Registerer: s.metrics,
 		Namespace: stores.Namespace, Logger: s.log}); err != nil {
-		return err
+		return stores.Named("--tenants", err)
 	}
 	if err := s.ops.tls.Read(s.log); err != nil {
 		return err

@@ -74,7 +74,7 @@ func (j *journaling) start(place *stores.Place, window time.Duration, metrics pr
 	j.open, err = journal.Open(dir, &journal.Options{Sync: j.sync, MaxBytes: size, SegmentBytes: min(64<<20, size/8), Keep: window,
 		Registerer: metrics, Namespace: stores.Namespace})
 	if err != nil {
-		return err
+		return stores.Named("--journal", err)
 	}
 	for _, d := range j.open.Damage() {
 		level := slog.LevelError

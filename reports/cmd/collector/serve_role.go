@@ -72,6 +72,8 @@ func (r *roleFlags) check() error {
 		return errors.New("--role query needs --collectors")
 	case r.role != roleQuery && r.given:
 		return errors.New("--collectors goes with --role query")
+	case r.role != roleQuery && (r.tls.Given() || r.resolver != nil):
+		return errors.New("--collector-ca, --collector-cert, --collector-key and --resolver go with --role query")
 	}
 	return cli.Positive("collector-timeout", r.timeout)
 }

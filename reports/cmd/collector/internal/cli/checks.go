@@ -13,6 +13,14 @@ func Positive(name string, d time.Duration) error {
 	return nil
 }
 
+// AtLeast returns an error for a duration that is shorter than another.
+func AtLeast(name string, d, least time.Duration) error {
+	if d < least {
+		return fmt.Errorf("--%s %v: must be at least %v", name, d, least)
+	}
+	return nil
+}
+
 // AtLeastOne returns an error for a number below 1.
 func AtLeastOne(name string, n int) error {
 	if n < 1 {

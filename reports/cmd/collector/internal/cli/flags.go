@@ -27,9 +27,12 @@ func NewFlags(name string) *Flags {
 	return &Flags{FlagSet: fs, now: sync.OnceValue(time.Now), fromEnv: map[string]bool{}}
 }
 
+// variablePrefix begins the environment variable of every flag.
+const variablePrefix = "COLLECTOR_"
+
 // Variable returns the name of the environment variable for a flag.
 func Variable(name string) string {
-	return "COLLECTOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // ParseArgs sets the flags and returns the other arguments. Flags may stand anywhere before "--".

@@ -45,6 +45,11 @@ func (t *token) Set(text string) error {
 	return nil
 }
 
+// sendable reports whether an HTTP header can carry the token and a tenants file can hold it.
+func (t token) sendable() bool {
+	return !strings.ContainsFunc(string(t), func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
 // dashes returns a flag as it is written in arguments.
 func dashes(name string) string {
 	if len(name) == 1 {

@@ -63,4 +63,12 @@ func (f *Flags) Float64Var(to *float64, name string, value float64, usage string
 }
 
 // TokenVar defines a flag that holds a token.
-func (f *Flags) TokenVar(to *string, name, usage string) { f.Var((*token)(to), name, usage) }
+func (f *Flags) TokenVar(to *string, name, usage string) {
+	f.Var((*token)(to), name, usage)
+	f.Must(func() error { // not in Set, whose errors package flag puts the secret into
+		if !token(*to).sendable() {
+			return fmt.Errorf("--%s or %s: a token must be printable ASCII without spaces", name, Variable(name))
+		}
+		return nil
+	})
+}

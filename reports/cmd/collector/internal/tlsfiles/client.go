@@ -25,6 +25,9 @@ func DefineClient(f *cli.Flags, prefix string) *Client {
 	return t
 }
 
+// Given reports whether a flag names a file.
+func (t *Client) Given() bool { return t.ca != "" || t.cert != "" }
+
 // Config returns the TLS configuration from the files, or nil without files.
 func (t *Client) Config() (*tls.Config, error) {
 	if t.ca == "" && t.cert == "" {
