@@ -154,7 +154,7 @@ func probesOf(r *report.Report) []probe {
 	for _, n := range hosts {
 		version := n.LatestOf("host_scope_version")
 		found = append(found, probe{ID: n.LatestOf("control_probe_id").Value,
-			Hostname: n.LatestOf("host_name").Value, Version: version.Value, LastSeen: version.Timestamp})
+			Hostname: n.LatestOf("host_name").Value, Version: version.Value, LastSeen: version.Timestamp.Time()})
 	}
 	return found
 }

@@ -83,7 +83,8 @@ func MergeWithStats(parts []*Report) (*Report, MergeStats, error) {
 			return nil, MergeStats{}, fmt.Errorf("merge reports: part %d of %d is nil", i+1, len(parts))
 		}
 	}
-	m := newMerger()
+	m := mergers.Get().(*merger)
+	defer m.release()
 	r := New()
 	mergeHeads(r, parts)
 	m.mergeShared(r, parts)

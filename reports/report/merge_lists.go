@@ -53,6 +53,27 @@ type zipper[E any] struct {
 	made  slab[E]
 }
 
+// forget forgets what was merged, and keeps the scratch memory. It lets go of the
+// slab, since a list that is in use would keep what later merges add to its chunk.
+func (z *zipper[E]) forget() {
+	z.in, z.lists, z.heads = forgotten(z.in), forgotten(z.lists), forgotten(z.heads)
+	z.group, z.out = forgotten(z.group), forgotten(z.out)
+	z.made = slab[E]{}
+}
+
+// maxScratch is how many elements of scratch memory are kept.
+const maxScratch = 1 << 14
+
+// forgotten returns an empty list in the memory of scratch, which then holds
+// nothing.
+func forgotten[E any](scratch []E) []E {
+	if cap(scratch) > maxScratch {
+		return nil
+	}
+	clear(scratch[:cap(scratch)])
+	return scratch[:0]
+}
+
 // merge merges at most fanIn lists and returns which of them equal the result by
 // meaning. If a list equals the result, that list itself is the result, and no
 // new list is made.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
@@ -33,6 +34,22 @@ type merger struct {
 	walk  walk
 	nodes []*Node
 	made  slab[Node]
+}
+
+// mergers holds the scratch memory of merges that have ended.
+var mergers = sync.Pool{New: func() any { return newMerger() }}
+
+// release forgets what was merged, and keeps the scratch memory for another merge.
+func (m *merger) release() {
+	for _, z := range []interface{ forget() }{&m.dns, &m.plugins, &m.controls, &m.metadata, &m.metricTemplates, &m.tables,
+		&m.latest, &m.hostLatest, &m.sets, &m.strings, &m.metrics, &m.samples} {
+		z.forget()
+	}
+	m.in, m.nodes = forgotten(m.in), forgotten(m.nodes)
+	m.walk = walk{}
+	m.made = slab[Node]{}
+	m.stats, m.tooDeep = MergeStats{}, false
+	mergers.Put(m)
 }
 
 func newMerger() *merger {

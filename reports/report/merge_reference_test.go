@@ -134,16 +134,16 @@ func plainNodeOf(n *report.Node, home string) plainNode {
 		Latest: map[string]stamped{}, Metrics: map[string]plainMetric{},
 	}
 	for _, l := range n.Latest {
-		p.Latest[l.Key] = stamped{instant(l.Timestamp), l.Value}
+		p.Latest[l.Key] = stamped{instant(l.Timestamp.Time()), l.Value}
 		if l.Key == "active_controls" && n.EffectiveTopology(home) == "host" {
-			p.Latest[l.Key] = stamped{instant(l.Timestamp), ""}
+			p.Latest[l.Key] = stamped{instant(l.Timestamp.Time()), ""}
 			p.Controls = setOf(strings.FieldsFunc(l.Value, func(c rune) bool { return c == ';' }))
 		}
 	}
 	for _, m := range n.Metrics {
 		samples := map[int64]float64{}
 		for _, s := range m.Samples {
-			samples[instant(s.Date)] = s.Value
+			samples[instant(s.Date.Time())] = s.Value
 		}
 		p.Metrics[m.Key] = plainMetric{samples, m.Min, m.Max}
 	}

@@ -18,7 +18,7 @@ func at(seconds int64) time.Time { return time.Unix(1_700_000_000+seconds, 0).UT
 
 // latest makes a latest value.
 func latest(key string, seconds int64, value string) report.Latest {
-	return report.Latest{Key: key, Timestamp: at(seconds), Value: value}
+	return report.Latest{Key: key, Timestamp: report.InstantOf(at(seconds)), Value: value}
 }
 
 // withNodes makes a report of some nodes.
@@ -38,7 +38,7 @@ func withTopology(k report.Kind, t report.Topology) *report.Report {
 func samples(values ...float64) []report.Sample {
 	var list []report.Sample
 	for i := 0; i < len(values); i += 2 {
-		list = append(list, report.Sample{Date: at(int64(values[i])), Value: values[i+1]})
+		list = append(list, report.Sample{Date: report.InstantOf(at(int64(values[i]))), Value: values[i+1]})
 	}
 	return list
 }

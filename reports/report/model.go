@@ -94,7 +94,7 @@ type StringSet struct {
 // value wins.
 type Latest struct {
 	Key       string
-	Timestamp time.Time // in UTC
+	Timestamp Instant
 	Value     string
 }
 
@@ -108,7 +108,7 @@ type Metric struct {
 
 // Sample is one measurement.
 type Sample struct {
-	Date  time.Time // in UTC
+	Date  Instant
 	Value float64
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 )
 
 // MaxDeployments is how many names of deployments an upgrade hands out to
@@ -161,7 +160,7 @@ func missingNamespaces(r *Report) []*Node {
 	if len(r.Topologies[Namespace].Nodes) > 0 {
 		return nil
 	}
-	var named map[string]time.Time
+	var named map[string]Instant
 	for _, k := range namespaced {
 		for _, n := range r.Topologies[k].Nodes {
 			if l, ok := namespaceOf(n); ok {
@@ -180,12 +179,12 @@ func missingNamespaces(r *Report) []*Node {
 	return nodes
 }
 
-// noteNewest notes the time of a value, unless a newer one is noted.
-func noteNewest(times map[string]time.Time, l Latest) map[string]time.Time {
+// noteNewest notes the instant of a value, unless a newer one is noted.
+func noteNewest(times map[string]Instant, l Latest) map[string]Instant {
 	if times == nil {
-		times = map[string]time.Time{}
+		times = map[string]Instant{}
 	}
-	if t, seen := times[l.Value]; !seen || t.Before(l.Timestamp) {
+	if t, seen := times[l.Value]; !seen || t.Compare(l.Timestamp) < 0 {
 		times[l.Value] = l.Timestamp
 	}
 	return times

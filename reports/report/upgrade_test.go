@@ -118,7 +118,7 @@ func TestUpgradeAddsMissingNamespaces(t *testing.T) {
 		&report.Node{ID: "9", Latest: []report.Latest{in(6, "gone"), latest("kubernetes_state", 9, "deleted")}},
 		&report.Node{ID: "99", Latest: []report.Latest{latest("kubernetes_name", 6, "nowhere")}})
 	never := latest("kubernetes_name", 0, "never")
-	never.Timestamp = at(0).AddDate(-9999, 0, 0)
+	never.Timestamp = report.InstantOf(at(0).AddDate(-9999, 0, 0))
 	r.Topologies[report.CronJob].Nodes[0].Latest[0].Timestamp = never.Timestamp
 
 	want := []*report.Node{
@@ -198,7 +198,7 @@ func TestUpgradeThenMergeIsExactWhateverTheOrder(t *testing.T) {
 	if !reflect.DeepEqual(x, y) {
 		t.Errorf("%v\n%v", x, y)
 	}
-	if got := nodesOf(merge(t, a, b), report.Namespace); len(got) != 1 || !got[0].Latest[0].Timestamp.Equal(at(2)) {
+	if got := nodesOf(merge(t, a, b), report.Namespace); len(got) != 1 || got[0].Latest[0].Timestamp != report.InstantOf(at(2)) {
 		t.Errorf("namespaces are %v", got)
 	}
 }

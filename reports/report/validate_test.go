@@ -62,7 +62,7 @@ func TestValidateRefuses(t *testing.T) {
 		"a set out of order":     {nodes(&report.Node{ID: "a", Sets: []report.StringSet{{Key: "s", Values: []string{"b", "a"}}}}), `"s"`},
 		"a parent twice":         {nodes(&report.Node{ID: "a", Parents: []report.StringSet{{Key: "s", Values: []string{"a", "a"}}}}), `"s"`},
 		"adjacency out of order": {nodes(&report.Node{ID: "a", Adjacency: []string{"b", "a"}}), "adjacency"},
-		"samples out of order":   {nodes(&report.Node{ID: "a", Metrics: []report.Metric{{Samples: []report.Sample{{Date: at(1)}, {Date: at(0)}}}}}), "samples"},
+		"samples out of order":   {nodes(&report.Node{ID: "a", Metrics: []report.Metric{{Samples: []report.Sample{{Date: report.InstantOf(at(1))}, {Date: report.InstantOf(at(0))}}}}}), "samples"},
 		"a child without ID":     {nodes(&report.Node{ID: "a", Children: []*report.Node{{}}}), "children[0]"},
 		"children out of order":  {nodes(&report.Node{ID: "a", Children: []*report.Node{{ID: "b"}, {ID: "a"}}}), "children"},
 		"children too deep":      {nodes(deep), "deep"},

@@ -20,22 +20,22 @@ func Report() *rapid.Generator[*report.Report] {
 	return rapid.Custom(drawReport)
 }
 
-// Time generates instants, some of them equal, some a nanosecond apart, some
+// Instant generates instants, some of them equal, some a nanosecond apart, some
 // zero.
-func Time() *rapid.Generator[time.Time] {
-	return rapid.Custom(func(t *rapid.T) time.Time {
+func Instant() *rapid.Generator[report.Instant] {
+	return rapid.Custom(func(t *rapid.T) report.Instant {
 		switch n := rapid.IntRange(-1, 5).Draw(t, "time"); n {
 		case -1:
-			return time.Time{}
+			return report.Instant{}
 		default:
-			return time.Unix(1_700_000_000+int64(n/3), int64(n%3)).UTC()
+			return report.InstantOf(time.Unix(1_700_000_000+int64(n/3), int64(n%3)))
 		}
 	})
 }
 
 func drawReport(t *rapid.T) *report.Report {
 	r := report.New()
-	r.TS = Time().Draw(t, "TS")
+	r.TS = Instant().Draw(t, "TS").Time()
 	for range rapid.IntRange(0, 4).Draw(t, "topologies") {
 		k := report.Kind(rapid.IntRange(0, report.KindCount-1).Draw(t, "kind"))
 		if rapid.Bool().Draw(t, "likely kind") {
@@ -99,7 +99,7 @@ func drawSets(t *rapid.T, label string) []report.StringSet {
 }
 
 func drawLatest(t *rapid.T) report.Latest {
-	l := report.Latest{Key: name(t), Timestamp: Time().Draw(t, "timestamp"), Value: text(t)}
+	l := report.Latest{Key: name(t), Timestamp: Instant().Draw(t, "timestamp"), Value: text(t)}
 	if rapid.IntRange(0, 3).Draw(t, "controls") == 0 {
 		l.Key = "active_controls"
 		l.Value = fmt.Sprint(rapid.SampledFrom([]string{"", "a", "a;b", "b;c", "d"}).Draw(t, "controls"))
@@ -109,8 +109,8 @@ func drawLatest(t *rapid.T) report.Latest {
 
 func drawMetric(t *rapid.T) report.Metric {
 	samples := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) report.Sample {
-		return report.Sample{Date: Time().Draw(t, "date"), Value: number(t)}
-	}), 0, 4, func(s report.Sample) time.Time { return s.Date }).Draw(t, "samples")
+		return report.Sample{Date: Instant().Draw(t, "date"), Value: number(t)}
+	}), 0, 4, func(s report.Sample) report.Instant { return s.Date }).Draw(t, "samples")
 	slices.SortFunc(samples, func(a, b report.Sample) int { return a.Date.Compare(b.Date) })
 	return report.Metric{Key: name(t), Samples: orNil(samples), Min: number(t), Max: number(t)}
 }

@@ -211,7 +211,7 @@ func (d *decoder) report(r *report.Report) {
 func (d *decoder) reportField(r *report.Report, name []byte) {
 	switch string(name) {
 	case "TS":
-		r.TS = d.time()
+		r.TS = d.instant().Time()
 	case "DNS":
 		r.DNS = d.dns()
 	case "nodes":

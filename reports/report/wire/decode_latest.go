@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
@@ -62,11 +61,10 @@ func (d *decoder) usualLatest(l, like *report.Latest) bool {
 		return false
 	}
 	d.at = valueEnd
-	seconds, nanos, _ := binaryTime(in[keyEnd+len(latestHead):])
 	if l.Key = like.Key; string(in[key:keyEnd]) != like.Key {
 		l.Key = d.keys.get(in[key:keyEnd])
 	}
-	l.Timestamp = time.Unix(seconds, int64(nanos)).UTC()
+	l.Timestamp = binaryInstant(in[keyEnd+len(latestHead):])
 	if l.Value = like.Value; string(in[value:valueEnd]) != like.Value {
 		l.Value = d.words.get(in[value:valueEnd])
 	}
@@ -82,8 +80,7 @@ func isLatestHead(in []byte, at int) bool {
 	}
 	form := in[at : at+latestForm]
 	stamp := form[len(latestHead) : len(latestHead)+timeLength]
-	_, _, ok := binaryTime(stamp)
-	return ok && stamp[0] == 1 && string(form[:len(latestHead)]) == latestHead && string(form[len(latestHead)+timeLength:]) == latestBody
+	return isWritable(binaryInstant(stamp)) && stamp[0] == 1 && string(form[:len(latestHead)]) == latestHead && string(form[len(latestHead)+timeLength:]) == latestBody
 }
 
 // rawAt returns where the string that is encoded at in[at:] begins and ends. The

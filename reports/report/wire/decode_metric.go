@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"math"
-	"time"
 
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
@@ -61,8 +60,7 @@ func (d *decoder) usualMetric(m *report.Metric) bool {
 	m.Samples = d.samples.take(d, n)
 	for i := range m.Samples {
 		s := &m.Samples[i]
-		seconds, nanos, _ := binaryTime(in[at+len(sampleHead):])
-		s.Date = time.Unix(seconds, int64(nanos)).UTC()
+		s.Date = binaryInstant(in[at+len(sampleHead):])
 		s.Value = floatIn(in[at+sampleForm+1:])
 		at += sampleForm + 1 + floatLength
 	}
@@ -108,7 +106,7 @@ func (d *decoder) sample(s *report.Sample) {
 	for name := range d.fields {
 		switch string(name) {
 		case "date":
-			s.Date = d.time()
+			s.Date = d.instant()
 		case "value":
 			s.Value = d.float()
 		default:

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
@@ -124,7 +123,7 @@ func (d *decoder) latestEntry(key string, l *report.Latest) {
 	for name := range d.fields {
 		switch string(name) {
 		case "timestamp":
-			l.Timestamp = d.time()
+			l.Timestamp = d.instant()
 		case "value":
 			l.Value = d.text()
 		default:
@@ -142,7 +141,7 @@ type oldForms struct {
 // oldControl is a control of a node, which it had until a time if it is dead.
 type oldControl struct {
 	name string
-	time time.Time
+	at   report.Instant
 	dead bool
 }
 
@@ -153,7 +152,7 @@ func (d *decoder) oldControl(name string, c *oldControl) {
 	for field := range d.fields {
 		switch string(field) {
 		case "timestamp":
-			c.time = d.time()
+			c.at = d.instant()
 		case "value":
 			c.dead = d.dead()
 		default:
@@ -206,8 +205,8 @@ func liveControls(controls []oldControl) report.Latest {
 			continue
 		}
 		names = append(names, c.name)
-		if c.time.After(l.Timestamp) {
-			l.Timestamp = c.time
+		if c.at.Compare(l.Timestamp) > 0 {
+			l.Timestamp = c.at
 		}
 	}
 	l.Value = strings.Join(names, ";")
@@ -221,7 +220,7 @@ func (d *decoder) stampCounters(r *report.Report) {
 		for i := range n.Latest {
 			l := &n.Latest[i]
 			if l.Timestamp.IsZero() && strings.HasPrefix(l.Key, counterPrefix) {
-				l.Timestamp = r.TS
+				l.Timestamp = report.InstantOf(r.TS)
 			}
 		}
 	}

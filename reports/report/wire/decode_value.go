@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // take consumes a value that msgp read, or fails.
@@ -135,67 +137,70 @@ func (d *decoder) whole(lowest float64) int64 {
 func (d *decoder) int() int                { return int(d.integer()) }
 func (d *decoder) duration() time.Duration { return time.Duration(d.integer()) }
 
-// The seconds from the year 1, which Go's binary form of a time counts from, to
-// 1970, and the bounds of what RFC 3339 can write, in seconds from 1970.
+// What RFC 3339 can write, in seconds since the year 1.
 const (
-	yearOne   = -62135596800
-	firstTime = -62167219200 // 0000-01-01
-	lastTime  = 253402300799 // 9999-12-31 23:59:59
+	firstSecond = -31622400    // 0000-01-01
+	lastSecond  = 315537897599 // 9999-12-31 23:59:59
 )
 
-// time reads an instant: Go's binary form, whose zone is dropped, or RFC 3339,
-// as it stands in JSON. Nil and the empty string are the zero time.
-func (d *decoder) time() time.Time {
+// instant reads an instant: Go's binary form of a time, whose zone is dropped, or
+// RFC 3339, as it stands in JSON. Nil and the empty string are the zero instant.
+func (d *decoder) instant() report.Instant {
 	b := d.raw()
 	if len(b) == 0 {
-		return time.Time{}
+		return report.Instant{}
 	}
 	if len(b) != 15 {
 		d.foreign = true
 	}
-	t, ok := parseTime(b)
+	i, ok := parseInstant(b)
 	if !ok {
 		d.malformed("%.40q is not a time of the years 0 to 9999", b)
 	}
-	return t
+	return i
 }
 
-// parseTime reads a time from b, which is not empty.
-func parseTime(b []byte) (time.Time, bool) {
+// parseInstant reads an instant from b, which is not empty.
+func parseInstant(b []byte) (i report.Instant, ok bool) {
 	if len(b) == 15 && b[0] == 1 || len(b) == 16 && b[0] == 2 {
-		seconds, nanos, ok := binaryTime(b)
-		return time.Unix(seconds, int64(nanos)).UTC(), ok
+		i = binaryInstant(b)
+		return i, isWritable(i)
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(b[:min(len(b), 64)]))
 	if err != nil {
-		return time.Time{}, false
+		return i, false
 	}
-	return t.UTC(), firstTime <= t.Unix() && t.Unix() <= lastTime
+	i = report.InstantOf(t)
+	return i, isWritable(i)
 }
 
-// binaryTime reads Go's binary form of a time. The caller has checked the version,
-// which is the first byte. ok is false for a time that not every format can write.
-func binaryTime(b []byte) (seconds int64, nanos uint32, ok bool) {
-	seconds, nanos = int64(binary.BigEndian.Uint64(b[1:]))+yearOne, binary.BigEndian.Uint32(b[9:])
-	return seconds, nanos, firstTime <= seconds && seconds <= lastTime && nanos < 1e9
+// binaryInstant reads Go's binary form of a time. The caller has checked the
+// version, which is the first byte, and checks the result with isWritable.
+func binaryInstant(b []byte) report.Instant {
+	return report.Instant{Seconds: int64(binary.BigEndian.Uint64(b[1:])), Nanos: int32(binary.BigEndian.Uint32(b[9:]))}
+}
+
+// isWritable reports whether every format can write an instant.
+func isWritable(i report.Instant) bool {
+	return firstSecond <= i.Seconds && i.Seconds <= lastSecond && uint32(i.Nanos) < 1e9
 }
 
 // usualTime reads the time in a map that has the form in which every probe
 // writes it: before, a time, and after it the name of the field that follows.
 // Any other form, and a time out of range, it leaves as it is. A report holds
 // thousands of these maps, and most of its bytes.
-func (d *decoder) usualTime(before, after string) (time.Time, bool) {
+func (d *decoder) usualTime(before, after string) (i report.Instant, ok bool) {
 	from := d.at + len(before)
 	end := from + 15 + len(after)
 	if d.depth >= maxDepth || end > len(d.in) ||
 		string(d.in[d.at:from]) != before || string(d.in[from+15:end]) != after {
-		return time.Time{}, false
+		return i, false
 	}
-	t, ok := parseTime(d.in[from : from+15])
+	i, ok = parseInstant(d.in[from : from+15])
 	if ok {
 		d.at = end
 	}
-	return t, ok
+	return i, ok
 }
 
 // skip passes over a value of any shape.

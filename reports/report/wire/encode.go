@@ -59,7 +59,7 @@ func (e *encoder) fail(err error) {
 
 func (e *encoder) report(r *report.Report) {
 	o := e.object(true)
-	o.field("TS").time(r.TS)
+	o.field("TS").instant(report.InstantOf(r.TS))
 	for k := range r.Topologies {
 		o.field(report.Kind(k).Wire()).topology(&r.Topologies[k], report.Kind(k))
 	}

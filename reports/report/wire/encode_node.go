@@ -80,7 +80,7 @@ func (e *encoder) latest(latest []report.Latest) {
 		l := &latest[i]
 		e.key(l.Key)
 		o := e.object(false)
-		o.field("timestamp").time(l.Timestamp)
+		o.field("timestamp").instant(l.Timestamp)
 		o.field("value").text(l.Value)
 		o.close()
 	}
@@ -108,7 +108,7 @@ func (e *encoder) samples(samples []report.Sample) {
 	for i := range samples {
 		e.element()
 		o := e.object(false)
-		o.field("date").time(samples[i].Date)
+		o.field("date").instant(samples[i].Date)
 		o.field("value").float(samples[i].Value)
 		o.close()
 	}

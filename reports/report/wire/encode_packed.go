@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"math"
-	"time"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -126,10 +125,9 @@ func (e *encoder) packSamples(dst []byte, samples []report.Sample) []byte {
 
 // packTime writes an instant to the 12 bytes of a form. It fails if not every
 // format can write it.
-func (e *encoder) packTime(form []byte, t time.Time) {
-	seconds := t.Unix()
-	if e.inRange(seconds) {
-		binary.BigEndian.PutUint64(form, uint64(seconds-yearOne))
-		binary.BigEndian.PutUint32(form[8:], uint32(t.Nanosecond()))
+func (e *encoder) packTime(form []byte, i report.Instant) {
+	if e.inRange(i) {
+		binary.BigEndian.PutUint64(form, uint64(i.Seconds))
+		binary.BigEndian.PutUint32(form[8:], uint32(i.Nanos))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 // msgpack's headers: of the string formats that old readers know, of nil, of
@@ -54,11 +56,11 @@ func appendRawHeader(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, mpRaw32), uint32(n))
 }
 
-// appendBinaryTime appends Go's binary form of an instant in UTC, as a string.
-func appendBinaryTime(dst []byte, t time.Time) []byte {
+// appendBinaryTime appends Go's binary form of a time in UTC, as a string.
+func appendBinaryTime(dst []byte, i report.Instant) []byte {
 	dst = append(dst, mpFixRaw|15, 1)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(t.Unix()-yearOne))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(t.Nanosecond()))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(i.Seconds))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(i.Nanos))
 	return append(dst, 0xff, 0xff)
 }
 
@@ -84,21 +86,21 @@ func (e *encoder) text(s string) {
 	e.dst = appendRaw(e.dst, s)
 }
 
-// time writes an instant. JSON has no form for one outside the years 0 to 9999.
-func (e *encoder) time(t time.Time) {
+// instant writes an instant. JSON has no form for one outside the years 0 to 9999.
+func (e *encoder) instant(i report.Instant) {
 	switch {
-	case !e.inRange(t.Unix()):
+	case !e.inRange(i):
 	case e.json:
-		e.dst = append(t.UTC().AppendFormat(append(e.dst, '"'), time.RFC3339Nano), '"')
+		e.dst = append(i.Time().AppendFormat(append(e.dst, '"'), time.RFC3339Nano), '"')
 	default:
-		e.dst = appendBinaryTime(e.dst, t)
+		e.dst = appendBinaryTime(e.dst, i)
 	}
 }
 
-// inRange reports whether every format can write a time, and fails otherwise.
-func (e *encoder) inRange(seconds int64) bool {
-	if seconds < firstTime || seconds > lastTime {
-		e.fail(fmt.Errorf("the year %d is outside of 0 to 9999", time.Unix(seconds, 0).UTC().Year()))
+// inRange reports whether every format can write an instant, and fails otherwise.
+func (e *encoder) inRange(i report.Instant) bool {
+	if !isWritable(i) {
+		e.fail(fmt.Errorf("the year %d is outside of 0 to 9999, or %d nanoseconds are more than a second", i.Time().Year(), i.Nanos))
 		return false
 	}
 	return true

@@ -110,8 +110,9 @@ func (s *scanner) stamp() bool {
 	if len(b) != timeLength || b[0] != 1 {
 		return false
 	}
-	seconds, nanos, ok := binaryTime(b)
-	return ok && (seconds == yearOne && nanos == 0 || 0 <= seconds && seconds < math.MaxInt64/1_000_000_000)
+	i := binaryInstant(b)
+	seconds := i.Time().Unix()
+	return isWritable(i) && (i.IsZero() || 0 <= seconds && seconds < math.MaxInt64/1_000_000_000)
 }
 
 func (s *scanner) shortcut() bool {

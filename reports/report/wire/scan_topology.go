@@ -250,6 +250,5 @@ func isSampleHead(in []byte) bool {
 	}
 	form := in[:sampleForm]
 	stamp := form[len(sampleHead) : len(sampleHead)+timeLength]
-	_, _, ok := binaryTime(stamp)
-	return ok && stamp[0] == 1 && string(form[:len(sampleHead)]) == sampleHead && string(form[len(sampleHead)+timeLength:]) == sampleBody
+	return isWritable(binaryInstant(stamp)) && stamp[0] == 1 && string(form[:len(sampleHead)]) == sampleHead && string(form[len(sampleHead)+timeLength:]) == sampleBody
 }

@@ -120,7 +120,7 @@ func hostTable(r *report.Report) *terminal.Table {
 func latest(n *report.Node, key string) (string, time.Time) {
 	for _, l := range n.Latest {
 		if l.Key == key {
-			return l.Value, l.Timestamp
+			return l.Value, l.Timestamp.Time()
 		}
 	}
 	return "", time.Time{}
