@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
@@ -81,7 +83,8 @@ func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := readFormat(full.FS, dir); err != nil {
+	format, err := checkFormatFile(full.FS, dir)
+	if err != nil {
 		return nil, err
 	}
 	lock, err := lockDirectory(full.FS, dir)
@@ -90,6 +93,12 @@ func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, 
 	}
 	defer lock.Close()
 	s := newSalvage(dir, lock, &full)
+	if format != "" {
+		s.found.damaged(formatName, format)
+	}
+	if err := s.missingFiles(); err != nil {
+		return nil, err
+	}
 	if s.engine != nil {
 		defer s.engine.close() //nolint:errcheck // it was opened to read
 	}
@@ -102,6 +111,23 @@ func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, 
 	return s.found, t.finish(ctx)
 }
 
+// checkFormatFile returns what is wrong with the file that says the format version.
+// Its error is of a directory that does not hold a store, or one of a newer version.
+func checkFormatFile(fsys vfs.FS, dir string) (damage string, err error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return "", err
+	}
+	if _, err = readFormat(fsys, dir); err == nil {
+		return "", nil
+	}
+	var newer *versionError
+	if errors.As(err, &newer) || !slices.ContainsFunc(names, isManifestMarker) && !slices.ContainsFunc(names, holdsData) {
+		return "", err
+	}
+	return err.Error(), nil
+}
+
 // newSalvage opens the store to read, if it can be opened, and notes why not.
 func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
 	s := &salvage{dir: dir, opts: *opts, found: &Findings{}, points: make(map[string]uint64), skips: make(map[string][]byte), newest: make(map[string]uint64)}
@@ -112,12 +138,40 @@ func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
 	o.ReadOnly = true
 	if err := missing(dir, o); err != nil {
 		s.found.damaged("the store", err.Error())
+		o.FS = listing{fuse, dir, unknownTables(err)}
 	}
 	o.DisableConsistencyCheck = true
 	o.EnsureDefaults()
 	s.read = o.MakeReaderOptions()
 	s.engine, _ = openPebble(dir, o, fuse)
 	return s
+}
+
+// listing is a file system that lists more files in a directory than there are.
+// Pebble then tells what it knows of them.
+type listing struct {
+	vfs.FS
+	dir  string
+	more []string
+}
+
+func (l listing) List(dir string) ([]string, error) {
+	names, err := l.FS.List(dir)
+	if err == nil && dir == l.dir {
+		names = append(names, l.more...)
+	}
+	return names, err
+}
+
+// unknownTable is how Pebble's error calls a table that is missing.
+var unknownTable = regexp.MustCompile(`file ([0-9]+) \(type sstable\) unknown`)
+
+// unknownTables returns the names of the tables that an error of opening calls missing.
+func unknownTables(err error) (names []string) {
+	for _, match := range unknownTable.FindAllStringSubmatch(err.Error(), -1) {
+		names = append(names, match[1]+".sst")
+	}
+	return names
 }
 
 // missing returns why the store cannot be opened to read.

@@ -13,7 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// harm changes the file whose name begins or ends with a text.
+// harm changes the file whose name begins or ends with a text, the newest log for
+// "newest.log".
 func harm(t *testing.T, fsys vfs.FS, text string, how func(content []byte) []byte) {
 	t.Helper()
 	names, err := fsys.List("data")
@@ -21,8 +22,9 @@ func harm(t *testing.T, fsys vfs.FS, text string, how func(content []byte) []byt
 		t.Fatal(err)
 	}
 	slices.Sort(names)
-	if text == "MANIFEST-" {
+	if text == "MANIFEST-" || text == "newest.log" {
 		slices.Reverse(names) // an older one may stand beside the one that is in use
+		text = strings.TrimPrefix(text, "newest")
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, text) && !strings.HasSuffix(name, text) {
@@ -71,13 +73,16 @@ func TestRepair(t *testing.T) {
 		want  string
 	}{
 		"Sound":         {"FORMAT", bytes.Clone, 43, ""},
-		"TableGone":     {".sst", func([]byte) []byte { return nil }, 3, "does not exist"},
-		"TableCut":      {".sst", func(b []byte) []byte { return b[:len(b)/2] }, 3, "sst"},
+		"TableGone":     {".sst", func([]byte) []byte { return nil }, 3, `it is missing, and held records from the entry of tenant "t" at `},
+		"TableCut":      {".sst", func(b []byte) []byte { return b[:len(b)/2] }, 3, `, and held records from the entry of tenant "t" at `},
 		"TableEmpty":    {".sst", func([]byte) []byte { return []byte{} }, 3, "sst"},
 		"TableFlipped":  {".sst", func(b []byte) []byte { return flip(len(b) / 2)(b) }, 38, "checksum mismatch"},
 		"ManifestBad":   {"MANIFEST-", func(b []byte) []byte { return append([]byte("xxxxxxxxxxxxxxxx"), b...) }, 43, "manifest"},
 		"OptionsCut":    {"OPTIONS-", func(b []byte) []byte { return b[:len(b)/3] }, 43, ""},
 		"LogFlipped":    {".log", flip(30), 42, ".log"},
+		"LogGone":       {"newest.log", func([]byte) []byte { return nil }, 40, ".log is damaged: it is missing"},
+		"FormatGone":    {"FORMAT", func([]byte) []byte { return nil }, 43, "format"},
+		"FormatEmpty":   {"FORMAT", func([]byte) []byte { return []byte{} }, 43, "no format version"},
 		"MarkerMissing": {"marker.manifest", func([]byte) []byte { return nil }, 43, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

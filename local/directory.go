@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/timeblob/timeblob/local/internal/wal"
 )
 
 // Frozen: the file that says what the directory holds, so that it can be
@@ -102,13 +104,16 @@ func checkListing(fsys vfs.FS, dir string) error {
 		return err
 	}
 	if !slices.Contains(names, formatName) {
+		if slices.Contains(names, wal.SyncedName) && slices.ContainsFunc(names, isManifestMarker) {
+			return &DamageError{formatName, "it is missing"}
+		}
 		if i := slices.IndexFunc(names, foreign); i >= 0 {
 			return fmt.Errorf("holds something else (%q): give an empty directory, or one made by this store", names[i])
 		}
 		return nil
 	}
 	if slices.ContainsFunc(names, holdsData) && !slices.ContainsFunc(names, isManifestMarker) {
-		return errors.New("marker.manifest is missing: restore the directory from a copy")
+		return &DamageError{"marker.manifest", "marker.manifest is missing"}
 	}
 	return nil
 }
@@ -165,6 +170,13 @@ func raiseFormat(fsys vfs.FS, dir string, log *slog.Logger) (int, error) {
 	return formatVersion, nil
 }
 
+// versionError says that a newer program has written a directory.
+type versionError struct{ version int }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("has format version %d, this program knows %d: use a newer program", e.version, formatVersion)
+}
+
 // readFormat returns the format version that the directory says it has.
 func readFormat(fsys vfs.FS, dir string) (int, error) {
 	text, err := readFile(fsys, fsys.PathJoin(dir, formatName))
@@ -175,9 +187,9 @@ func readFormat(fsys vfs.FS, dir string) (int, error) {
 	version, err := strconv.Atoi(number)
 	switch {
 	case !ok || err != nil || version < 1:
-		return 0, fmt.Errorf("%s holds %.40q, which is no format version of this store", formatName, text)
+		return 0, &DamageError{formatName, fmt.Sprintf("it holds %.40q, which is no format version of this store", text)}
 	case version > formatVersion:
-		return 0, fmt.Errorf("has format version %d, this program knows %d: use a newer program", version, formatVersion)
+		return 0, &versionError{version}
 	}
 	return version, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -78,9 +80,17 @@ func openPebble(dir string, o *pebble.Options, fuse *fuse) (*engine, error) {
 		return nil, errors.Join(cause, fuse.logs.close())
 	}
 	if err != nil {
-		return nil, errors.Join(err, fuse.logs.close())
+		return nil, errors.Join(withRemedy(err), fuse.logs.close())
 	}
 	return &engine{pebble: db, fuse: fuse, noLog: o.DisableWAL}, nil
+}
+
+// withRemedy adds what to do to an error of opening a store that may be damaged.
+func withRemedy(err error) error {
+	if unwritable(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EMFILE) {
+		return err
+	}
+	return fmt.Errorf("%w. Collector check says what is damaged: restore a backup, or save the rest with collector repair", err)
 }
 
 // pebbleOptions returns Pebble's settings. Nothing is compressed, because blobs

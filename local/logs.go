@@ -46,22 +46,43 @@ func checkLogs(dir string, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	var newest uint64
 	slices.Sort(names)
 	for _, name := range names {
 		number, ok := logNumber(name)
 		if !ok {
 			continue
 		}
-		newest = max(newest, number)
 		if err := checkLog(dir, name, number, synced, opts); err != nil {
 			return err
 		}
 	}
-	if newest < synced.Log {
-		return &DamageError{fmt.Sprintf("%06d.log", synced.Log), fmt.Sprintf("it is missing, and held %d bytes", synced.Length)}
+	gone, err := missingLog(dir, opts)
+	if gone != nil {
+		return gone
 	}
-	return nil
+	return err
+}
+
+// missingLog returns what is wrong when the newest log is missing.
+func missingLog(dir string, opts *Options) (*DamageError, error) {
+	names, err := opts.FS.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	synced, err := wal.ReadSynced(opts.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	var newest uint64
+	for _, name := range names {
+		if number, ok := logNumber(name); ok {
+			newest = max(newest, number)
+		}
+	}
+	if newest >= synced.Log {
+		return nil, nil
+	}
+	return &DamageError{fmt.Sprintf("%06d.log", synced.Log), fmt.Sprintf("it is missing, and held %d bytes", synced.Length)}, nil
 }
 
 func checkLog(dir, name string, number uint64, synced wal.Synced, opts *Options) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -36,6 +37,40 @@ type salvage struct {
 type removal struct {
 	from, to []byte
 	seq      uint64
+}
+
+// missingFiles notes the files that should be there and are not, or not whole, and
+// what they held. Without the manifest nobody knows of tables that are missing.
+func (s *salvage) missingFiles() error {
+	if gone, err := missingLog(s.dir, &s.opts); err != nil {
+		return err
+	} else if gone != nil {
+		s.found.damaged(gone.File, gone.What)
+	}
+	if s.engine == nil {
+		return nil
+	}
+	levels, err := s.engine.pebble.SSTables()
+	if err != nil {
+		return err
+	}
+	for _, t := range slices.Concat(levels...) {
+		name, state := fmt.Sprintf("%06d.sst", t.FileNum), ""
+		switch info, err := s.opts.FS.Stat(s.opts.FS.PathJoin(s.dir, name)); {
+		case t.Virtual:
+			continue // part of a file of another name
+		case errors.Is(err, fs.ErrNotExist):
+			state = "is missing"
+		case err != nil:
+			return err
+		case uint64(info.Size()) != t.Size:
+			state = fmt.Sprintf("has %d bytes of %d", info.Size(), t.Size)
+		default:
+			continue
+		}
+		s.found.damaged(name, fmt.Sprintf("it %s, and held records from %s to %s", state, nameOf(t.Smallest.UserKey), nameOf(t.Largest.UserKey)))
+	}
+	return nil
 }
 
 // each calls put with every record that was not removed. A record may come more

@@ -89,5 +89,5 @@ func tell(p *cli.Process, found *local.Findings, then string) error {
 	if found.Sound() {
 		return nil
 	}
-	return fmt.Errorf("%s damaged and %s lost; %s", human.Plural(len(found.Damage), "file"), human.Plural(len(found.Lost), "value"), then)
+	return fmt.Errorf("%s damaged and %s known to be lost; %s", human.Plural(len(found.Damage), "file"), human.Plural(len(found.Lost), "value"), then)
 }
