@@ -12,6 +12,8 @@ var ErrClosed = errors.New("journal is closed")
 // ErrReadOnly is returned by Append for a journal that was opened to read.
 var ErrReadOnly = errors.New("journal is open to read only")
 
+var errReadOnlyDisk = fmt.Errorf("%w, because its disk is read-only: make the disk writable and open the journal again", ErrReadOnly)
+
 // FullError is returned by Append when the journal's files have reached their
 // limit. The record was not taken. Append takes records again after End has
 // been called for enough older ones.

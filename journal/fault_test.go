@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -301,4 +303,59 @@ func randomFaults(t *testing.T, mode Sync, seed uint64) {
 	mustAppend(t, j, "m", "last")
 	mustClose(t, j)
 	check("opened again", mustOpen(t, dir, nil), false)
+}
+
+// TestOpenOnAReadOnlyDisk reads a journal whose disk takes no writes, and one that
+// there never was.
+func TestOpenOnAReadOnlyDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := mustOpen(t, dir, nil)
+	id, err := j.Append(t.Context(), 1, []byte("meta"), []byte("blob"))
+	if err := errors.Join(err, j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	disk := &faulty{}
+	disk.set(func(op, name string) error {
+		if op == "open" || op == "names" || op == "read" {
+			return nil
+		}
+		return &os.PathError{Op: op, Path: name, Err: syscall.EROFS}
+	})
+	for name, want := range map[string]int{dir: 1, dir + "/none": 0} {
+		j, err := Open(name, &Options{files: readOnlyDisk{disk}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := j.Stats(); s.Live != want || !s.ReadOnly {
+			t.Errorf("%+v, want %d records to read", s, want)
+		}
+		if _, _, blob, err := j.Read(id); want > 0 && (err != nil || string(blob) != "blob") {
+			t.Errorf("read %q, %v", blob, err)
+		}
+		if _, err := j.Append(t.Context(), 1, nil, nil); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), "disk is read-only") {
+			t.Errorf("append: %v", err)
+		}
+		j.End(id)
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// readOnlyDisk refuses to make directories and to take locks alone.
+type readOnlyDisk struct{ *faulty }
+
+func (d readOnlyDisk) MkdirAll(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	return &os.PathError{Op: "mkdir", Path: dir, Err: syscall.EROFS}
+}
+
+func (d readOnlyDisk) Lock(name string, shared bool) (io.Closer, error) {
+	if !shared {
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EROFS}
+	}
+	return d.faulty.Lock(name, shared)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 const lockName = "LOCK"
@@ -26,10 +28,14 @@ type Journal struct {
 	lock     io.Closer
 	closing  sync.Once
 	closeErr error
+
+	readOnlyDisk bool // and so the journal is one to read
 }
 
 // Open opens the journal in a directory, which it creates, and reads all of
-// it. It needs no room on the disk when the directory is a journal already.
+// it. It needs no room on the disk when the directory is a journal already. On a
+// read-only disk the journal is one to read, as with Options.ReadOnly, until it is
+// opened again.
 // What could not be read is told by Damage and is no error. The error is a
 // *LockedError when another process has the journal open, and a *VersionError
 // when a newer program wrote it.
@@ -55,16 +61,15 @@ func Open(dir string, opts *Options) (*Journal, error) {
 }
 
 func (j *Journal) open() (err error) {
-	if !j.opts.ReadOnly {
-		if err := j.opts.files.MkdirAll(j.dir); err != nil {
-			return err
-		}
-	}
-	if j.lock, err = j.opts.files.Lock(filepath.Join(j.dir, lockName), j.opts.ReadOnly); err != nil {
+	if err := j.take(); err != nil {
 		return err
 	}
 	r := &recovery{dir: j.dir, opts: &j.opts, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
-	if err := r.run(); err != nil {
+	err = r.run()
+	if j.readOnlyDisk && errors.Is(err, fs.ErrNotExist) {
+		err = nil // there is no journal yet, and none can be made
+	}
+	if err != nil {
 		closeAll(j.ledger.close())
 		return err
 	}
@@ -77,6 +82,23 @@ func (j *Journal) open() (err error) {
 	go j.writer.run()
 	go j.keeper.run()
 	return nil
+}
+
+// take makes the directory and locks it. On a read-only disk the journal becomes
+// one to read.
+func (j *Journal) take() (err error) {
+	name := filepath.Join(j.dir, lockName)
+	if !j.opts.ReadOnly {
+		if err = j.opts.files.MkdirAll(j.dir); err == nil {
+			j.lock, err = j.opts.files.Lock(name, false)
+		}
+		if !errors.Is(err, syscall.EROFS) {
+			return err
+		}
+		j.opts.ReadOnly, j.readOnlyDisk = true, true
+	}
+	j.lock, err = j.opts.files.Lock(name, true)
+	return err
 }
 
 // limit returns the bytes from which on records are refused.
@@ -97,6 +119,8 @@ func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
 // a restart, and only then.
 func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error) {
 	switch {
+	case j.readOnlyDisk:
+		return 0, errReadOnlyDisk
 	case j.opts.ReadOnly:
 		return 0, ErrReadOnly
 	case kind == kindEnd:
@@ -178,11 +202,12 @@ type Stats struct {
 	Limit     int64 // from which on Append refuses
 	LiveBytes int64 // of records that are not done
 	Live      int   // records that are not done
+	ReadOnly  bool  // Append refuses every record
 }
 
 // Stats returns the journal's figures of now.
 func (j *Journal) Stats() Stats {
-	s := Stats{Limit: j.limit()}
+	s := Stats{Limit: j.limit(), ReadOnly: j.opts.ReadOnly}
 	s.Bytes, s.LiveBytes, s.Live = j.ledger.totals()
 	return s
 }

@@ -121,7 +121,11 @@ func (j *journaling) checks() []health.Check {
 		return nil
 	}
 	room := func(context.Context) error {
-		if s := j.open.Stats(); s.Bytes+nearlyFull > s.Limit {
+		s := j.open.Stats()
+		if s.ReadOnly {
+			return health.Unready("is on a read-only disk: make the disk writable and start the collector again")
+		}
+		if s.Bytes+nearlyFull > s.Limit {
 			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", cli.Size(s.Bytes), cli.Size(s.Limit)))
 		}
 		return nil
