@@ -30,6 +30,14 @@ func (e *UnsupportedError) Error() string {
 
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
+// Remedy says what to do, in words that name neither the bucket nor the server.
+func (e *UnsupportedError) Remedy() string {
+	if e.Unconditional {
+		return "the server refuses puts: see the log"
+	}
+	return "the server refuses conditional puts: set ?unconditional=true in the bucket's URL if one collector alone writes to it"
+}
+
 // server is what a tier has learned of its server. Its zero value expects
 // everything of Amazon's.
 type server struct {

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
@@ -28,13 +29,22 @@ func StoreChecks(idx index.Index, authority tiered.Tier, caches []tiered.Cache) 
 // that refuses puts.
 type faulty interface{ Fault() error }
 
+// public returns a fault in words that anybody may read, where it has a remedy.
+func public(fault error) error {
+	var r interface{ Remedy() string }
+	if errors.As(fault, &r) {
+		return Unready(r.Remedy())
+	}
+	return fault
+}
+
 // reading returns a check that gets a key under which nobody stores a blob. A
 // fault that the tier knows of fails it, too.
 func reading(tier tiered.Tier) func(context.Context) error {
 	keys := []string{index.Row{}.BlobKey(0)}
 	return func(ctx context.Context) error {
 		if f, ok := tier.(faulty); ok && f.Fault() != nil {
-			return f.Fault()
+			return public(f.Fault())
 		}
 		_, err := tier.Get(ctx, keys)
 		return err

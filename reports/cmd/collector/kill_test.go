@@ -111,9 +111,14 @@ func (l *loading) check(data string) {
 }
 
 // storedReports returns every stored report of the default tenant, one by one.
-func storedReports(t *testing.T, data string) (all []*report.Report) {
+func storedReports(t *testing.T, data string) []*report.Report {
 	t.Helper()
-	s := must1((&stores.Place{Data: data}).Open(t.Context(), stores.Options{Logger: telemetry.Warnings(os.Stderr), Existing: true}))
+	return storedIn(t, &stores.Place{Data: data})
+}
+
+func storedIn(t *testing.T, place *stores.Place) (all []*report.Report) {
+	t.Helper()
+	s := must1(place.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(os.Stderr), Existing: true}))
 	defer s.Close()
 	for e, err := range s.Entries(t.Context(), "", 0, time.Now().Add(time.Hour).UnixNano()) {
 		if err != nil {

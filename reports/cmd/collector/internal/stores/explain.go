@@ -136,6 +136,14 @@ type explainedTier struct {
 	at *location
 }
 
+// Fault returns what keeps the tier from storing for good, where it knows that.
+func (t explainedTier) Fault() error {
+	if f, ok := t.deletableTier.(interface{ Fault() error }); ok {
+		return f.Fault()
+	}
+	return nil
+}
+
 func (t explainedTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
 	found, err := t.deletableTier.Get(ctx, keys)
 	return found, t.at.explain(err)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/timeblob/timeblob/internal/servertest"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/report"
+)
+
+// TestALargeTickSurvivesKills posts seven reports of 15 MB in one tick, which make a
+// larger blob than a store takes, and kills the collector before the tick ends and
+// while it is stored. At the end SIGTERM stores everything: each report once, in
+// several entries.
+func TestALargeTickSurvivesKills(t *testing.T) {
+	t.Parallel()
+	t.Run("directory", func(t *testing.T) {
+		t.Parallel()
+		data := filepath.Join(t.TempDir(), "data")
+		testLargeTick(t, &stores.Place{Data: data}, "--data", data)
+	})
+	t.Run("servers", func(t *testing.T) {
+		t.Parallel()
+		index, blobs := newTable(t, servertest.SharedDynalite), newBucket(t)
+		flags := append(create(t, index, blobs), "--alone", "--journal", filepath.Join(t.TempDir(), "journal"))
+		testLargeTick(t, must1(stores.Parse("--to", index+","+blobs)), flags...)
+	})
+}
+
+func testLargeTick(t *testing.T, place *stores.Place, flags ...string) {
+	const reports, size = 7, 15_000_000 // bytes
+	serve := func(tick string) *running {
+		return runServe(t, nil, append([]string{"--tick", tick, "--window", "1h", "--shutdown-timeout", "2m"}, flags...)...)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	r := serve("1h")
+	want := make(map[string]bool)
+	for i := range reports {
+		host := fmt.Sprintf("host-%d", i)
+		want[host] = true
+		postLarge(t, r.url, largeReport(rng, host, size))
+	}
+	kill := func(after time.Duration) {
+		time.Sleep(after)
+		_ = r.cmd.Process.Kill()
+		<-r.ended
+	}
+	kill(0)
+	for _, after := range []time.Duration{100, 500, 1500} {
+		r = serve("1h")
+		kill(after * time.Millisecond)
+	}
+	r = serve("1h")
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if <-r.ended; r.cmd.ProcessState.ExitCode() != 0 {
+		t.Fatalf("the exit code is %d: %s", r.cmd.ProcessState.ExitCode(), r.stderr)
+	}
+	all := storedIn(t, place)
+	var counted uint64
+	found := make(map[string]bool)
+	for _, stored := range all {
+		counted += uint64(stored.Sampling.Count)
+		for _, n := range stored.Topologies[report.Host].Nodes {
+			found[n.ID] = true
+		}
+	}
+	if len(found) != reports || counted != reports || len(all) < 2 {
+		t.Errorf("%d of %d reports are stored, %d times, in %d entries", len(found), reports, counted, len(all))
+	}
+}
+
+// largeReport returns the blob of a report of about so many bytes, which do not
+// shrink.
+func largeReport(rng *rand.Rand, host string, size int) []byte {
+	r := oneHost(host)
+	noise := make([]byte, size*3/4)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	n := r.Topologies[report.Host].Nodes[0]
+	n.Latest = []report.Latest{{Key: "noise", Timestamp: time.Unix(1_700_000_000, 0).UTC(), Value: base64.StdEncoding.EncodeToString(noise)}}
+	return must1(stores.Blobs.Encode(r))
+}
+
+func postLarge(t *testing.T, url string, body []byte) {
+	t.Helper()
+	req := must1(http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/report", bytes.NewReader(body)))
+	req.Header.Set("Content-Type", "application/msgpack")
+	req.Header.Set("Content-Encoding", "gzip")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatalf("a post of %d bytes: status %d", len(body), resp.StatusCode)
+	}
+}
