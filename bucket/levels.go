@@ -181,7 +181,12 @@ func (q *Quantizer[T]) builderOf() (*rollup.Builder, error) {
 	if o == nil || o.Build == BuildOff || !o.Owned && !o.AllKnow {
 		return nil, nil
 	}
-	b := rollup.Options{Protocol: q.protocol, Index: q.index, Merger: merger[T]{q}, Settings: o.settings(), Owned: o.Owned,
+	settings := o.settings()
+	if waiter, ok := q.index.(index.Waiter); ok {
+		_, _, outlives := settings.PastKeep(time.Time{})
+		settings.Waits = outlives && waiter.Waits()
+	}
+	b := rollup.Options{Protocol: q.protocol, Index: q.index, Merger: merger[T]{q}, Settings: settings, Owned: o.Owned,
 		All: o.Build == BuildAll, Cores: o.Cores, Codec: o.Codec, MaxBlob: o.MaxBlob, Metrics: metrics, Logger: o.Logger, Now: q.opts.Now}
 	if lister, ok := q.index.(index.TenantLister); ok {
 		b.Tenants = lister.Tenants

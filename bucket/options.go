@@ -326,6 +326,13 @@ type LevelOptions struct {
 	// it. Spans whose entries may be gone by then stay final.
 	Retention []Retention
 
+	// Grace is how much longer than Retention says the store keeps entries, where a
+	// level is kept longer than entries: the store's own option must be the sum. So a
+	// builder that was away for less than Grace loses no span, and a value that
+	// Add took shortly before the end of its retention is stored and rolled up. An index
+	// that is an index.Waiter also waits until all is rolled up. Default 0.
+	Grace time.Duration
+
 	// Logger is told of builds that fail and of roll-ups that are not kept.
 	// Default slog.Default, and in a Collector the collector's.
 	Logger *slog.Logger
@@ -362,8 +369,8 @@ func (o LevelOptions) withDefaults() (LevelOptions, error) {
 	default:
 		return o, fmt.Errorf("levels: build %q: must be %q, %q or %q", o.Build, BuildAsked, BuildAll, BuildOff)
 	}
-	if o.Cores < 0 || o.MaxBlob < 0 || o.Codec < 0 {
-		return o, fmt.Errorf("levels: Cores %d, MaxBlob %d and Codec %d must not be negative", o.Cores, o.MaxBlob, o.Codec)
+	if o.Cores < 0 || o.MaxBlob < 0 || o.Codec < 0 || o.Grace < 0 {
+		return o, fmt.Errorf("levels: Cores %d, MaxBlob %d, Codec %d and Grace %v must not be negative", o.Cores, o.MaxBlob, o.Codec, o.Grace)
 	}
 	for _, r := range o.Retention {
 		if r.Level != 0 && !slices.Contains(o.Spans, r.Level) {
@@ -375,7 +382,11 @@ func (o LevelOptions) withDefaults() (LevelOptions, error) {
 
 // settings returns what the index is to say.
 func (o *LevelOptions) settings() levels.Settings {
-	return levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep()}
+	s := levels.Settings{Spans: o.Spans, Lateness: o.Lateness, Skew: o.Skew, Linger: o.Linger, Keep: o.keep(), Grace: o.Grace}
+	if _, _, outlives := s.PastKeep(time.Time{}); !outlives {
+		s.Grace = 0
+	}
+	return s
 }
 
 // keep returns how long the entries and each level are kept; nil where that is to

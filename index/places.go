@@ -82,6 +82,32 @@ var SettingsSet = PlaceSet{}
 // does not pass Places on.
 var ErrLevels = errors.New("the index has levels: late entries and deletions must go through package bucket, over an index that offers index.Places")
 
+// Waiter is an index whose store removes old entries only before the instant of
+// Removable, where the settings of levels say that it waits.
+type Waiter interface {
+	Places
+	// Waits reports whether the store does so.
+	Waits() bool
+}
+
+// Removable returns the instant, Unix nanoseconds, before which retention may remove
+// entries, from the state at SettingsSet. Limited is false where the settings, or an
+// index without settings, do not limit what is removed. Entries before it stand in
+// roll-ups.
+func Removable(settings []byte) (before int64, limited bool, err error) {
+	if settings == nil {
+		return 0, false, nil
+	}
+	var s struct {
+		Waits bool
+		Gone  int64
+	}
+	if err := json.Unmarshal(settings, &s); err != nil {
+		return 0, true, fmt.Errorf("settings of levels: %w", err)
+	}
+	return s.Gone, s.Waits, nil
+}
+
 type holding struct{}
 
 // Holding returns a context that tells an index that the sender of a Put, a

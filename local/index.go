@@ -17,6 +17,7 @@ var (
 	_ index.Deleter      = (*Index)(nil)
 	_ index.TenantLister = (*Index)(nil)
 	_ index.Places       = (*Index)(nil)
+	_ index.Waiter       = (*Index)(nil)
 )
 
 // Index returns the store's entries.

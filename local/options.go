@@ -17,6 +17,11 @@ type Options struct {
 	// blobs one hour later.
 	Retention time.Duration
 
+	// RollUpsFirst says that roll-ups are kept longer than the entries in them.
+	// Nothing is removed until a builder has said so in the settings of levels;
+	// from then on entries wait until they are rolled up, with this option or without.
+	RollUpsFirst bool
+
 	// CacheBytes is the memory for blocks read from disk, 16 MiB when 0. The
 	// blobs that matter are cached decoded, above this store.
 	CacheBytes int64

@@ -186,5 +186,8 @@ func (db *DB) mayPut(ctx context.Context, t int64) error {
 	})
 }
 
+// Waits implements index.Waiter.
+func (x *Index) Waits() bool { return true }
+
 // StoreTime implements index.Places: the store is this process.
 func (x *Index) StoreTime() time.Time { return x.db.opts.Now() }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/timeblob/timeblob/index"
 )
 
 // retain removes what is too old now, and every hour until Close.
@@ -39,15 +41,20 @@ func (db *DB) retainHourly(ctx context.Context) {
 	}
 }
 
-// sweep removes the hours that ended before now − Retention. Blobs go an hour
+// sweep removes the hours that ended before now − Retention, as far as roll-ups that
+// outlive them are there. Blobs go an hour
 // after their entries, so that who has the entries still finds the blobs, and
 // so does an entry that was put up to an hour after its key was made. Places go
 // when they have expired.
 func (db *DB) sweep(ctx context.Context) error {
 	hour := hourOf(db.opts.Now().Add(-db.opts.Retention))
 	return db.read(ctx, func(e *engine) error {
+		hour, err := e.removable(hour, db.opts.RollUpsFirst)
+		if err != nil {
+			return err
+		}
 		batch := e.pebble.NewBatch()
-		err := errors.Join(
+		err = errors.Join(
 			e.dropBefore(ctx, batch, entrySpace, hour),
 			e.dropBefore(ctx, batch, blobSpace, hour-1),
 			e.expirePlaces(ctx, batch, db.opts.Now()))
@@ -60,6 +67,25 @@ func (db *DB) sweep(ctx context.Context) error {
 		db.opts.Logger.Info("retention removed the hours before", "hour", time.Unix(hour*3600, 0).UTC(), "dir", db.dir)
 		return nil
 	})
+}
+
+// removable returns the hour before which entries may go. Where roll-ups outlive
+// entries, these wait until builders have rolled them up, and an hour longer, so that
+// every part of the process has learned that they go. First says that nothing goes
+// as long as the settings say nothing of that.
+func (e *engine) removable(hour int64, first bool) (int64, error) {
+	settings, err := e.settings()
+	if err != nil {
+		return hour, err
+	}
+	before, limited, err := index.Removable(settings)
+	switch {
+	case limited:
+		hour = min(hour, hourOf(time.Unix(0, before))-1)
+	case first:
+		hour = math.MinInt64 + 1
+	}
+	return hour, err
 }
 
 // expirePlaces adds the removal of the places that expired more than an hour ago

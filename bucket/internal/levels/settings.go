@@ -41,6 +41,18 @@ type Settings struct {
 	// Gone is the instant, Unix nanoseconds, before which an earlier Keep may have
 	// removed entries, so that their spans stay final; 0 where there was none.
 	Gone int64 `json:"gone,omitempty"`
+	// Grace is how much longer than Keep says the store keeps entries, where a
+	// level is kept longer than they are: a builder that was away catches up, and a
+	// value that was taken in time is still stored.
+	Grace time.Duration `json:"grace,omitempty"`
+	// Waits says that the store removes only entries that index.Removable allows:
+	// entries before Gone, which builders advance once all of them are rolled up.
+	Waits bool `json:"waits,omitempty"`
+	// Former is the shortest time that entries were kept which were put before
+	// Until, Unix nanoseconds: the store of a shared index may remember with each entry
+	// how long it is kept. 0 where there was none.
+	Former time.Duration `json:"former,omitempty"`
+	Until  int64         `json:"until,omitempty"`
 }
 
 // Default returns the default settings.
@@ -127,17 +139,43 @@ func (s Settings) removedBefore(now time.Time) int64 {
 	if s.Gone != 0 {
 		horizon = s.Gone
 	}
+	if s.Waits {
+		return horizon
+	}
 	if keep := s.keepOf(0); keep > 0 {
-		horizon = max(horizon, now.Add(-keep).UnixNano())
+		horizon = max(horizon, now.Add(-keep-s.Grace).UnixNano())
+	}
+	if s.Former > 0 {
+		horizon = max(horizon, min(s.Until, now.Add(-s.Former).UnixNano()))
 	}
 	return horizon
 }
 
+// PastKeep returns the instant, Unix nanoseconds, up to which entries are past their
+// retention at the time now, and the shortest level that outlives them. Where all is
+// kept for ever, or no level outlives the entries, ok is false.
+func (s Settings) PastKeep(now time.Time) (t int64, level time.Duration, ok bool) {
+	keep := s.keepOf(0)
+	for _, level := range s.Spans {
+		if keep > 0 && s.keepOf(level) != keep {
+			return now.Add(-keep - s.Grace).UnixNano(), level, true
+		}
+	}
+	return 0, 0, false
+}
+
 // succeed makes s the successor of earlier settings, from now on.
-func (s *Settings) succeed(before Settings, now time.Time) {
+func (s *Settings) succeed(before Settings, now time.Time, owned bool) {
 	s.From, s.Gone = before.From, 0
 	if gone := before.Horizon(now); gone != math.MinInt64 {
 		s.Gone = gone
+	}
+	if keep := before.keepOf(0); keep > 0 && !owned {
+		s.Former, s.Until = keep+before.Grace, now.UnixNano()
+	}
+	if before.Former > 0 && (s.Former == 0 || before.Former < s.Former) {
+		s.Former = before.Former
+		s.Until = max(s.Until, before.Until)
 	}
 }
 
@@ -192,7 +230,7 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	}
 	there, id, err := p.readAll(ctx)
 	if s.Keep == nil {
-		s.Keep = there.Keep
+		s.Keep, s.Grace, s.Waits = there.Keep, there.Grace, there.Waits
 	}
 	switch {
 	case errors.Is(err, ErrOff):
@@ -204,11 +242,11 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 		return err
 	case !s.same(there):
 		return &OtherError{there.Spans, there.Lateness, there.Skew, there.Linger}
-	case slices.Equal(s.Keep, there.Keep):
+	case slices.Equal(s.Keep, there.Keep) && s.Grace == there.Grace && s.Waits == there.Waits:
 		p.known.set(there, nil, p.clock())
 		return nil
 	default:
-		s.succeed(there, p.now())
+		s.succeed(there, p.now(), owned)
 	}
 	if there, err = p.create(ctx, s, id); err != nil {
 		return err
@@ -218,6 +256,21 @@ func (p *Protocol) Publish(ctx context.Context, s Settings, owned bool) error {
 	}
 	p.known.set(there, nil, p.clock())
 	return nil
+}
+
+// Advance notes that entries before gone, Unix nanoseconds, may be removed from an
+// index that waits for that.
+func (p *Protocol) Advance(ctx context.Context, gone int64) error {
+	s, id, err := p.readAll(ctx)
+	if err != nil || !s.Waits || s.Gone >= gone {
+		return err
+	}
+	s.Gone = gone
+	there, err := p.create(ctx, s, id)
+	if err == nil {
+		p.known.set(there, nil, p.clock())
+	}
+	return err
 }
 
 // Adopt prepares an index for roll-ups that are copied into it. Where it has no

@@ -41,6 +41,16 @@ func TestRetentionInADirectory(t *testing.T) {
 	})
 }
 
+// TestRetentionOnAWS does so with two collectors, each a process, on a table and a
+// bucket. TTL and lifecycle rules are played by deletions.
+func TestRetentionOnAWS(t *testing.T) {
+	t.Parallel()
+	at := servers(t)
+	at.Name, at.Mode = "programs-retention", mode{Retain: true}
+	at.create(t)
+	runRetention(t, 1, apart(t, at))
+}
+
 // rollUps returns the keys of all roll-ups that are sealed.
 func (s stack) rollUps(ctx context.Context) (keys []string, err error) {
 	protocol := levels.New(s.index.(index.Places), nil)

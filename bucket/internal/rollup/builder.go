@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -75,12 +76,15 @@ type Builder struct {
 	opts   Options
 	work   work
 	desk   desk
-	relist time.Time // when the tenants are listed next; of the goroutine of Run
+	relist time.Time   // when the tenants are listed next; of the goroutine of Run
+	moved  time.Time   // when advance looked last; likewise
+	all    atomic.Bool // build for every tenant
 }
 
 // New returns a Builder.
 func New(o Options) *Builder {
 	b := &Builder{opts: o, work: work{Options: o}}
+	b.all.Store(o.All)
 	b.desk.init()
 	o.Protocol.Held = b.held
 	return b
@@ -104,7 +108,7 @@ func (b *Builder) ripe(span levels.Span) time.Time {
 // held notes a span that a writer of this process holds until then, Unix
 // nanoseconds.
 func (b *Builder) held(span levels.Span, until int64) {
-	if b.opts.All || b.desk.wants(span.Tenant, b.opts.Now().Add(-interest)) {
+	if b.all.Load() || b.desk.wants(span.Tenant, b.opts.Now().Add(-interest)) {
 		b.desk.add(span, time.Unix(0, until).Add(2*b.opts.Settings.Skew+time.Second))
 	}
 }
@@ -143,6 +147,9 @@ func (b *Builder) Pass(ctx context.Context) {
 		b.complain(ctx, "the settings of levels cannot be read", err)
 		return
 	}
+	if _, _, outlives := s.PastKeep(b.opts.Now()); outlives {
+		b.all.Store(true) // what is not rolled up in time is lost
+	}
 	for _, tenant := range b.tenants(ctx) {
 		if ctx.Err() != nil {
 			return
@@ -152,6 +159,9 @@ func (b *Builder) Pass(ctx context.Context) {
 		}
 	}
 	b.buildAll(ctx)
+	if err := b.advance(ctx, s); err != nil {
+		b.complain(ctx, "reports past their retention stay, since it is not known whether all are rolled up", err)
+	}
 	b.sweep(ctx)
 	b.desk.show(b.opts.Metrics, s, b.opts.Now())
 }
@@ -173,7 +183,7 @@ const (
 // tenants returns the tenants that are built for.
 func (b *Builder) tenants(ctx context.Context) []string {
 	now := b.opts.Now()
-	if b.opts.All && b.opts.Tenants != nil && !now.Before(b.relist) {
+	if b.all.Load() && b.opts.Tenants != nil && !now.Before(b.relist) {
 		b.list(ctx, now)
 	}
 	return slices.Sorted(slices.Values(b.desk.tenants(now.Add(-interest))))
@@ -225,7 +235,7 @@ func (b *Builder) look(ctx context.Context, s levels.Settings, tenant string) er
 func (b *Builder) first(s levels.Settings, tenant string, i int, to int64) int64 {
 	level := s.Spans[i]
 	if s.Outlives(level) {
-		return levels.SpanAt(tenant, level, s.Horizon(b.opts.Now())).End()
+		return levels.SpanAt(tenant, level, max(s.Horizon(b.opts.Now()), b.opts.Now().Add(s.Lateness-s.Grace-s.Keep[0]).UnixNano())).End()
 	}
 	return to - 2*int64(s.Spans[min(i+1, len(s.Spans)-1)])
 }

@@ -78,6 +78,11 @@ func (c *Carrier) offered() levels.Settings {
 	if s.Lateness <= s.Linger+2*s.Skew {
 		s.Lateness = d.Lateness
 	}
+	s.Gone, s.Former, s.Until, s.Waits = 0, 0, 0, false // those of the source say what its store does
+	if waiter, ok := c.To.Index.(index.Waiter); ok && c.Keep == 0 {
+		_, _, outlives := s.PastKeep(time.Time{})
+		s.Waits = outlives && waiter.Waits()
+	}
 	if c.Keep == 0 {
 		return s
 	}

@@ -38,17 +38,18 @@ func level(t *testing.T, place string, tenants ...string) {
 	s := openStore(t, place)
 	o := &bucket.LevelOptions{Owned: true, Spans: []time.Duration{time.Minute, time.Hour}, Retention: oneHour}
 	if strings.Contains(place, "://") {
-		o.Skew, o.Linger = 10*time.Second, 5*time.Minute
+		o.Skew, o.Linger, o.Grace = 10*time.Second, 5*time.Minute, 24*time.Hour
 	}
 	values, past, err := merged.Past(s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tenant := range append(tenants, "nobody") {
-		if _, err := past.RollUp(t.Context(), tenant, time.Now().Add(-48*time.Hour), time.Now(), nil); err != nil {
+		if _, err := past.RollUp(t.Context(), tenant, time.Now().Add(-100*time.Hour), time.Now(), nil); err != nil {
 			t.Error(err)
 		}
 	}
+	pass(t, past)
 	if err := errors.Join(values.Close(t.Context()), s.Close()); err != nil {
 		t.Error(err)
 	}
@@ -97,7 +98,7 @@ func coarse(t *testing.T, place string, begin time.Time) (answers []string) {
 // removes the first 70 minutes of one and all of the other.
 func aged(t *testing.T, place string) (begin time.Time) {
 	t.Helper()
-	dir, begin := everyMinutes(t, 130)
+	dir, begin := minutesOf(t, 130, 72*time.Hour)
 	for _, tenant := range []string{"a", "gone"} {
 		must(t, append([]string{"import", "--tenant", tenant, dir}, flags(place)...)...)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/merged"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
+	"github.com/timeblob/timeblob/reports/report"
 )
 
 func TestRollupUsage(t *testing.T) {
@@ -30,6 +32,7 @@ func TestRollupUsage(t *testing.T) {
 		"cores":               {"serve --rollup-cores 0", "at least 1"},
 		"a mode on a table":   {"serve --rollup all --index dynamodb://h/tab --blobs s3://h/b", "needs --rollup-shared"},
 		"kept, but not built": {"serve --retention raw=7d,1m=30d --index dynamodb://h/tab --blobs s3://h/b", "give --rollup-shared"},
+		"kept, built by none": {"serve --retention raw=7d,1m=30d --rollup off", "--rollup must not be off"},
 		"another level":       {"serve --retention raw=7d,5m=30d", "no roll-ups have spans of 5m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +45,13 @@ func TestRollupUsage(t *testing.T) {
 // everyMinutes writes a report for every ten seconds of so many minutes of yesterday, and returns their directory.
 func everyMinutes(t *testing.T, minutes int) (dir string, begin time.Time) {
 	t.Helper()
-	dir, begin = t.TempDir(), time.Now().Truncate(time.Hour).Add(-24*time.Hour)
+	return minutesOf(t, minutes, 24*time.Hour)
+}
+
+// minutesOf writes such reports of minutes of another age.
+func minutesOf(t *testing.T, minutes int, age time.Duration) (dir string, begin time.Time) {
+	t.Helper()
+	dir, begin = t.TempDir(), time.Now().Truncate(time.Hour).Add(-age)
 	for i := range 6 * minutes {
 		at := begin.Add(time.Duration(i) * 10 * time.Second)
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.json", at.UnixNano())), sample(fmt.Sprint("host-", i%7), i%5))
@@ -91,10 +100,10 @@ func TestRollupOfDirectory(t *testing.T) {
 func TestRollUpsThatOutliveReports(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
-	dir, begin := everyMinutes(t, 3)
+	dir, _ := everyMinutes(t, 3)
 	must(t, "import", "--data", data, "--tenant", "a", dir)
 	must(t, "rollup", "--data", data)
-	keep(t, data, begin, bucket.Retention{Keep: time.Hour}, bucket.Retention{Level: time.Minute, Keep: 1000 * time.Hour})
+	keep(t, data, bucket.Retention{Keep: time.Hour}, bucket.Retention{Level: time.Minute, Keep: 1000 * time.Hour})
 	expire(t, data)
 	if said := must(t, "rollup", "--data", data, "--verify"); !strings.Contains(said, "0 roll-ups built and 4 roll-ups verified") {
 		t.Errorf("once the reports are gone, verify said %s", said)
@@ -116,8 +125,18 @@ func expire(t *testing.T, data string) {
 	}
 }
 
+// pass lets a builder look once, so that it also lets reports go.
+func pass(t *testing.T, past *bucket.Quantizer[*report.Report]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := past.Build(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 // keep sets the retention of a directory's levels.
-func keep(t *testing.T, data string, begin time.Time, retention ...bucket.Retention) {
+func keep(t *testing.T, data string, retention ...bucket.Retention) {
 	t.Helper()
 	s, err := stores.OpenDirectory(data, nil)
 	if err != nil {
@@ -127,9 +146,7 @@ func keep(t *testing.T, data string, begin time.Time, retention ...bucket.Retent
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := past.RollUp(t.Context(), "a", begin, begin, nil); err != nil {
-		t.Error(err)
-	}
+	pass(t, past)
 	if err := errors.Join(values.Close(t.Context()), s.Close()); err != nil {
 		t.Error(err)
 	}
@@ -175,4 +192,28 @@ func TestRollupOfOtherSpans(t *testing.T) {
 			t.Errorf("%s: exit code %d, said %s%s; want one line with %q", args, r.code, r.stdout, r.stderr, want)
 		}
 	}
+}
+
+// TestReportsWaitForRollUps opens a directory whose reports are past their retention, and not
+// rolled up. A collector that is set to keep minutes longer rolls them up before they go,
+// also for a tenant that nobody asks about.
+func TestReportsWaitForRollUps(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	dir, begin := everyMinutes(t, 130)
+	must(t, "import", "--data", data, "--tenant", "a", dir)
+	ask := []string{"query", "--json", "--data", data, "--tenant", "a", "--start", fmt.Sprint(begin.UnixNano()), "--end", fmt.Sprint(begin.Add(3 * time.Hour).UnixNano())}
+	want := must(t, ask...)
+	for range 2 { // at the second start, retention removes what is rolled up
+		s := serveWithin(t, "--data", data, "--tenant-header", "X-Scope-OrgID", "--retention", "raw=1h,1m=1000h", "--rollup-spans", "1m,1h")
+		eventually(t, func() bool {
+			_, page := fetch(t, s.url+"/metrics")
+			return strings.Contains(page, "scope_rollups_waiting{level=\"1m\"} 0")
+		}, "roll-ups are not built")
+		if code := s.stop(); code != 0 {
+			t.Errorf("exit %d: %s", code, s.said())
+		}
+	}
+	expire(t, data)
+	goldentest.Equal(t, []byte(must(t, ask...)), []byte(want), withoutID)
 }

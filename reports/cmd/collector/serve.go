@@ -158,7 +158,7 @@ func (s *server) run(ctx context.Context, p *cli.Process, args []string) (err er
 	if err := s.ops.debug.listen(ctx); err != nil {
 		return err
 	}
-	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: s.keep.Raw(),
+	s.store, err = s.place.Open(ctx, stores.Options{Logger: s.log, Metrics: s.metrics, Retention: rollups.Stored(s.place.Embedded(), s.keep), RollUpsFirst: s.keep.Outlives(),
 		NoLog: s.journal.replacesLog(s.role.role), Instead: "stop it, or give --data another directory"})
 	if err != nil {
 		return err

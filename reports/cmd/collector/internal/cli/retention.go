@@ -30,6 +30,11 @@ func (r Retention) Raw() time.Duration {
 	return r[0].For
 }
 
+// Outlives reports whether merges are kept longer than the values in them.
+func (r Retention) Outlives() bool {
+	return r.Raw() > 0 && r[len(r)-1].For > r.Raw()
+}
+
 // Set reads a duration, which is for values as they were stored, or pairs of a
 // level and a duration. An empty text and 0 keep everything.
 func (r *Retention) Set(text string) error {

@@ -68,6 +68,9 @@ func (l *Flags) Check(embedded bool, keep cli.Retention) error {
 		if k.Level != 0 && !l.On(embedded) {
 			return errors.New("--retention of levels needs roll-ups: give --rollup-shared")
 		}
+		if k.Level != 0 && embedded && l.build == bucket.BuildOff {
+			return errors.New("--retention of levels needs roll-ups: --rollup must not be off")
+		}
 		if k.Level != 0 && !l.spans.Has(k.Level) {
 			return fmt.Errorf("--retention: no roll-ups have spans of %v: --rollup-spans are %s", k.Level, l.spans.String())
 		}
@@ -77,6 +80,24 @@ func (l *Flags) Check(embedded bool, keep cli.Retention) error {
 
 // On reports whether roll-ups may be built.
 func (l *Flags) On(embedded bool) bool { return embedded || l.shared }
+
+// grace is how much longer than --retention says reports stay, where roll-ups outlive
+// them. A table forgets a report at a time that was set when it was stored, so a builder
+// may be away for a day. A directory waits for its builder.
+func grace(embedded bool, keep cli.Retention) time.Duration {
+	switch {
+	case !keep.Outlives():
+		return 0
+	case embedded:
+		return time.Hour
+	}
+	return 24 * time.Hour
+}
+
+// Stored returns how long a store must keep reports.
+func Stored(embedded bool, keep cli.Retention) time.Duration {
+	return keep.Raw() + grace(embedded, keep)
+}
 
 // Options returns the options of levels, nil where roll-ups may not be built.
 // Stored is how long the store keeps reports; 0 for ever. Without retention the
@@ -88,7 +109,8 @@ func (l *Flags) Options(embedded bool, keep cli.Retention, stored time.Duration)
 	if len(keep) == 0 && (stored > 0 || l.chosen("retention")) {
 		keep = cli.Retention{{For: stored}}
 	}
-	o := &bucket.LevelOptions{Spans: l.spans, Lateness: l.lateness, Build: l.build, Cores: l.cores, Owned: embedded, AllKnow: l.shared}
+	o := &bucket.LevelOptions{Spans: l.spans, Lateness: l.lateness, Build: l.build, Cores: l.cores, Owned: embedded, AllKnow: l.shared,
+		Grace: grace(embedded, keep)}
 	for _, k := range keep {
 		o.Retention = append(o.Retention, bucket.Retention{Level: k.Level, Keep: k.For})
 	}

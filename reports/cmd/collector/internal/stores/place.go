@@ -163,7 +163,7 @@ func checkLink(dir string) error {
 }
 
 func (pl *Place) openDirectory(how *Options) (*Store, error) {
-	opts := &local.Options{Retention: how.Retention, Logger: how.Logger, NoLog: how.NoLog}
+	opts := &local.Options{Retention: how.Retention, RollUpsFirst: how.RollUpsFirst, Logger: how.Logger, NoLog: how.NoLog}
 	if how.Existing {
 		return openExisting(pl.Data, opts)
 	}

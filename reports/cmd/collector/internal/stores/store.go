@@ -138,10 +138,11 @@ var Blobs = wire.Codec{MaxBytes: maxBlob}
 
 // Options say how to open a store.
 type Options struct {
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer // nil for none
-	Retention time.Duration         // 0 for the place's own
-	Existing  bool                  // the directory must hold a store already
-	NoLog     bool                  // an embedded store leaves its log out: the caller keeps a journal and calls Store.Sync
-	Instead   string                // what to do when a running collector uses the directory
+	Logger       *slog.Logger
+	Metrics      prometheus.Registerer // nil for none
+	Retention    time.Duration         // 0 for the place's own
+	RollUpsFirst bool                  // roll-ups outlive reports
+	Existing     bool                  // the directory must hold a store already
+	NoLog        bool                  // an embedded store leaves its log out: the caller keeps a journal and calls Store.Sync
+	Instead      string                // what to do when a running collector uses the directory
 }
