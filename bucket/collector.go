@@ -17,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // Collector takes values of many tenants, merges the values of a tenant that
@@ -265,7 +266,7 @@ func (c *Collector[T]) drain(ctx context.Context) error {
 			return undelivered(left, ctx.Err())
 		}
 		if c.syncNow(ctx) != nil {
-			outbox.Pause(ctx, c.opts.Backoff, nil)
+			_ = pause.For(ctx, c.opts.Backoff)
 		}
 	}
 }

@@ -136,8 +136,8 @@ func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) (
 //	NearestFrom, NearestTo time.Time // the nearest range around it that can be answered
 type CoarserError = plan.CoarserError
 
-// rounded asks about a range, and with Round about the nearest one that can be
-// answered.
+// rounded asks about a range. With Round, it asks about the nearest range that can
+// be answered.
 func rounded[T any](from, to time.Time, opts *RangeOptions, ask func(from, to time.Time) (Answer[T], error)) (a Answer[T], err error) {
 	if !opts.orDefault().Round {
 		return ask(from, to)

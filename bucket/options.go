@@ -58,9 +58,9 @@ type CollectorOptions[T any] struct {
 	// Stored is called after each value that became discoverable, with the
 	// length of its blob in bytes, by many goroutines at a time.
 	Stored func(tenant string, e index.Entry, size int)
-	// Failed is called for each value that was taken and can never be stored,
-	// because it cannot be encoded, is too large for the store or belongs to a
-	// span that retention keeps as one merge only, with the error. The value is
+	// Failed is called with each value that was taken and can never be stored, and
+	// with the error: the value cannot be encoded, is too large for the store, or
+	// belongs to a span that retention keeps as one merge only. The value is
 	// dropped then, and the other values of its tick are stored. Many goroutines
 	// call Failed at a time.
 	Failed func(tenant string, v T, err error)

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // Source tells what a collector holds; *Collector is one, and what asks one in
@@ -227,7 +227,7 @@ func (p *poll[T]) untilStable(ctx context.Context, read func(held inMemory) (pla
 		if agreed || err != nil {
 			return s, err
 		}
-		outbox.Pause(ctx, roundPause, nil)
+		_ = pause.For(ctx, roundPause) // the next look at the index returns the error of ctx
 	}
 	return s, ErrUnstable
 }

@@ -32,7 +32,7 @@ func (j *Journal) Replay(visit func(id uint64, kind byte, meta, blob []byte, don
 	return nil
 }
 
-// listed is a record that stood in a segment when list looked.
+// listed is a record that list has found in a segment.
 type listed struct {
 	id uint64
 	place

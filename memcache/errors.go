@@ -20,7 +20,7 @@ var (
 	errTooLong   = errors.New("it announces an item that memcached cannot hold")
 
 	// errNoVerdict says that an exchange ended because of its caller.
-	errNoVerdict = errors.New("nothing is known of the server")
+	errNoVerdict = errors.New("the caller ended the exchange")
 )
 
 // refusal is an error message of a server. The request failed, but the server works.

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // lookupTimeout limits the lookups of one refresh together.
@@ -19,18 +21,16 @@ func (t *Tier) keepFresh(ctx context.Context, failed error) {
 		if failures++; failed == nil {
 			failures = 0
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, delay(t.opts.Refresh, failures)) != nil {
 			return
-		case <-time.After(pause(t.opts.Refresh, failures)):
-			failed = t.refresh(ctx)
 		}
+		failed = t.refresh(ctx)
 	}
 }
 
-// pause returns the delay before the next refresh after a number of failed ones. It is random, so that
+// delay returns the wait before the next refresh after a number of failed ones. It is random, so that
 // collectors that were started together drift apart.
-func pause(refresh time.Duration, failures int) time.Duration {
+func delay(refresh time.Duration, failures int) time.Duration {
 	if failures > 0 {
 		refresh = min(refresh, time.Second<<min(failures-1, 10))
 	}

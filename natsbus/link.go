@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
-	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // keep holds a connection until ctx ends. It opens another one when nats.go gives one up.
@@ -18,10 +19,7 @@ func (b *Bus) keep(ctx context.Context) {
 		} else {
 			b.hold(ctx, l)
 		}
-		select {
-		case <-time.After(b.opts.ReconnectWait):
-		case <-ctx.Done():
-		}
+		_ = pause.For(ctx, b.opts.ReconnectWait) // the loop ends with ctx
 	}
 }
 

@@ -54,7 +54,7 @@ func (b *Bus) hear(ctx context.Context, to *link, l *listener) {
 	}
 }
 
-// unsubscribe ends a subscription, unless the end of its connection did.
+// unsubscribe ends a subscription that has not ended with its connection.
 func (b *Bus) unsubscribe(sub *nats.Subscription) {
 	if !sub.IsValid() {
 		return

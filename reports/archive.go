@@ -29,8 +29,8 @@ func (a *Archive) Window() time.Duration { return a.window }
 // Now returns the time of the clock.
 func (a *Archive) Now() time.Time { return a.now() }
 
-// AfterNow returns an instant at which to ask for the live window: a tick that
-// ends while the question is answered ends before it.
+// AfterNow returns the instant to ask about for the live window. It lies a window
+// ahead, so that a tick which ends during the question still counts as live.
 func (a *Archive) AfterNow() time.Time { return a.now().Add(a.window) }
 
 // HasHistoricReports reports whether questions may be about instants before the

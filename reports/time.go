@@ -12,7 +12,7 @@ import (
 type TimeError struct{ Text string }
 
 func (e *TimeError) Error() string {
-	return fmt.Sprintf("%.80q is no time from 1678 to 2262: %s", e.Text, e.Advice())
+	return fmt.Sprintf("%.80q is not a time from 1678 to 2262: %s", e.Text, e.Advice())
 }
 
 // zoneless are times that lack only the zone of RFC 3339, or that and the end.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // probe posts for one tenant. While it runs, only its goroutine uses its fields.
@@ -127,14 +129,7 @@ func (s *siege) run(ctx, until context.Context, p *probe, due time.Time) {
 
 // sleepUntil waits for an instant. It returns false when ctx ends first.
 func sleepUntil(ctx context.Context, at time.Time) bool {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, time.Until(at)) == nil && ctx.Err() == nil
 }
 
 // ask asks evenly spread questions until the time is over, and waits for the answers.

@@ -40,5 +40,5 @@ func ExampleNew() {
 	// Output:
 	// 200
 	// 200 [{"id":"","hostname":"db-1","version":"1.13.2","lastSeen":"2026-11-22T07:34:30Z"}]
-	// 400 parameter timestamp: "lately" is no time from 1678 to 2262: give RFC 3339 such as 2026-11-22T07:34:30Z, or Unix seconds, milliseconds, microseconds or nanoseconds
+	// 400 parameter timestamp: "lately" is not a time from 1678 to 2262: give RFC 3339 such as 2026-11-22T07:34:30Z, or Unix seconds, milliseconds, microseconds or nanoseconds
 }

@@ -97,7 +97,7 @@ func (h *Handler) add(ctx context.Context, tenant string, f form, data []byte, l
 	return h.collector.Add(ctx, tenant, r, from)
 }
 
-// refuseBody returns what is wrong with a body that cannot be decoded.
+// refuseBody returns the error that answers a body which cannot be decoded.
 func refuseBody(err error) error {
 	if e, ok := errors.AsType[*wire.TooLargeError](err); ok {
 		return refuse(http.StatusRequestEntityTooLarge, "%v when inflated: send a smaller one", e)

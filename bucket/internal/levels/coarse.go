@@ -38,8 +38,8 @@ func (p *Protocol) Nearest(ctx context.Context, s Settings, tenant string, parts
 	return from, to, ok, nil
 }
 
-// cutBy returns the sealed places of a level that a gap touches, and whose
-// entries no shorter roll-ups stand for.
+// cutBy returns the final seals of a level whose spans a gap touches, and whose
+// entries are not all in shorter roll-ups.
 func (p *Protocol) cutBy(ctx context.Context, s Settings, tenant string, level time.Duration, gap Part) (cut []Place, err error) {
 	places, err := p.Places(ctx, tenant, level, SpanAt(tenant, level, gap.From).Start, gap.To)
 	if err != nil {

@@ -197,7 +197,7 @@ func (s Settings) same(other Settings) bool {
 	return slices.Equal(s.Spans, other.Spans) && s.Lateness == other.Lateness && s.Skew == other.Skew && s.Linger == other.Linger
 }
 
-// refresh is how old the settings may be that a process works with.
+// refresh is the greatest age of the settings that a process works with.
 const refresh = time.Minute
 
 // wait is how long builders wait after settings were written for the first

@@ -23,7 +23,7 @@ func IDOf(id string, blob []byte) ID {
 	return ID(h.Sum(nil)[:len(ID{})])
 }
 
-// IDs are the ids that came lately, at most Max of them. The zero value is empty.
+// IDs are the ids that were added last, at most Max of them. The zero value is empty.
 // IDs must not be used by several goroutines at a time.
 type IDs struct {
 	seen  map[ID]struct{}

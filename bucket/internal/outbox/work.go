@@ -32,7 +32,7 @@ func (o *Outbox[V]) workOn(ctx context.Context, from class, try Try[V], enough f
 		case it != nil:
 			attempts.Go(func() { o.attempt(ctx, from, it, try) })
 		case !enough(): // asked again: it may have become true before changed was made
-			Pause(ctx, wait, changed)
+			await(ctx, wait, changed)
 		}
 	}
 }
@@ -46,9 +46,9 @@ func (o *Outbox[V]) attempt(ctx context.Context, from class, it *item[V], try Tr
 	o.delivered(from, it)
 }
 
-// Pause waits until wait has passed, unless it is negative, changed is closed, or
+// await waits until wait has passed, unless it is negative, changed is closed, or
 // ctx ends.
-func Pause(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
+func await(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
 	var due <-chan time.Time
 	if wait >= 0 {
 		timer := time.NewTimer(wait)

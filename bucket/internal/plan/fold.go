@@ -146,8 +146,8 @@ func seedsOf[T any](parts []part[T]) []int {
 	return order[:min(seeds, len(order))]
 }
 
-// siftFrom merges each part with the seed. It returns the merge, the parts that
-// were refused, and why the last one was.
+// siftFrom merges the parts with the seed, one after the other. It returns the merge,
+// the indexes of the refused parts, and the error of the last refusal.
 func (p *Past[T]) siftFrom(ctx context.Context, parts []part[T], seed int, cause error) (v T, out []int, last, err error) {
 	v, last = parts[seed].value, cause
 	for i := range parts {

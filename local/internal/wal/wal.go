@@ -57,7 +57,7 @@ func (l *Log) Damage(synced int64) string {
 	case l.proof > l.End:
 		return fmt.Sprintf("cannot be read from byte %d on, and %d bytes were on disk", l.End, l.proof)
 	case l.behind:
-		return fmt.Sprintf("cannot be read from byte %d on, and more follows behind", l.End)
+		return fmt.Sprintf("cannot be read from byte %d on, although more data follows", l.End)
 	}
 	return ""
 }

@@ -56,7 +56,7 @@ type copying struct {
 func (c *copying) define(f *cli.Flags) {
 	f.StringVar(&c.fromText, "from", "", "copy from this `STORE`")
 	f.StringVar(&c.toText, "to", "", "copy to this `STORE`")
-	f.BoolVar(&c.create, "create", false, "make the destination's table and bucket where they are not there")
+	f.BoolVar(&c.create, "create", false, "create the destination's table and bucket if they do not exist")
 	f.BoolVar(&c.shared, "rollup-shared", false, "every process that writes the destination's table knows roll-ups, or stores nothing old")
 	c.start = f.Instant("start", "copy from this `TIME` on; default: everything before --end")
 	c.end = f.Instant("end", "copy up to, but not including, this `TIME`; default: everything after --start")

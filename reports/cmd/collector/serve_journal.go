@@ -114,8 +114,8 @@ func (j *journaling) close() error {
 // many.
 const nearlyFull = 1 << 20
 
-// checks returns conditions of being ready: the journal has room, and, as a note,
-// nothing in it was damaged.
+// checks returns the readiness checks of the journal: it has room. Damage in it is
+// only a note.
 func (j *journaling) checks() []health.Check {
 	if j.open == nil {
 		return nil

@@ -25,8 +25,8 @@ func ReadBody(src io.Reader, gzipped bool, limit int64) ([]byte, error) {
 	return inflateBlob(nil, blob, limit)
 }
 
-// ReadBlob is ReadBody of a blob: it tells gzip and zstd apart. The errors are the
-// errors of ReadBody.
+// ReadBlob reads a blob, in gzip or zstd, as ReadBody reads a body. It returns the
+// same errors.
 func ReadBlob(src io.Reader, limit int64) ([]byte, error) {
 	blob, err := readPacked(src, limit)
 	if err != nil {

@@ -54,7 +54,8 @@ func (e *encoder) key(key string) {
 	}
 }
 
-// element goes before each element of an array, and each key.
+// element writes the comma that JSON wants before an element of an array or a key,
+// unless it is the first one.
 func (e *encoder) element() {
 	if last := e.dst[len(e.dst)-1]; e.json && last != '{' && last != '[' {
 		e.dst = append(e.dst, ',')

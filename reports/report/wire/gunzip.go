@@ -106,7 +106,7 @@ func afterHeader(blob []byte) ([]byte, error) {
 	}
 	sum := uint16(crc32.ChecksumIEEE(blob[:len(blob)-len(rest)]))
 	if binary.LittleEndian.Uint16(rest) != sum {
-		return nil, fmt.Errorf("%w: the sum of the gzip header does not match", ErrCorrupt)
+		return nil, fmt.Errorf("%w: the checksum of the gzip header does not match", ErrCorrupt)
 	}
 	return rest[2:], nil
 }

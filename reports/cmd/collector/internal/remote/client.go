@@ -101,7 +101,7 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("give a URL as http://127.0.0.1:4040")
 	}
 	if base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("leave out what follows the path: flags say what to ask for")
+		return nil, errors.New("the URL must end with its path: flags say what to ask for")
 	}
 	if err := address.CheckServer(base.Host); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/human"
@@ -133,12 +134,10 @@ func (k *Copier) wait(ctx context.Context, until time.Time, why string) error {
 		return nil
 	}
 	k.Process.Warn(why, until.UTC().Format(time.RFC3339))
-	select {
-	case <-time.After(left):
-		return nil
-	case <-ctx.Done():
+	if pause.For(ctx, left) != nil {
 		return cli.ErrInterrupted
 	}
+	return nil
 }
 
 // carry copies the roll-ups, and waits for spans that are held at the destination, where a roll-up cannot be

@@ -11,6 +11,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -45,16 +46,14 @@ type patience struct {
 
 // wait calls ask until it is not throttled or the context ends.
 func (a *patience) wait(ctx context.Context, ask func() error) error {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for delay := firstPause; ; delay = min(2*delay, lastPause) {
 		err := ask()
 		if !throttled(err) {
 			return err
 		}
 		a.said.Do(func() { a.warn("warning: the store throttles requests, so this takes longer: %v", err) })
-		select {
-		case <-time.After(pause/2 + rand.N(pause/2)):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause.For(ctx, delay/2+rand.N(delay/2)); err != nil {
+			return err
 		}
 	}
 }

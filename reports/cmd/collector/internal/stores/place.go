@@ -58,7 +58,7 @@ func DefineFlags(f *cli.Flags, data string) *Place {
 
 // DefineCreate defines the flag that creates the table and the bucket.
 func (pl *Place) DefineCreate(f *cli.Flags) *Place {
-	f.BoolVar(&pl.Create, "create", false, "make the table and the bucket where they are not there")
+	f.BoolVar(&pl.Create, "create", false, "create the table and the bucket if they do not exist")
 	return pl
 }
 
