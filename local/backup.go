@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -42,7 +43,7 @@ func (db *DB) backup(e *engine, to string) error {
 	if _, err := fsys.Stat(to); err == nil {
 		return errors.New("it is there already: give a directory that is not")
 	}
-	if err := makeDirectory(fsys, fsys.PathDir(to)); err != nil {
+	if err := makeDirectory(fsys, fsys.PathDir(to), common); err != nil {
 		return err
 	}
 	if err := e.save(); err != nil {
@@ -50,6 +51,11 @@ func (db *DB) backup(e *engine, to string) error {
 	}
 	if err := e.pebble.Checkpoint(to, pebble.WithFlushedWAL()); err != nil {
 		return err
+	}
+	if fsys == vfs.Default { // Pebble makes it for everyone
+		if err := os.Chmod(to, private); err != nil {
+			return err
+		}
 	}
 	return writeFormat(fsys, to)
 }

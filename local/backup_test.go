@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -66,5 +67,24 @@ func TestBackupFails(t *testing.T) {
 	commit(t, db, "t", 2, 100)
 	if got := len(entriesOf(t, db, "t")); got != 2 {
 		t.Errorf("%d entries", got)
+	}
+}
+
+// Values may hold secrets: only the user of the process may enter a store or its copy.
+func TestDirectoriesArePrivate(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	parent := filepath.Join(t.TempDir(), "made")
+	db := openIn(t, filepath.Join(parent, "store"), nil)
+	if err := db.Backup(t.Context(), filepath.Join(parent, "copies", "one")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"store", "copies/one"} {
+		info, err := os.Stat(filepath.Join(parent, dir))
+		if err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
 	}
 }

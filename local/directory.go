@@ -31,7 +31,7 @@ const (
 // becomes one, and locks it against other processes and this one. It returns
 // the path the directory is called by from now on.
 func takeDirectory(fsys vfs.FS, dir string) (string, *pebble.Lock, error) {
-	if err := makeDirectory(fsys, dir); err != nil {
+	if err := makeDirectory(fsys, dir, private); err != nil {
 		return "", nil, err
 	}
 	dir, err := oneName(fsys, dir)
@@ -65,8 +65,15 @@ func oneName(fsys vfs.FS, dir string) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// makeDirectory creates dir and its missing parents, durably.
-func makeDirectory(fsys vfs.FS, dir string) error {
+// Permissions of the directories that are made. Only the user of the process may enter a store, because values may
+// hold secrets.
+const (
+	private fs.FileMode = 0o700
+	common  fs.FileMode = 0o755
+)
+
+// makeDirectory creates dir with the permissions, and its missing parents, durably.
+func makeDirectory(fsys vfs.FS, dir string, mode fs.FileMode) error {
 	info, err := fsys.Stat(dir)
 	switch {
 	case dir == "":
@@ -77,11 +84,11 @@ func makeDirectory(fsys vfs.FS, dir string) error {
 		return err
 	}
 	if parent := fsys.PathDir(dir); parent != dir {
-		if err := makeDirectory(fsys, parent); err != nil {
+		if err := makeDirectory(fsys, parent, common); err != nil {
 			return err
 		}
 	}
-	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+	if err := fsys.MkdirAll(dir, mode); err != nil {
 		return err
 	}
 	return syncDirectory(fsys, fsys.PathDir(dir))

@@ -150,10 +150,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
 	defer cancel()
 	defer h.recover(rec, r)
+	own, limited := connlimit.Begin(r.WithContext(ctx)) // also for a refusal, after which Close must not answer again
+	defer limited.End()
 	err := who.refused(r.URL.Path)
 	if err == nil {
-		own, limited := connlimit.Begin(r.WithContext(ctx))
-		defer limited.End()
 		err = answer(rec, &request{Request: own, caller: who})
 	}
 	if err != nil {

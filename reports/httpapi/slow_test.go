@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -314,5 +315,28 @@ func TestLargeApart(t *testing.T) {
 	equal(t, f.live(t, ""), merged(t, hosts("h2"), r))
 	if len(f.handler.large) != 0 || len(f.handler.codings) != 0 {
 		t.Error("a place was not given back")
+	}
+}
+
+// TestRefusalsAreTheOnlyAnswer checks that a request that is refused before it is looked at gets one answer, also when
+// the connection closes after it, and that the client sees the answer while it still sends its body.
+func TestRefusalsAreTheOnlyAnswer(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(_ *reports.Options, h *Options) { h.Tenants = table(t, "\"\" token=s3cret\n") })
+	address := listen(t, f)
+	large := strings.Repeat("x", 8<<20)
+	for name, sent := range map[string]string{
+		"question": "GET /api/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"two sets": "GET /api/report HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\nAuthorization: b\r\nConnection: close\r\n\r\n",
+		"HTTP/1.0": "GET /api/report HTTP/1.0\r\n\r\n",
+		"post":     "POST /api/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(large)) + "\r\n\r\n" + large,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer, _ := talk(t, address, sent)
+			if strings.Count(answer, "HTTP/1.") != 1 || !strings.Contains(answer, " 40") {
+				t.Errorf("got %q", answer)
+			}
+		})
 	}
 }

@@ -31,12 +31,19 @@ func Serve(dir string, write func(ctx context.Context, to string) error) (stop f
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err // the socket of a process that was killed; the directory's lock is ours
 	}
-	listener, err := net.Listen("unix", path)
+	short, release, err := address(dir)
 	if err != nil {
 		return nil, err
 	}
+	listener, err := net.Listen("unix", short)
+	if err != nil {
+		release()
+		return nil, err
+	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, listener.Close())
+		err = errors.Join(err, listener.Close())
+		release()
+		return nil, err
 	}
 	web := &http.Server{Handler: handler(write), ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan struct{})
@@ -44,7 +51,23 @@ func Serve(dir string, write func(ctx context.Context, to string) error) (stop f
 		defer close(ended)
 		_ = web.Serve(listener) // ends with stop
 	}()
-	return func() { web.Close(); <-ended }, nil
+	return func() { web.Close(); <-ended; release() }, nil
+}
+
+// maxAddress is the longest path that every system takes as the address of a socket.
+const maxAddress = 100
+
+// address returns the address of the socket in a directory, which is valid until release is called. A longer path
+// than an address may have is replaced with one by the directory's descriptor, which Linux has.
+func address(dir string) (path string, release func(), err error) {
+	if path = filepath.Join(dir, socketName); len(path) <= maxAddress {
+		return path, func() {}, nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), socketName), func() { d.Close() }, nil
 }
 
 func handler(write func(ctx context.Context, to string) error) http.Handler {
@@ -64,8 +87,16 @@ func Ask(ctx context.Context, dir, to string) error {
 	if err != nil {
 		return err
 	}
+	path, release, err := address(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNobody
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, socketName))
+		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}}
 	defer client.CloseIdleConnections()
 	form := strings.NewReader(url.Values{"to": {to}}.Encode())
@@ -77,6 +108,9 @@ func Ask(ctx context.Context, dir, to string) error {
 	response, err := client.Do(request)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return ErrNobody
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("the running collector stopped before the copy was whole: remove %q if it is there, and repeat", to)
 	}
 	if err != nil {
 		return fmt.Errorf("ask the running collector: %w", err)
