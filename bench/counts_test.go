@@ -51,6 +51,7 @@ func TestCounts(t *testing.T) {
 	countReadThrough(t, got)
 	countWindow(t, got)
 	countRange(t, got)
+	countSliding(t, got)
 	countDirectory(t, got)
 	countPost(t, got)
 	if *writeCounts {
@@ -271,6 +272,20 @@ func countRange(t *testing.T, f *figures) {
 		f.add("keys fetched: a minute of three hosts, "+question, float64(s.Stats().Tiers[1].Hits-fetched))
 	}
 	must(t, s.Close(t.Context()))
+}
+
+// countSliding asks about 15 s of 15 reports in memory: again, and moved by a tick.
+func countSliding(t *testing.T, f *figures) {
+	s := newSliding(t, time.Minute)
+	s.ask()
+	before := s.q.Stats()
+	f.add("allocations: 15 s of 15 reports in memory, again", testing.AllocsPerRun(20, s.ask))
+	f.add("merges: 15 s of 15 reports in memory, again", float64(s.q.Stats().Merges-before.Merges))
+	before = s.q.Stats()
+	s.move(3 * time.Second)
+	s.ask()
+	f.add("merges: 15 s of 15 reports in memory, moved by a tick", float64(s.q.Stats().Merges-before.Merges))
+	f.add("keys fetched: 15 s of 15 reports in memory, moved by a tick", float64(s.q.Stats().Blobs-before.Blobs))
 }
 
 // countDirectory reads blobs from a directory.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ type levelled struct {
 	clock    *clocked
 	protocol *levels.Protocol
 	writer   *bucket.Writer
+	asked    [][2]time.Time // ranges
 }
 
 // short are levels that a test can fill.
@@ -51,14 +53,25 @@ func short() levels.Settings {
 	return levels.Settings{Spans: []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}, Lateness: time.Minute}
 }
 
-func newLevelled(t rapid.TB, s levels.Settings, opts *bucket.QuantizerOptions[counts]) *levelled {
+// quiet is an index that does not count its writes, as one in another process.
+type quiet interface {
+	index.Index
+	index.Places
+	index.Deleter
+}
+
+func newLevelled(t rapid.TB, s levels.Settings, mute bool, opts *bucket.QuantizerOptions[counts]) *levelled {
 	t.Helper()
 	x := newClocked(noon)
 	if opts == nil {
 		opts = &bucket.QuantizerOptions[counts]{}
 	}
 	opts.Now = x.StoreTime
-	l := &levelled{past: newPast(t, x, opts), clock: x, protocol: levels.New(x, x.StoreTime), writer: bucket.NewWriter(x)}
+	var idx index.Index = x
+	if mute {
+		idx = struct{ quiet }{x}
+	}
+	l := &levelled{past: newPast(t, idx, opts), clock: x, protocol: levels.New(x, x.StoreTime), writer: bucket.NewWriter(x)}
 	if err := l.protocol.Publish(context.Background(), s, true); err != nil {
 		t.Fatalf("publish the settings: %v", err)
 	}
@@ -176,7 +189,7 @@ func (corruptError) Corrupt() bool { return true }
 func TestLevelsAreBruteForce(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		l := newLevelled(rt, short(), &bucket.QuantizerOptions[counts]{
+		l := newLevelled(rt, short(), rapid.Bool().Draw(rt, "mute"), &bucket.QuantizerOptions[counts]{
 			Batch:      rapid.SampledFrom([]int{1, 3, 256}).Draw(rt, "batch"),
 			CacheBytes: rapid.SampledFrom([]int64{-1, 2000, 1 << 20}).Draw(rt, "cache")})
 		broken := make(map[string]bool)
@@ -194,6 +207,37 @@ func TestLevelsAreBruteForce(t *testing.T) {
 		}
 		l.checkRollUps(rt)
 	})
+}
+
+// TestStepsGoDown asks for steps whose roll-ups are lost, or do not decode.
+func TestStepsGoDown(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{true, false} {
+		l := newLevelled(t, short(), false, nil)
+		for i := range 20 {
+			l.put(t, "a", after(float64(i)))
+		}
+		l.clock.now.Store(after(3600).UnixNano())
+		l.build(t, "a", short().Spans[0], after(0), after(20))
+		seals := l.seals(t, "a", short().Spans[0])
+		if len(seals) != 2 {
+			t.Fatalf("%d spans are sealed, want 2", len(seals))
+		}
+		if lost {
+			l.blobs.remove(seals[1].Key)
+		} else {
+			l.blobs.inject(func(_ context.Context, keys []string) ([]string, error) {
+				if slices.Contains(keys, seals[1].Key) {
+					return []string{seals[1].Key}, corruptError{}
+				}
+				return nil, nil
+			})
+		}
+		checkSteps(t, l.past, after(0), after(20), 10*time.Second)
+		if left := l.seals(t, "a", short().Spans[0]); len(left) != 1 {
+			t.Errorf("lost %v: %d seals are left, want 1", lost, len(left))
+		}
+	}
 }
 
 // act changes something.
@@ -238,6 +282,11 @@ func (l *levelled) ask(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "aligned") {
 		from, to = from.Truncate(10*time.Second), to.Truncate(10*time.Second)
 	}
+	if len(l.asked) > 0 && rapid.Bool().Draw(rt, "again") {
+		r := rapid.SampledFrom(l.asked).Draw(rt, "range")
+		from, to = r[0], r[1]
+	}
+	l.asked = append(l.asked, [2]time.Time{from, to})
 	want := l.want("a", from, to)
 	has, err := l.Has(rt.Context(), "a", from, to)
 	if err != nil || has != (len(want) > 0) {
@@ -283,7 +332,7 @@ func (h holder) Held(context.Context, string, time.Time, time.Time) (bucket.Held
 func TestAHeldValueInARollUpCountsOnce(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{true, false} {
-		l := newLevelled(t, short(), nil)
+		l := newLevelled(t, short(), !stored, nil)
 		l.put(t, "a", after(1))
 		l.put(t, "a", after(2))
 		l.clock.now.Store(after(3600).UnixNano())
@@ -304,6 +353,9 @@ func TestAHeldValueInARollUpCountsOnce(t *testing.T) {
 		q, err := bucket.NewQuerier(l.clock, l.blobs, mergeCounts, &bucket.QuantizerOptions[counts]{Now: l.clock.StoreTime})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if a, err := q.Range(t.Context(), "a", after(0), after(10), nil, nil); err != nil || a.Entries != 2 {
+			t.Fatalf("stored %v: before anything is held: got %+v, %v", stored, a, err)
 		}
 		source := holder{bucket.Held[counts]{Version: "c-1", Next: after(3600).UnixNano(), Sealed: []bucket.HeldValue[counts]{held}}}
 		a, err := q.Range(t.Context(), "a", after(0), after(10), []bucket.Source[counts]{source}, nil)

@@ -32,7 +32,8 @@ type QuantizerOptions[T any] struct {
 	// others come. Default 500 ms; negative for every quantum to be cached.
 	Grace time.Duration
 	// CacheBytes bounds the memory of the merges that are kept: of quanta, and
-	// of whole questions. Default 64 MiB; negative for none.
+	// of whole questions. What was read of an index.Versioned takes an eighth more.
+	// Default 64 MiB; negative for none.
 	CacheBytes int64
 	// MaxDecodedBytes bounds the memory of the values that all questions
 	// together are reading and merging. A question beyond it waits, with its

@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"context"
 	"maps"
 	"testing"
 	"time"
@@ -35,9 +36,9 @@ func TestStepsValuesAndManyAreBruteForce(t *testing.T) {
 	})
 }
 
-func checkSteps(rt *rapid.T, p *past, from, to time.Time, step time.Duration) {
+func checkSteps(rt rapid.TB, p *past, from, to time.Time, step time.Duration) {
 	next := from
-	for s, err := range p.Steps(rt.Context(), "a", from, to, step, nil) {
+	for s, err := range p.Steps(context.Background(), "a", from, to, step, nil) {
 		if err != nil || !s.From.Equal(next) || s.To.After(to) || s.To.Sub(s.From) > step {
 			rt.Fatalf("step from %v to %v: %v, want it to begin at %v", s.From, s.To, err, next)
 		}
@@ -53,7 +54,7 @@ func checkSteps(rt *rapid.T, p *past, from, to time.Time, step time.Duration) {
 
 func checkValues(rt *rapid.T, p *past, from, to time.Time) {
 	all, last := make(counts), time.Time{}
-	for v, err := range p.Values(rt.Context(), "a", from, to, nil) {
+	for v, err := range p.Values(context.Background(), "a", from, to, nil) {
 		if err != nil || v.Tenant != "a" || v.Key == "" || !v.Time.After(last) {
 			rt.Fatalf("value %+v after %v: %v", v, last, err)
 		}

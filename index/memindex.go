@@ -21,6 +21,8 @@ type MemIndex struct {
 	mu     sync.RWMutex         // guards rows, places and the slices in them
 	rows   map[Row][]Entry      // ascending by Time; no row is empty
 	places map[PlaceSet][]Place // ascending by Start
+
+	versions Versions
 }
 
 var (
@@ -29,6 +31,7 @@ var (
 	_ Deleter      = (*MemIndex)(nil)
 	_ TenantLister = (*MemIndex)(nil)
 	_ Places       = (*MemIndex)(nil)
+	_ Versioned    = (*MemIndex)(nil)
 )
 
 // NewMemIndex returns an empty index.
@@ -56,6 +59,8 @@ func (x *MemIndex) Put(ctx context.Context, row Row, e Entry) error {
 	if x.rows == nil {
 		x.rows = make(map[Row][]Entry)
 	}
+	x.versions.Begin(row)
+	defer x.versions.End(row)
 	x.rows[row] = slices.Insert(entries, i, e)
 	return nil
 }
@@ -86,6 +91,8 @@ func (x *MemIndex) Delete(ctx context.Context, row Row, entries []Entry) error {
 	if err := CheckDelete(ctx, x.settings()); err != nil {
 		return err
 	}
+	x.versions.Begin(row)
+	defer x.versions.End(row)
 	left := x.rows[row]
 	for _, e := range entries {
 		if i, ok := Search(left, e.Time); ok && left[i].Same(e) {
@@ -206,10 +213,13 @@ func (x *MemIndex) SwapPlace(ctx context.Context, set PlaceSet, old string, next
 	if taken && !places[i].Gone(time.Now()) {
 		id = places[i].ID
 	}
-	switch {
-	case id != old:
+	if id != old {
 		return false, nil
-	case taken:
+	}
+	row := RowAt(set.Tenant, next.Start)
+	x.versions.Begin(row)
+	defer x.versions.End(row)
+	if taken {
 		places[i] = next
 		return true, nil
 	}
@@ -218,6 +228,11 @@ func (x *MemIndex) SwapPlace(ctx context.Context, set PlaceSet, old string, next
 	}
 	x.places[set] = slices.Insert(places, i, next)
 	return true, nil
+}
+
+// Version implements Versioned.
+func (x *MemIndex) Version(tenant string, from, to int64) (version uint64, ok bool) {
+	return x.versions.Version(tenant, from, to)
 }
 
 // StoreTime implements Places: the store is this process.

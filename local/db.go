@@ -34,6 +34,8 @@ type DB struct {
 	claims claims
 	pause  time.Duration
 
+	versions index.Versions
+
 	mu      sync.Mutex
 	idle    sync.Cond // calls has become 0
 	engine  *engine   // nil while there is none to be had; guarded by mu
@@ -80,7 +82,7 @@ func open(dir string, opts *Options) (*DB, error) {
 		return nil, errors.Join(err, engine.close(), lock.Close())
 	}
 	db := &DB{dir: dir, opts: full, lock: lock, format: format, engine: engine, pause: pause, stop: func() {}, gone: make(chan struct{})}
-	db.idle.L = &db.mu
+	db.idle.L, db.engine.versions = &db.mu, &db.versions
 	if err := db.retain(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -197,7 +199,20 @@ func (db *DB) restart(old *engine) (*engine, error) {
 	if old != nil {
 		_ = old.close() // says what blew the fuse, which is known
 	}
-	return startEngine(db.dir, db.lock, &db.opts)
+	db.versions.BeginAll() // without a log commits are gone
+	defer db.versions.EndAll()
+	fresh, err := startEngine(db.dir, db.lock, &db.opts)
+	if err == nil {
+		fresh.versions = &db.versions
+	}
+	return fresh, err
+}
+
+// answers reports whether a question would be answered now.
+func (db *DB) answers() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return !db.closed && db.engine != nil && db.engine.fuse.blown() == nil
 }
 
 // unsynced returns how many commits there are, 0 when all are on disk, or why some

@@ -29,7 +29,8 @@ type engine struct {
 	saves  saves // of an engine without a log
 
 	noLog    bool
-	readOnly error // why it takes no writes, nil when it does
+	readOnly error           // why it takes no writes, nil when it does
+	versions *index.Versions // of the DB; nil where nobody asks for them
 }
 
 func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
@@ -207,6 +208,7 @@ func (e *engine) apply(batch *pebble.Batch) error {
 	if e.readOnly != nil {
 		return errors.Join(e.readOnly, batch.Close())
 	}
+	defer writing(e.versions, batch)()
 	err := e.verdict(e.pebble.Apply(batch, &pebble.WriteOptions{Sync: !e.noLog}))
 	if err != nil {
 		return err // the batch may still be Pebble's

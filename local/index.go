@@ -18,6 +18,7 @@ var (
 	_ index.TenantLister = (*Index)(nil)
 	_ index.Places       = (*Index)(nil)
 	_ index.Waiter       = (*Index)(nil)
+	_ index.Versioned    = (*Index)(nil)
 )
 
 // Index returns the store's entries.
@@ -91,4 +92,57 @@ func entryAt(it *pebble.Iterator) (index.Entry, error) {
 		return index.Entry{}, err
 	}
 	return parseEntryValue(t, value)
+}
+
+// Version implements index.Versioned: no other process can write the directory.
+func (x *Index) Version(tenant string, from, to int64) (version uint64, ok bool) {
+	if !x.db.answers() {
+		return 0, false
+	}
+	return x.db.versions.Version(tenant, from, to)
+}
+
+// writing says that a batch is about to be written, and returns what says that it
+// was, or that its writing failed. A store without versions counts nothing.
+func writing(versions *index.Versions, batch *pebble.Batch) (written func()) {
+	if versions == nil {
+		return func() {}
+	}
+	rows, all := touched(batch)
+	if all {
+		versions.BeginAll()
+		return versions.EndAll
+	}
+	versions.Begin(rows...)
+	return func() { versions.End(rows...) }
+}
+
+// touched returns the rows whose entries and places a batch changes. All is true
+// where the batch removes ranges.
+func touched(batch *pebble.Batch) (rows []index.Row, all bool) {
+	for r := batch.Reader(); ; {
+		kind, key, _, more, err := r.Next()
+		switch {
+		case !more && err == nil:
+			return rows, false
+		case err != nil || kind != pebble.InternalKeyKindSet && kind != pebble.InternalKeyKindDelete:
+			return nil, true
+		case key[0] == entrySpace || key[0] == placeSpace:
+			row, err := rowOf(key)
+			if err != nil {
+				return nil, true
+			}
+			rows = append(rows, row)
+		}
+	}
+}
+
+// rowOf returns the row of an entry, or the row that holds the start of a place.
+func rowOf(key []byte) (row index.Row, err error) {
+	if key[0] == entrySpace {
+		row, _, err = parseEntryKey(key)
+		return row, err
+	}
+	const tenant = 1 + 8 + 8 + 1 // after space, level, block and length
+	return index.RowAt(string(key[tenant:len(key)-8]), ordered(key[len(key)-8:])), nil
 }

@@ -118,6 +118,7 @@ func TestPlacesConformance(t *testing.T) {
 	open := func(t *testing.T) index.Index { return openIn(t, t.TempDir(), nil).Index() }
 	indextest.RunPlaces(t, open)
 	indextest.RunGuard(t, open)
+	indextest.RunVersions(t, open)
 }
 
 func TestCommitterConformance(t *testing.T) {

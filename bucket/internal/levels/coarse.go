@@ -8,22 +8,19 @@ import (
 
 // Nearest returns the nearest range that holds the one of parts, and cuts no span
 // whose roll-up alone is left. Parts are what Cover returned with s; where
-// none of their gaps cuts such a span, ok is true and the range is theirs.
-func (p *Protocol) Nearest(ctx context.Context, s Settings, tenant string, parts []Part) (from, to int64, ok bool, err error) {
+// none of their gaps cuts such a span, ok is true and the range is theirs. It
+// reads a range of Cuts for each gap and level.
+func (p *Protocol) Nearest(ctx context.Context, s Settings, tenant string, parts []Part, read Reader) (from, to int64, ok bool, err error) {
 	if len(parts) == 0 {
 		return 0, 0, true, nil
 	}
 	from, to, ok = parts[0].From, parts[len(parts)-1].To, true
-	horizon := s.Horizon(p.now())
 	for _, gap := range parts {
-		if gap.Place != nil || gap.From >= horizon {
+		if gap.Place != nil {
 			continue
 		}
-		for _, level := range s.Spans {
-			if !s.outlivesEntries(level) {
-				continue
-			}
-			cut, err := p.cutBy(ctx, s, tenant, level, gap)
+		for _, level := range p.Cuts(s, gap.From) {
+			cut, err := p.cutBy(ctx, s, tenant, level, gap, read)
 			if err != nil {
 				return from, to, false, err
 			}
@@ -38,10 +35,19 @@ func (p *Protocol) Nearest(ctx context.Context, s Settings, tenant string, parts
 	return from, to, ok, nil
 }
 
+// Cuts returns the levels whose places Nearest reads for a gap that begins at from:
+// from the start of the span that holds from on.
+func (p *Protocol) Cuts(s Settings, from int64) (cuts []time.Duration) {
+	if from >= s.Horizon(p.now()) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Spans), func(level time.Duration) bool { return !s.outlivesEntries(level) })
+}
+
 // cutBy returns the final seals of a level whose spans a gap touches, and whose
 // entries are not all in shorter roll-ups.
-func (p *Protocol) cutBy(ctx context.Context, s Settings, tenant string, level time.Duration, gap Part) (cut []Place, err error) {
-	places, err := p.Places(ctx, tenant, level, SpanAt(tenant, level, gap.From).Start, gap.To)
+func (p *Protocol) cutBy(ctx context.Context, s Settings, tenant string, level time.Duration, gap Part, read Reader) (cut []Place, err error) {
+	places, err := read(ctx, level, SpanAt(tenant, level, gap.From).Start, gap.To)
 	if err != nil {
 		return nil, err
 	}

@@ -16,15 +16,31 @@ type Part struct {
 	Place    *Place // the seal; nil for a gap
 }
 
+// Reader returns the written places of a level of one tenant whose spans start in
+// [from, to), in order. The slice is the caller's.
+type Reader func(ctx context.Context, level time.Duration, from, to int64) ([]Place, error)
+
+// Reader returns the reader of the index.
+func (p *Protocol) Reader(tenant string) Reader {
+	return func(ctx context.Context, level time.Duration, from, to int64) ([]Place, error) {
+		return p.Places(ctx, tenant, level, from, to)
+	}
+}
+
 // Cover cuts [from, to) into sealed spans, the longest that fit, and gaps, in
 // order. Skip says which spans must not be answered by their seal; nil means
 // none. It reads the places of each level once, of the longest level first,
 // and of a shorter level only where no longer span is sealed.
 func (p *Protocol) Cover(ctx context.Context, s Settings, tenant string, from, to int64, skip func(Span) bool) ([]Part, error) {
+	return p.CoverBy(ctx, s, from, to, skip, p.Reader(tenant))
+}
+
+// CoverBy is Cover with another reader, which may have read the places already.
+func (p *Protocol) CoverBy(ctx context.Context, s Settings, from, to int64, skip func(Span) bool, read Reader) ([]Part, error) {
 	gaps := []Part{{From: from, To: to}}
 	var parts []Part
 	for _, level := range slices.Backward(s.Spans) {
-		found, err := p.coverGaps(ctx, s, tenant, level, gaps, skip)
+		found, err := p.coverGaps(ctx, s, level, gaps, skip, read)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +65,7 @@ func (p *Protocol) Cover(ctx context.Context, s Settings, tenant string, from, t
 
 // coverGaps cuts gaps at the sealed spans of one level. It reads several
 // gaps at a time.
-func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, level time.Duration, gaps []Part, skip func(Span) bool) ([]Part, error) {
+func (p *Protocol) coverGaps(ctx context.Context, s Settings, level time.Duration, gaps []Part, skip func(Span) bool, places Reader) ([]Part, error) {
 	cut := make([][]Part, len(gaps))
 	read := func(ctx context.Context, i int) error {
 		gap := gaps[i]
@@ -58,8 +74,8 @@ func (p *Protocol) coverGaps(ctx context.Context, s Settings, tenant string, lev
 			cut[i] = []Part{gap}
 			return nil
 		}
-		places, err := p.Places(ctx, tenant, level, first, end)
-		cut[i] = cutGap(gap, s.Kept(places, p.now()), skip)
+		found, err := places(ctx, level, first, end)
+		cut[i] = cutGap(gap, s.Kept(found, p.now()), skip)
 		return err
 	}
 	group, reading := errgroup.WithContext(ctx)

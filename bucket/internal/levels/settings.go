@@ -347,7 +347,7 @@ func (p *Protocol) readAll(ctx context.Context) (s Settings, id string, err erro
 // Settings returns what the index says, read again when it is older than a
 // minute. The error is ErrOff where the index has none.
 func (p *Protocol) Settings(ctx context.Context) (Settings, error) {
-	if s, at, err := p.known.get(); !at.IsZero() && p.clock().Sub(at).Abs() < refresh {
+	if s, _, fresh, err := p.Known(); fresh {
 		return s, err
 	}
 	s, err := p.read(ctx)
@@ -355,6 +355,13 @@ func (p *Protocol) Settings(ctx context.Context) (Settings, error) {
 		p.known.set(s, err, p.clock())
 	}
 	return s, err
+}
+
+// Known returns what Settings returned last, and whether that is so fresh that Settings
+// would return it again. Read is false where there is nothing yet.
+func (p *Protocol) Known() (s Settings, read, fresh bool, err error) {
+	s, at, err := p.known.get()
+	return s, !at.IsZero(), !at.IsZero() && p.clock().Sub(at).Abs() < refresh, err
 }
 
 // settings remembers what was read last.

@@ -30,7 +30,9 @@
 //
 // # One question
 //
-//  1. Read the seals, and the rows of the index between them.
+//  1. Read the seals, and the rows of the index between them: nothing where the index
+//     counts its writes and nothing has changed, and all at the same time where the
+//     index is in another process.
 //  2. Look for the merge of the whole run.
 //  3. Cut the pieces into units: rows, whole spans and loose pieces.
 //  4. Merge each row and each span of more than a batch by itself, side by side.

@@ -21,7 +21,9 @@ type batch[T any] struct {
 	// base is what is there already. It becomes the merge of itself and of the
 	// loose pieces when these are fetched.
 	base    []part[T]
+	open    int       // spans that are not merged yet
 	fetched bool      // the loose pieces
+	all     bool      // base has the spans, too
 	rest    merged[T] // the loose pieces that were fetched: lost, failed, and counts
 	err     error     // of the context, when it ended before they were
 }
@@ -73,8 +75,29 @@ func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[
 	}
 	if !b.fetched {
 		b.fetched = true
+		b.include(open, results)
 		b.err = b.mergeLoose(ctx, values[starts[len(open)]:], failed)
 	}
+}
+
+// include adds the spans to base when all are merged now, so that one call of the merge
+// function merges everything.
+func (b *batch[T]) include(open []int, results []blob.Result[merged[T]]) {
+	if len(open) < b.open {
+		return // other questions merge some
+	}
+	b.all = true
+	for _, i := range open {
+		b.base = b.appendPart(b.base, i, &results[i].Value)
+	}
+}
+
+// appendPart appends the merge of a span.
+func (b *batch[T]) appendPart(parts []part[T], i int, m *merged[T]) []part[T] {
+	if m.count == 0 {
+		return parts
+	}
+	return append(parts, m.part(b.spans[i].tenant, b.spans[i].pieces))
 }
 
 // fail gives the open spans an error of the context.
@@ -165,6 +188,9 @@ func (m *merged[T]) refuse(refused []lost) {
 // mergeLoose merges the values of the loose pieces and what is there already,
 // in one call.
 func (b *batch[T]) mergeLoose(ctx context.Context, values []blob.Result[T], failed error) error {
+	if len(b.loose) == 0 && !b.all {
+		return nil
+	}
 	b.rest.failed = failed
 	parts := append(make([]part[T], 0, len(b.base)+len(values)), b.base...)
 	for i := range b.loose {

@@ -64,6 +64,10 @@ type Past[T any] struct {
 	user  func(parts []T) (T, error)
 	opts  Options[T]
 	cache *cache.Cache[spanKey, merged[T]] // nil when no merge is kept
+	local bool                             // the index is in this process
+	reads *reads                           // nil when no read is kept
+	// What questions to an index in another process are guessed by.
+	covers covers
 	// Who reads the same span at the same time reads it once. A run may have the
 	// pieces of a row in it, and a row the pieces of a span, so each has a group of
 	// its own: a question never waits for itself.
@@ -84,12 +88,18 @@ func New[T any](idx index.Index, blobs Blobs[T], merge func(parts []T) (T, error
 		if p.cache, err = cache.New[spanKey, merged[T]](o.CacheBytes, &cache.Options{Now: o.Now}); err != nil {
 			return nil, err
 		}
+		if p.reads, err = newReads(idx, o.CacheBytes, o.Now); err != nil {
+			return nil, err
+		}
 	}
+	_, p.local = idx.(index.Versioned)
 	return p, nil
 }
 
-// Forget drops the merges of a tenant's values from the cache.
+// Forget drops the merges of a tenant's values, and what was read of it, from the
+// cache.
 func (p *Past[T]) Forget(tenant string) {
+	p.reads.forget(tenant)
 	p.cache.RemoveFunc(func(key spanKey) bool { return key.tenant == tenant })
 }
 

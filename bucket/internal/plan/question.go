@@ -37,6 +37,8 @@ type Series struct {
 	Tenant  string
 	Entries []index.Entry
 	Rolled  []levels.Place
+
+	print *fingerprint // of all pieces, where it is known
 }
 
 func (s *Series) pieces() pieces { return pieces{s.Entries, s.Rolled} }
@@ -187,8 +189,12 @@ func (p *Past[T]) runOf(q *Question[T]) (*run[T], bool) {
 	if all.len() < 2 {
 		return nil, false
 	}
-	s, _ := spanOf(unit{pieces: all, tenant: q.Series[0].Tenant, kind: row,
-		keep: !q.once && all.last() < p.settled()}, nil)
+	s := span{unit: unit{pieces: all, tenant: q.Series[0].Tenant, kind: row, keep: !q.once && all.last() < p.settled()}}
+	if s.key.tenant = s.tenant; q.Series[0].print != nil {
+		s.key.print = *q.Series[0].print
+	} else {
+		s.key.print, _ = fingerprintOf(all, nil)
+	}
 	return &run[T]{p, q, s}, true
 }
 

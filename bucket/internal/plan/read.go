@@ -45,33 +45,61 @@ func (p *Past[T]) readIn(ctx context.Context, read func(context.Context) (Series
 	return s, err
 }
 
+// read returns what was read before, if the index says that nothing has changed, and
+// otherwise reads.
 func (p *Past[T]) read(ctx context.Context, tenant string, from, to int64, view View) (s Series, err error) {
-	settings, err := p.settings(ctx)
-	if errors.Is(err, levels.ErrOff) {
-		s.Tenant = tenant
-		s.Entries, err = p.entries(ctx, tenant, from, to)
-		return s, err
+	key := readKey{tenant, from, to, view.Step}
+	version, ok := p.reads.version(key)
+	if ok {
+		if s, ok := p.reads.get(key, version, view.Skip); ok {
+			p.asked(ctx, tenant)
+			return s, nil
+		}
 	}
-	if err != nil {
-		return s, err
+	if s, err = p.readIndex(ctx, tenant, from, to, view); ok && err == nil {
+		s = p.reads.add(key, version, s)
 	}
-	if p.opts.Asked != nil {
+	return s, err
+}
+
+// asked tells of a question about a tenant, when the index has levels.
+func (p *Past[T]) asked(ctx context.Context, tenant string) {
+	if p.opts.Asked == nil {
+		return
+	}
+	if _, err := p.settings(ctx); err == nil {
 		p.opts.Asked(tenant)
 	}
-	parts, err := p.opts.Levels.Cover(ctx, view.settings(settings), tenant, from, to, p.skips(view, from))
-	if err == nil {
-		err = p.exact(ctx, settings, tenant, parts)
+}
+
+// readIndex reads the seals of a range, and the entries between them.
+func (p *Past[T]) readIndex(ctx context.Context, tenant string, from, to int64, view View) (s Series, err error) {
+	settings, early, err := p.begin(ctx, tenant, from, to, view)
+	if errors.Is(err, levels.ErrOff) {
+		s.Tenant = tenant
+		s.Entries, err = p.entriesOf(ctx, tenant, from, to, early)
+		return s, err
 	}
 	if err != nil {
 		return s, err
 	}
-	return p.gather(ctx, tenant, parts)
+	p.asked(ctx, tenant)
+	read := early.reader(p.opts.Levels.Reader(tenant))
+	parts, err := p.opts.Levels.CoverBy(ctx, view.settings(settings), from, to, p.skips(view, from), read)
+	if err == nil {
+		err = p.exact(ctx, settings, tenant, parts, read)
+	}
+	if err != nil {
+		return s, err
+	}
+	p.remember(tenant, parts)
+	return p.gather(ctx, tenant, parts, early)
 }
 
 // exact returns a *CoarserError for parts that cut a span whose roll-up
 // alone is left.
-func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, parts []levels.Part) error {
-	from, to, ok, err := p.opts.Levels.Nearest(ctx, s, tenant, parts)
+func (p *Past[T]) exact(ctx context.Context, s levels.Settings, tenant string, parts []levels.Part, read levels.Reader) error {
+	from, to, ok, err := p.opts.Levels.Nearest(ctx, s, tenant, parts, read)
 	if err != nil || ok {
 		return err
 	}
@@ -119,8 +147,9 @@ func (p *Past[T]) skips(v View, from int64) func(levels.Span) bool {
 	}
 }
 
-// gather reads the entries of the gaps between sealed spans.
-func (p *Past[T]) gather(ctx context.Context, tenant string, parts []levels.Part) (Series, error) {
+// gather reads the entries of the gaps between sealed spans, unless they were read
+// early.
+func (p *Past[T]) gather(ctx context.Context, tenant string, parts []levels.Part, early *ahead) (Series, error) {
 	s := Series{Tenant: tenant}
 	found := make([][]index.Entry, len(parts))
 	group, reading := errgroup.WithContext(ctx)
@@ -128,7 +157,7 @@ func (p *Past[T]) gather(ctx context.Context, tenant string, parts []levels.Part
 	for i, part := range parts {
 		if part.Place == nil {
 			group.Go(func() (err error) {
-				found[i], err = p.entries(reading, tenant, part.From, part.To)
+				found[i], err = p.entriesOf(reading, tenant, part.From, part.To, early)
 				return err
 			})
 		} else if part.Place.Entries > 0 {
@@ -197,7 +226,7 @@ func (p *Past[T]) below(ctx context.Context, seal *levels.Place) (Series, error)
 			return Series{}, fmt.Errorf("the %v: its roll-up is gone: %w", seal.Span, err)
 		}
 	}
-	return p.gather(ctx, seal.Tenant, parts)
+	return p.gather(ctx, seal.Tenant, parts, nil)
 }
 
 // replace puts what lies below a seal into its place, in every series of its
@@ -206,6 +235,7 @@ func (q *Question[T]) replace(seal *levels.Place, below Series) {
 	q.Series = slices.Clone(q.Series)
 	for i := range q.Series {
 		s := &q.Series[i]
+		s.print = nil
 		at := searchPlace(s.Rolled, seal.Start)
 		if s.Tenant != seal.Tenant || at >= len(s.Rolled) || s.Rolled[at].Key != seal.Key {
 			continue
@@ -221,27 +251,35 @@ func (q *Question[T]) replace(seal *levels.Place, below Series) {
 // span whose roll-up alone is left, it returns a *CoarserError: the values that
 // retention removed may have been in the range.
 func (p *Past[T]) HasAny(ctx context.Context, tenant string, from, to int64, view View) (bool, error) {
-	settings, err := p.settings(ctx)
+	settings, early, err := p.begin(ctx, tenant, from, to, view)
 	if errors.Is(err, levels.ErrOff) {
 		return p.Has(ctx, tenant, from, to)
 	}
 	if err != nil {
 		return false, err
 	}
-	parts, err := p.opts.Levels.Cover(ctx, settings, tenant, from, to, view.Skip)
+	read := early.reader(p.opts.Levels.Reader(tenant))
+	parts, err := p.opts.Levels.CoverBy(ctx, settings, from, to, view.Skip, read)
 	if err != nil {
 		return false, err
 	}
 	if levels.Entries(parts) > 0 {
 		return true, nil
 	}
+	p.remember(tenant, parts)
 	for _, part := range parts {
 		if part.Place != nil {
+			continue
+		}
+		if entries, ok := early.between(part.From, part.To); ok {
+			if len(entries) > 0 {
+				return true, nil
+			}
 			continue
 		}
 		if has, err := p.Has(ctx, tenant, part.From, part.To); has || err != nil {
 			return has, err
 		}
 	}
-	return false, p.exact(ctx, settings, tenant, parts)
+	return false, p.exact(ctx, settings, tenant, parts, read)
 }

@@ -27,7 +27,7 @@ func (p *Past[T]) Merge(ctx context.Context, tenant string, parts []levels.Part)
 	if len(parts) == 0 {
 		return r, nil
 	}
-	s, err := p.gather(ctx, tenant, parts)
+	s, err := p.gather(ctx, tenant, parts, nil)
 	if err != nil {
 		return r, err
 	}

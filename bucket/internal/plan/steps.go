@@ -42,7 +42,7 @@ func (p *Past[T]) Steps(ctx context.Context, q Question[T], step int64) iter.Seq
 				return
 			}
 			for i, s := range group {
-				a, err := p.finishSlice(ctx, &q, s, results[i])
+				a, err := p.answerSlice(ctx, &q, s, results[i])
 				if !yield(Slice[T]{s.from, s.to, a}, err) || err != nil {
 					return
 				}
@@ -119,7 +119,7 @@ func (p *Past[T]) slices(ctx context.Context, q *Question[T], group []slice[T]) 
 func (q *Question[T]) part(from, to int64, p pieces) Question[T] {
 	part := *q
 	part.From, part.To, part.Extra = from, to, nil
-	part.Series = []Series{{q.Series[0].Tenant, p.entries, p.rolled}}
+	part.Series = []Series{{Tenant: q.Series[0].Tenant, Entries: p.entries, Rolled: p.rolled}}
 	return part
 }
 
@@ -138,6 +138,22 @@ func (p *Past[T]) spansOf(tenant string, group []slice[T]) (b *batch[T], of []in
 		of = append(of, i)
 	}
 	return b, of
+}
+
+// answerSlice answers a slice. It replaces roll-ups that cannot be read by what lies
+// below them.
+func (p *Past[T]) answerSlice(ctx context.Context, q *Question[T], s slice[T], m merged[T]) (a Answer[T], err error) {
+	part := q.part(s.from, s.to, s.pieces)
+	for p.goDown(ctx, &part, m.lost) {
+		if err = p.allow(&part); err == nil {
+			m, err = p.merge(ctx, &part)
+		}
+		if err != nil {
+			return a, err
+		}
+		s.pieces = part.Series[0].pieces()
+	}
+	return p.finishSlice(ctx, q, s, m)
 }
 
 // finishSlice merges a slice's entries with its extra values.

@@ -163,6 +163,7 @@ func (b *batch[T]) merge(ctx context.Context, base []part[T]) (m merged[T], err 
 	b.base = base[:len(base):len(base)]
 	results := make([]blob.Result[merged[T]], len(b.spans))
 	open := b.look(results, &m)
+	b.open = len(open)
 	b.spansRead.Read(ctx, open, results, b)
 	if !b.fetched && len(b.loose) > 0 {
 		b.Fetch(ctx, nil, nil)
@@ -173,9 +174,8 @@ func (b *batch[T]) merge(ctx context.Context, base []part[T]) (m merged[T], err 
 	m.add(b.rest)
 	parts := b.base
 	for _, i := range open {
-		m.add(results[i].Value)
-		if results[i].Value.count > 0 {
-			parts = append(parts, results[i].Value.part(b.spans[i].tenant, b.spans[i].pieces))
+		if m.add(results[i].Value); !b.all {
+			parts = b.appendPart(parts, i, &results[i].Value)
 		}
 	}
 	v, refused, err := b.fold(ctx, parts)

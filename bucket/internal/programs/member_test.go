@@ -52,6 +52,7 @@ type world struct {
 type mode struct {
 	Off    bool // there are none
 	Retain bool // entries expire before their roll-ups
+	Mute   bool // the index does not tell its versions
 }
 
 // stack is an index, an authority and caches, as one process has them.
@@ -88,14 +89,27 @@ type wholeIndex interface {
 
 func (c clocked) StoreTime() time.Time { return c.now() }
 
-// clock returns an index with the program's time. Long ranges are read as before.
-func clock(idx index.Index, now func() time.Time) index.Index {
+// versioned is an index in this process.
+type versioned interface {
+	index.Scanner
+	index.Versioned
+}
+
+// clock returns an index with the program's time. Long ranges are read as before. A
+// mute index does not tell its versions.
+func clock(idx index.Index, now func() time.Time, mute bool) index.Index {
 	c := clocked{idx.(wholeIndex), now}
 	switch x := idx.(type) {
-	case index.Scanner:
+	case versioned:
+		if mute {
+			return struct {
+				clocked
+				index.Scanner
+			}{c, x}
+		}
 		return struct {
 			clocked
-			index.Scanner
+			versioned
 		}{c, x}
 	case entryLister:
 		return struct {
@@ -144,7 +158,7 @@ func newInside(s stack, alone bool, levels mode, now func() time.Time) (*inside,
 	if err != nil {
 		return nil, err
 	}
-	s.index = clock(s.index, now)
+	s.index = clock(s.index, now, levels.Mute)
 	c, err := bucket.NewCollector(s.index, store, idstest.Merge, &bucket.CollectorOptions[ids]{Tick: hours, Window: hours, Alone: alone,
 		Committer: s.committer, Now: now, Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, Levels: levels.levels()}})
 	if err != nil {

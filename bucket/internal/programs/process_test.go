@@ -222,7 +222,7 @@ func apart(t interface {
 		}
 	})
 	querier := func(t rapid.TB, now func() time.Time) *bucket.Querier[ids] {
-		return newQuerier(t, clock(s.index, now), l.store, now)
+		return newQuerier(t, clock(s.index, now, true), l.store, now)
 	}
 	return world{2, at.Mode, start, querier, func() stack { return s }}
 }

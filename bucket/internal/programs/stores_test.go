@@ -19,7 +19,7 @@ func TestMemory(t *testing.T) {
 			open := func(rapid.TB) stack {
 				return stack{index: idx, authority: tier, close: func() error { return nil }}
 			}
-			levels := mode{Off: rapid.IntRange(0, 3).Draw(t, "levels") == 3}
+			levels := mode{Off: rapid.IntRange(0, 3).Draw(t, "levels") == 3, Mute: rapid.Bool().Draw(t, "mute")}
 			runProgram(t, here(members, levels, open), programs.Draw(t, "program"))
 		})
 	}
