@@ -64,6 +64,7 @@ func (w *world) harm(ctx context.Context) {
 		w.cutLinks()
 	case 9:
 		w.spoilCache()
+		w.spoilDisk()
 	case 10: // all processes lose the stores at the same time
 		f := w.outage()
 		for _, s := range w.all() {
@@ -115,6 +116,14 @@ func (w *world) cutLinks() {
 			l.set(false, 0)
 		}
 	})
+}
+
+// spoilDisk lets an embedded collector's store fail to sync for a while.
+func (w *world) spoilDisk() {
+	if w.disk != nil {
+		w.disk.failSyncs(true)
+		w.after(func() { w.disk.failSyncs(false) })
+	}
 }
 
 // connect makes every link whole.

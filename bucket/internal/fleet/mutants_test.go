@@ -26,9 +26,11 @@ const (
 	noSums      mutant = "blobs are not compared with their sums"
 	emptySource mutant = "a collector that does not answer counts as one that holds nothing"
 	staleIndex  mutant = "the index is read eventually consistently"
+	earlyDone   mutant = "records are done before the store has synced"
+	lostSync    mutant = "a sync that failed counts as one that succeeded"
 )
 
-var mutants = []mutant{lateJournal, earlyEnd, forgetsIDs, forgetsKeys, noSums, emptySource, staleIndex}
+var mutants = []mutant{lateJournal, earlyEnd, forgetsIDs, forgetsKeys, noSums, emptySource, staleIndex, earlyDone, lostSync}
 
 // entries returns the entries that an index query answers.
 func (m mutant) entries(entries []index.Entry) []index.Entry {
@@ -50,6 +52,20 @@ func (m mutant) held(h bucket.Held[ids], err error) (bucket.Held[ids], error) {
 		return bucket.Held[ids]{Version: "none-0"}, nil
 	}
 	return h, err
+}
+
+// sync returns how a collector syncs its store.
+func (m mutant) sync(sync func(context.Context) error) func(context.Context) error {
+	switch m {
+	case earlyDone:
+		return nil
+	case lostSync:
+		return func(ctx context.Context) error {
+			_ = sync(ctx)
+			return nil
+		}
+	}
+	return sync
 }
 
 // journal returns a collector's journal.

@@ -74,13 +74,18 @@ func (n *node) start() {
 	w.model.restarted(n)
 	s := w.newStores()
 	p := &process{stores: s, node: n, store: s.open(w), log: log, ended: make(chan struct{})}
-	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, idstest.Merge, &bucket.CollectorOptions[ids]{
+	co := &bucket.CollectorOptions[ids]{
 		Window: window, Tick: tick, Deadline: deadline, Backoff: 50 * time.Millisecond, MaxBackoff: time.Second,
 		Journal: w.mutant.journal(&stalling{log, &n.stall}), Size: func(v ids) int64 { return int64(8 * len(v)) }, Logger: quiet, Now: n.now,
 		Failed: func(tenant string, v ids, err error) {
 			w.Errorf("seed %d: %s gave up %v of tenant %s: %v", w.seed, n.name, v, tenant, err)
 		},
-		Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, CacheBytes: 1 << 20}})
+		Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, CacheBytes: 1 << 20}}
+	if w.disk != nil {
+		co.Alone, co.Committer, co.SyncEvery = true, gateIndex{s, ""}, 5*tick
+		co.Sync = w.mutant.sync(diskOf{w.disk, s}.Sync)
+	}
+	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, idstest.Merge, co)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -107,6 +112,9 @@ func (n *node) kill() {
 	n.lives++
 	next := filepath.Join(n.world.dir, fmt.Sprint(n.name, "-life-", n.lives))
 	n.world.mutant.copy(n, next)
+	if n.world.disk != nil {
+		n.world.disk.crash()
+	}
 	n.become(nil)
 	n.world.gone = append(n.world.gone, p.stores)
 	n.stall.end()

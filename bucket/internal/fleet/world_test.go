@@ -43,6 +43,7 @@ type world struct {
 	model   model
 	gone    []*stores // of killed processes, whose requests may still be on their way
 	lies    bool      // the authority lies in this run
+	disk    *disk     // of the only collector, where that is an embedded one; else nil
 	stats   stats
 }
 
@@ -52,6 +53,7 @@ type stats struct {
 	exact, partial, failed             atomic.Int64 // answers
 	kills, restarts, faults, clocksSet atomic.Int64
 	stored                             atomic.Int64
+	syncs, takenBack                   atomic.Int64 // of embedded collectors' stores; commits that were lost
 }
 
 // stores is one process's way to the stores.
@@ -63,8 +65,14 @@ type stores struct {
 
 func (w *world) newStores() *stores {
 	n := uint64(len(w.gone))
-	return &stores{index: faulttest.NewIndex(w.entries, w.seed+n), authority: faulttest.NewTier(w.blobs, w.seed+n+1),
+	s := &stores{}
+	var entries index.Index = w.entries
+	if w.disk != nil {
+		entries = diskOf{w.disk, s}
+	}
+	*s = stores{index: faulttest.NewIndex(entries, w.seed+n), authority: faulttest.NewTier(w.blobs, w.seed+n+1),
 		cache: faulttest.NewTier(w.cache, w.seed+n+2)}
+	return s
 }
 
 func (s *stores) heal() {
@@ -136,7 +144,11 @@ func newWorld(t testing.TB, seed uint64, m mutant) *world {
 	w := &world{TB: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), mutant: m, dir: t.TempDir(), begun: time.Now(),
 		entries: index.NewMemIndex(), blobs: new(tiered.MemTier), cache: &tiered.MemTier{Overwrite: true}}
 	w.lies = m == "" && seed%20 == 19
-	for i := range 1 + w.rng.IntN(3) {
+	collectors := 1 + w.rng.IntN(3)
+	if m == earlyDone || m == lostSync || m == "" && seed%5 == 3 {
+		w.disk, collectors = &disk{world: w, entries: w.entries, blobs: w.blobs, rng: rand.New(rand.NewPCG(seed, 5))}, 1
+	}
+	for i := range collectors {
 		n := &node{world: w, name: fmt.Sprint("collector-", i), journal: filepath.Join(w.dir, fmt.Sprint("journal-", i)),
 			small: m == "" && seed%7 == 6}
 		n.skew.Store(int64(w.someSkew()))
@@ -182,6 +194,9 @@ func (w *world) end() {
 		s.heal()
 	}
 	w.connect()
+	if w.disk != nil {
+		w.disk.failSyncs(false)
+	}
 	for _, n := range w.nodes {
 		n.stall.end()
 		if n.running() == nil {

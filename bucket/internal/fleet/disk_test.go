@@ -1,0 +1,118 @@
+package fleet
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// disk is the store of an embedded collector, as package local without a log: it
+// commits blob and entry together, and a crash takes back the last commits since it
+// synced.
+type disk struct {
+	world   *world
+	entries *index.MemIndex
+	blobs   *tiered.MemTier
+
+	mu       sync.Mutex // guards what follows
+	rng      *rand.Rand
+	unsynced []committed
+	fails    bool // to sync
+}
+
+type committed struct {
+	row   index.Row
+	entry index.Entry
+}
+
+// blobOf is the key under which a context holds the blob of a commit, so that a
+// faulttest.Index carries it like a put.
+type blobOf struct{}
+
+// diskOf is the disk as one process sees it, whose requests end with it.
+type diskOf struct {
+	*disk
+	stores *stores
+}
+
+// Put implements index.Index: it commits the entry and the context's blob.
+func (d diskOf) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stores.dead.Load() {
+		return errDead
+	}
+	blob, _ := ctx.Value(blobOf{}).([]byte)
+	there, err := d.blobs.Get(ctx, []string{e.Key})
+	if err != nil {
+		return err
+	}
+	if there[0] != nil {
+		return index.ErrExists
+	}
+	if err := d.entries.Put(ctx, row, e); err != nil {
+		return err
+	}
+	d.unsynced = append(d.unsynced, committed{row, e})
+	return d.blobs.Put(ctx, e.Key, blob)
+}
+
+// Query implements index.Index.
+func (d diskOf) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
+	return d.entries.Query(ctx, row, from, to)
+}
+
+// Sync makes the commits survive, or loses some of them.
+func (d diskOf) Sync(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.stores.dead.Load():
+		return errDead
+	case d.fails:
+		d.lose()
+		return errStore
+	}
+	d.unsynced = nil
+	d.world.stats.syncs.Add(1)
+	return nil
+}
+
+// crash does what the end of a process does to the disk.
+func (d *disk) crash() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lose()
+}
+
+// lose takes back the last commits. The caller holds mu.
+func (d *disk) lose() {
+	kept := d.rng.IntN(len(d.unsynced) + 1)
+	for _, c := range slices.Backward(d.unsynced[kept:]) {
+		ctx := context.Background()
+		if err := d.entries.Delete(ctx, c.row, []index.Entry{c.entry}); err != nil {
+			d.world.Error(err)
+		}
+		if err := d.blobs.Delete(ctx, []string{c.entry.Key}); err != nil {
+			d.world.Error(err)
+		}
+		d.world.stats.takenBack.Add(1)
+	}
+	d.unsynced = nil
+}
+
+// failSyncs lets syncs fail, or not.
+func (d *disk) failSyncs(fails bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = fails
+}
+
+// Commit implements index.Committer.
+func (g gateIndex) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
+	return g.Put(context.WithValue(ctx, blobOf{}, slices.Clone(blob)), row, e)
+}
