@@ -61,7 +61,7 @@ func Open(dir string, opts *Options) (*Journal, error) {
 }
 
 func (j *Journal) open() (err error) {
-	if err := j.take(); err != nil {
+	if err := j.lockDirectory(); err != nil {
 		return err
 	}
 	r := &recovery{dir: j.dir, opts: &j.opts, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
@@ -84,9 +84,9 @@ func (j *Journal) open() (err error) {
 	return nil
 }
 
-// take makes the directory and locks it. On a read-only disk the journal becomes
+// lockDirectory makes the directory and locks it. On a read-only disk the journal becomes
 // one to read.
-func (j *Journal) take() (err error) {
+func (j *Journal) lockDirectory() (err error) {
 	name := filepath.Join(j.dir, lockName)
 	if !j.opts.ReadOnly {
 		if err = j.opts.files.MkdirAll(j.dir); err == nil {

@@ -13,9 +13,9 @@ type claims struct {
 	held map[string]chan struct{} // by key; closed when the holder frees it; guarded by mu
 }
 
-// take claims all the keys at once, so two takers cannot wait for each other,
+// claim claims all the keys at once, so two takers cannot wait for each other,
 // and waits while any is taken. The caller must call free, once.
-func (c *claims) take(ctx context.Context, keys ...string) (free func(), err error) {
+func (c *claims) claim(ctx context.Context, keys ...string) (free func(), err error) {
 	mine := make(chan struct{})
 	for {
 		other := c.try(keys, mine)

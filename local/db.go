@@ -285,7 +285,7 @@ func (db *DB) changeWith(ctx context.Context, apply applier, keys []string, prep
 	if err != nil {
 		return err
 	}
-	free, err := db.claims.take(ctx, keys...)
+	free, err := db.claims.claim(ctx, keys...)
 	if err != nil {
 		db.release()
 		return err

@@ -74,7 +74,7 @@ func (s *server) verdict(ctx context.Context, err error, took time.Duration) err
 
 // talk runs work on an idle connection, or on a new one when there is none or the server has closed it.
 func (s *server) talk(ctx context.Context, work func(*gomemcache.Client) error) error {
-	if l := s.take(); l != nil {
+	if l := s.reuse(); l != nil {
 		err := l.exchange(ctx, work)
 		gone := l.wasGone()
 		s.give(l)
@@ -116,8 +116,8 @@ func (s *server) dial(ctx context.Context) (net.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// take returns the connection that was used last, or nil.
-func (s *server) take() *session {
+// reuse returns the connection that was used last, or nil.
+func (s *server) reuse() *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.idle) - 1

@@ -39,7 +39,7 @@ func (c *Collector) Table() *tenants.Table { return c.tenants() }
 // *bucket.TenantLimitError. A shortcut is refused as well, since the collector has
 // not read it yet.
 func (c *Collector) Admit(tenant string) error {
-	if wait := c.rates.take(tenant); wait > 0 {
+	if wait := c.rates.reserve(tenant); wait > 0 {
 		return &RateError{Wait: wait}
 	}
 	err := c.live.Full(tenant)

@@ -20,7 +20,7 @@ func TestDefaultRate(t *testing.T) {
 		f := setup(t, func(o *Options) { o.TenantRate = limit })
 		taken := 0
 		for range 5000 {
-			if f.rates.take("a") == 0 {
+			if f.rates.reserve("a") == 0 {
 				taken++
 			}
 		}
@@ -39,19 +39,19 @@ func TestIdleRatesAreLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := setup(t, func(o *Options) { o.Tenants = func() *tenants.Table { return parsed } })
-	if f.rates.take("slow") != 0 || f.rates.take("slow") == 0 {
+	if f.rates.reserve("slow") != 0 || f.rates.reserve("slow") == 0 {
 		t.Fatal("the rate does not hold")
 	}
 	for i := range 100_000 {
 		f.clock.Advance(10 * time.Microsecond)
-		if f.rates.take(fmt.Sprint("t", i)) != 0 {
+		if f.rates.reserve(fmt.Sprint("t", i)) != 0 {
 			t.Fatal("a first report was refused")
 		}
 		if n := len(f.rates.limiters); n > fewRates {
 			t.Fatalf("%d tenants are held", n)
 		}
 	}
-	if f.rates.take("slow") == 0 {
+	if f.rates.reserve("slow") == 0 {
 		t.Error("a tenant over its limit was forgotten")
 	}
 	f.clock.Advance(time.Second)
@@ -66,10 +66,10 @@ func TestManyBusyRates(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(o *Options) { o.TenantRate = 0.01 })
 	for i := range 3 * fewRates {
-		f.rates.take(fmt.Sprint("t", i))
+		f.rates.reserve(fmt.Sprint("t", i))
 	}
 	for i := range 3 * fewRates {
-		if f.rates.take(fmt.Sprint("t", i)) == 0 {
+		if f.rates.reserve(fmt.Sprint("t", i)) == 0 {
 			t.Fatalf("t%d was forgotten", i)
 		}
 	}

@@ -25,9 +25,9 @@ func newRates(limit func(tenant string) float64, now func() time.Time) *rates {
 	return &rates{limit: limit, now: now, limiters: make(map[string]*rate.Limiter), most: fewRates}
 }
 
-// take counts a report of a tenant. When the report is one too many, it is not
-// counted, and take returns how long to wait until one is allowed.
-func (r *rates) take(tenant string) (wait time.Duration) {
+// reserve counts a report of a tenant. When the report is one too many, it is not
+// counted, and reserve returns how long to wait until one is allowed.
+func (r *rates) reserve(tenant string) (wait time.Duration) {
 	limit := r.limit(tenant)
 	if limit < 0 {
 		return 0

@@ -117,7 +117,7 @@ func (d *descent[T]) withhold(l *level) (withheld []int) {
 	}
 	var asked []int
 	for _, i := range d.open {
-		if l.admits(d.refs[i]) {
+		if l.reads(d.refs[i]) {
 			asked = append(asked, i)
 		} else {
 			withheld = append(withheld, i)
@@ -167,7 +167,7 @@ func (d *descent[T]) take(ctx context.Context, depth int, p *decoding[T]) {
 // that it was found at.
 func (s *Store[T]) keep(depth int, ref blob.Ref, p *decoding[T]) {
 	for _, l := range s.levels[:depth] {
-		if l.admits(ref) {
+		if l.reads(ref) {
 			l.queue.add(ref.Key, p.blob)
 		}
 	}

@@ -31,8 +31,8 @@ func newCacheLevel(c Cache, m *metrics, now func() time.Time) *level {
 
 func (l *level) isAuthority() bool { return l.queue == nil }
 
-// admits reports whether the tier may hold the blob of a ref.
-func (l *level) admits(ref blob.Ref) bool { return !l.sumsOnly || ref.Sum.Known() }
+// reads reports whether the tier may hold the blob of a ref.
+func (l *level) reads(ref blob.Ref) bool { return !l.sumsOnly || ref.Sum.Known() }
 
 // get asks the tier for keys, which are unique, and counts what comes. It
 // always returns a blob, or nil, for each key.

@@ -29,9 +29,9 @@ type connections struct {
 	unanswered, answered list.List
 }
 
-// admit waits for a slot and gives it to a connection. It returns nil when the
+// accept waits for a slot and gives it to a connection. It returns nil when the
 // listener is closed.
-func (cs *connections) admit(c net.Conn) *conn {
+func (cs *connections) accept(c net.Conn) *conn {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for !cs.closed && !cs.makeRoom() {
@@ -41,9 +41,9 @@ func (cs *connections) admit(c net.Conn) *conn {
 		return nil
 	}
 	cs.held++
-	admitted := &conn{Conn: c, of: cs}
-	admitted.wait()
-	return admitted
+	accepted := &conn{Conn: c, of: cs}
+	accepted.wait()
+	return accepted
 }
 
 // makeRoom evicts the connection that has waited longest, unless a slot is free.

@@ -47,12 +47,12 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	admitted := l.conns.admit(c)
-	if admitted == nil {
+	accepted := l.conns.accept(c)
+	if accepted == nil {
 		_ = c.Close()
 		return nil, net.ErrClosed
 	}
-	return admitted, nil
+	return accepted, nil
 }
 
 // Close ends the listener, and an Accept that waits for a slot.

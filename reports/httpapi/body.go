@@ -54,7 +54,7 @@ func (b *body) tooLarge() error {
 
 // grow enlarges the buffer, and takes the bytes from the budget.
 func (b *body) grow(more int64) error {
-	if !b.budget.take(more) {
+	if !b.budget.reserve(more) {
 		return tryLater("too many requests are under way: try again later")
 	}
 	b.taken += more

@@ -26,9 +26,9 @@ type budget struct {
 	used atomic.Int64
 }
 
-// take reserves n. It returns false when the holders would exceed the maximum
+// reserve reserves n. It returns false when the holders would exceed the maximum
 // together. A single holder may reserve any number.
-func (b *budget) take(n int64) bool {
+func (b *budget) reserve(n int64) bool {
 	if used := b.used.Add(n); used > b.max && used > n {
 		b.used.Add(-n)
 		return false

@@ -234,7 +234,7 @@ func TestBusy(t *testing.T) {
 		}
 	}
 	busy("full", f.serve("POST", "/api/report", body, mp), "wait to be stored")
-	f.handler.buffered.take(1<<20 + 2*readAhead)
+	f.handler.buffered.reserve(1<<20 + 2*readAhead)
 	busy("bodies", f.serve("POST", "/api/report", body, mp), "too many requests")
 	busy("answers", f.serve("GET", "/api/report", nil), "too many answers")
 	f.handler.buffered.give(1<<20 + 2*readAhead)

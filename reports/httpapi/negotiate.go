@@ -26,7 +26,7 @@ const minGzip = 1 << 10
 // send sends an answer, compressed if the client accepts that. The bytes count as
 // buffered until they are sent.
 func (h *Handler) send(w http.ResponseWriter, r *request, media string, data []byte) error {
-	if !h.buffered.take(int64(len(data))) {
+	if !h.buffered.reserve(int64(len(data))) {
 		return tryLater("too many answers are under way: try again later")
 	}
 	defer h.buffered.give(int64(len(data)))

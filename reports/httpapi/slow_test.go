@@ -220,7 +220,7 @@ func TestBudget(t *testing.T) {
 	}{{11, true}, {1, false}, {-11, true}, {4, true}, {6, true}, {1, false}, {-4, true}, {4, true}} {
 		if step.take < 0 {
 			b.give(-step.take)
-		} else if ok := b.take(step.take); ok != step.ok {
+		} else if ok := b.reserve(step.take); ok != step.ok {
 			t.Errorf("step %d: take %d: %v", i, step.take, ok)
 		}
 	}

@@ -27,7 +27,7 @@ func (h *Handler) getWait(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if !h.waiting.take(1) {
+	if !h.waiting.reserve(1) {
 		return tryLater("too many requests wait already: try again later")
 	}
 	defer h.waiting.give(1)

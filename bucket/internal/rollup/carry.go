@@ -180,7 +180,7 @@ func (k *carrying) final(seal *levels.Place) bool {
 // carry copies one roll-up.
 func (k *carrying) carry(ctx context.Context, seal levels.Place) error {
 	lasts := min(maxClaim, max(k.target.Lateness/2, 10*time.Second))
-	_, err := k.To.Protocol.Carry(ctx, seal.Span, lasts, &parcel{k, seal})
+	_, err := k.To.Protocol.Carry(ctx, seal.Span, lasts, &carryWork{k, seal})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -229,14 +229,14 @@ func (k *carrying) await(ctx context.Context, seal *levels.Place) error {
 	return nil
 }
 
-// parcel is the work of sealing a span with the source's roll-up.
-type parcel struct {
+// carryWork is the work of sealing a span with the source's roll-up.
+type carryWork struct {
 	*carrying
 	seal levels.Place // the source's
 }
 
 // RollUp implements levels.Work.
-func (p *parcel) RollUp(ctx context.Context, claim levels.Place, parts []levels.Part) (*levels.Seal, string, error) {
+func (p *carryWork) RollUp(ctx context.Context, claim levels.Place, parts []levels.Part) (*levels.Seal, string, error) {
 	fits, err := p.fits(ctx, &claim, parts)
 	if err != nil {
 		return nil, "", err
@@ -265,7 +265,7 @@ func (p *parcel) RollUp(ctx context.Context, claim levels.Place, parts []levels.
 
 // fits reports whether the roll-up is the merge of what the destination has of its
 // span, or, where retention removes entries, of that and more.
-func (p *parcel) fits(ctx context.Context, claim *levels.Place, parts []levels.Part) (bool, error) {
+func (p *carryWork) fits(ctx context.Context, claim *levels.Place, parts []levels.Part) (bool, error) {
 	w := work{Options{Index: p.To.Index}}
 	var entries []index.Entry
 	var prints []string
@@ -292,7 +292,7 @@ func (p *parcel) fits(ctx context.Context, claim *levels.Place, parts []levels.P
 
 // partOf reports whether the source has all of the destination's entries and
 // shorter roll-ups of the span.
-func (p *parcel) partOf(ctx context.Context, entries []index.Entry, parts []levels.Part) (bool, error) {
+func (p *carryWork) partOf(ctx context.Context, entries []index.Entry, parts []levels.Part) (bool, error) {
 	w := work{Options{Index: p.From.Index}}
 	missing := entries
 	if len(entries) > 0 {
