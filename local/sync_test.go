@@ -182,6 +182,7 @@ func TestNoLogFaults(t *testing.T) {
 			db.pause = 0
 			open.Store(true)
 			synced := commitUntilSynced(t, db)
+			open.Store(false) // or the fault meets Close
 			if fault.hit.Load() == 0 {
 				t.Skip("so many writes are not needed")
 			}
