@@ -73,6 +73,46 @@ func BenchmarkMergeSame(b *testing.B) {
 	benchmarkMerge(b, []*report.Report{one, one, one, one, one})
 }
 
+// BenchmarkMergeDay merges up to an hour of reports of one node at once: 20 captured
+// ones over and over, each time a minute later. The time per report must not grow
+// with their number.
+func BenchmarkMergeDay(b *testing.B) {
+	for _, n := range []int{75, 300, 1200} {
+		b.Run(fmt.Sprint("reports=", n), func(b *testing.B) {
+			var parts []*report.Report
+			for len(parts) < n {
+				for _, r := range corpus(b, "hosts/db-1/*.msgpack.gz") {
+					parts = append(parts, later(r, int64(len(parts)/20)*60))
+				}
+			}
+			parts = parts[:n]
+			b.ReportAllocs()
+			for b.Loop() {
+				merge(b, parts...)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/report")
+		})
+	}
+}
+
+// later moves the values and samples of a report, which nobody shares yet, by so many
+// seconds.
+func later(r *report.Report, seconds int64) *report.Report {
+	for k := range r.Topologies {
+		for _, n := range r.Topologies[k].Nodes {
+			for i := range n.Latest {
+				n.Latest[i].Timestamp.Seconds += seconds
+			}
+			for i := range n.Metrics {
+				for j := range n.Metrics[i].Samples {
+					n.Metrics[i].Samples[j].Date.Seconds += seconds
+				}
+			}
+		}
+	}
+	return r
+}
+
 // BenchmarkMergePairwise adds one report after the other to a growing merge, as
 // a collector does within a tick.
 func BenchmarkMergePairwise(b *testing.B) {
