@@ -172,3 +172,12 @@ func (c Upgrading) Decode(blob []byte) (*report.Report, error) {
 	}
 	return report.Upgrade(r)
 }
+
+// pack writes the compressed form of plain to b.packed.
+func (c Codec) pack(b *buffer, plain []byte) error {
+	if c.Format == Zstd {
+		b.packed.Write(zstdWriter().EncodeAll(plain, b.packed.AvailableBuffer()))
+		return nil
+	}
+	return deflate(&b.packed, plain)
+}

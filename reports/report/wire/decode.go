@@ -1,27 +1,11 @@
 package wire
 
 import (
-	"fmt"
 	"math"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
-)
-
-const (
-	// maxDepth is how deep maps and arrays may be nested. A node's metrics lie
-	// 8 deep, and each generation of children adds 2.
-	maxDepth = 64
-	// memoryFactor is how many bytes of lists decoding may make for a byte of
-	// its input, beyond memoryFree. Real reports take less than 2. With texts,
-	// scratch memory and a second decoding, which [decoder.repack] needs, it is
-	// 16 at most. What this package writes never needs more: see
-	// [encoder.pad].
-	memoryFactor = 7
-	memoryFree   = 64 << 10
 )
 
 // DecodeMsgpack reads a report from msgpack that is not compressed.
@@ -67,50 +51,6 @@ var kinds = func() map[string]report.Kind {
 // report shares its keys with the one before.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// A decoder reads msgpack. The first failure is kept in err and moves at to the
-// end, so that whatever is read after it is zero and reading comes to an end.
-type decoder struct {
-	in    []byte
-	at    int    // how much of in was read
-	depth int    // of the map or array that is being read
-	limit int64  // bytes that may be allocated
-	left  int64  // what remains of limit
-	home  string // name of the topology that is being read
-
-	err   error
-	trail []string // the path to where it failed, innermost first
-
-	counted []*report.Node  // nodes with counters that lack a time
-	before  []report.Latest // the latest values of the node before
-	foreign bool            // something was read that is not written any more, or in another way
-
-	scratch
-	arenas
-}
-
-// scratch is what a decoder goes on with after a report.
-type scratch struct {
-	keys, words words          // of latest values, and all other texts
-	nodeStack   []*report.Node // of the lists that are being read
-	places      []place
-}
-
-// arenas are the large allocations that the lists of a report are cut from.
-type arenas struct {
-	nodes   arena[report.Node]
-	latest  arena[report.Latest]
-	sets    arena[report.StringSet]
-	texts   arena[string]
-	metrics arena[report.Metric]
-	samples arena[report.Sample]
-}
-
-// effort is what a decoder met.
-type effort struct {
-	spent   int64 // bytes that were allocated
-	foreign bool
-}
-
 // decode returns the report in data.
 func (d *decoder) decode(data []byte, limit int64) (r *report.Report, by effort, err error) {
 	*d = decoder{in: data, limit: limit, left: limit, scratch: d.scratch}
@@ -127,22 +67,6 @@ func (d *decoder) decode(data []byte, limit int64) (r *report.Report, by effort,
 	return r, effort{limit - d.left, d.foreign}, nil
 }
 
-// maxScratch is how many elements of scratch memory are kept for the next report.
-const maxScratch = 1 << 14
-
-// cleared returns the scratch memory without what it holds of a report.
-func (s scratch) cleared() scratch {
-	clear(s.nodeStack)
-	s.nodeStack = s.nodeStack[:0]
-	if cap(s.nodeStack)+cap(s.places) > maxScratch {
-		s.nodeStack, s.places = nil, nil
-	}
-	return s
-}
-
-// memoryLimit returns how many bytes decoding n bytes may allocate for lists.
-func memoryLimit(n int) int64 { return memoryFree + memoryFactor*int64(n) }
-
 // repack returns a report that holds on to less than r, whose memory has room
 // for much that it does not hold: elements whose keys came again, old forms.
 func (d *decoder) repack(r *report.Report) (*report.Report, error) {
@@ -152,47 +76,6 @@ func (d *decoder) repack(r *report.Report) (*report.Report, error) {
 	}
 	r, _, err = d.decode(plain, math.MaxInt64)
 	return r, err
-}
-
-// fail notes the first failure.
-func (d *decoder) fail(err error) {
-	if d.err == nil {
-		d.err = err
-		d.at = len(d.in)
-	}
-}
-
-// malformed notes a failure for what a report must not hold.
-func (d *decoder) malformed(format string, args ...any) {
-	d.fail(fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...)))
-}
-
-// within notes a step of the path to what failed.
-func (d *decoder) within(format string, step any) {
-	d.trail = append(d.trail, fmt.Sprintf(format, step))
-}
-
-func (d *decoder) withinIfFailed(field string) {
-	if d.err != nil {
-		d.within(".%s", field)
-	}
-}
-
-func (d *decoder) failure() error {
-	slices.Reverse(d.trail)
-	path := strings.TrimPrefix(strings.Join(d.trail, ""), ".")
-	return &SyntaxError{Path: path, Err: d.err}
-}
-
-// spend accounts for n elements of size bytes that are about to be allocated,
-// and returns how many of them may be: n or, after a failure, 0.
-func (d *decoder) spend(n int, size uintptr) int {
-	d.left -= int64(n) * int64(size)
-	if d.left < 0 {
-		d.fail(&TooLargeError{What: "memory for the decoded report", Limit: d.limit})
-		return 0
-	}
-	return n
 }
 
 func (d *decoder) report(r *report.Report) {

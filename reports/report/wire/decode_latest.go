@@ -111,3 +111,22 @@ func longRawAt(in []byte, at int) (begin, end int) {
 	}
 	return begin, end
 }
+
+func (d *decoder) latestEntry(key string, l *report.Latest) {
+	l.Key = key
+	if t, ok := d.usualTime(latestHead, latestBody); ok {
+		l.Timestamp, l.Value = t, d.text()
+		d.withinIfFailed("value")
+		return
+	}
+	for name := range d.fields {
+		switch string(name) {
+		case "timestamp":
+			l.Timestamp = d.instant()
+		case "value":
+			l.Value = d.text()
+		default:
+			d.skip()
+		}
+	}
+}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"strconv"
-	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -130,39 +129,25 @@ func (d *decoder) set() []string {
 	return sorted.Unique(texts, sorted.Strings)
 }
 
-// A chunk of an arena holds so many elements, at least and at most.
-const (
-	slabMin = 8
-	slabMax = 128
-)
-
-// An arena cuts lists from bigger allocations. A list that is in use keeps its
-// whole chunk in memory, so chunks are small. A nil arena allocates each list
-// separately.
-type arena[E any] struct {
-	free  []E
-	taken int // number of elements so far; a new chunk adds at most a quarter
-}
-
-// take returns a list of n zero elements, nil if n is 0 or the decoder has no
-// memory left.
-func (a *arena[E]) take(d *decoder, n int) []E {
-	var e E
-	return a.cut(d.spend(n, unsafe.Sizeof(e)))
-}
-
-// cut is take of memory that is accounted for.
-func (a *arena[E]) cut(n int) []E {
-	switch {
-	case n == 0:
-		return nil
-	case a == nil || n > len(a.free) && n > slabMin:
-		return make([]E, n)
-	case n > len(a.free):
-		a.free = make([]E, max(n, min(max(a.taken/4, slabMin), slabMax)))
+// skip passes over a value of any shape.
+func (d *decoder) skip() {
+	d.foreign = true
+	switch msgp.NextType(d.rest()) {
+	case msgp.MapType:
+		d.skipAll(2 * d.openMap())
+	case msgp.ArrayType:
+		d.skipAll(d.openList())
+	default:
+		rest, err := msgp.Skip(d.rest())
+		take(d, struct{}{}, rest, err)
 	}
-	a.taken += n
-	list := a.free[:n:n]
-	a.free = a.free[n:]
-	return list
+}
+
+func (d *decoder) skipAll(values int) {
+	for range values {
+		if d.skip(); d.err != nil {
+			return
+		}
+	}
+	d.depth--
 }

@@ -113,25 +113,6 @@ func (d *decoder) stringSets() []report.StringSet {
 
 func (d *decoder) stringSet(key string, s *report.StringSet) { s.Key, s.Values = key, d.set() }
 
-func (d *decoder) latestEntry(key string, l *report.Latest) {
-	l.Key = key
-	if t, ok := d.usualTime(latestHead, latestBody); ok {
-		l.Timestamp, l.Value = t, d.text()
-		d.withinIfFailed("value")
-		return
-	}
-	for name := range d.fields {
-		switch string(name) {
-		case "timestamp":
-			l.Timestamp = d.instant()
-		case "value":
-			l.Value = d.text()
-		default:
-			d.skip()
-		}
-	}
-}
-
 // oldForms holds what old probes say in other words.
 type oldForms struct {
 	controls []oldControl

@@ -3,7 +3,6 @@ package wire
 import (
 	"cmp"
 	"slices"
-	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
@@ -24,17 +23,6 @@ func (d *decoder) popNodes(base int) []*report.Node {
 	clear(read)
 	d.nodeStack = d.nodeStack[:base]
 	return nodes
-}
-
-// placeSize is how many bytes it takes to put a node in its place, besides the
-// node: in the list, on the stack and among the places.
-const placeSize = unsafe.Sizeof((*report.Node)(nil)) + 2*unsafe.Sizeof((*report.Node)(nil)) + unsafe.Sizeof(place{})
-
-// A place says where a node belongs. It holds no pointer, so that places are
-// sorted without the garbage collector's taking part.
-type place struct {
-	prefix uint64 // of the part of the ID in which the nodes differ
-	node   int
 }
 
 // placeNodes fills nodes with what was read, in order. It returns false when two

@@ -134,14 +134,9 @@ func (d *decoder) whole(lowest float64) int64 {
 	return int64(f)
 }
 
-func (d *decoder) int() int                { return int(d.integer()) }
-func (d *decoder) duration() time.Duration { return time.Duration(d.integer()) }
+func (d *decoder) int() int { return int(d.integer()) }
 
-// What RFC 3339 can write, in seconds since the year 1.
-const (
-	firstSecond = -31622400    // 0000-01-01
-	lastSecond  = 315537897599 // 9999-12-31 23:59:59
-)
+func (d *decoder) duration() time.Duration { return time.Duration(d.integer()) }
 
 // instant reads an instant: Go's binary form of a time, whose zone is dropped, or
 // RFC 3339, as it stands in JSON. Nil and the empty string are the zero instant.
@@ -180,11 +175,6 @@ func binaryInstant(b []byte) report.Instant {
 	return report.Instant{Seconds: int64(binary.BigEndian.Uint64(b[1:])), Nanos: int32(binary.BigEndian.Uint32(b[9:]))}
 }
 
-// isWritable reports whether every format can write an instant.
-func isWritable(i report.Instant) bool {
-	return firstSecond <= i.Seconds && i.Seconds <= lastSecond && uint32(i.Nanos) < 1e9
-}
-
 // usualTime reads the time in a map that has the form in which every probe
 // writes it: before, a time, and after it the name of the field that follows.
 // Any other form, and a time out of range, it leaves as it is. A report holds
@@ -201,27 +191,4 @@ func (d *decoder) usualTime(before, after string) (i report.Instant, ok bool) {
 		d.at = end
 	}
 	return i, ok
-}
-
-// skip passes over a value of any shape.
-func (d *decoder) skip() {
-	d.foreign = true
-	switch msgp.NextType(d.rest()) {
-	case msgp.MapType:
-		d.skipAll(2 * d.openMap())
-	case msgp.ArrayType:
-		d.skipAll(d.openList())
-	default:
-		rest, err := msgp.Skip(d.rest())
-		take(d, struct{}{}, rest, err)
-	}
-}
-
-func (d *decoder) skipAll(values int) {
-	for range values {
-		if d.skip(); d.err != nil {
-			return
-		}
-	}
-	d.depth--
 }

@@ -26,19 +26,6 @@ func AppendMsgpack(dst []byte, r *report.Report) ([]byte, error) {
 	return appendReport(dst, r, false)
 }
 
-// An encoder writes a report as msgpack or as JSON.
-type encoder struct {
-	dst   []byte
-	json  bool
-	bare  bool // without padding
-	depth int  // of the map or array that is being written
-	err   error
-
-	start    int // where the report begins in dst
-	elements int // that lists and maps have so far
-	nodes    int // so far
-}
-
 func appendReport(dst []byte, r *report.Report, json bool) ([]byte, error) {
 	if r == nil {
 		return dst, errors.New("encode report: it is nil")
@@ -49,12 +36,6 @@ func appendReport(dst []byte, r *report.Report, json bool) ([]byte, error) {
 		return dst, fmt.Errorf("encode report: %w", e.err)
 	}
 	return e.dst, nil
-}
-
-func (e *encoder) fail(err error) {
-	if e.err == nil {
-		e.err = err
-	}
 }
 
 func (e *encoder) report(r *report.Report) {

@@ -13,6 +13,25 @@ import (
 	"github.com/timeblob/timeblob/reports/report"
 )
 
+// An encoder writes a report as msgpack or as JSON.
+type encoder struct {
+	dst   []byte
+	json  bool
+	bare  bool // without padding
+	depth int  // of the map or array that is being written
+	err   error
+
+	start    int // where the report begins in dst
+	elements int // that lists and maps have so far
+	nodes    int // so far
+}
+
+func (e *encoder) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
 // msgpack's headers: of the string formats that old readers know, of nil, of
 // collections, and of numbers.
 const (
@@ -153,4 +172,15 @@ func (e *encoder) null() {
 		return
 	}
 	e.dst = append(e.dst, mpNil)
+}
+
+// What RFC 3339 can write, in seconds since the year 1.
+const (
+	firstSecond = -31622400    // 0000-01-01
+	lastSecond  = 315537897599 // 9999-12-31 23:59:59
+)
+
+// isWritable reports whether every format can write an instant.
+func isWritable(i report.Instant) bool {
+	return firstSecond <= i.Seconds && i.Seconds <= lastSecond && uint32(i.Nanos) < 1e9
 }

@@ -2,33 +2,11 @@ package wire
 
 import (
 	"fmt"
+	"math"
+	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
 )
-
-// Facts hold what a collector needs to know about a report that it keeps as a
-// blob.
-type Facts struct {
-	// Fault is the error of Validate or Upgrade; nil if the report is valid.
-	Fault error
-	// Keep is true if the blob may be stored, see [Codec.DecodeToKeep].
-	Keep     bool
-	Shortcut bool
-	HasID    bool // the report's ID is not empty
-	nodes    [report.KindCount]int
-}
-
-// Over reports whether [report.DropTopologiesOver] with this limit would empty a
-// topology. It may return true for a report that holds a node twice, although
-// nothing would be emptied.
-func (f *Facts) Over(limit int) bool {
-	for _, n := range f.nodes {
-		if report.TooMany(n, f.nodes[report.Host], limit) {
-			return true
-		}
-	}
-	return false
-}
 
 // Examine checks a posted report, which must be gzip, and counts its nodes. If the report has the form in
 // which probes write reports, Examine does not decode it: it costs little more
@@ -63,4 +41,120 @@ func examine(plain []byte, size int) (*Facts, error) {
 		_, f.Fault = report.Upgrade(r)
 	}
 	return f, nil
+}
+
+// scan returns what a collector needs to know of the report in plain; ok is
+// false when the report must be decoded for that.
+func scan(plain []byte) (facts *Facts, ok bool) {
+	s := scanner{in: plain, spent: -memoryLimit(len(plain))}
+	ok = s.report() && s.at == len(plain) && s.spent <= 0 &&
+		(s.pods == 0 || s.replicas <= report.MaxDeployments/s.pods) && s.hostsDiffer()
+	return &s.facts, ok
+}
+
+// maxHosts is how many hosts a report may have to be scanned. A probe has one.
+const maxHosts = 256
+
+// hostsDiffer reports whether no host occurs twice: the number of hosts decides
+// how many nodes the report may hold. Of other nodes too many may be counted.
+func (s *scanner) hostsDiffer() bool {
+	if len(s.hosts) < 2 {
+		return true
+	}
+	seen := make(map[string]bool, len(s.hosts))
+	for _, id := range s.hosts {
+		seen[string(id)] = true
+	}
+	return len(seen) == len(s.hosts)
+}
+
+func (s *scanner) report() bool {
+	if len(s.in) == 0 || s.in[0] == mpNil {
+		return false
+	}
+	n, ok := s.open(mpFixMap, mpMap16)
+	for range n {
+		name := s.raw()
+		if name == nil {
+			return false
+		}
+		k, isKind := kinds[string(name)]
+		if isKind {
+			ok = s.topology(k)
+		} else {
+			ok = s.reportField(name)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return ok
+}
+
+func (s *scanner) reportField(name []byte) bool {
+	switch string(name) {
+	case "TS":
+		return s.stamp()
+	case "DNS":
+		return s.dns()
+	case "Sampling":
+		return s.fields(func(name []byte) bool {
+			return (string(name) == "Count" || string(name) == "Total") && s.natural()
+		})
+	case "Window":
+		return s.natural()
+	case "Shortcut":
+		return s.shortcut()
+	case "Plugins":
+		n, ok := s.open(mpFixList, mpList16)
+		s.spend(n, unsafe.Sizeof(report.PluginSpec{}))
+		return ok && s.times(n, s.plugin)
+	case "ID":
+		id := s.raw()
+		s.facts.HasID = len(id) > 0
+		return id != nil
+	}
+	return false
+}
+
+// stamp scans the time of a report, which must be one that Validate lets pass.
+func (s *scanner) stamp() bool {
+	b := s.raw()
+	if len(b) != timeLength || b[0] != 1 {
+		return false
+	}
+	i := binaryInstant(b)
+	seconds := i.Time().Unix()
+	return isWritable(i) && (i.IsZero() || 0 <= seconds && seconds < math.MaxInt64/1_000_000_000)
+}
+
+func (s *scanner) shortcut() bool {
+	if s.at == len(s.in) || s.in[s.at]&^1 != mpFalse {
+		return false
+	}
+	s.facts.Shortcut = s.in[s.at] != mpFalse
+	s.at++
+	return true
+}
+
+func (s *scanner) dns() bool {
+	n, ok := s.open(mpFixMap, mpMap16)
+	s.spend(n, unsafe.Sizeof(report.DNSRecord{}))
+	return ok && s.times(n, func() bool {
+		return s.name() && s.fields(func(name []byte) bool {
+			return (string(name) == "forward" || string(name) == "reverse") && s.texts()
+		})
+	})
+}
+
+func (s *scanner) plugin() bool {
+	return s.fields(func(name []byte) bool {
+		switch string(name) {
+		case "id", "label", "description", "api_version", "status":
+			return s.text()
+		case "interfaces":
+			return s.texts()
+		}
+		return false
+	})
 }

@@ -58,15 +58,6 @@ func unpack(dst, blob []byte, limit int64) ([]byte, error) {
 	return inflateBlob(dst, blob, limit)
 }
 
-// pack writes the compressed form of plain to b.packed.
-func (c Codec) pack(b *buffer, plain []byte) error {
-	if c.Format == Zstd {
-		b.packed.Write(zstdWriter().EncodeAll(plain, b.packed.AvailableBuffer()))
-		return nil
-	}
-	return deflate(&b.packed, plain)
-}
-
 // zstdHead is what a frame of zstd begins with.
 const zstdHead = "\x28\xb5\x2f\xfd"
 
@@ -136,3 +127,42 @@ func zstdError(err error, limit int64) error {
 	}
 	return fmt.Errorf("zstd: %w: %s", ErrCorrupt, strings.TrimPrefix(err.Error(), "zstd: "))
 }
+
+// ReadBody reads what src holds to its end: as it is or, if gzipped, inflated.
+// The result is not longer than limit bytes. The memory that reading takes is
+// proportional to what src holds and to the result.
+//
+// The errors are a [*TooLargeError], and for what is compressed [ErrTruncated],
+// [ErrTrailing], [ErrChecksum] and [ErrCorrupt], each wrapped. An error of src
+// stays recognizable, too.
+func ReadBody(src io.Reader, gzipped bool, limit int64) ([]byte, error) {
+	if !gzipped {
+		return readPlain(src, limit)
+	}
+	blob, err := readPacked(src, limit)
+	if err != nil {
+		return nil, err
+	}
+	return inflateBlob(nil, blob, limit)
+}
+
+// ReadBlob reads a blob, in gzip or zstd, as ReadBody reads a body. It returns the
+// same errors.
+func ReadBlob(src io.Reader, limit int64) ([]byte, error) {
+	blob, err := readPacked(src, limit)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(nil, blob, limit)
+}
+
+func readPlain(src io.Reader, limit int64) ([]byte, error) { return readAll(nil, src, limit) }
+
+// readPacked reads what inflates to at most limit bytes. What cannot be compressed
+// becomes longer by 5 bytes for each 64 kB, in gzip, and by less in zstd.
+func readPacked(src io.Reader, limit int64) ([]byte, error) {
+	return readAll(nil, src, limit+limit/1024+headerRoom)
+}
+
+// headerRoom is how long the header and the trailer of a blob may be.
+const headerRoom = 4 << 10
