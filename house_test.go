@@ -42,7 +42,7 @@ var house = []room{
 	{"bucket/internal/plan", append([]string{"blob", "index", "bucket/internal/levels"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"bucket/internal/rollup", append([]string{"blob", "index", "bucket/internal/levels", "internal/pause"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"bucket/internal/...", []string{}, []string{}},
-	{"bucket", append([]string{"blob", "index", "bucket/internal/...", "internal/pause"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
+	{"bucket", append([]string{"blob", "index", "bucket/internal/...", "internal/gate", "internal/pause"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"tiered", append([]string{"blob"}, plumbing...), []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	{"faulttest", []string{"blob", "index", "tiered", "internal/pause"}, []string{}},
 	{"dynamoindex", append([]string{"index", "blob"}, retrying...), nil},

@@ -102,6 +102,20 @@ type input[T any] struct {
 	taken    bool   // a tenant has the value
 }
 
+// need says what an Add has to do, without the tenant's mutex, before it tries
+// again.
+type need int
+
+const (
+	needNothing need = iota // the value was added
+	needTenant              // the collector has forgotten this tenant
+	needCheck               // whether the blob is good
+	needValue               // of the blob
+	needTick                // the value of the open tick, which is held as its blob
+	needRecord              // a record of the value in the journal
+	needProof               // the value was added; whether the open tick's value can be encoded
+)
+
 // good reports whether the value is known to be one that may be stored.
 func (in *input[T]) good() bool { return in.decoded || in.checked }
 
@@ -115,10 +129,10 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 	if err := c.apply(in, opts); err != nil {
 		return err
 	}
-	if err := c.enter(); err != nil {
-		return err
+	if !c.adding.Enter() {
+		return ErrClosed
 	}
-	defer c.leave()
+	defer c.adding.Leave()
 	if err := c.admit(tenant, in); err != nil {
 		return err
 	}
@@ -136,7 +150,7 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		if err != nil {
 			return c.refused(err)
 		}
-		need, whole, err := t.add(in)
+		need, whole, err := t.add(ctx, in)
 		switch {
 		case err != nil:
 			return c.refused(err)

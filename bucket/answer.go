@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/plan"
@@ -144,19 +145,19 @@ func (c *Collector[T]) Has(ctx context.Context, tenant string, from, to time.Tim
 	if err != nil {
 		return false, err
 	}
-	if held, err := c.holds(tenant, start, end); held || err != nil {
+	if held, err := c.holds(ctx, tenant, start, end); held || err != nil {
 		return held, err
 	}
 	return c.past.has(ctx, tenant, start, end, nil)
 }
 
 // holds reports whether a value in [from, to) is in memory.
-func (c *Collector[T]) holds(id string, from, to int64) (bool, error) {
+func (c *Collector[T]) holds(ctx context.Context, id string, from, to int64) (bool, error) {
 	t := c.tenants.lookup(id)
 	if t == nil {
 		return false, nil
 	}
-	held, err := t.holds(from, to)
+	held, err := t.holds(ctx, from, to)
 	return len(held.sealed)+len(held.open) > 0, err
 }
 
@@ -185,10 +186,13 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how reading) (k known[T], err error) {
 	for {
 		t := c.tenants.lookup(id)
-		w := t.watch()
+		w, err := t.watch(ctx)
+		if err != nil {
+			return k, err
+		}
 		series, err := c.past.read(ctx, id, from, to, how, w.begun)
 		since := c.since()
-		open, next, openErr := t.unwatch(w, from, to)
+		open, next, openErr := t.unwatch(ctx, w, from, to)
 		if err = cmp.Or(err, openErr); err != nil {
 			return k, err
 		}
@@ -226,6 +230,7 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how
 type watch[T any] struct {
 	sealed []*pending[T] // guarded by the tenant's mu until unwatch
 	begun  inMemory      // the instants of what was held when the question began
+	ended  atomic.Bool   // the question has ended without unwatch
 }
 
 // missing returns the sealed values whose instants are in [from, to) and that
@@ -266,7 +271,7 @@ func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	l, err := t.look(now)
+	l, err := t.look(ctx, now)
 	if err != nil || l.answer != nil {
 		return l.answer, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/gate"
 	"github.com/timeblob/timeblob/internal/pause"
 )
 
@@ -49,14 +50,15 @@ type Collector[T any] struct {
 	outbox   *outbox.Outbox[*pending[T]]
 	unsynced *unsynced.Set[*pending[T]] // values that are committed and may still be lost
 
-	sealing  sync.Mutex   // held while all ticks are sealed
+	sealing  sealing[T]
 	ticked   atomic.Bool  // a tick has ended
 	firstAdd atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
 
-	life   sync.RWMutex  // held for reading by what Close must wait for
-	closed bool          // guarded by life
-	stop   chan struct{} // closed with it
-	ended  chan struct{} // closed when Run returns; nil before Run; guarded by life
+	adding gate.Gate     // the Adds under way; Close closes it
+	stop   chan struct{} // closed by Close
+	life   sync.Mutex    // guards what follows
+	closed bool          // stop is closed
+	ended  chan struct{} // closed when Run returns; nil before Run
 }
 
 // NewCollector returns a collector over an index and a blob store. It does
@@ -76,7 +78,7 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 	}
 	c := &Collector[T]{writer: &Writer{idx, past.protocol, o.Deadline}, blobs: blobs, opts: o, past: past, id: rand.Text(), stop: make(chan struct{}),
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
-			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4}),
+			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4, Stuck: 3 * o.Deadline}),
 		unsynced: unsynced.New[*pending[T]](unsynced.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}
 	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
@@ -112,25 +114,6 @@ func (c *Collector[T]) Past() *Quantizer[T] { return c.past }
 // now is the clock's time in Unix nanoseconds.
 func (c *Collector[T]) now() int64 { return c.shared.now() }
 
-// seal ends the open tick of every tenant, several at a time, and lets go of
-// idle tenants.
-func (c *Collector[T]) seal() {
-	c.sealing.Lock()
-	defer c.sealing.Unlock()
-	c.shared.started.Store(min(c.now(), c.shared.started.Load())) // earlier when the clock was set back
-	tenants := c.tenants.all()
-	inParallel(len(tenants), func(i int) {
-		if tenants[i].endTick() {
-			c.tenants.forget(tenants[i])
-		}
-	})
-	c.tenants.shrink()
-	c.lazies.recent.Expire()
-	c.shared.lastSealed.Store(c.now())
-	c.ticked.Store(true)
-	c.metrics.oldest.Set(c.outbox.Oldest().Seconds())
-}
-
 // Run seals every tick and flushes what was sealed, again and again where the
 // store fails, until ctx ends or the collector is closed. It returns when all
 // that it began has ended: with nil, or at once with an error when the
@@ -159,18 +142,6 @@ func (c *Collector[T]) build(ctx context.Context) {
 		c.opts.Logger.Error("no roll-ups are built", "err", err)
 	}
 }
-
-// enter begins an Add, which Close waits for until it leaves.
-func (c *Collector[T]) enter() error {
-	c.life.RLock()
-	if c.closed {
-		c.life.RUnlock()
-		return ErrClosed
-	}
-	return nil
-}
-
-func (c *Collector[T]) leave() { c.life.RUnlock() }
 
 // begin notes that Run runs.
 func (c *Collector[T]) begin() (ended chan struct{}, err error) {
@@ -230,40 +201,63 @@ func (c *Collector[T]) remindOfRun() {
 // Values that can never be stored are not waited for: CollectorOptions.Failed
 // is told of them.
 func (c *Collector[T]) Flush(ctx context.Context) error {
-	c.seal()
-	return c.drain(ctx)
+	unsealed := c.sealAll(ctx)
+	return c.drain(ctx, unsealed)
 }
 
 // Close stops Run, refuses further values, and flushes like Flush. When it
-// returns an error values are left, and Close may be called again.
+// returns an error values are left, or are still being added, and Close may be called
+// again.
 func (c *Collector[T]) Close(ctx context.Context) error {
+	added, ended := c.adding.Close(), c.end()
+	for _, over := range []<-chan struct{}{added, ended} {
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	}
+	if err := c.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-added:
+		return nil
+	default:
+		return fmt.Errorf("close: values are still being added: %w", context.Cause(ctx))
+	}
+}
+
+// end has Run end. It returns a channel that is closed when Run has ended.
+func (c *Collector[T]) end() <-chan struct{} {
 	c.life.Lock()
+	defer c.life.Unlock()
 	if !c.closed {
 		c.closed = true
 		close(c.stop)
 	}
-	ended := c.ended
-	c.life.Unlock()
-	if ended != nil {
-		select {
-		case <-ended:
-		case <-ctx.Done():
-		}
+	if c.ended == nil { // Run was never called
+		c.ended = make(chan struct{})
+		close(c.ended)
 	}
-	return c.Flush(ctx)
+	return c.ended
 }
 
 // drain delivers the values that are pending now, and waits until no crash can
-// take them back.
-func (c *Collector[T]) drain(ctx context.Context) error {
-	left := c.pendingValues()
+// take them back. Unsealed are ticks that ctx has ended before.
+func (c *Collector[T]) drain(ctx context.Context, unsealed []Undelivered) error {
+	left, busy := c.pendingValues(ctx)
+	for _, u := range busy {
+		if !slices.ContainsFunc(unsealed, func(known Undelivered) bool { return known.Tenant == u.Tenant }) {
+			unsealed = append(unsealed, u)
+		}
+	}
 	for {
 		left = c.deliverAll(ctx, left)
-		if len(left) == 0 {
+		if len(left)+len(unsealed) == 0 {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return undelivered(left, ctx.Err())
+			return undelivered(left, unsealed, ctx.Err())
 		}
 		if c.syncNow(ctx) != nil {
 			_ = pause.For(ctx, c.opts.Backoff)
@@ -271,21 +265,26 @@ func (c *Collector[T]) drain(ctx context.Context) error {
 	}
 }
 
-// pendingValues returns every value that is not finished, and some that are.
-func (c *Collector[T]) pendingValues() []*pending[T] {
-	all := c.outbox.Values() // withdrawn values too
+// pendingValues returns every value that is not finished, and some that are, and the
+// tenants that it could not ask before ctx ended.
+func (c *Collector[T]) pendingValues(ctx context.Context) (all []*pending[T], busy []Undelivered) {
+	all = c.outbox.Values() // withdrawn values too
 	seen := make(map[*pending[T]]bool, len(all))
 	for _, p := range all {
 		seen[p] = true
 	}
 	for _, t := range c.tenants.all() {
-		for _, p := range t.holding() {
+		held, err := t.holding(ctx)
+		if err != nil {
+			busy = append(busy, c.unsealed(t.id))
+		}
+		for _, p := range held {
 			if !seen[p] {
 				all = append(all, p)
 			}
 		}
 	}
-	return all
+	return all, busy
 }
 
 // deliverAll tries values until all of them are committed, or ctx ends. It returns
@@ -316,8 +315,8 @@ func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pe
 }
 
 // undelivered returns the error about values that are not finished.
-func undelivered[T any](left []*pending[T], cause error) error {
-	e := &UndeliveredError{Cause: cause}
+func undelivered[T any](left []*pending[T], unsealed []Undelivered, cause error) error {
+	e := &UndeliveredError{Values: unsealed, Cause: cause}
 	for _, p := range unfinished(left) {
 		e.Values = append(e.Values, p.undelivered())
 	}

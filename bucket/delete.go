@@ -98,6 +98,33 @@ func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) 
 	return erase.New(w.index, blobs, erase.Options{Deleter: w, Spans: dropping{w}, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
 }
 
+// dropping keeps the roll-ups of what a deletion deletes in order.
+type dropping struct{ w *Writer }
+
+// Drop implements erase.Spans.
+func (s dropping) Drop(ctx context.Context, tenant string, from, to int64) error {
+	if s.w.protocol == nil {
+		return nil
+	}
+	return finalError(s.w.protocol.Drop(ctx, tenant, from, to, s.w.timeout))
+}
+
+// Count implements erase.Spans.
+func (s dropping) Count(ctx context.Context, tenant string, from, to int64) (rollUps int, bytes int64, err error) {
+	if s.w.protocol == nil {
+		return 0, 0, nil
+	}
+	return s.w.protocol.Count(ctx, tenant, from, to)
+}
+
+// Replaced implements erase.Spans.
+func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error) {
+	if s.w.protocol == nil {
+		return nil, nil
+	}
+	return s.w.protocol.Replaced(ctx, tenant, from, to)
+}
+
 // Find counts what Delete would delete. It reads the range's entries, and the places
 // of its roll-ups.
 func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (DeleteFound, error) {
@@ -187,7 +214,11 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 	if t == nil {
 		return nil, nil
 	}
-	for _, p := range t.withdraw(from, to) {
+	held, err := t.withdraw(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range held {
 		select {
 		case p.turn <- struct{}{}:
 		case <-ctx.Done():

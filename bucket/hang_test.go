@@ -2,7 +2,9 @@ package bucket_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -89,5 +91,107 @@ func TestOneTenantThatHangs(t *testing.T) {
 			t.Errorf("tick %v: %d values within %v, usually %d within %v", tick, len(beside), p99(beside), len(usual), p99(usual))
 		}
 		t.Logf("tick %v: p99 %v, usually %v", tick, p99(beside), p99(usual))
+	}
+}
+
+// hanging are functions of the user that do not return until they are released: Encode
+// for a value with -1, and merge for one with -2.
+type hanging struct {
+	released chan struct{}
+	idCodec
+}
+
+func (h *hanging) Encode(v ids) ([]byte, error) {
+	if slices.Contains(v, -1) {
+		<-h.released
+	}
+	return h.idCodec.Encode(v)
+}
+
+func (h *hanging) merge(parts []ids) (ids, error) {
+	if slices.ContainsFunc(parts, func(v ids) bool { return slices.Contains(v, -2) }) {
+		<-h.released
+	}
+	return mergeIDs(parts)
+}
+
+// TestFunctionsThatNeverReturn lets the merge of one tenant and the encoding of another
+// one's value hang. The values of others are stored in time. Whatever is asked about the
+// first, and Flush and Close, end with their contexts.
+func TestFunctionsThatNeverReturn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hanging{released: make(chan struct{})}
+		blobs, err := tiered.New(h, new(tiered.MemTier), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex // guards late and stored
+		var late time.Duration
+		stored := 0
+		c, err := bucket.NewCollector(index.NewMemIndex(), blobs, h.merge, &bucket.CollectorOptions[ids]{
+			Logger: slog.New(slog.DiscardHandler),
+			Stored: func(tenant string, e index.Entry, _ int) {
+				mu.Lock()
+				defer mu.Unlock()
+				late, stored = max(late, time.Since(time.Unix(0, e.Time))), stored+1
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, c)
+		mustAdd(t, c, "encode", -1)
+		var adding sync.WaitGroup
+		for i := range 4 { // more than there are processors
+			tenant := fmt.Sprint("merge", i)
+			mustAdd(t, c, tenant, -2)
+			adding.Go(func() { mustAdd(t, c, tenant, -3) })
+		}
+		synctest.Wait()
+		for i := range 100 {
+			mustAdd(t, c, "good", i)
+			time.Sleep(time.Second)
+		}
+		mu.Lock()
+		if stored < 30 || late > 4*time.Second {
+			t.Errorf("%d values of the good tenant are stored, the latest %v after its tick", stored, late)
+		}
+		mu.Unlock()
+		h.wantContexts(t, c)
+		close(h.released)
+		adding.Wait()
+		r.end(t)
+		for tenant, want := range map[string]ids{"encode": {-1}, "merge0": {-3, -2}, "good": upTo(100)} {
+			a, err := c.Range(t.Context(), tenant, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+			slices.Sort(a.Value)
+			wantIDs(t, tenant, a, err, want)
+		}
+	})
+}
+
+// wantContexts checks that calls which meet a function that does not return end with
+// their contexts, and say why.
+func (h *hanging) wantContexts(t *testing.T, c *bucket.Collector[ids]) {
+	t.Helper()
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for what, call := range map[string]func(context.Context) error{
+		"add":    func(ctx context.Context) error { return c.Add(ctx, "merge1", ids{1}, nil) },
+		"at":     func(ctx context.Context) error { _, err := c.At(ctx, "merge1", to, nil); return err },
+		"range":  func(ctx context.Context) error { _, err := c.Range(ctx, "merge1", from, to, nil); return err },
+		"has":    func(ctx context.Context) error { _, err := c.Has(ctx, "merge1", from, to); return err },
+		"held":   func(ctx context.Context) error { _, err := c.Held(ctx, "merge1", from, to); return err },
+		"delete": func(ctx context.Context) error { _, err := c.Delete(ctx, "merge1", from, to, nil); return err },
+		"flush":  c.Flush,
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		begun := time.Now()
+		err := call(ctx)
+		if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 10*time.Second {
+			t.Errorf("%s: ended after %v with %v", what, took, err)
+		}
+		if left, ok := errors.AsType[*bucket.UndeliveredError](err); what == "flush" && (!ok || len(left.Values) != 5) {
+			t.Errorf("flush: %v", err)
+		}
+		cancel()
 	}
 }

@@ -65,7 +65,7 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 	if t == nil {
 		return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, nil
 	}
-	held, err := t.holds(start, end)
+	held, err := t.holds(ctx, start, end)
 	if err != nil {
 		return Held[T]{}, err
 	}

@@ -100,33 +100,6 @@ func (w *Writer) write(ctx context.Context, what levels.Write, send func(context
 	return finalError(w.protocol.Write(ctx, what, send))
 }
 
-// dropping keeps the roll-ups of what a deletion deletes in order.
-type dropping struct{ w *Writer }
-
-// Drop implements erase.Spans.
-func (s dropping) Drop(ctx context.Context, tenant string, from, to int64) error {
-	if s.w.protocol == nil {
-		return nil
-	}
-	return finalError(s.w.protocol.Drop(ctx, tenant, from, to, s.w.timeout))
-}
-
-// Count implements erase.Spans.
-func (s dropping) Count(ctx context.Context, tenant string, from, to int64) (rollUps int, bytes int64, err error) {
-	if s.w.protocol == nil {
-		return 0, 0, nil
-	}
-	return s.w.protocol.Count(ctx, tenant, from, to)
-}
-
-// Replaced implements erase.Spans.
-func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) ([]string, error) {
-	if s.w.protocol == nil {
-		return nil, nil
-	}
-	return s.w.protocol.Replaced(ctx, tenant, from, to)
-}
-
 // CoarserError says that a range, or a slice of it, begins or ends inside a span
 // whose values retention has removed one by one, so that only their merge is left.
 // RangeOptions.Round asks for the nearest range. Its fields are

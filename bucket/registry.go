@@ -1,15 +1,20 @@
 package bucket
 
 import (
+	"context"
+	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/window"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // registry holds the tenants that a collector has in memory.
@@ -140,7 +145,7 @@ type shared[T any] struct {
 func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
 
 func (s *shared[T]) newTenant(id string) *tenant[T] {
-	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, asking: make(chan struct{}, 1),
+	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, mu: gate.NewLatch(), asking: make(chan struct{}, 1),
 		ticks:   window.New(int64(s.opts.Window), s.lazies.join),
 		version: s.changes.Add(1), last: s.forgotten.Load(), watches: make(map[*watch[T]]struct{}), edits: 1}
 }
@@ -150,4 +155,138 @@ func (s *shared[T]) forget(last int64) {
 	for known := s.forgotten.Load(); last > known && !s.forgotten.CompareAndSwap(known, last); {
 		known = s.forgotten.Load()
 	}
+}
+
+// patience is how long a seal waits for ticks that do not end, because functions of
+// the user have not returned. It then goes on without them.
+const patience = time.Second
+
+// errUnsealed says that a tick could not be ended.
+var errUnsealed = errors.New("its open tick does not end, because a merge or another function of the user has not returned")
+
+// sealing ends the open ticks of all tenants, again and again.
+type sealing[T any] struct {
+	mu   sync.Mutex                // held during a round; guards late
+	late map[*tenant[T]]*ending[T] // ticks that an earlier round has not seen end
+}
+
+// ending is the end of one tenant's tick.
+type ending[T any] struct {
+	tenant *tenant[T]
+	done   chan struct{} // closed when the tick has ended
+}
+
+func (e *ending[T]) isDone() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// round calls begin, ends the ticks of the tenants that begin returns, several at a
+// time, and calls after. It returns the ticks that have not ended by then, and whether
+// an earlier round began to end some of them.
+func (s *sealing[T]) round(begin func() []*tenant[T], end func(*tenant[T]), after func()) (late []*ending[T], earlier bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tenants := begin()
+	defer after()
+	begun := make([]*ending[T], 0, len(tenants))
+	workers, timer := make(chan struct{}, runtime.GOMAXPROCS(0)), time.NewTimer(patience)
+	defer timer.Stop()
+	for _, t := range tenants {
+		if e := s.late[t]; e != nil && !e.isDone() {
+			late, earlier = append(late, e), true
+			continue
+		}
+		delete(s.late, t)
+		select {
+		case workers <- struct{}{}:
+		case <-timer.C: // these workers hang: go on with others
+			workers = make(chan struct{}, cap(workers))
+			workers <- struct{}{}
+			timer.Reset(patience)
+		}
+		e, own := &ending[T]{t, make(chan struct{})}, workers
+		begun = append(begun, e)
+		go func() {
+			defer func() { close(e.done); <-own }()
+			end(t)
+		}()
+	}
+	return append(late, s.await(begun, timer)...), earlier
+}
+
+// await waits for ticks to end until the timer fires. It returns the others. The
+// caller holds mu.
+func (s *sealing[T]) await(begun []*ending[T], timer *time.Timer) (late []*ending[T]) {
+	fired := false
+	for _, e := range begun {
+		if !fired {
+			select {
+			case <-e.done:
+			case <-timer.C:
+				fired = true
+			}
+		}
+		if e.isDone() {
+			continue
+		}
+		if s.late == nil {
+			s.late = make(map[*tenant[T]]*ending[T])
+		}
+		s.late[e.tenant] = e
+		late = append(late, e)
+	}
+	return late
+}
+
+// seal ends the open tick of every tenant, several at a time, and lets go of
+// idle tenants. It returns the ticks that do not end.
+func (c *Collector[T]) seal() (late []*ending[T], earlier bool) {
+	late, earlier = c.sealing.round(func() []*tenant[T] {
+		c.shared.started.Store(min(c.now(), c.shared.started.Load())) // earlier when the clock was set back
+		return c.tenants.all()
+	}, func(t *tenant[T]) {
+		if t.endTick() {
+			c.tenants.forget(t)
+		}
+	}, func() {
+		c.tenants.shrink()
+		c.lazies.recent.Expire()
+		c.shared.lastSealed.Store(c.now())
+		c.ticked.Store(true)
+		c.metrics.oldest.Set(c.outbox.Oldest().Seconds())
+	})
+	for _, e := range late {
+		if !earlier {
+			c.opts.Logger.Error("a tick does not end", "tenant", e.tenant.id, "err", errUnsealed)
+		}
+	}
+	return late, earlier
+}
+
+// sealAll is seal that waits until all ticks have ended, or ctx ends. It returns the
+// tenants whose ticks have not ended.
+func (c *Collector[T]) sealAll(ctx context.Context) (left []Undelivered) {
+	for {
+		late, earlier := c.seal()
+		for _, e := range late {
+			select {
+			case <-e.done:
+			case <-ctx.Done():
+				left = append(left, c.unsealed(e.tenant.id))
+			}
+		}
+		if len(left) > 0 || !earlier {
+			return left
+		}
+	}
+}
+
+// unsealed describes the open tick of a tenant that does not end.
+func (c *Collector[T]) unsealed(tenant string) Undelivered {
+	return Undelivered{Tenant: tenant, Time: c.opts.Now(), Err: errUnsealed}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// hundredFirst adds values of which the i-th is "!" and returns what is stored, and what
+// addSpoiler adds n values, one of them "!", and returns what is stored, and what
 // Failed was told.
-func hundredFirst(t *testing.T, n, spoiler int, opts bucket.CollectorOptions[string], asBlobs bool) (stored string, failed []string, entries int) {
+func addSpoiler(t *testing.T, n, spoiler int, opts bucket.CollectorOptions[string], asBlobs bool) (stored string, failed []string, entries int) {
 	t.Helper()
 	blobs, err := tiered.New(spoiltCodec{}, &tiered.MemTier{}, nil)
 	if err != nil {
@@ -52,8 +52,8 @@ func hundredFirst(t *testing.T, n, spoiler int, opts bucket.CollectorOptions[str
 	return a.Value, failed, a.Entries
 }
 
-// TestASpoilerOfASmallTickIsDroppedAlone adds few and many small values to one tick,
-// one of which spoils the encoding of their merge.
+// TestASpoilerOfASmallTickIsDroppedAlone adds few and many small values to one tick.
+// One of them spoils the encoding of their merge.
 func TestASpoilerOfASmallTickIsDroppedAlone(t *testing.T) {
 	t.Parallel()
 	into := func(dst, src string) (string, error) { return dst + src, nil }
@@ -67,7 +67,7 @@ func TestASpoilerOfASmallTickIsDroppedAlone(t *testing.T) {
 				if name == "later" && spoiler >= 0 {
 					continue // a blob that waits is stored as it came
 				}
-				stored, failed, entries := hundredFirst(t, n, spoiler, opts, name == "later")
+				stored, failed, entries := addSpoiler(t, n, spoiler, opts, name == "later")
 				want, most := n, 1
 				if spoiler >= 0 {
 					want, most = n-1, 20

@@ -1,9 +1,9 @@
 package bucket
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,12 +12,14 @@ import (
 	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/bucket/internal/window"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // tenant is what a collector has of one tenant in memory. Its mutex is locked
 // in this file only. While it is held no blob is encoded or decoded for a
 // caller, and no store is asked; the one merge of an Add, and the merges of a
-// window of many ticks, happen under it.
+// window of many ticks, happen under it. A merge that never returns thus stops its
+// tenant; what is asked about the tenant ends with its context.
 type tenant[T any] struct {
 	id      string
 	shared  *shared[T]
@@ -25,7 +27,7 @@ type tenant[T any] struct {
 	sender  outbox.Sender[*pending[T]]
 	asking  chan struct{} // full while a question merges the live window
 
-	mu      sync.Mutex // guards what follows
+	mu      gate.Latch // guards what follows
 	open    openTick[T]
 	ticks   *window.Ticks[*lazy[T]]
 	busy    bool   // several values were added to the last tick
@@ -46,24 +48,12 @@ type tenant[T any] struct {
 	answered  uint64
 }
 
-// need says what an Add has to do, without the tenant's mutex, before it tries
-// again.
-type need int
-
-const (
-	needNothing need = iota // the value was added
-	needTenant              // the collector has forgotten this tenant
-	needCheck               // whether the blob is good
-	needValue               // of the blob
-	needTick                // the value of the open tick, which is held as its blob
-	needRecord              // a record of the value in the journal
-	needProof               // the value was added; whether the open tick's value can be encoded
-)
-
 // add takes a value into the open tick, or says what it needs for that. whole is
 // the tick's value when add needs it.
-func (t *tenant[T]) add(in *input[T]) (need need, whole *lazy[T], err error) {
-	t.mu.Lock()
+func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *lazy[T], err error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return needNothing, nil, err
+	}
 	defer t.mu.Unlock()
 	now := t.shared.now()
 	switch {
@@ -93,7 +83,7 @@ func (t *tenant[T]) add(in *input[T]) (need need, whole *lazy[T], err error) {
 // encoded, and nil otherwise. The caller holds mu.
 func (t *tenant[T]) unproven(now int64) *lazy[T] {
 	k := &t.open
-	if len(k.parts) <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
+	if len(k.parts)-k.waiting <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
 		return nil
 	}
 	whole, err := k.show(t.shared.user)
@@ -149,6 +139,9 @@ func (t *tenant[T]) hold(p *pending[T]) {
 	t.version = t.shared.changes.Add(1)
 	t.held = append(t.held, p)
 	for w := range t.watches {
+		if w.ended.Load() {
+			delete(t.watches, w)
+		}
 		w.sealed = append(w.sealed, p)
 	}
 	t.shared.outbox.Put(&t.sender, p)
@@ -286,10 +279,12 @@ func (t *tenant[T]) drop(p *pending[T], stored bool) {
 }
 
 // holding returns the sealed values that are held.
-func (t *tenant[T]) holding() []*pending[T] {
-	t.mu.Lock()
+func (t *tenant[T]) holding(ctx context.Context) ([]*pending[T], error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return nil, err
+	}
 	defer t.mu.Unlock()
-	return slices.Clone(t.held)
+	return slices.Clone(t.held), nil
 }
 
 // noteCommitted leaves a value that is committed with its blob alone, where that saves
@@ -304,27 +299,32 @@ func (t *tenant[T]) noteCommitted(p *pending[T]) (freed int64) {
 }
 
 // watch begins a question about a tenant; nil is a tenant that holds nothing.
-func (t *tenant[T]) watch() *watch[T] {
+func (t *tenant[T]) watch(ctx context.Context) (*watch[T], error) {
 	w := &watch[T]{}
 	if t == nil {
-		return w
+		return w, nil
 	}
-	t.mu.Lock()
+	if err := t.mu.LockContext(ctx); err != nil {
+		return nil, err
+	}
 	defer t.mu.Unlock()
 	w.sealed = slices.Clone(t.held)
 	w.begun = inMemoryOf(w.sealed)
 	t.watches[w] = struct{}{}
-	return w
+	return w, nil
 }
 
 // unwatch ends the question. It returns the value of the tick that is open
 // then, if [from, to) reaches into that tick, and the tick's instant if it ended
 // now.
-func (t *tenant[T]) unwatch(w *watch[T], from, to int64) (open []*lazy[T], next int64, err error) {
+func (t *tenant[T]) unwatch(ctx context.Context, w *watch[T], from, to int64) (open []*lazy[T], next int64, err error) {
 	if t == nil {
 		return nil, 0, nil
 	}
-	t.mu.Lock()
+	if err := t.mu.LockContext(ctx); err != nil {
+		w.ended.Store(true)
+		return nil, 0, err
+	}
 	defer t.mu.Unlock()
 	delete(t.watches, w)
 	if next = t.next(t.shared.now()); t.reaches(next, from, to) {
@@ -350,8 +350,10 @@ func (t *tenant[T]) shown() ([]*lazy[T], error) {
 }
 
 // holds returns what is held with from ≤ instant < to.
-func (t *tenant[T]) holds(from, to int64) (h holding[T], err error) {
-	t.mu.Lock()
+func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], err error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return h, err
+	}
 	defer t.mu.Unlock()
 	h = holding[T]{version: t.version, next: t.next(t.shared.now())}
 	for _, p := range t.held {
@@ -368,8 +370,10 @@ func (t *tenant[T]) holds(from, to int64) (h holding[T], err error) {
 }
 
 // look returns the live window at the instant now.
-func (t *tenant[T]) look(now int64) (l live[T], err error) {
-	t.mu.Lock()
+func (t *tenant[T]) look(ctx context.Context, now int64) (l live[T], err error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return l, err
+	}
 	defer t.mu.Unlock()
 	t.expire(now)
 	l = live[T]{edits: t.edits, tickEdits: t.tickEdits, few: t.ticks.Few()}
@@ -455,10 +459,12 @@ func (t *tenant[T]) waiting() []index.Entry {
 }
 
 // withdraw ends the open tick, and takes the values whose instants are in
-// [from, to) out of the live window and out of what is held. It returns the
-// values that were held.
-func (t *tenant[T]) withdraw(from, to int64) (held []*pending[T]) {
-	t.mu.Lock()
+// [from, to) out of the live window and out of what is held. It returns the values
+// that were held.
+func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (held []*pending[T], err error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return nil, err
+	}
 	defer t.mu.Unlock()
 	if t.open.value != nil {
 		t.seal(t.shared.now())
@@ -480,5 +486,5 @@ func (t *tenant[T]) withdraw(from, to int64) (held []*pending[T]) {
 	if removed {
 		t.ticksChanged()
 	}
-	return held
+	return held, nil
 }

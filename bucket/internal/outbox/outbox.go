@@ -31,6 +31,9 @@ type Options struct {
 	// Slow is the duration from which on an attempt that fails makes its sender
 	// a slow one.
 	Slow time.Duration
+	// Stuck is how long an attempt may take before its worker tries other values.
+	// An attempt may take for ever, since it calls functions of the user.
+	Stuck time.Duration
 }
 
 // backlogPerWorker is how many waiting values add a worker.
@@ -79,6 +82,13 @@ type item[V any] struct {
 	since  time.Time // when it was put
 	due    time.Time // when to try it next
 	tries  int       // attempts that failed in a row
+	trying *attempt  // the attempt under way; nil when there is none
+}
+
+// attempt is one attempt under way. The outbox's mu guards it.
+type attempt struct {
+	from  class
+	freed bool // its worker tries other values
 }
 
 // New returns an empty outbox.
@@ -203,6 +213,7 @@ func (o *Outbox[V]) take(from class, now time.Time) (it *item[V], wait time.Dura
 		default:
 			q.running++
 			s.running++
+			it.trying = &attempt{from: from}
 			return it, 0, nil
 		}
 	}
@@ -220,11 +231,11 @@ func (o *Outbox[V]) workers(from class) int {
 
 // delivered forgets an item that was taken and delivered. Items that were
 // parked behind it are due at once: their sender's values get through again.
-func (o *Outbox[V]) delivered(from class, it *item[V]) {
+func (o *Outbox[V]) delivered(it *item[V]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := it.sender
-	o.end(from, s)
+	o.end(it)
 	o.failing = false
 	delete(o.all, it)
 	if s.slow {
@@ -248,10 +259,10 @@ func (o *Outbox[V]) delivered(from class, it *item[V]) {
 
 // putBack returns an item that was taken and not delivered. A failure of the
 // attempt, as opposed to its interruption, makes the item wait.
-func (o *Outbox[V]) putBack(from class, it *item[V], failed bool, took time.Duration) {
+func (o *Outbox[V]) putBack(it *item[V], failed bool, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.end(from, it.sender)
+	o.end(it)
 	if failed {
 		it.sender.more = 0
 		it.due = time.Now().Add(o.backoff(it.tries))
@@ -263,10 +274,37 @@ func (o *Outbox[V]) putBack(from class, it *item[V], failed bool, took time.Dura
 	o.signal()
 }
 
-// end notes that an attempt has ended. The caller holds mu.
-func (o *Outbox[V]) end(from class, s *Sender[V]) {
-	o.queues[from].running--
+// end notes that an item's attempt has ended. The caller holds mu.
+func (o *Outbox[V]) end(it *item[V]) {
+	if !it.trying.freed {
+		o.queues[it.trying.from].running--
+		it.sender.running--
+	}
+	it.trying = nil
+}
+
+// free gives the worker of an attempt that has taken Stuck to other values. Its
+// sender becomes a slow one, and another value of it is tried.
+func (o *Outbox[V]) free(it *item[V], a *attempt) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if it.trying != a {
+		return
+	}
+	s := it.sender
+	o.queues[a.from].running--
 	s.running--
+	a.freed, s.slow, s.more = true, true, 0
+	if s.probe == it {
+		s.probe = nil
+	}
+	if s.probe == nil && len(s.parked) > 0 {
+		next := s.parked[0]
+		s.parked = s.parked[1:]
+		o.parked--
+		o.route(next)
+	}
+	o.signal()
 }
 
 // backoff returns how long to wait after the given number of earlier failures:

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func options() Options {
-	return Options{Workers: 4, MaxWorkers: 16, Backoff: time.Second, MaxBackoff: 8 * time.Second, Slow: time.Second}
+	return Options{Workers: 4, MaxWorkers: 16, Backoff: time.Second, MaxBackoff: 8 * time.Second, Slow: time.Second, Stuck: 30 * time.Second}
 }
 
 // tries counts attempts under way.
@@ -190,7 +191,7 @@ func TestASenderLeavesWorkersToOthers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ workers, values, most int }{{1, 10, 1}, {4, 30, 2}, {16, 1000, 8}} {
 		synctest.Test(t, func(t *testing.T) {
-			o := New[put](Options{Workers: min(4, c.workers), MaxWorkers: c.workers, Backoff: time.Second, MaxBackoff: time.Second, Slow: time.Second})
+			o := New[put](Options{Workers: min(4, c.workers), MaxWorkers: c.workers, Backoff: time.Second, MaxBackoff: time.Second, Slow: time.Second, Stuck: 30 * time.Second})
 			many, other := new(Sender[put]), new(Sender[put])
 			for range c.values {
 				o.Put(many, put{many, time.Now()})
@@ -215,4 +216,61 @@ func TestASenderLeavesWorkersToOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAttemptsThatNeverReturn lets all attempts of some senders hang. Values of others are
+// delivered in time, and Work ends soon after its context.
+func TestAttemptsThatNeverReturn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := New[int](options())
+		release := make(chan struct{})
+		var mu sync.Mutex // guards what follows
+		var delivered []time.Duration
+		hung := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			o.Work(ctx, func(_ context.Context, v, _ int) error {
+				mu.Lock()
+				if v >= 0 {
+					defer mu.Unlock()
+					delivered = append(delivered, time.Duration(time.Now().UnixNano()-int64(v)))
+					return nil
+				}
+				hung++
+				mu.Unlock()
+				<-release
+				return errors.New("released")
+			}, func() bool { return false })
+		}()
+		senders, good := make([]Sender[int], 6), new(Sender[int])
+		for range 100 {
+			for i := range senders {
+				o.Put(&senders[i], -1)
+			}
+			o.Put(good, int(time.Now().UnixNano()))
+			time.Sleep(3 * time.Second)
+		}
+		mu.Lock()
+		if late := slices.Max(delivered[20:]); len(delivered) < 99 || late > time.Second {
+			t.Errorf("%d of 100 good values are delivered, the latest %v after it was put", len(delivered), late)
+		}
+		if hung < 6*2 || hung > 6*12 {
+			t.Errorf("%d attempts hang of 6 senders, want about one each 30 s of four slow workers", hung)
+		}
+		mu.Unlock()
+		begun := time.Now()
+		cancel()
+		<-ended
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("Work ended %v after its context", took)
+		}
+		close(release)
+		synctest.Wait()
+		if n := len(o.Values()); n != 600 {
+			t.Errorf("%d values are left, want the 600 that hang", n)
+		}
+	})
 }
