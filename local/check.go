@@ -125,6 +125,9 @@ func checkFormatFile(fsys vfs.FS, dir string) (damage string, err error) {
 	if errors.As(err, &newer) || !slices.ContainsFunc(names, isManifestMarker) && !slices.ContainsFunc(names, holdsData) {
 		return "", err
 	}
+	if damage, ok := errors.AsType[*DamageError](err); ok {
+		return damage.What, nil
+	}
 	return err.Error(), nil
 }
 
