@@ -22,7 +22,7 @@ func TestRetentionByLevelOnAWS(t *testing.T) {
 	store := flags(place)
 	dir, begin := minutesOf(t, 130, 72*time.Hour)
 	must(t, append([]string{"import", "--tenant", "a", dir}, store...)...)
-	level(t, place, "a")
+	level(t, place, 24*time.Hour, "a")
 	asked := func(at []string, from, to time.Duration) []string {
 		return append([]string{"query", "--json", "--tenant", "a", "--start", fmt.Sprint(begin.Add(from).UnixNano()), "--end", fmt.Sprint(begin.Add(to).UnixNano())}, at...)
 	}
@@ -44,8 +44,8 @@ func TestRetentionByLevelOnAWS(t *testing.T) {
 		req.Header.Set("X-Scope-OrgID", "a")
 		resp := must1(http.DefaultClient.Do(req))
 		resp.Body.Close()
-		if got := resp.Header.Get("Timeblob-Range"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(got, begin.Add(7*time.Minute).UTC().Format(time.RFC3339)) ||
-			!strings.Contains(got, begin.Add(100*time.Minute).UTC().Format(time.RFC3339)) {
+		if got := resp.Header.Get("Timeblob-Range"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(got, begin.Add(7*time.Minute).UTC().Format(time.DateOnly+"T"+time.TimeOnly)) ||
+			!strings.Contains(got, "/"+begin.Add(100*time.Minute).UTC().Format(time.DateOnly+"T"+time.TimeOnly)) {
 			t.Errorf("%s: rounded: %s, header %q", name, resp.Status, got)
 		}
 	}
