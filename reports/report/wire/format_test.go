@@ -141,7 +141,7 @@ func TestZstdBombs(t *testing.T) {
 		"a claim of 1 MiB":        {[]byte("\x28\xb5\x2f\xfd\xa0\x00\x00\x10\x00\x01\x00\x00"), wire.ErrCorrupt},
 		"a window of 16 MiB":      {wide, wire.ErrCorrupt},
 	} {
-		takesLittle(t, name, make([]byte, limit/2), func() {
+		takesLittle(t, name, make([]byte, limit), func() {
 			_, err := wire.Codec{MaxBytes: limit}.Decode(c.blob)
 			var large *wire.TooLargeError
 			if c.want == nil && (!errors.As(err, &large) || large.Limit != limit) || c.want != nil && !errors.Is(err, c.want) {
