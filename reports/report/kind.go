@@ -72,9 +72,3 @@ func (k Kind) Name() string { return kinds[k].name }
 
 // String returns the same as Name.
 func (k Kind) String() string { return kinds[k].name }
-
-// Defaults returns the empty topology of this kind: shape, tag and labels.
-func (k Kind) Defaults() Topology {
-	d := &kinds[k]
-	return Topology{Shape: d.shape, Tag: d.tag, Label: d.label, LabelPlural: d.plural}
-}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -9,16 +8,6 @@ import (
 
 	"github.com/twmb/murmur3"
 )
-
-// MergeStats says what a merge did.
-type MergeStats struct {
-	// Conflicts is how many nodes of the result stand beside one of the same
-	// ID and another effective topology: two probes, or two versions of one,
-	// disagree about what the node is. Copies that a part already held apart
-	// count too, so how merges are nested does not change the figure.
-	// Children are not counted.
-	Conflicts int
-}
 
 // Merge merges reports as Scope does: it starts from [New] and takes over what
 // each part holds. Without parts that is the result. A nil part is an error.
@@ -96,11 +85,6 @@ func MergeWithStats(parts []*Report) (*Report, MergeStats, error) {
 	}
 	return r, m.stats, nil
 }
-
-// maxChildDepth is how deep children may be nested: more than decoding yields.
-const maxChildDepth = 64
-
-var errTooDeep = errors.New("merge reports: children of nodes are nested deeper than " + strconv.Itoa(maxChildDepth))
 
 // mergeHeads merges the fields of a report that hold a single value.
 func mergeHeads(r *Report, parts []*Report) {

@@ -2,8 +2,10 @@ package report
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -292,3 +294,51 @@ func unionOfControls(group []*Latest) string {
 	}
 	return strings.Join(names, ";")
 }
+
+// mergeNodes merges sorted lists of nodes, none empty, that stand in the topology
+// named home. It overwrites lists.
+func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
+	for len(lists) > fanIn {
+		groups := 0
+		for chunk := range slices.Chunk(lists, fanIn) {
+			lists[groups] = m.mergeNodes(chunk, home)
+			groups++
+		}
+		lists = lists[:groups]
+	}
+	if sole, _, ok := soleList(lists, slices.Equal); ok {
+		return sole
+	}
+	w := &m.walk
+	w.start(lists, home)
+	m.nodes = m.nodes[:0]
+	for w.next() {
+		if w.n == 1 {
+			m.nodes = append(m.nodes, w.copies[0])
+			continue
+		}
+		n, _ := m.node(w.copies[:w.n], home, 0)
+		m.nodes = append(m.nodes, n)
+	}
+	for _, list := range lists {
+		if slices.Equal(list, m.nodes) {
+			return list
+		}
+	}
+	return slices.Clone(m.nodes)
+}
+
+// MergeStats says what a merge did.
+type MergeStats struct {
+	// Conflicts is how many nodes of the result stand beside one of the same
+	// ID and another effective topology: two probes, or two versions of one,
+	// disagree about what the node is. Copies that a part already held apart
+	// count too, so how merges are nested does not change the figure.
+	// Children are not counted.
+	Conflicts int
+}
+
+// maxChildDepth is how deep children may be nested: more than decoding yields.
+const maxChildDepth = 64
+
+var errTooDeep = errors.New("merge reports: children of nodes are nested deeper than " + strconv.Itoa(maxChildDepth))

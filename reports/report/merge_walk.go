@@ -6,39 +6,6 @@ import (
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
-// mergeNodes merges sorted lists of nodes, none empty, that stand in the topology
-// named home. It overwrites lists.
-func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
-	for len(lists) > fanIn {
-		groups := 0
-		for chunk := range slices.Chunk(lists, fanIn) {
-			lists[groups] = m.mergeNodes(chunk, home)
-			groups++
-		}
-		lists = lists[:groups]
-	}
-	if sole, _, ok := soleList(lists, slices.Equal); ok {
-		return sole
-	}
-	w := &m.walk
-	w.start(lists, home)
-	m.nodes = m.nodes[:0]
-	for w.next() {
-		if w.n == 1 {
-			m.nodes = append(m.nodes, w.copies[0])
-			continue
-		}
-		n, _ := m.node(w.copies[:w.n], home, 0)
-		m.nodes = append(m.nodes, n)
-	}
-	for _, list := range lists {
-		if slices.Equal(list, m.nodes) {
-			return list
-		}
-	}
-	return slices.Clone(m.nodes)
-}
-
 // A walk goes through sorted lists of nodes side by side, and stops at each node of
 // any.
 type walk struct {

@@ -133,3 +133,9 @@ type PluginSpec struct {
 	Interfaces             []string
 	APIVersion, Status     string
 }
+
+// Defaults returns the empty topology of this kind: shape, tag and labels.
+func (k Kind) Defaults() Topology {
+	d := &kinds[k]
+	return Topology{Shape: d.shape, Tag: d.tag, Label: d.label, LabelPlural: d.plural}
+}

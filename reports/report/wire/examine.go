@@ -52,9 +52,6 @@ func scan(plain []byte) (facts *Facts, ok bool) {
 	return &s.facts, ok
 }
 
-// maxHosts is how many hosts a report may have to be scanned. A probe has one.
-const maxHosts = 256
-
 // hostsDiffer reports whether no host occurs twice: the number of hosts decides
 // how many nodes the report may hold. Of other nodes too many may be counted.
 func (s *scanner) hostsDiffer() bool {

@@ -252,3 +252,6 @@ func isSampleHead(in []byte) bool {
 	stamp := form[len(sampleHead) : len(sampleHead)+timeLength]
 	return isWritable(binaryInstant(stamp)) && stamp[0] == 1 && string(form[:len(sampleHead)]) == sampleHead && string(form[len(sampleHead)+timeLength:]) == sampleBody
 }
+
+// maxHosts is how many hosts a report may have to be scanned. A probe has one.
+const maxHosts = 256

@@ -2,7 +2,6 @@ package inflate
 
 import (
 	"cmp"
-	"encoding/binary"
 )
 
 // compressed reads the symbols of a block to its end.
@@ -85,46 +84,4 @@ func (d *Decoder) ended(bits uint64, left uint, at, n int) error {
 		return ErrTooLarge
 	}
 	return nil
-}
-
-// drop drops the bits that an entry stands for.
-func drop(bits uint64, left uint, e uint32) (uint64, uint) {
-	return bits >> (e & 63), left - uint(e&63)
-}
-
-// value returns the length or the distance that an entry and its extra bits make.
-func value(e uint32, bits uint64) int { return int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15)) }
-
-// within returns the index in a subtable.
-func within(e uint32, bits uint64) uint32 { return e>>16 + uint32(bits)&(1<<(e>>8&15)-1) }
-
-// mostBits is how many bits a length and a distance take at most: two codes of
-// 15 bits, and 5 and 13 more bits.
-const mostBits = 15 + 5 + 15 + 13
-
-// load returns the next 8 bytes of the input; beyond its end there are zeros.
-func load(in []byte, at int) uint64 {
-	if at+8 <= len(in) {
-		return binary.LittleEndian.Uint64(in[at:])
-	}
-	return tail(in, at)
-}
-
-// tail returns what the input has from a place on, fewer than 8 bytes.
-func tail(in []byte, at int) uint64 {
-	var last [8]byte
-	copy(last[:], in[min(at, len(in)):])
-	return binary.LittleEndian.Uint64(last[:])
-}
-
-// repeat fills b behind its first distance bytes with what stands that far
-// before.
-func repeat(b []byte, distance int) {
-	if len(b) <= 2*distance {
-		copy(b[distance:], b)
-		return
-	}
-	for filled := distance; filled < len(b); filled *= 2 {
-		copy(b[filled:], b[:filled])
-	}
 }

@@ -8,36 +8,7 @@ package inflate
 
 import (
 	"encoding/binary"
-	"errors"
-	"slices"
 )
-
-// The reasons why a stream is refused.
-var (
-	ErrTruncated = errors.New("deflate stream ends too early")
-	ErrCorrupt   = errors.New("deflate stream is corrupt")
-	ErrTooLarge  = errors.New("deflate stream holds more than the limit")
-)
-
-// room is how many bytes one turn of the loop may write: two literals, and a
-// match of 258 bytes in whole pieces.
-const room = 2 + 258 + overlap
-
-// A Decoder decompresses one stream after the other. It is for one goroutine.
-// The zero value is ready to use.
-type Decoder struct {
-	literals  literalTable
-	distances distanceTable
-
-	in   []byte
-	at   int    // how much of in is in bits, or was; beyond its end there are zeros
-	bits uint64 // what comes next, from the lowest bit on
-	left uint   // how many of them count
-
-	out   []byte // with what may be written; at most room bytes beyond limit
-	n     int    // how much of it was written
-	limit int
-}
 
 // Append appends to dst what the stream at the start of src holds, and returns
 // it with what follows the stream in src. The result is at most limit bytes
@@ -60,24 +31,6 @@ func (d *Decoder) Append(dst, src []byte, limit int) (out, rest []byte, err erro
 	}
 	return out, src[pos:], nil
 }
-
-// refill makes 56 bits or more count.
-func (d *Decoder) refill() {
-	d.bits |= load(d.in, d.at) << d.left
-	d.at += int(63-d.left) >> 3
-	d.left |= 56
-}
-
-// take returns the next n bits.
-func (d *Decoder) take(n uint) int {
-	v := d.bits & (1<<n - 1)
-	d.bits >>= n
-	d.left -= n
-	return int(v)
-}
-
-// overrun reports whether bits were used that the input does not have.
-func (d *Decoder) overrun() bool { return d.at-int(d.left>>3) > len(d.in) }
 
 // block reads a block and reports whether it is the last one.
 func (d *Decoder) block() (last bool, err error) {
@@ -119,14 +72,4 @@ func (d *Decoder) stored() error {
 	d.n += copy(d.out[d.n:], d.in[d.at:d.at+int(n)])
 	d.at += int(n)
 	return nil
-}
-
-// grow makes room for n bytes of output, at most room of them beyond the limit.
-func (d *Decoder) grow(n int) {
-	if d.n+n <= len(d.out) {
-		return
-	}
-	more := max(n, min(d.n, d.limit+room-d.n))
-	d.out = slices.Grow(d.out[:d.n], more)
-	d.out = d.out[:min(cap(d.out), d.limit+room)]
 }
