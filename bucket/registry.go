@@ -193,7 +193,7 @@ func (s *sealing[T]) round(begin func() []*tenant[T], end func(*tenant[T]), afte
 	defer s.mu.Unlock()
 	tenants := begin()
 	defer after()
-	begun := make([]*ending[T], 0, len(tenants))
+	begun := make([]ending[T], 0, len(tenants))
 	workers, timer := make(chan struct{}, runtime.GOMAXPROCS(0)), time.NewTimer(patience)
 	defer timer.Stop()
 	for _, t := range tenants {
@@ -209,10 +209,10 @@ func (s *sealing[T]) round(begin func() []*tenant[T], end func(*tenant[T]), afte
 			workers <- struct{}{}
 			timer.Reset(patience)
 		}
-		e, own := &ending[T]{t, make(chan struct{})}, workers
-		begun = append(begun, e)
+		ended, own := make(chan struct{}), workers
+		begun = append(begun, ending[T]{t, ended})
 		go func() {
-			defer func() { close(e.done); <-own }()
+			defer func() { close(ended); <-own }()
 			end(t)
 		}()
 	}
@@ -221,9 +221,10 @@ func (s *sealing[T]) round(begin func() []*tenant[T], end func(*tenant[T]), afte
 
 // await waits for ticks to end until the timer fires. It returns the others. The
 // caller holds mu.
-func (s *sealing[T]) await(begun []*ending[T], timer *time.Timer) (late []*ending[T]) {
+func (s *sealing[T]) await(begun []ending[T], timer *time.Timer) (late []*ending[T]) {
 	fired := false
-	for _, e := range begun {
+	for i := range begun {
+		e := &begun[i]
 		if !fired {
 			select {
 			case <-e.done:

@@ -284,12 +284,13 @@ func (o *Outbox[V]) end(it *item[V]) {
 }
 
 // free gives the worker of an attempt that has taken Stuck to other values. Its
-// sender becomes a slow one, and another value of it is tried.
-func (o *Outbox[V]) free(it *item[V], a *attempt) {
+// sender becomes a slow one, and another value of it is tried. An attempt that has
+// ended is not freed.
+func (o *Outbox[V]) free(it *item[V], a *attempt) (freed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if it.trying != a {
-		return
+		return false
 	}
 	s := it.sender
 	o.queues[a.from].running--
@@ -305,6 +306,7 @@ func (o *Outbox[V]) free(it *item[V], a *attempt) {
 		o.route(next)
 	}
 	o.signal()
+	return true
 }
 
 // backoff returns how long to wait after the given number of earlier failures:

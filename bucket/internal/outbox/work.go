@@ -25,37 +25,55 @@ func (o *Outbox[V]) Work(ctx context.Context, try Try[V], enough func() bool) {
 }
 
 func (o *Outbox[V]) workOn(ctx context.Context, from class, try Try[V], enough func() bool) {
-	var attempts sync.WaitGroup
-	defer attempts.Wait()
+	var attempts sync.WaitGroup // those that somebody shall wait for
+	defer o.leave(ctx, &attempts)
 	for ctx.Err() == nil && !enough() {
 		it, wait, changed := o.take(from, time.Now())
 		switch {
 		case it != nil:
 			attempts.Add(1)
-			o.attempt(ctx, it, try, sync.OnceFunc(attempts.Done))
+			o.attempt(ctx, it, try, &attempts)
 		case !enough(): // asked again: it may have become true before changed was made
 			await(ctx, wait, changed)
 		}
 	}
 }
 
-// attempt begins an attempt. It calls done, at least once, when nobody shall wait for
-// the attempt any longer.
-func (o *Outbox[V]) attempt(ctx context.Context, it *item[V], try Try[V], done func()) {
+// attempt begins an attempt, which is one of attempts until it ends or takes Stuck.
+func (o *Outbox[V]) attempt(ctx context.Context, it *item[V], try Try[V], attempts *sync.WaitGroup) {
 	begun, a, tries := time.Now(), it.trying, it.tries
-	stuck := time.AfterFunc(o.opts.Stuck, func() { o.free(it, a); done() })
-	left := context.AfterFunc(ctx, func() { time.AfterFunc(o.opts.Slow, done) })
+	stuck := time.AfterFunc(o.opts.Stuck, func() {
+		if o.free(it, a) {
+			attempts.Done()
+		}
+	})
 	go func() {
-		defer done()
 		err := try(ctx, it.value, tries)
 		stuck.Stop()
-		left()
 		if err != nil {
 			o.putBack(it, ctx.Err() == nil, time.Since(begun))
-			return
+		} else {
+			o.delivered(it)
 		}
-		o.delivered(it)
+		if !a.freed { // it cannot become so any more
+			attempts.Done()
+		}
 	}()
+}
+
+// leave waits for attempts, but not longer than Slow after ctx has ended.
+func (o *Outbox[V]) leave(ctx context.Context, attempts *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { attempts.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(o.opts.Slow):
+	}
 }
 
 // await waits until wait has passed, unless it is negative, changed is closed, or
