@@ -34,5 +34,6 @@ func TestLatch(t *testing.T) {
 	}
 	l.Unlock()
 	l.Lock()
+	n++
 	l.Unlock()
 }
