@@ -68,7 +68,7 @@ var refusals = []struct {
 	{"no tenant for details", "GET", "/api", "", nil, 401, "send header"},
 	{"no tenant for a summary", "GET", "/admin/summary", "", nil, 401, "send header"},
 
-	{"bad timestamp", "GET", "/api/report?timestamp=yesterday", "", []string{acme}, 400, `parameter timestamp: "yesterday" is no time`},
+	{"bad timestamp", "GET", "/api/report?timestamp=yesterday", "", []string{acme}, 400, `parameter timestamp: "yesterday" is not a time`},
 	{"distant timestamp", "GET", "/api/report?timestamp=2300-01-01T00:00:00Z", "", []string{acme}, 400, "from 1678 to 2262"},
 	{"first timestamp", "GET", "/api/report?timestamp=-9223372036854775808", "", []string{acme}, 400, "before the year 1678"},
 	{"two timestamps", "GET", "/api/report?timestamp=1&timestamp=2", "", []string{acme}, 400, "came 2 times"},

@@ -151,7 +151,7 @@ func TestAsk(t *testing.T) {
 		"TIME                                NODES   IN MEMORY  SUMMARY\n" +
 		"2026-11-22T12:00:03.000000000Z          1     4.6 KiB  0;<host>: host:1\n" +
 		"2026-11-22T12:00:06.000000000Z          1     4.6 KiB  1;<host>: host:1\n" +
-		"2 reports                               2     9.3 KiB\n"
+		"2 reports                               2     9.2 KiB\n"
 	if w.Body.String() != table || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 		t.Errorf("summary: %s", w.Body)
 	}

@@ -17,7 +17,7 @@ import (
 
 var copyCommand = cli.Command{
 	Name:  "copy",
-	Usage: []string{"--from STORE --to STORE [--create] [--rollup-shared] [--start TIME] [--end TIME] [--tenant ID]…"},
+	Usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
 	Brief: "copies what one store holds to another",
 	About: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
 a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
