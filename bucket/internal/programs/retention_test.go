@@ -28,7 +28,7 @@ func TestRetentionInMemory(t *testing.T) {
 	t.Parallel()
 	seeded(t, count(t, 3), func(t *testing.T, seed int) {
 		idx, tier := index.NewMemIndex(), new(tiered.MemTier)
-		runRetention(t, seed, here(2, mode{Retain: true}, func(rapid.TB) stack {
+		runRetention(t, seed, 12, here(2, mode{Retain: true}, func(rapid.TB) stack {
 			return stack{index: idx, authority: tier, close: func() error { return nil }}
 		}))
 	})
@@ -37,7 +37,7 @@ func TestRetentionInMemory(t *testing.T) {
 func TestRetentionInADirectory(t *testing.T) {
 	t.Parallel()
 	seeded(t, count(t, 2), func(t *testing.T, seed int) {
-		runRetention(t, seed, inDirectory(t, mode{Retain: true}))
+		runRetention(t, seed, 8, inDirectory(t, mode{Retain: true}))
 	})
 }
 
@@ -48,7 +48,7 @@ func TestRetentionOnAWS(t *testing.T) {
 	at := servers(t)
 	at.Name, at.Mode = "programs-retention", mode{Retain: true}
 	at.create(t)
-	runRetention(t, 1, apart(t, at))
+	runRetention(t, 1, 3, apart(t, at))
 }
 
 // rollUps returns the keys of all roll-ups that are sealed.
@@ -101,16 +101,17 @@ func (s stack) expire(ctx context.Context, tenant string, from, to time.Time) (n
 type retention struct {
 	*machine
 	*rand.Rand
-	begin time.Time
-	level time.Duration // the shortest that is left of the two days
-	held  bool          // collectors hold values that are not stored
+	questions int // asked at a time
+	begin     time.Time
+	level     time.Duration // the shortest that is left of the two days
+	held      bool          // collectors hold values that are not stored
 }
 
 // runRetention asks about random ranges of two days, while their levels are off,
 // half built and on, after late values, and while retention takes level by level.
 // The days are today's, since stores remove places by their own clocks.
-func runRetention(t *testing.T, seed int, w world) {
-	r := &retention{Rand: rand.New(rand.NewPCG(uint64(seed), 1)), begin: time.Now().Truncate(day), level: time.Millisecond}
+func runRetention(t *testing.T, seed, questions int, w world) {
+	r := &retention{Rand: rand.New(rand.NewPCG(uint64(seed), 1)), questions: questions, begin: time.Now().Truncate(day), level: time.Millisecond}
 	r.machine = newMachine(t, w, r.begin.Add(2*day+time.Hour))
 	defer r.stopAll()
 	r.must("fill", r.fill(120))
@@ -222,7 +223,7 @@ func (r *retention) store() {
 // ask asks about random ranges.
 func (r *retention) ask() {
 	r.Helper()
-	for range 12 {
+	for range r.questions {
 		tenant := tenants[r.IntN(2)]
 		from := r.begin.Add(time.Duration(r.Int64N(int64(2 * day))).Truncate(time.Second))
 		to := from.Add(time.Duration(1+r.Int64N(int64(30*time.Hour))).Truncate(time.Second) + time.Second)
