@@ -10,7 +10,7 @@ import (
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 )
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Visit is the result of a run in which each tenant posts once.
@@ -129,10 +131,10 @@ func (v *Visit) write(w io.Writer) error {
 		name string
 		of   func(Sample) string
 	}{
-		{"RSS", func(s Sample) string { return size(s.RSS) }},
-		{"heap in use", func(s Sample) string { return size(s.HeapInUse) }},
+		{"RSS", func(s Sample) string { return human.Bytes(s.RSS) }},
+		{"heap in use", func(s Sample) string { return human.Bytes(s.HeapInUse) }},
 		{"tenants", func(s Sample) string { return fmt.Sprint(s.Tenants) }},
-		{"pending", func(s Sample) string { return size(s.Pending) }},
+		{"pending", func(s Sample) string { return human.Bytes(s.Pending) }},
 	} {
 		t.row(r.name, r.of(v.Before), r.of(v.Most), r.of(v.After))
 	}

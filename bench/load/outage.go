@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Outage is what a stretch of time did in which the bucket did not answer.
@@ -87,6 +89,6 @@ func (o *Outage) write(w io.Writer) {
 	}
 	t := table{{"outage", fmt.Sprintf("%v, from %v on", (o.Ended - o.Begun).Round(time.Second), o.Begun.Round(time.Second))},
 		{"drained after", o.Drained.Round(time.Second).String()},
-		{"RSS", fmt.Sprintf("%s at most before, %s until drained (%+.0f %%)", size(o.Before), size(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
+		{"RSS", fmt.Sprintf("%s at most before, %s until drained (%+.0f %%)", human.Bytes(o.Before), human.Bytes(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
 	t.write(w)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Siege is the result of a run with posts and questions.
@@ -99,8 +101,8 @@ func (r *Siege) write(w io.Writer) error {
 	fmt.Fprintln(w)
 	writeMemory(w, r.Samples)
 	t = table{{"RSS grew", fmt.Sprintf("by %.1f %% over the last %v", 100*r.Growth, min(flatOver, r.Duration))},
-		{"pending, at most", size(r.MaxPending)},
-		{"stored", fmt.Sprintf("%d values, %s; the disk was written %s", r.Stored, size(r.StoredBytes), size(r.DiskBytes))},
+		{"pending, at most", human.Bytes(r.MaxPending)},
+		{"stored", fmt.Sprintf("%d values, %s; the disk was written %s", r.Stored, human.Bytes(r.StoredBytes), human.Bytes(r.DiskBytes))},
 		{"processors", fmt.Sprintf("%.2f busy", r.CPU)},
 		{"skipped", fmt.Sprint(r.Skipped)},
 		{"checked", r.Check.String()}}

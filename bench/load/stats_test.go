@@ -163,9 +163,4 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%d: got %s, want %s", d, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 17_900_000: "17.07 MiB", 1_610_612_736: "1.5 GiB"} {
-		if got := size(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
 }

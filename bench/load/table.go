@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // table is text in columns. The first column is aligned to the left. In tables of more than two columns the
@@ -56,7 +58,7 @@ func (l Latency) writeFailures(w io.Writer) {
 func writeMemory(w io.Writer, samples []Sample) {
 	t := table{{"AT"}, {"RSS"}, {"heap in use"}}
 	for _, s := range minutes(samples) {
-		for i, cell := range []string{s.At.Round(time.Second).String(), size(s.RSS), size(s.HeapInUse)} {
+		for i, cell := range []string{s.At.Round(time.Second).String(), human.Bytes(s.RSS), human.Bytes(s.HeapInUse)} {
 			t[i] = append(t[i], cell)
 		}
 	}
@@ -97,16 +99,4 @@ func short(d time.Duration) string {
 		}
 	}
 	return d.Round(time.Second).String()
-}
-
-// size writes a number of bytes in the units of the collector's own output.
-func size(n int64) string {
-	v, unit := float64(n), "B"
-	for _, larger := range []string{"KiB", "MiB", "GiB"} {
-		if v < 1024 {
-			break
-		}
-		v, unit = v/1024, larger
-	}
-	return fmt.Sprintf("%.4g %s", v, unit)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Sample is the state of a collector at a moment, from its metrics.
@@ -85,7 +87,7 @@ func (w *watcher) now() Sample { return w.samples[len(w.samples)-1] }
 // state is the part of a progress line about the collector.
 func (s Sample) write(w io.Writer, at time.Duration, text string) {
 	fmt.Fprintf(w, "load: %5s  %s  pending %s, heap %s, RSS %s\n", at.Round(time.Second), text,
-		size(s.Pending), size(s.HeapInUse), size(s.RSS))
+		human.Bytes(s.Pending), human.Bytes(s.HeapInUse), human.Bytes(s.RSS))
 }
 
 // minutes returns the first sample, the samples closest after each full minute, and the last.

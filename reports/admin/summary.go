@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // Summary returns a table of stored reports for people to read: the tenant and

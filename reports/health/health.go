@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Timeout bounds one run of a check. MaxAge is how long its result answers other

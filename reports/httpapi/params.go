@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // params is the query parameters of a request, each given at most once.

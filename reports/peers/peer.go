@@ -14,9 +14,9 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports"
-	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/timeblob/timeblob/index"
-	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Limits of the format.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 var checkCommand = cli.Command{

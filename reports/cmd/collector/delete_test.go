@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/tiered"
 )
 

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 func TestImportFindsRoomForReportsOfOneInstant(t *testing.T) {

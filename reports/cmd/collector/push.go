@@ -12,12 +12,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/files"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/remote"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
-	"github.com/timeblob/timeblob/reports/internal/human"
 	"golang.org/x/sync/errgroup"
 )
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // metricOf returns the value of a metric with one series.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // TimeHelp is the part of help about TIME. reports.ParseTime reads every form except the last two.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // TestTimesWithoutZone checks that the error says how to write the time.

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"github.com/timeblob/timeblob/reports/internal/human"
+	"github.com/timeblob/timeblob/internal/human"
 )
 
 // Size is a flag that holds a number of bytes.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // stdinPath is the argument for standard input.

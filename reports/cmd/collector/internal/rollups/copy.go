@@ -10,10 +10,10 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/pause"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
-	"github.com/timeblob/timeblob/reports/internal/human"
 )
 
 // maxWaits is how often a copy waits for spans of the destination that are held.

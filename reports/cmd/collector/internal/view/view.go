@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/terminal"
-	"github.com/timeblob/timeblob/reports/internal/human"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
