@@ -173,6 +173,41 @@ func TestPlaceLayout(t *testing.T) {
 	})
 }
 
+// TestScopeReadsNoPlaces asks for an hour as Scope's collectors do, in a table in which the hour
+// also has places of all levels.
+func TestScopeReadsNoPlaces(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, endpoint string) {
+		x, table := fresh(t, endpoint, nil)
+		e := entries(someRow, 30)
+		put(t, x, someRow, e...)
+		for _, level := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
+			p := index.Place{Start: someRow.Start() / int64(level) * int64(level), ID: "write 1", State: []byte("state")}
+			if swapped, err := x.SwapPlace(t.Context(), index.PlaceSet{Tenant: someRow.Tenant, Level: level}, "", p); err != nil || !swapped {
+				t.Fatalf("swapped %v, %v", swapped, err)
+			}
+		}
+		condition := func(op types.ComparisonOperator, values ...types.AttributeValue) types.Condition {
+			return types.Condition{ComparisonOperator: op, AttributeValueList: values}
+		}
+		out, err := plain(t, endpoint).Query(t.Context(), &dynamodb.QueryInput{TableName: &table, AttributesToGet: []string{"report"},
+			KeyConditions: map[string]types.Condition{
+				"hour": condition(types.ComparisonOperatorEq, text(someRow.Key())),
+				"ts":   condition(types.ComparisonOperatorBetween, number(someRow.Start()), number(someRow.End()))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Items) != len(e) {
+			t.Fatalf("%d items, want %d", len(out.Items), len(e))
+		}
+		for i, got := range out.Items {
+			if want := (item{"report": text(e[i].Key)}); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	})
+}
+
 // TestMixedVersions checks that entries with and without size and sum share a row.
 func TestMixedVersions(t *testing.T) {
 	t.Parallel()
