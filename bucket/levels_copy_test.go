@@ -76,10 +76,7 @@ func (l *retaining) copyAll(c *bucket.RollUpCopier) bucket.RollUpsCopied {
 func TestCopiedRollUps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		for _, age := range []struct {
 			days  float64
 			level time.Duration
@@ -110,7 +107,6 @@ func TestCopiedRollUps(t *testing.T) {
 func TestCopiedRollUpsAreFinal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
 		l := rolled(t, day, retained())
 		begin := time.Now().Truncate(day).Add(-day)
 		l.rollUp()
@@ -133,10 +129,7 @@ func TestCopiedRollUpsAreFinal(t *testing.T) {
 func TestRollUpsOfOtherValuesAreNotCopied(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		time.Sleep(time.Until(begin.Add(4 * day)))
 		l.expire(begin.Add(day))
 		var failed []error

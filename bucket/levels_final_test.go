@@ -17,10 +17,7 @@ import (
 func TestFinalSpans(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		time.Sleep(4*day - 2*time.Hour)
 		l.expire(time.Now().Add(-3 * day))
 		store, err := tiered.New(idCodec{}, l.blobs, nil)
@@ -58,10 +55,7 @@ func TestFinalSpans(t *testing.T) {
 func TestARefusedDeletionDropsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		time.Sleep(4*day - 2*time.Hour)
 		c := l.collector(l.blobs, nil)
 		mustAdd(t, c, "a", 7)
@@ -100,7 +94,6 @@ func (l *retaining) collector(tier tiered.Tier, failed func(string, ids, error))
 func TestATickThatCameTooLateIsGivenUpOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
 		l := rolled(t, 2*day, retained())
 		tier := faulttest.NewTier(l.blobs, 1)
 		var failed []ids

@@ -27,6 +27,8 @@ type retaining struct {
 	added map[int]time.Time // by value
 }
 
+const day = 24 * time.Hour
+
 // rolled returns a store in a bubble, with one value every 30 s of the given time
 // before now. Values are all of tenant "a".
 func rolled(t *testing.T, d time.Duration, o *bucket.LevelOptions) *retaining {
@@ -46,6 +48,15 @@ func rolled(t *testing.T, d time.Duration, o *bucket.LevelOptions) *retaining {
 	}
 	time.Sleep(time.Until(begin.Add(d + time.Hour)))
 	return l
+}
+
+// twoDays is rolled of two days, all rolled up, under retention by level. It also
+// returns when the days begin.
+func twoDays(t *testing.T) (l *retaining, begin time.Time) {
+	t.Helper()
+	l = rolled(t, 2*day, retained())
+	l.rollUp()
+	return l, time.Now().Truncate(day).Add(-2 * day)
 }
 
 // put stores a value as a writer does.
@@ -174,7 +185,6 @@ func TestDeleteTenantTakesRollUps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				const day = 24 * time.Hour
 				l := rolled(t, day, retained())
 				l.rollUp()
 				if expired {
@@ -206,7 +216,6 @@ func TestDeleteTenantTakesRollUps(t *testing.T) {
 
 // retained are entries for 3 days, minutes for 6, hours for 10, days for ever.
 func retained() *bucket.LevelOptions {
-	const day = 24 * time.Hour
 	return &bucket.LevelOptions{Retention: []bucket.Retention{{Level: 0, Keep: 3 * day}, {Level: time.Minute, Keep: 6 * day},
 		{Level: time.Hour, Keep: 10 * day}, {Level: day}}}
 }
@@ -216,10 +225,7 @@ func retained() *bucket.LevelOptions {
 func TestRetentionByLevel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		for _, age := range []struct {
 			days  float64
 			level time.Duration // the shortest that is left of all that was stored
@@ -332,7 +338,6 @@ func (l *retaining) lose(level time.Duration) {
 func TestLostRollUpsOfFinalSpans(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
 		l := rolled(t, day, retained())
 		begin := time.Now().Truncate(day).Add(-day)
 		l.rollUp()

@@ -14,10 +14,7 @@ import (
 func TestValuesThatRetentionRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
-		l := rolled(t, 2*day, retained())
-		begin := time.Now().Truncate(day).Add(-2 * day)
-		l.rollUp()
+		l, begin := twoDays(t)
 		time.Sleep(time.Until(begin.Add(4 * day)))
 		l.wantValues(begin, begin.Add(2*day), 5760, time.Time{}, time.Time{}) // final, and all there
 		l.expire(begin.Add(6*time.Hour + 20*time.Second))

@@ -17,15 +17,7 @@ import (
 // file system, which needs root.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skip("cannot mount a small file system:", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := smallDisk(t)
 	data, filler := filepath.Join(disk, "data"), filepath.Join(disk, "filler")
 	l := &loading{t: t, taken: make(map[string]bool), maybe: make(map[string]bool)}
 	r := runServe(t, nil, "--data", data, "--tick", "100ms", "--window", "1s", "--journal-size", "32MiB")
@@ -76,4 +68,20 @@ func (l *loading) refusals() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.posted - len(l.taken) - len(l.maybe)
+}
+
+// smallDisk returns the directory of a file system of 64 MiB, which goes when the test
+// ends. Without root it skips the test.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skip("cannot mount a small file system:", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return disk
 }

@@ -19,15 +19,7 @@ import (
 // root.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skip("cannot mount a small file system:", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := smallDisk(t)
 	data := filepath.Join(disk, "data")
 	l := &loading{t: t, taken: make(map[string]bool), maybe: make(map[string]bool)}
 	r := runServe(t, nil, "--data", data, "--tick", "100ms", "--window", "1s", "--journal-size", "32MiB")
