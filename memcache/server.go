@@ -58,7 +58,6 @@ func (s *server) exchange(ctx context.Context, work func(*gomemcache.Client) err
 // verdict returns what the breaker should know of an exchange: nil when the server works, an error when it
 // failed, errNoVerdict when nothing is known. A timeout counts against the server only when the exchange had
 // at least half of Options.Timeout: otherwise the time went into waiting, or the caller set a short deadline.
-// the usual time: the rest may have gone into waiting, or the caller gave less.
 func (s *server) verdict(ctx context.Context, err error, took time.Duration) error {
 	_, refused := errors.AsType[*refusal](err)
 	late := ctx.Err() == context.DeadlineExceeded && took >= s.opts.Timeout/2

@@ -9,6 +9,8 @@ import (
 
 	gomemcache "github.com/bradfitz/gomemcache/memcache"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/timeblob/timeblob/internal/tracing"
 )
 
 // Tier is a cache of blobs on memcached servers. It satisfies tiered.Tier as a cache: it may forget blobs, a
@@ -25,36 +27,6 @@ type Tier struct {
 
 	stop      context.CancelFunc // ends keepFresh
 	refreshed chan struct{}      // closed when keepFresh has ended
-}
-
-// Open returns a tier on servers. It looks them up before it returns. When that fails, Open still succeeds,
-// because a program must start without its cache: the tier returns ErrNoServers and repeats the lookup until
-// it finds servers. When ctx ends first, Open returns its error. The tier connects to a server at its first
-// request.
-func Open(ctx context.Context, servers Servers, opts *Options) (*Tier, error) {
-	if err := servers.check(); err != nil {
-		return nil, err
-	}
-	full, err := opts.filled()
-	if err != nil {
-		return nil, err
-	}
-	m, err := newMetrics(full.Registerer, full.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	t := &Tier{opts: full, expiration: full.expiration(), servers: servers, metrics: m, calls: newCalls(),
-		gate: semaphore.NewWeighted(int64(full.Parallel)), refreshed: make(chan struct{})}
-	t.ring.Store(new(ring))
-	failed := t.refresh(ctx)
-	if err := ctx.Err(); err != nil {
-		t.retire()
-		return nil, err
-	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	t.stop = stop
-	go t.keepFresh(running, failed)
-	return t, nil
 }
 
 // Get returns the blob of each key, by index. A blob is nil when its server does not have it, and when
@@ -146,6 +118,32 @@ func (t *Tier) retire() {
 	for _, s := range t.ring.Load().servers {
 		s.retire()
 	}
+}
+
+// traceGet runs get in a span.
+func (t *Tier) traceGet(ctx context.Context, keys []string) (map[string]*gomemcache.Item, error) {
+	ctx, asking := client(ctx, "Get")
+	found, err := t.get(ctx, keys)
+	if asking.Recording() {
+		bytes := 0
+		for _, item := range found {
+			bytes += len(item.Value)
+		}
+		asking.Int(tracing.Keys, len(keys))
+		asking.Int(tracing.Found, len(found))
+		asking.Int(tracing.Bytes, bytes)
+	}
+	asking.End(err)
+	return found, err
+}
+
+// tracePut runs put in a span.
+func (t *Tier) tracePut(ctx context.Context, key string, blob []byte) error {
+	ctx, asking := client(ctx, "Put")
+	asking.Int(tracing.Bytes, len(blob))
+	err := t.put(ctx, key, blob)
+	asking.End(err)
+	return err
 }
 
 func (t *Tier) put(ctx context.Context, key string, blob []byte) error {
