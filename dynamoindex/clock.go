@@ -26,14 +26,3 @@ func (c *clock) set(header string) {
 		c.last.Store(&reading{date, now})
 	}
 }
-
-// StoreTime implements index.Places. The time is up to a second behind, since
-// the Date header has whole seconds, and behind by what the last response took
-// to arrive.
-func (x *Index) StoreTime() time.Time {
-	last := x.clock.last.Load()
-	if last == nil {
-		return time.Time{}
-	}
-	return last.date.Add(time.Since(last.came))
-}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -153,14 +152,6 @@ func (x *Index) swapped(ctx context.Context, mine, there item) (bool, error) {
 	return ok && is.Value == wrote.Value, nil
 }
 
-// levels is what an Index knows of the settings of levels in its table.
-type levels struct{ last atomic.Pointer[levelSettings] }
-
-type levelSettings struct {
-	state []byte // nil: the table has none
-	read  time.Time
-}
-
 // settingsAge is how old the settings may be that a writer past the protocol is
 // judged by. Builders start later than that after the settings were written.
 const settingsAge = time.Minute
@@ -206,4 +197,15 @@ func (x *Index) mayDelete(ctx context.Context) error {
 		return err
 	}
 	return index.CheckDelete(ctx, settings)
+}
+
+// StoreTime implements index.Places. The time is up to a second behind, since
+// the Date header has whole seconds, and behind by what the last response took
+// to arrive.
+func (x *Index) StoreTime() time.Time {
+	last := x.clock.last.Load()
+	if last == nil {
+		return time.Time{}
+	}
+	return last.date.Add(time.Since(last.came))
 }

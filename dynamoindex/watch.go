@@ -10,13 +10,20 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/timeblob/timeblob/internal/tracing"
 )
 
 // maxAnswer is more than DynamoDB ever answers: a page holds 1 MB of items, and
 // JSON makes at most six bytes of one.
 const maxAnswer = 16 << 20
+
+// spans are DynamoDB's operations, each with all its attempts.
+const spans = tracing.Scope("dynamoindex")
 
 // watch goes around each request to DynamoDB and around its attempts. It
 // holds the deadlines and the metrics.
@@ -54,6 +61,22 @@ func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next
 	w.metrics.observe(operation, out.Result, err, r.attempts, time.Since(begun))
 	w.endSpan(requesting, operation, out.Result, err, r.attempts)
 	return out, meta, err
+}
+
+// endSpan ends the span of a request. That an instant was taken, or the marker
+// replaced, is an answer and no failure.
+func (w *watch) endSpan(s tracing.Span, operation string, result any, err error, attempts int) {
+	s.Text("db.system.name", "aws.dynamodb")
+	s.Text("db.collection.name", w.table)
+	s.Text("db.operation.name", operation)
+	s.Int("timeblob.attempts", attempts)
+	if page, ok := result.(*dynamodb.QueryOutput); ok && err == nil {
+		s.Int("db.response.returned_rows", len(page.Items))
+	}
+	if _, taken := errors.AsType[*types.ConditionalCheckFailedException](err); taken {
+		err = nil
+	}
+	s.End(err)
 }
 
 // attempt bounds one attempt. The SDK takes a deadline for the caller's wish to
@@ -127,6 +150,7 @@ func checkSum(body []byte, sent string) error {
 type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return "broken answer: " + e.err.Error() }
+
 func (e *brokenError) Unwrap() error { return e.err }
 
 // RetryableError tells the SDK's retryer to send the request again.
