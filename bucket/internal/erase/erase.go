@@ -177,21 +177,3 @@ func (e *Eraser) Find(ctx context.Context, tenant string, from, to int64) (f Fou
 	}
 	return f, err
 }
-
-// More returns further entries to remove. They may lie outside of the range or not be
-// there at all.
-type More func(ctx context.Context) ([]index.Entry, error)
-
-// Delete removes a range's entries and blobs. It calls more, unless that is nil,
-// once it is certain that the range may be deleted.
-func (e *Eraser) Delete(ctx context.Context, tenant string, from, to int64, more More) (Done, error) {
-	r := &run{Eraser: e, tenant: tenant, from: from, to: to, long: long(from, to), listed: from}
-	err := r.wholly(ctx, more)
-	if err == nil {
-		return r.done, nil
-	}
-	if left := r.left(); len(left) > 0 {
-		return r.done, &LeftError{tenant, left, err}
-	}
-	return r.done, fmt.Errorf("delete values of tenant %q: %w", tenant, err)
-}

@@ -2,47 +2,29 @@ package erase
 
 import (
 	"context"
-	"errors"
-	"math"
+	"fmt"
 	"slices"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/pause"
 )
 
-const (
-	// rowsAtOnce is how many rows are changed, read or listed at a time.
-	rowsAtOnce = 16
-	// maxKeys is how many blobs are deleted with one call.
-	maxKeys = 1000
-)
+// More returns further entries to remove. They may lie outside of the range or not be
+// there at all.
+type More func(ctx context.Context) ([]index.Entry, error)
 
-// run is one deletion.
-type run struct {
-	*Eraser
-	tenant string
-	from   int64
-	to     int64
-	long   bool
-	listed int64         // all instants of the range before it were listed
-	more   []index.Entry // to be removed with the first round
-	anchor []index.Entry // the first entry of a long range, which goes last
-	notes  []index.Place // of what is deleted, to be forgotten in the end
-
-	batch   []index.Entry      // of the round
-	last    int64              // the last entry's instant
-	some    bool               // there was an entry
-	pending map[int64]*rowKeys // by hour: blobs to delete in this round
-	done    Done
-}
-
-// rowKeys are keys of one row's blobs.
-type rowKeys struct {
-	removed []string // of entries
-	orphans []string // of no entry, as far as is known
+// Delete removes a range's entries and blobs. It calls more, unless that is nil,
+// once it is certain that the range may be deleted.
+func (e *Eraser) Delete(ctx context.Context, tenant string, from, to int64, more More) (Done, error) {
+	r := &run{Eraser: e, tenant: tenant, from: from, to: to, long: long(from, to), listed: from}
+	err := r.wholly(ctx, more)
+	if err == nil {
+		return r.done, nil
+	}
+	if left := r.left(); len(left) > 0 {
+		return r.done, &LeftError{tenant, left, err}
+	}
+	return r.done, fmt.Errorf("delete values of tenant %q: %w", tenant, err)
 }
 
 // wholly deletes the values of the range, and the roll-ups that hold them.
@@ -130,199 +112,4 @@ func (r *run) end() int64 {
 	}
 	now := index.RowAt("", r.opts.Now().UnixNano()).End()
 	return min(r.to, max(now, r.last+1))
-}
-
-// round removes the entries of the batch, and then their blobs and those
-// without an entry from where the last round ended to the instant end.
-func (r *run) round(ctx context.Context, end int64) error {
-	r.pending = make(map[int64]*rowKeys)
-	if err := r.removeEntries(ctx); err != nil {
-		return err
-	}
-	if err := r.list(ctx, end); err != nil {
-		return err
-	}
-	if len(r.pending) == 0 {
-		return ctx.Err()
-	}
-	if err := pause.For(ctx, r.opts.Wait); err != nil {
-		return err
-	}
-	if err := r.spare(ctx); err != nil {
-		return err
-	}
-	return r.deleteBlobs(ctx)
-}
-
-// at returns the keys of an hour.
-func (r *run) at(hour int64) *rowKeys {
-	k := r.pending[hour]
-	if k == nil {
-		k = new(rowKeys)
-		r.pending[hour] = k
-	}
-	return k
-}
-
-// removeEntries removes the batch, and what it was told to remove beside it.
-func (r *run) removeEntries(ctx context.Context) error {
-	batch, more, n := r.batch, r.more, r.done.Entries
-	r.batch, r.more = nil, nil
-	if err := r.remove(ctx, more); err != nil {
-		return err
-	}
-	r.done.Entries = n // nobody knows whether those were in the index
-	return r.remove(ctx, batch)
-}
-
-// remove removes entries, and notes the keys of their blobs.
-func (r *run) remove(ctx context.Context, entries []index.Entry) error {
-	rows := make(map[index.Row][]index.Entry)
-	for _, e := range entries {
-		row := index.RowAt(r.tenant, e.Time)
-		rows[row] = append(rows[row], e)
-	}
-	var mu sync.Mutex // guards what was done
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(rowsAtOnce)
-	for row, entries := range rows {
-		g.Go(func() error {
-			if err := r.deleter.Delete(running, row, entries); err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			keys := r.at(row.Hour)
-			for _, e := range entries {
-				keys.removed = append(keys.removed, e.Key)
-			}
-			r.done.Entries += len(entries)
-			r.report()
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-func (r *run) report() {
-	if r.opts.Progress != nil {
-		r.opts.Progress(r.done)
-	}
-}
-
-// list notes the keys of the blobs from where the last listing ended to the
-// instant end, where the store can list.
-func (r *run) list(ctx context.Context, end int64) error {
-	from, blobs := r.listed, r.blobs
-	l, ok := blobs.(lister)
-	if !ok || from >= end {
-		return nil
-	}
-	var mu sync.Mutex // guards pending
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(rowsAtOnce)
-	for row := range index.Rows(r.tenant, from, end) {
-		if running.Err() != nil {
-			break
-		}
-		g.Go(func() error {
-			keys, err := listRow(running, l, row, max(from, row.Start()), min(end, row.End()))
-			keys = slices.DeleteFunc(keys, r.isAnchor)
-			mu.Lock()
-			defer mu.Unlock()
-			if len(keys) > 0 {
-				r.at(row.Hour).add(keys)
-			}
-			return err
-		})
-	}
-	err := g.Wait()
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	if err == nil {
-		err, r.listed = ctx.Err(), end
-	}
-	return err
-}
-
-// isAnchor reports whether a key is the first entry's, which is still there.
-func (r *run) isAnchor(key string) bool {
-	return slices.ContainsFunc(r.anchor, func(e index.Entry) bool { return e.Key == key })
-}
-
-// add notes keys that were listed.
-func (k *rowKeys) add(keys []string) {
-	known := make(map[string]bool, len(k.removed))
-	for _, key := range k.removed {
-		known[key] = true
-	}
-	for _, key := range keys {
-		if !known[key] {
-			k.orphans = append(k.orphans, key)
-		}
-	}
-}
-
-// listRow returns the keys of a row's blobs of [from, to).
-func listRow(ctx context.Context, l lister, row index.Row, from, to int64) (keys []string, err error) {
-	for key, err := range l.List(ctx, row.BlobKeyPrefix(), from, to) {
-		if err != nil {
-			return keys, err
-		}
-		if t, err := index.ParseBlobKey(key); err == nil && t >= from && t < to {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
-}
-
-// spare takes the keys out of the round that entries name by now.
-func (r *run) spare(ctx context.Context) error {
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(rowsAtOnce)
-	for hour, keys := range r.pending {
-		g.Go(func() error {
-			row := index.Row{Tenant: r.tenant, Hour: hour}
-			entries, err := r.query(running, row, math.MinInt64, math.MaxInt64)
-			if err != nil || len(entries) == 0 {
-				return err
-			}
-			named := make(map[string]bool, len(entries))
-			for _, e := range entries {
-				named[e.Key] = true
-			}
-			is := func(key string) bool { return named[key] }
-			keys.removed, keys.orphans = slices.DeleteFunc(keys.removed, is), slices.DeleteFunc(keys.orphans, is)
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// deleteBlobs deletes the round's blobs.
-func (r *run) deleteBlobs(ctx context.Context) error {
-	for hour, keys := range r.pending {
-		all := slices.Concat(keys.removed, keys.orphans)
-		for chunk := range slices.Chunk(all, maxKeys) {
-			if err := r.blobs.Delete(ctx, chunk); err != nil {
-				return err
-			}
-			r.done.Blobs += len(chunk)
-			r.report()
-		}
-		r.done.Orphans += len(keys.orphans)
-		delete(r.pending, hour)
-	}
-	return nil
-}
-
-// left returns the keys of the blobs whose entries are gone and that were not
-// deleted.
-func (r *run) left() (keys []string) {
-	for _, k := range r.pending {
-		keys = append(keys, k.removed...)
-		keys = append(keys, k.orphans...)
-	}
-	return keys
 }
