@@ -2,11 +2,9 @@ package plan
 
 import (
 	"context"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/internal/readthrough"
 )
 
@@ -77,6 +75,23 @@ func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[
 		b.fetched = true
 		b.include(open, results)
 		b.err = b.mergeLoose(ctx, values[starts[len(open)]:], failed)
+	}
+}
+
+// offer tells that the merge of a span was made that might be stored as its
+// roll-up.
+func (p *Past[T]) offer(ctx context.Context, u *unit) {
+	if p.opts.Offer == nil || u.kind != whole {
+		return
+	}
+	s, err := p.settings(ctx)
+	if err != nil || p.opts.Now().UnixNano() < u.last()+int64(s.Lateness) {
+		return
+	}
+	for _, length := range s.Spans {
+		if int64(length) == u.size {
+			p.opts.Offer(levels.SpanAt(u.tenant, length, u.first()))
+		}
 	}
 }
 
@@ -208,21 +223,4 @@ func (b *batch[T]) mergeLoose(ctx context.Context, values []blob.Result[T], fail
 		b.base = []part[T]{{value: v, values: valuesIn(parts) - valuesLost(refused)}}
 	}
 	return nil
-}
-
-// forEach calls f with 0 to n-1, on as many goroutines as there are processors,
-// and returns when all calls have.
-func forEach(n int, f func(i int)) {
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			f(i)
-		}
-	}
-	var group sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) - 1 {
-		group.Go(work)
-	}
-	work()
-	group.Wait()
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // maxParts is how many parts one call of the merge function gets at most, so
@@ -20,23 +22,6 @@ const leastHalf = 6
 // leastBlobs is from how many bytes of blobs on their values are merged in halves. To
 // merge less takes less than a millisecond.
 const leastBlobs = 256 << 10
-
-// part is a value that is being merged, and the pieces that it is made of. The
-// merge of what came before has no pieces: it is never to blame.
-type part[T any] struct {
-	value  T
-	tenant string
-	pieces pieces
-	values int // merged in value
-}
-
-// valuesIn returns how many values are merged in parts.
-func valuesIn[T any](parts []part[T]) (n int) {
-	for i := range parts {
-		n += parts[i].values
-	}
-	return n
-}
 
 // foldHalves is fold on two processors: it merges the halves side by side, and then
 // their merges. It is for parts that nothing else is merged beside, and does as fold
@@ -175,4 +160,21 @@ func blame[T any](parts []part[T], refused []int, cause error) (all []lost) {
 		all = append(all, lostOf(p.tenant, p.pieces, err)...)
 	}
 	return all
+}
+
+// forEach calls f with 0 to n-1, on as many goroutines as there are processors,
+// and returns when all calls have.
+func forEach(n int, f func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			f(i)
+		}
+	}
+	var group sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) - 1 {
+		group.Go(work)
+	}
+	work()
+	group.Wait()
 }

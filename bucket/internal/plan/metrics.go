@@ -46,22 +46,6 @@ type Stats struct {
 // counts are the counters behind Stats.
 type counts struct{ entries, blobs, merges, looked, found atomic.Int64 }
 
-// Stats returns what p has done.
-func (p *Past[T]) Stats() Stats {
-	c := &p.counts
-	return Stats{Entries: c.entries.Load(), Blobs: c.blobs.Load(), Merges: c.merges.Load(), Looked: c.looked.Load(), Found: c.found.Load()}
-}
-
-// looked counts a look into the cache of merges.
-func (p *Past[T]) looked(hit bool) {
-	p.metrics.requests.Inc()
-	p.counts.looked.Add(1)
-	if hit {
-		p.metrics.hits.Inc()
-		p.counts.found.Add(1)
-	}
-}
-
 // took notes how long a step took that began at since.
 func (m *Metrics) took(step string, since time.Time) {
 	m.duration.WithLabelValues(step).Observe(time.Since(since).Seconds())

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -103,6 +104,22 @@ func (p *Past[T]) Forget(tenant string) {
 	p.cache.RemoveFunc(func(key spanKey) bool { return key.tenant == tenant })
 }
 
+// Stats returns what p has done.
+func (p *Past[T]) Stats() Stats {
+	c := &p.counts
+	return Stats{Entries: c.entries.Load(), Blobs: c.blobs.Load(), Merges: c.merges.Load(), Looked: c.looked.Load(), Found: c.found.Load()}
+}
+
+// looked counts a look into the cache of merges.
+func (p *Past[T]) looked(hit bool) {
+	p.metrics.requests.Inc()
+	p.counts.looked.Add(1)
+	if hit {
+		p.metrics.hits.Inc()
+		p.counts.found.Add(1)
+	}
+}
+
 // call calls the user's function.
 func (p *Past[T]) call(parts []T) (v T, err error) {
 	defer guard.Recover("merge", &err)
@@ -124,6 +141,19 @@ func (p *Past[T]) expectRefs(refs []blob.Ref) (bytes int64) {
 		bytes += p.values.Expect(refs[i].Size)
 	}
 	return bytes
+}
+
+// fitting returns how many of the first pieces are at most that many and fit
+// into the budget together; at least 1, unless there are none.
+func (p *Past[T]) fitting(all pieces, most int) int {
+	n, bytes := 0, int64(0)
+	for n < min(all.len(), most) {
+		if bytes += p.values.Expect(all.size(n)); bytes > p.budget.limit && n > 0 {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // get reads blobs in a span. It returns a result for each ref in any case.
@@ -152,4 +182,43 @@ func (p *Past[T]) get(ctx context.Context, refs []blob.Ref, segments int) ([]blo
 	fetching.Int(tracing.Found, found)
 	fetching.End(err)
 	return results, err
+}
+
+// settings returns the settings of the index's levels. The error is
+// levels.ErrOff where it has none.
+func (p *Past[T]) settings(ctx context.Context) (levels.Settings, error) {
+	if p.opts.Levels == nil {
+		return levels.Settings{}, levels.ErrOff
+	}
+	return p.opts.Levels.Settings(ctx)
+}
+
+// settled returns the instant before which an entry, or the end of a span,
+// must lie for a merge to be worth keeping.
+func (p *Past[T]) settled() int64 {
+	if p.opts.Grace < 0 {
+		return math.MaxInt64
+	}
+	return p.opts.Now().Add(-p.opts.Grace).UnixNano()
+}
+
+// recall returns the kept merge of a span.
+func (p *Past[T]) recall(s *span) (m merged[T], ok bool) {
+	if p.cache == nil || s.kind == loose {
+		return m, false
+	}
+	if kept := p.cache.Get(s.key); kept != nil {
+		return *kept, true
+	}
+	return m, false
+}
+
+// keep keeps the merge of a span that is worth it and can be weighed.
+func (p *Past[T]) keep(s *span, m merged[T]) {
+	if !s.keep || p.cache == nil || len(m.lost) > 0 {
+		return
+	}
+	if weight := p.merges.Weigh(m.value, m.blobs); weight > 0 {
+		p.cache.Add(s.key, m, weight+keyWeight)
+	}
 }

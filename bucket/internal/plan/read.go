@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -14,35 +13,10 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// View says which roll-ups a question may use. The zero View allows all.
-type View struct {
-	// Skip says that a span must be answered from below its roll-up: a source may
-	// hold a value of it.
-	Skip func(levels.Span) bool
-	// Step is the length of the question's slices in nanoseconds: a roll-up must
-	// not span two. 0 when there is one slice.
-	Step int64
-}
-
 // Read returns what a tenant's part of an answer for [from, to) is merged from. It
 // reads seals before entries, and no row of the index that roll-ups cover.
 func (p *Past[T]) Read(ctx context.Context, tenant string, from, to int64, view View) (Series, error) {
 	return p.readIn(ctx, func(ctx context.Context) (Series, error) { return p.read(ctx, tenant, from, to, view) })
-}
-
-// readIn calls read, in a span, and measures it.
-func (p *Past[T]) readIn(ctx context.Context, read func(context.Context) (Series, error)) (Series, error) {
-	defer p.metrics.took("index", time.Now())
-	ctx, planning := spans.Child(ctx, "plan")
-	s, err := read(ctx)
-	planning.Int(spanEntries, len(s.Entries))
-	planning.Int(spanRollups, len(s.Rolled))
-	planning.End(err)
-	if err == nil {
-		p.metrics.entries.Observe(float64(len(s.Entries)))
-		p.counts.entries.Add(int64(len(s.Entries)))
-	}
-	return s, err
 }
 
 // read returns what was read before, if the index says that nothing has changed, and
@@ -125,26 +99,6 @@ func (p *Past[T]) Whole(ctx context.Context, tenant string, from, to int64) erro
 		return err
 	}
 	return &CoarserError{Tenant: tenant, From: time.Unix(0, from), To: time.Unix(0, to), NearestFrom: time.Unix(0, first), NearestTo: time.Unix(0, last)}
-}
-
-// settings returns the settings with the levels that fit into a slice.
-func (v *View) settings(s levels.Settings) levels.Settings {
-	if v.Step > 0 {
-		return s.Below(time.Duration(min(v.Step, math.MaxInt64-1)) + 1)
-	}
-	return s
-}
-
-// skips returns which spans' roll-ups must not be used in a range from an instant
-// on.
-func (p *Past[T]) skips(v View, from int64) func(levels.Span) bool {
-	if v.Step == 0 {
-		return v.Skip
-	}
-	slice := func(t int64) uint64 { return (uint64(t) - uint64(from)) / uint64(v.Step) }
-	return func(s levels.Span) bool {
-		return slice(s.Start) != slice(s.End()-1) || v.Skip != nil && v.Skip(s)
-	}
 }
 
 // gather reads the entries of the gaps between sealed spans, unless they were read

@@ -29,6 +29,21 @@ func (p *Past[T]) Entries(ctx context.Context, tenant string, from, to int64) ([
 	return s.Entries, err
 }
 
+// readIn calls read, in a span, and measures it.
+func (p *Past[T]) readIn(ctx context.Context, read func(context.Context) (Series, error)) (Series, error) {
+	defer p.metrics.took("index", time.Now())
+	ctx, planning := spans.Child(ctx, "plan")
+	s, err := read(ctx)
+	planning.Int(spanEntries, len(s.Entries))
+	planning.Int(spanRollups, len(s.Rolled))
+	planning.End(err)
+	if err == nil {
+		p.metrics.entries.Observe(float64(len(s.Entries)))
+		p.counts.entries.Add(int64(len(s.Entries)))
+	}
+	return s, err
+}
+
 // entries reads the rows of [from, to).
 func (p *Past[T]) entries(ctx context.Context, tenant string, from, to int64) ([]index.Entry, error) {
 	var found gathered

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"math"
 	"slices"
 
 	"github.com/timeblob/timeblob/index"
@@ -41,6 +40,23 @@ type merged[T any] struct {
 	poison bool   // the merge function refused some
 }
 
+// part is a value that is being merged, and the pieces that it is made of. The
+// merge of what came before has no pieces: it is never to blame.
+type part[T any] struct {
+	value  T
+	tenant string
+	pieces pieces
+	values int // merged in value
+}
+
+// valuesIn returns how many values are merged in parts.
+func valuesIn[T any](parts []part[T]) (n int) {
+	for i := range parts {
+		n += parts[i].values
+	}
+	return n
+}
+
 // part returns a merge of pieces as a part of a larger merge.
 func (m *merged[T]) part(tenant string, p pieces) part[T] {
 	if len(m.lost) > 0 {
@@ -58,34 +74,4 @@ func (m *merged[T]) part(tenant string, p pieces) part[T] {
 		p.rolled = kept
 	}
 	return part[T]{m.value, tenant, p, m.count}
-}
-
-// recall returns the kept merge of a span.
-func (p *Past[T]) recall(s *span) (m merged[T], ok bool) {
-	if p.cache == nil || s.kind == loose {
-		return m, false
-	}
-	if kept := p.cache.Get(s.key); kept != nil {
-		return *kept, true
-	}
-	return m, false
-}
-
-// keep keeps the merge of a span that is worth it and can be weighed.
-func (p *Past[T]) keep(s *span, m merged[T]) {
-	if !s.keep || p.cache == nil || len(m.lost) > 0 {
-		return
-	}
-	if weight := p.merges.Weigh(m.value, m.blobs); weight > 0 {
-		p.cache.Add(s.key, m, weight+keyWeight)
-	}
-}
-
-// settled returns the instant before which an entry, or the end of a span,
-// must lie for a merge to be worth keeping.
-func (p *Past[T]) settled() int64 {
-	if p.opts.Grace < 0 {
-		return math.MaxInt64
-	}
-	return p.opts.Now().Add(-p.opts.Grace).UnixNano()
 }

@@ -43,15 +43,6 @@ func (p *Past[T]) cutter(ctx context.Context, tenant string) *cutter {
 	return &cutter{lengths: lengthsOf(p.opts.Quantum, spans), tenant: tenant, settled: p.settled(), keeps: p.cache != nil}
 }
 
-// settings returns the settings of the index's levels. The error is
-// levels.ErrOff where it has none.
-func (p *Past[T]) settings(ctx context.Context) (levels.Settings, error) {
-	if p.opts.Levels == nil {
-		return levels.Settings{}, levels.ErrOff
-	}
-	return p.opts.Levels.Settings(ctx)
-}
-
 // units merges units and base. It counts the values of the units alone.
 func (p *Past[T]) units(ctx context.Context, units []unit, base []part[T]) (all merged[T], err error) {
 	var large, small []unit
@@ -287,21 +278,4 @@ func (n *node[T]) read(ctx context.Context, open []int, result []blob.Result[mer
 		return
 	}
 	n.nodesRead.Read(ctx, open, result, n)
-}
-
-// offer tells that the merge of a span was made that might be stored as its
-// roll-up.
-func (p *Past[T]) offer(ctx context.Context, u *unit) {
-	if p.opts.Offer == nil || u.kind != whole {
-		return
-	}
-	s, err := p.settings(ctx)
-	if err != nil || p.opts.Now().UnixNano() < u.last()+int64(s.Lateness) {
-		return
-	}
-	for _, length := range s.Spans {
-		if int64(length) == u.size {
-			p.opts.Offer(levels.SpanAt(u.tenant, length, u.first()))
-		}
-	}
 }

@@ -62,19 +62,6 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 	}
 }
 
-// fitting returns how many of the first pieces are at most that many and fit
-// into the budget together; at least 1, unless there are none.
-func (p *Past[T]) fitting(all pieces, most int) int {
-	n, bytes := 0, int64(0)
-	for n < min(all.len(), most) {
-		if bytes += p.values.Expect(all.size(n)); bytes > p.budget.limit && n > 0 {
-			break
-		}
-		n++
-	}
-	return n
-}
-
 // readSome reads some blobs while the budget has room for their values. It gives
 // the room back before the values are used: the consumer may ask other questions
 // meanwhile.
