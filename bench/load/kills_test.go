@@ -18,7 +18,7 @@ func TestKills(t *testing.T) {
 			if store == storeAWS {
 				servertest.NeedAWS(t)
 			}
-			code, stdout, stderr := drive(t, "-json", "-store", store, "-kills", kills, "-tenants", "4")
+			code, stdout, stderr := driveBuilt(t, "-json", "-store", store, "-kills", kills, "-tenants", "4")
 			if code != 0 {
 				t.Fatalf("exit %d: %s%s", code, stdout, stderr)
 			}

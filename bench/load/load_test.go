@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// The HTTP server keeps a closed connection for half a second.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	goleak.VerifyTestMain(servertest.Main(m), goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 var corpus = filepath.Join("..", "..", "reports", "testdata", "corpus")
@@ -85,7 +85,13 @@ func drive(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), said.String()
 }
 
-// TestSiege drives a real collector for a moment.
+// driveBuilt is drive with a collector that was built before.
+func driveBuilt(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return drive(t, append([]string{"-collector", servertest.Built(t, commandPackage)}, args...)...)
+}
+
+// TestSiege builds and drives a real collector for a moment.
 func TestSiege(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := drive(t, "-json", "-tenants", "4", "-every", "500ms", "-duration", "2500ms", "-questions", "10",
@@ -120,7 +126,7 @@ func TestSiege(t *testing.T) {
 func TestSiegeOfServers(t *testing.T) {
 	t.Parallel()
 	servertest.NeedAWS(t)
-	code, stdout, stderr := drive(t, "-store", "aws", "-json", "-tenants", "2", "-every", "500ms", "-duration", "2s", "-questions", "4",
+	code, stdout, stderr := driveBuilt(t, "-store", "aws", "-json", "-tenants", "2", "-every", "500ms", "-duration", "2s", "-questions", "4",
 		"-sample", "300ms", "-progress", "500ms", "--", "--tick", "200ms", "--window", "1s")
 	if code != 0 {
 		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
@@ -137,7 +143,7 @@ func TestSiegeOfServers(t *testing.T) {
 // TestVisit drives a real collector with tenants that post once.
 func TestVisit(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := drive(t, "-once", "60", "-rate", "200", "-settle", "1m", "-sample", "100ms", "-progress", "200ms",
+	code, stdout, stderr := driveBuilt(t, "-once", "60", "-rate", "200", "-settle", "1m", "-sample", "100ms", "-progress", "200ms",
 		"--", "--tick", "200ms", "--window", "400ms")
 	if code != 0 || !strings.Contains(stdout, "60 tenants, each heard of once") || !strings.Contains(stderr, "after the last post") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
@@ -163,7 +169,7 @@ func TestWrongUsage(t *testing.T) {
 		"shorter than -duration":    {2, []string{"-store", "aws", "-outage", "1m", "-duration", "1m"}},
 		"not defined: -x":           {2, []string{"-x"}},
 		"connection refused":        {1, []string{"-url", "127.0.0.1:1"}},
-		"flag provided but not def": {1, []string{"--", "--no-such-flag"}},
+		"flag provided but not def": {1, []string{"-collector", servertest.Built(t, commandPackage), "--", "--no-such-flag"}},
 		"no such file":              {1, []string{"-collector", "/no/such/program"}},
 		"holds no files":            {1, []string{"-url", "127.0.0.1:1", "-reports", t.TempDir()}},
 	} {

@@ -29,7 +29,8 @@ func SharedDynalite(t testing.TB) (endpoint string) {
 	return "http://" + shared.dynalite.open(t).Addr()
 }
 
-// Main ends the shared servers when a package's tests are done, for packages that check for leaks:
+// Main ends the shared servers, and removes what Built has built, when a package's tests are done, for packages that
+// check for leaks:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(servertest.Main(m)) }
 func Main(m *testing.M) interface{ Run() int } { return tests{m} }
@@ -38,7 +39,7 @@ type tests struct{ m *testing.M }
 
 func (r tests) Run() int {
 	code := r.m.Run()
-	if err := errors.Join(shared.dynamoDBLocal.close(), shared.dynalite.close()); err != nil {
+	if err := errors.Join(shared.dynamoDBLocal.close(), shared.dynalite.close(), builds.remove()); err != nil {
 		fmt.Fprintln(os.Stderr, "servertest:", err)
 		return max(code, 1)
 	}

@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/timeblob/timeblob/internal/servertest"
 )
 
 // built is a collector in a process, built without the race detector. The test watches the memory of the
@@ -24,10 +25,7 @@ type built struct {
 // startBuilt builds the command and starts it on a new embedded store.
 func startBuilt(t *testing.T, args ...string) *built {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "collector")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
+	program := servertest.Built(t, ".")
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "error"}, append(embedded(t), args...)...)
 	b := &built{served: launch(t, exec.Command(program, args...))}
 	watching := make(chan struct{})
