@@ -299,7 +299,7 @@ func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pe
 			last := left[len(left)-1]
 			switch {
 			case last.finished():
-				left = append(left[:len(left)-1], last.halves...)
+				left = append(left[:len(left)-1], last.partsOf()...)
 			case last.committed.Load():
 				left, committed = left[:len(left)-1], append(committed, last)
 			default:
@@ -334,7 +334,7 @@ func undelivered[T any](left []*pending[T], unsealed []Undelivered, cause error)
 func unfinished[T any](values []*pending[T]) (left []*pending[T]) {
 	for _, p := range values {
 		if p.finished() {
-			left = append(left, unfinished(p.halves)...)
+			left = append(left, unfinished(p.partsOf())...)
 		} else {
 			left = append(left, p)
 		}

@@ -219,16 +219,14 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 		return nil, err
 	}
 	for _, p := range held {
-		select {
-		case p.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err() // the next attempt abandons the value
+		if err := p.turn.LockContext(ctx); err != nil {
+			return nil, err // the next attempt abandons the value
 		}
 		if _, e := p.state(); p.own() || e.Time >= from && e.Time < to {
 			stored = append(stored, e)
 		}
 		c.abandon(p)
-		<-p.turn
+		p.turn.Unlock()
 	}
 	return stored, nil
 }

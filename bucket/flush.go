@@ -15,8 +15,8 @@ const maxMoves = 64
 
 // try makes one attempt to deliver a value, after so many that failed.
 func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error {
-	p.turn <- struct{}{}
-	defer func() { <-p.turn }()
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	if p.withdrawn.Load() {
 		c.abandon(p)
 		return nil
@@ -66,7 +66,7 @@ func (c *Collector[T]) release(p *pending[T]) {
 	if !p.committed.Load() {
 		c.metrics.values.Dec()
 	}
-	close(p.done)
+	p.over.Store(true)
 }
 
 // giveUp ends the attempts at a value that can never be stored. A value that was
@@ -105,7 +105,7 @@ func (c *Collector[T]) storeHalves(p *pending[T], halves []*pending[T], cause er
 	c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
 		"tenant", p.owner.id, "err", cause)
 	if p.owner.replace(p, halves) {
-		p.halves = halves
+		p.left().halves = halves
 	} else { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
 	}
@@ -193,10 +193,11 @@ func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, er
 // commit stores and indexes in one step. That an instant is taken may mean that
 // an earlier attempt, which seemed to fail, has landed.
 func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, err error) {
-	again := p.unsure
-	p.unsure = true
+	left := p.left()
+	again := left.unsure
+	left.unsure = true
 	err = c.attempt(ctx, "Commit", p, func(ctx context.Context) error {
-		return c.writer.Commit(ctx, c.opts.Committer, p.row, p.entry, p.blob)
+		return c.writer.Commit(ctx, c.opts.Committer, p.row(), p.entry, p.blob)
 	})
 	if errors.Is(err, index.ErrExists) {
 		if !again {
@@ -236,7 +237,7 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 // index makes a stored blob discoverable.
 func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	err = c.attempt(ctx, "Index", p, func(ctx context.Context) error {
-		return c.writer.Put(ctx, p.row, p.entry)
+		return c.writer.Put(ctx, p.row(), p.entry)
 	})
 	if errors.Is(err, index.ErrExists) {
 		return c.takenByOther(ctx, p)
@@ -253,7 +254,7 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	var there []index.Entry
 	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
-		there, err = c.writer.index.Query(ctx, p.row, p.entry.Time, p.entry.Time+1)
+		there, err = c.writer.index.Query(ctx, p.row(), p.entry.Time, p.entry.Time+1)
 		return err
 	})
 	if err != nil {

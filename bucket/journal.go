@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -89,10 +90,11 @@ func (c *Collector[T]) forgetRecord(in *input[T]) {
 // note fixes a value's instant and key in the journal, before the first put. A
 // value whose blob has come out differently since gets another key.
 func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
-	if len(p.records) == 0 || p.noted.Key == p.entry.Key && p.noted.Sum == p.entry.Sum {
+	noted := p.before().noted
+	if len(p.records) == 0 || noted.Key == p.entry.Key && noted.Sum == p.entry.Sum {
 		return nil
 	}
-	if p.noted.Key == p.entry.Key {
+	if noted.Key == p.entry.Key {
 		p.owner.renew(p)
 	}
 	e := p.entry
@@ -101,28 +103,29 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	if err != nil {
 		return err
 	}
-	p.seals, p.noted = append(p.seals, id), blob.Ref{Key: e.Key, Sum: e.Sum}
+	left := p.left()
+	left.seals, left.noted = append(left.seals, id), blob.Ref{Key: e.Key, Sum: e.Sum}
 	return nil
 }
 
 // endRecords says that a value needs its records no longer.
 func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {
-		c.opts.Journal.End(append(p.seals, p.records...)...)
+		c.opts.Journal.End(slices.Concat(p.before().seals, p.records)...)
 	}
 }
 
 // findReplayed reports whether the index has a value that an earlier process was
 // storing when it ended.
 func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found bool, err error) {
-	if !p.replayed {
+	if !p.before().replayed {
 		return false, nil
 	}
 	missing, err := c.takenByOther(ctx, p)
 	if err != nil {
 		return false, err
 	}
-	p.replayed = false
+	p.trail.replayed = false
 	return !missing, nil
 }
 
@@ -139,7 +142,7 @@ func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err er
 		half.name(p.entry.Time + int64(i))
 		halves = append(halves, half)
 	}
-	c.opts.Journal.End(p.seals...)
+	c.opts.Journal.End(p.before().seals...)
 	return halves, nil
 }
 
@@ -234,8 +237,8 @@ func (c *Collector[T]) syncNow(ctx context.Context) error {
 // synced finishes a value, unless it was deleted meanwhile, or puts it back into the
 // outbox where the sync failed.
 func (c *Collector[T]) synced(p *pending[T], err error) {
-	p.turn <- struct{}{}
-	defer func() { <-p.turn }()
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	switch {
 	case p.finished():
 	case err == nil:

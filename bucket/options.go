@@ -116,8 +116,8 @@ type CollectorOptions[T any] struct {
 	// process that is killed loses nothing. journal.Journal is one. Add then
 	// returns when the journal has the value. NewCollector takes over what an
 	// earlier process has left in it, if the journal is a Replayer. Values that
-	// have left the live window and cannot be stored yet rest in the journal and
-	// take no memory. Blobs must be a Decoder. Keys are fresh ones, see
+	// have left the live window and cannot be stored yet rest in the journal. Each
+	// then takes, and counts as, 640 bytes of memory. Blobs must be a Decoder. Keys are fresh ones, see
 	// index.Row.FreshBlobKey. The journal belongs to the caller, who closes it
 	// after the collector. Default none.
 	Journal Journal

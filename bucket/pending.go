@@ -12,10 +12,11 @@ import (
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // stage is how far a pending value has come on its way into the index.
-type stage int
+type stage uint8
 
 const (
 	sealed  stage = iota // its tick has ended
@@ -25,38 +26,67 @@ const (
 )
 
 // pending is a sealed value until it is discoverable, or known never to be. One
-// goroutine at a time moves it on: the one that holds its turn.
+// goroutine at a time moves it on: the one that holds its turn. There are many of
+// them while the store is away, so it is small: see restBytes.
 type pending[T any] struct {
 	owner   *tenant[T]
 	value   *lazy[T]
-	parts   []*lazy[T]    // values whose merge is value, if it can be split
-	fresh   bool          // its keys are never given to another value
-	records []uint64      // of the values in the journal that it is merged of; never changed
-	turn    chan struct{} // full while the value is being moved on
-	done    chan struct{} // closed when it needs no further attempt
+	parts   []*lazy[T] // values whose merge is value, if it can be split
+	records []uint64   // of the values in the journal that it is merged of; never changed
+	turn    gate.Turn  // held while the value is being moved on
+	trail   *trail[T]  // guarded by the turn; nil before the first attempt
 
+	fresh     bool        // its keys are never given to another value
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
 	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
-
-	unsure bool          // an attempt under the present key may have landed; guarded by the turn
-	halves []*pending[T] // what it was split into; written before done is closed
-
-	seals    []uint64 // its sealed records in the journal; guarded by the turn
-	noted    blob.Ref // what the last of them says; guarded by the turn
-	keys     []string // its keys before the present one; guarded by the turn
-	replayed bool     // the index was not asked yet whether it has the value; guarded by the turn
+	over      atomic.Bool // it needs no further attempt
 
 	mu    sync.Mutex // guards what follows
 	stage stage
-	row   index.Row
 	entry index.Entry
 	blob  []byte
 	size  int64 // bytes of memory, as counted in the budget
 	err   error // of the last attempt
 }
 
+// trail is what attempts at a value have left behind. The value's turn guards it.
+type trail[T any] struct {
+	unsure   bool          // an attempt under the present key may have landed
+	replayed bool          // the index was not asked yet whether it has the value
+	seals    []uint64      // its sealed records in the journal
+	noted    blob.Ref      // what the last of them says
+	keys     []string      // its keys before the present one
+	halves   []*pending[T] // what it was split into; not changed once the value is over
+}
+
+// restBytes is about how many bytes of memory a value takes that rests in the
+// journal: with its key and its place in the outbox 545, which
+// TestRestingValuesAreSmall weighs, and the journal's note of where its record is.
+const restBytes = 640
+
 func newPending[T any](t *tenant[T], v *lazy[T], size int64) *pending[T] {
-	return &pending[T]{owner: t, value: v, size: size, done: make(chan struct{}), turn: make(chan struct{}, 1)}
+	return &pending[T]{owner: t, value: v, size: size}
+}
+
+// row is the row of the index that the value's entry belongs to. The caller has the
+// turn, or holds mu.
+func (p *pending[T]) row() index.Row { return index.RowAt(p.owner.id, p.entry.Time) }
+
+// left returns what attempts have left behind, to be changed. The caller has the turn,
+// or nobody else knows the value yet.
+func (p *pending[T]) left() *trail[T] {
+	if p.trail == nil {
+		p.trail = &trail[T]{}
+	}
+	return p.trail
+}
+
+// before returns what attempts have left behind, to be read. The caller has the turn.
+func (p *pending[T]) before() trail[T] {
+	if p.trail == nil {
+		return trail[T]{}
+	}
+	return *p.trail
 }
 
 // members returns the values that it is merged of, as far as they are known, or else
@@ -79,13 +109,16 @@ func (p *pending[T]) members() []*lazy[T] {
 func (p *pending[T]) name(t int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.row = index.RowAt(p.owner.id, t)
-	p.entry.Time, p.entry.Key = t, p.row.BlobKey(t)
+	p.entry.Time = t
 	if p.fresh {
-		p.entry.Key = p.row.FreshBlobKey(t, rand.Text())
+		p.entry.Key = p.row().FreshBlobKey(t, rand.Text())
+	} else {
+		p.entry.Key = p.row().BlobKey(t)
 	}
 	p.unstore()
-	p.unsure = false
+	if p.trail != nil {
+		p.trail.unsure = false
+	}
 }
 
 // unstore notes that nothing is stored under the value's key. A value that rests in
@@ -112,8 +145,9 @@ func (p *pending[T]) encode(bytes []byte, more int64) {
 func (p *pending[T]) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keys = append(p.keys, p.entry.Key)
-	p.entry.Key = p.row.FreshBlobKey(p.entry.Time, rand.Text())
+	left := p.left()
+	left.keys = append(left.keys, p.entry.Key)
+	p.entry.Key = p.row().FreshBlobKey(p.entry.Time, rand.Text())
 	p.unstore()
 }
 
@@ -122,23 +156,17 @@ func (p *pending[T]) renew() {
 func (p *pending[T]) resume(v *record.Value) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.entry.Key, p.keys = v.Key, v.Keys
-	p.seals, p.noted = v.Seals, blob.Ref{Key: v.Key, Sum: v.Sum}
-	p.replayed, p.unsure = true, true
+	p.entry.Key = v.Key
+	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true, unsure: true}
 }
 
 // rest leaves a value that was sealed before an instant to the journal alone,
 // unless it is being moved on. It returns how many bytes of memory that frees.
 func (p *pending[T]) rest(before int64) (freed int64) {
-	if len(p.records) == 0 {
+	if len(p.records) == 0 || !p.turn.TryLock() {
 		return 0
 	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	default:
-		return 0
-	}
+	defer p.turn.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -149,14 +177,14 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 			p.value.keepEncoded(p.blob)
 		}
 		return 0
-	case p.size == 0:
+	case p.size == restBytes && p.blob == nil:
 		return 0
 	}
 	p.value.rest(p.records)
 	if p.blob = nil; p.stage < stored {
 		p.stage = sealed
 	}
-	freed, p.size = p.size, 0
+	freed, p.size = p.size-restBytes, restBytes
 	return freed
 }
 
@@ -176,7 +204,8 @@ func (p *pending[T]) noteLost(cause error) (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.committed.Store(false)
-	p.stage, p.unsure, p.err = encoded, true, cause
+	p.stage, p.err = encoded, cause
+	p.left().unsure = true
 	p.size = int64(len(p.blob))
 	return p.size
 }
@@ -184,7 +213,7 @@ func (p *pending[T]) noteLost(cause error) (bytes int64) {
 // isOwn reports whether an entry at the value's instant is its own. The caller
 // has the turn.
 func (p *pending[T]) isOwn(e index.Entry) bool {
-	return e.Time == p.entry.Time && (e.Key == p.entry.Key || slices.Contains(p.keys, e.Key))
+	return e.Time == p.entry.Time && (e.Key == p.entry.Key || slices.Contains(p.before().keys, e.Key))
 }
 
 // reach notes that the value has come to a stage.
@@ -196,7 +225,7 @@ func (p *pending[T]) reach(s stage) {
 
 // own reports whether an entry that has this value's instant and key is its own
 // and not another writer's. The caller has the turn.
-func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.unsure }
+func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.before().unsure }
 
 // state returns how far the value has come, and its entry.
 func (p *pending[T]) state() (stage, index.Entry) {
@@ -231,14 +260,10 @@ func (p *pending[T]) undelivered() Undelivered {
 }
 
 // finished reports whether the value needs no further attempt.
-func (p *pending[T]) finished() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
+func (p *pending[T]) finished() bool { return p.over.Load() }
+
+// partsOf returns what a finished value was split into, if it was.
+func (p *pending[T]) partsOf() []*pending[T] { return p.before().halves }
 
 // among reports whether the value is one of the entries. Where one of them has
 // its instant and key, the step of the flush that is under way decides whose
@@ -251,13 +276,11 @@ func (p *pending[T]) among(ctx context.Context, entries []index.Entry) (bool, er
 	if p.fresh || stage >= stored {
 		return true, nil
 	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-		return p.own() && names(entries, p.entry), nil
-	case <-ctx.Done():
-		return false, ctx.Err()
+	if err := p.turn.LockContext(ctx); err != nil {
+		return false, err
 	}
+	defer p.turn.Unlock()
+	return p.own() && names(entries, p.entry), nil
 }
 
 // names reports whether e is one of entries, which ascend by Time.

@@ -237,7 +237,7 @@ func (t *tenant[T]) restHeld(now int64) {
 		return
 	}
 	for _, p := range t.held {
-		if freed := p.rest(now - int64(t.shared.opts.Window) - 2*int64(t.shared.opts.Tick)); freed != 0 {
+		if freed := p.rest(now - int64(t.shared.opts.Window)); freed != 0 {
 			t.shared.budget.add(&t.account, -freed)
 		}
 	}

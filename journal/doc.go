@@ -106,4 +106,8 @@
 // Failures?", USENIX ATC 2020). So the journal never syncs that file again. It
 // reads back what is not known to be on the disk, verifies it, and writes it to
 // a new segment. When that fails too, the Appends fail.
+//
+// A disk that takes no writes at all when the journal is opened makes it one to
+// read. It tries again every second, and takes records when the disk does. That
+// fails when another process has written to the journal meanwhile.
 package journal

@@ -9,10 +9,9 @@ import (
 // ErrClosed is returned for a journal that was closed.
 var ErrClosed = errors.New("journal is closed")
 
-// ErrReadOnly is returned by Append for a journal that was opened to read.
+// ErrReadOnly is in the error of Append for a journal that was opened to read, and
+// for one whose disk takes no writes since it was opened.
 var ErrReadOnly = errors.New("journal is open to read only")
-
-var errReadOnlyDisk = fmt.Errorf("%w, because its disk is read-only: make the disk writable and open the journal again", ErrReadOnly)
 
 // FullError is returned by Append when the journal's files have reached their
 // limit. The record was not taken. Append takes records again after End has

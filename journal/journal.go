@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -29,13 +30,15 @@ type Journal struct {
 	closing  sync.Once
 	closeErr error
 
-	readOnlyDisk bool // and so the journal is one to read
+	writes  atomic.Bool // state, writer and keeper are there, and Append writes
+	waiting *waiting    // for the disk to take writes; nil when it did at the start
 }
 
 // Open opens the journal in a directory, which it creates, and reads all of
 // it. It needs no room on the disk when the directory is a journal already. On a
-// read-only disk the journal is one to read, as with Options.ReadOnly, until it is
-// opened again.
+// disk that takes no writes, because it is read-only or too full to make the
+// directory, the journal is one to read at first. It takes records about a second
+// after the disk does.
 // What could not be read is told by Damage and is no error. The error is a
 // *LockedError when another process has the journal open, and a *VersionError
 // when a newer program wrote it.
@@ -64,41 +67,60 @@ func (j *Journal) open() (err error) {
 	if err := j.lockDirectory(); err != nil {
 		return err
 	}
-	r := &recovery{dir: j.dir, opts: &j.opts, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
+	read := j.opts
+	read.ReadOnly = read.ReadOnly || j.waiting != nil
+	r := &recovery{dir: j.dir, opts: &read, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
 	err = r.run()
-	if j.readOnlyDisk && errors.Is(err, fs.ErrNotExist) {
+	if j.waiting != nil && errors.Is(err, fs.ErrNotExist) {
 		err = nil // there is no journal yet, and none can be made
 	}
 	if err != nil {
 		closeAll(j.ledger.close())
 		return err
 	}
-	if j.opts.ReadOnly {
-		return nil
+	switch {
+	case j.waiting != nil:
+		j.waiting.begin(r)
+	case !j.opts.ReadOnly:
+		j.startWriting(r)
 	}
-	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
-	j.writer = newWriter(j, r.seq, r.state.newest)
-	j.keeper = newKeeper(j)
-	go j.writer.run()
-	go j.keeper.run()
 	return nil
 }
 
-// lockDirectory makes the directory and locks it. On a read-only disk the journal becomes
-// one to read.
+// startWriting lets the journal take records after those that were recovered.
+func (j *Journal) startWriting(r *recovery) {
+	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
+	j.writer = newWriter(j, r.seq, r.state.newest)
+	j.keeper = newKeeper(j)
+	j.writes.Store(true)
+	go j.writer.run()
+	go j.keeper.run()
+}
+
+// lockDirectory makes the directory and locks it. On a disk that takes no writes the
+// journal becomes one to read until it does.
 func (j *Journal) lockDirectory() (err error) {
-	name := filepath.Join(j.dir, lockName)
 	if !j.opts.ReadOnly {
-		if err = j.opts.files.MkdirAll(j.dir); err == nil {
-			j.lock, err = j.opts.files.Lock(name, false)
-		}
-		if !errors.Is(err, syscall.EROFS) {
+		j.lock, err = j.lockToWrite()
+		if !unwritable(err) {
 			return err
 		}
-		j.opts.ReadOnly, j.readOnlyDisk = true, true
+		j.waiting = newWaiting(j, err)
 	}
-	j.lock, err = j.opts.files.Lock(name, true)
+	j.lock, err = j.opts.files.Lock(filepath.Join(j.dir, lockName), true)
 	return err
+}
+
+func (j *Journal) lockToWrite() (io.Closer, error) {
+	if err := j.opts.files.MkdirAll(j.dir); err != nil {
+		return nil, err
+	}
+	return j.opts.files.Lock(filepath.Join(j.dir, lockName), false)
+}
+
+// unwritable reports whether an error says that a disk is full or read-only.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // limit returns the bytes from which on records are refused.
@@ -119,10 +141,10 @@ func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
 // a restart, and only then.
 func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error) {
 	switch {
-	case j.readOnlyDisk:
-		return 0, errReadOnlyDisk
 	case j.opts.ReadOnly:
 		return 0, ErrReadOnly
+	case !j.writes.Load():
+		return 0, j.waiting.refusal()
 	case kind == kindEnd:
 		return 0, errors.New("journal: append: kind 0 is the journal's own")
 	case len(meta) > maxMeta || len(blob) > maxBlob:
@@ -192,8 +214,10 @@ func (j *Journal) End(ids ...uint64) {
 		return
 	}
 	j.ledger.end(ids)
-	j.queue.kick()
-	j.keeper.kick()
+	if j.writes.Load() {
+		j.queue.kick()
+		j.keeper.kick()
+	}
 }
 
 // Stats are a journal's figures.
@@ -202,12 +226,12 @@ type Stats struct {
 	Limit     int64 // from which on Append refuses
 	LiveBytes int64 // of records that are not done
 	Live      int   // records that are not done
-	ReadOnly  bool  // Append refuses every record
+	ReadOnly  bool  // Append refuses every record now
 }
 
 // Stats returns the journal's figures of now.
 func (j *Journal) Stats() Stats {
-	s := Stats{Limit: j.limit(), ReadOnly: j.opts.ReadOnly}
+	s := Stats{Limit: j.limit(), ReadOnly: !j.writes.Load()}
 	s.Bytes, s.LiveBytes, s.Live = j.ledger.totals()
 	return s
 }
@@ -222,7 +246,8 @@ func (j *Journal) Damage() []Damage { return j.damage.all() }
 func (j *Journal) Close() error {
 	j.closing.Do(func() {
 		j.queue.close()
-		if !j.opts.ReadOnly {
+		j.waiting.end()
+		if j.writes.Load() {
 			j.keeper.close()
 			j.closeErr = j.writer.close()
 			j.state.close()

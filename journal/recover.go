@@ -20,6 +20,7 @@ type recovery struct {
 	damage *damages
 	faults func(error) error
 
+	names []string // of the segments' files
 	state stateValues
 	known bool   // STATE was there
 	seq   uint64 // of the last record
@@ -56,6 +57,7 @@ func (r *recovery) segments() ([]*segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.names = segmentsAmong(names)
 	var segments []*segment
 	for _, name := range names {
 		if strings.HasSuffix(name, newSuffix) && !r.opts.ReadOnly {

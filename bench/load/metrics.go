@@ -25,7 +25,7 @@ type series struct {
 // wanted are the names of the metrics to keep.
 var wanted = []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",
 	"go_memstats_heap_inuse_bytes", "go_memstats_heap_alloc_bytes", "go_goroutines",
-	"scope_pending_bytes", "scope_pending_oldest_seconds", "scope_live_tenants", "scope_reports_received_total", "scope_reports_stored_total", "scope_reports_bytes_total",
+	"scope_pending_bytes", "scope_pending_values", "scope_pending_oldest_seconds", "scope_live_tenants", "scope_reports_received_total", "scope_reports_stored_total", "scope_reports_bytes_total",
 	"scope_flush_duration_seconds_bucket",
 	"scope_flush_duration_seconds_count", "scope_flush_retries_total", "scope_values_refused_total"}
 

@@ -14,9 +14,31 @@ import (
 type Outage struct {
 	Begun, Ended time.Duration // since the start
 	Drained      time.Duration // from the end until nothing old waited to be stored; negative when that did not come
-	Before, Most int64         // resident memory: the most before, and the most from then until it was drained, in bytes
+	Steady       time.Duration // the time before it that it is compared with
+	Grew         float64       // of resident memory over that time, as a fraction
+	Before, Most int64         // resident memory: the most in that time, and the most from then until it was drained, in bytes
 	Oldest       float64       // age in seconds of the oldest value that waited
+	Waited       int           // values, at the most
+	Rate, Drain  Rate          // before the outage, and while what waited was stored
 }
+
+// Rate is what a collector did in a stretch of time.
+type Rate struct {
+	Stored float64 // values a second
+	CPU    float64 // processors
+}
+
+// rateBetween returns what was done between two samples.
+func rateBetween(a, b Sample) Rate {
+	if a.At >= b.At {
+		return Rate{}
+	}
+	s := (b.At - a.At).Seconds()
+	return Rate{Stored: float64(b.Stored-a.Stored) / s, CPU: (b.CPUSeconds - a.CPUSeconds) / s}
+}
+
+// steadyFor is how long before an outage memory should be as it stays without one.
+const steadyFor = 2 * time.Minute
 
 // old is the age in seconds from which on a value that waits is left from the outage.
 const old = 10
@@ -54,18 +76,29 @@ func (s *siege) takeAway(ctx context.Context, store *backend, o *Outage, stderr 
 
 // sum finds out from the samples how much memory the outage took, and when it was over.
 func (o *Outage) sum(samples []Sample) {
-	o.Drained = -1
+	o.Drained, o.Steady = -1, min(steadyFor, o.Begun/2)
+	var before []Sample
+	var ended, drained Sample
 	for _, s := range samples {
 		switch {
+		case s.At < o.Begun-o.Steady:
+			continue
 		case s.At < o.Begun:
-			o.Before = max(o.Before, s.RSS)
+			before, o.Before = append(before, s), max(o.Before, s.RSS)
 			continue
 		case o.Drained >= 0:
 			continue
-		case s.At > o.Ended && s.Oldest < old:
+		case s.At <= o.Ended:
+			ended = s
+		case s.Oldest < old:
 			o.Drained = s.At - o.Ended
 		}
-		o.Most, o.Oldest = max(o.Most, s.RSS), max(o.Oldest, s.Oldest)
+		drained = s
+		o.Most, o.Oldest, o.Waited = max(o.Most, s.RSS), max(o.Oldest, s.Oldest), max(o.Waited, s.Waiting)
+	}
+	o.Drain = rateBetween(ended, drained)
+	if n := len(before); n > 0 {
+		o.Grew, o.Rate = growth(before, o.Steady), rateBetween(before[0], before[n-1])
 	}
 }
 
@@ -87,8 +120,10 @@ func (o *Outage) write(w io.Writer) {
 	if o == nil {
 		return
 	}
-	t := table{{"outage", fmt.Sprintf("%v, from %v on", (o.Ended - o.Begun).Round(time.Second), o.Begun.Round(time.Second))},
-		{"drained after", o.Drained.Round(time.Second).String()},
-		{"RSS", fmt.Sprintf("%s at most before, %s until drained (%+.0f %%)", human.Bytes(o.Before), human.Bytes(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
+	t := table{{"outage", fmt.Sprintf("%v, from %v on; %d values waited", (o.Ended - o.Begun).Round(time.Second), o.Begun.Round(time.Second), o.Waited)},
+		{"drained after", fmt.Sprintf("%v, %.0f values a second (before: %.0f), %.2f processors (before: %.2f)",
+			o.Drained.Round(time.Second), o.Drain.Stored, o.Rate.Stored, o.Drain.CPU, o.Rate.CPU)},
+		{"RSS", fmt.Sprintf("%s at most in the %v before, in which it grew by %.1f %%; %s until drained (%+.0f %%)", human.Bytes(o.Before),
+			o.Steady.Round(time.Second), 100*o.Grew, human.Bytes(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
 	t.write(w)
 }

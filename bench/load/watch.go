@@ -17,13 +17,16 @@ type Sample struct {
 	Pending    int64         // bytes
 	Tenants    int           // with values in memory
 	Oldest     float64       // age in seconds of the oldest value that waited to be stored when the last tick ended
+	Waiting    int           // values that wait to be stored
+	Stored     int64         // values, since the collector's start
 	CPUSeconds float64
 }
 
 func (m metrics) sample(at time.Duration) Sample {
 	return Sample{At: at, RSS: int64(m.get("process_resident_memory_bytes")),
 		HeapInUse: int64(m.get("go_memstats_heap_inuse_bytes")), Pending: int64(m.get("scope_pending_bytes")),
-		Tenants: int(m.get("scope_live_tenants")), Oldest: m.get("scope_pending_oldest_seconds"), CPUSeconds: m.get("process_cpu_seconds_total")}
+		Tenants: int(m.get("scope_live_tenants")), Oldest: m.get("scope_pending_oldest_seconds"),
+		Waiting: int(m.get("scope_pending_values")), Stored: int64(m.get("scope_reports_stored_total")), CPUSeconds: m.get("process_cpu_seconds_total")}
 }
 
 // watcher reads a collector's metrics at intervals.

@@ -41,7 +41,8 @@ const backlogPerWorker = 8
 
 // Outbox holds values of type V. It is safe for any number of goroutines.
 type Outbox[V any] struct {
-	opts Options
+	opts  Options
+	begun time.Time // its clock began
 
 	mu      sync.Mutex // guards what follows and the fields of senders and items
 	queues  [classes]queue[V]
@@ -79,10 +80,10 @@ type Sender[V any] struct {
 type item[V any] struct {
 	value  V
 	sender *Sender[V]
-	since  time.Time // when it was put
-	due    time.Time // when to try it next
-	tries  int       // attempts that failed in a row
-	trying *attempt  // the attempt under way; nil when there is none
+	since  time.Duration // when it was put, on the outbox's clock
+	due    time.Duration // when to try it next
+	tries  int           // attempts that failed in a row
+	trying *attempt      // the attempt under way; nil when there is none
 }
 
 // attempt is one attempt under way. The outbox's mu guards it.
@@ -93,13 +94,16 @@ type attempt struct {
 
 // New returns an empty outbox.
 func New[V any](opts Options) *Outbox[V] {
-	return &Outbox[V]{opts: opts, all: make(map[*item[V]]struct{}), changed: make(chan struct{})}
+	return &Outbox[V]{opts: opts, begun: time.Now(), all: make(map[*item[V]]struct{}), changed: make(chan struct{})}
 }
+
+// now is the time on the outbox's clock. It takes 8 bytes, where a time.Time takes 24.
+func (o *Outbox[V]) now() time.Duration { return time.Since(o.begun) }
 
 // Put adds a value of a sender, to be tried at once. It does not wait for any
 // attempt.
 func (o *Outbox[V]) Put(s *Sender[V], v V) {
-	now := time.Now()
+	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	it := &item[V]{value: v, sender: s, since: now, due: now}
@@ -110,13 +114,13 @@ func (o *Outbox[V]) Put(s *Sender[V], v V) {
 
 // Hurry makes every value that waits for its next attempt due now.
 func (o *Outbox[V]) Hurry() {
-	now := time.Now()
+	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for c := range o.queues {
 		waiting := &o.queues[c].waiting
 		for _, it := range *waiting {
-			if it.due.After(now) {
+			if it.due > now {
 				it.due = now
 			}
 		}
@@ -139,11 +143,11 @@ func (o *Outbox[V]) Values() []V {
 // Oldest returns how long the value that has waited longest has waited; 0 when
 // there is none.
 func (o *Outbox[V]) Oldest() (age time.Duration) {
-	now := time.Now()
+	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for it := range o.all {
-		age = max(age, now.Sub(it.since))
+		age = max(age, now-it.since)
 	}
 	return age
 }
@@ -194,12 +198,12 @@ func (o *Outbox[V]) share(s *Sender[V]) int { return max(1, min(1+s.more, o.work
 // gets until it is put back or removed. When there is none to be tried, or no
 // worker, it returns nil, how long to wait for one, negative for an unknown
 // time, and a channel that is closed when that may have changed.
-func (o *Outbox[V]) take(from class, now time.Time) (it *item[V], wait time.Duration, changed <-chan struct{}) {
+func (o *Outbox[V]) take(from class, now time.Duration) (it *item[V], wait time.Duration, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := &o.queues[from]
 	for len(q.waiting) > 0 && q.running < o.workers(from) {
-		if wait := q.waiting[0].due.Sub(now); wait > 0 {
+		if wait := q.waiting[0].due - now; wait > 0 {
 			return nil, wait, o.changed
 		}
 		it := heap.Pop(&q.waiting).(*item[V])
@@ -241,7 +245,7 @@ func (o *Outbox[V]) delivered(it *item[V]) {
 	if s.slow {
 		s.slow = false
 		for _, parked := range s.parked {
-			parked.due = time.Time{}
+			parked.due = 0
 		}
 	}
 	if s.more++; len(s.parked) == 0 {
@@ -265,7 +269,7 @@ func (o *Outbox[V]) putBack(it *item[V], failed bool, took time.Duration) {
 	o.end(it)
 	if failed {
 		it.sender.more = 0
-		it.due = time.Now().Add(o.backoff(it.tries))
+		it.due = o.now() + o.backoff(it.tries)
 		it.tries++
 		it.sender.slow = took >= o.opts.Slow
 		o.failing = true
@@ -331,7 +335,7 @@ func (o *Outbox[V]) signal() {
 type dueHeap[V any] []*item[V]
 
 func (h dueHeap[V]) Len() int           { return len(h) }
-func (h dueHeap[V]) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap[V]) Less(i, j int) bool { return h[i].due < h[j].due }
 func (h dueHeap[V]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *dueHeap[V]) Push(x any)        { *h = append(*h, x.(*item[V])) }
 

@@ -28,7 +28,7 @@ func (o *Outbox[V]) workOn(ctx context.Context, from class, try Try[V], enough f
 	var attempts sync.WaitGroup // those that somebody shall wait for
 	defer o.leave(ctx, &attempts)
 	for ctx.Err() == nil && !enough() {
-		it, wait, changed := o.take(from, time.Now())
+		it, wait, changed := o.take(from, o.now())
 		switch {
 		case it != nil:
 			attempts.Add(1)

@@ -14,8 +14,8 @@ import (
 
 // TestReadOnlyDisk starts a collector whose directory and journal are on a disk that
 // became read-only while values waited in the journal. Questions are answered with
-// all that was acknowledged, posts are refused with the reason, and once the disk is
-// writable a start stores what waits. It mounts a small file system, which needs
+// all that was acknowledged, and posts are refused with the reason. When the disk is
+// writable, posts are taken without a restart, and what waits is stored. It mounts a small file system, which needs
 // root.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
@@ -56,11 +56,19 @@ func TestReadOnlyDisk(t *testing.T) {
 	if status, answer := ask(http.MethodGet, "/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(answer, "read-only") {
 		t.Errorf("ready: status %d: %s", status, answer)
 	}
-	_ = r.cmd.Process.Kill()
-	<-r.ended
 	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
 		t.Fatal(err)
 	}
+	servertest.Eventually(t, "posts are taken again", func() bool {
+		status, _ := ask(http.MethodPost, "/api/report", "{}")
+		return status == http.StatusOK
+	})
+	servertest.Eventually(t, "the collector is ready", func() bool {
+		status, _ := ask(http.MethodGet, "/readyz", "")
+		return status == http.StatusOK
+	})
+	_ = r.cmd.Process.Kill()
+	<-r.ended
 	if out, err := child("replay", "--data", data).CombinedOutput(); err != nil {
 		t.Fatalf("replay: %v: %s", err, out)
 	}

@@ -123,7 +123,7 @@ func (j *journaling) checks() []health.Check {
 	room := func(context.Context) error {
 		s := j.open.Stats()
 		if s.ReadOnly {
-			return health.Unready("is on a read-only disk: make the disk writable and start the collector again")
+			return health.Unready("is on a disk that is read-only or full: reports are taken a second after the disk takes writes")
 		}
 		if s.Bytes+nearlyFull > s.Limit {
 			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", cli.Size(s.Bytes), cli.Size(s.Limit)))

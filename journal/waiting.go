@@ -1,0 +1,138 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// waiting waits until the disk of a journal takes writes, which it did not when the
+// journal was opened. Then the journal takes records.
+type waiting struct {
+	journal *Journal
+	why     atomic.Pointer[error] // it takes no records
+	stop    chan struct{}
+	ended   chan struct{} // nil before begin
+}
+
+func newWaiting(j *Journal, why error) *waiting {
+	w := &waiting{journal: j, stop: make(chan struct{})}
+	w.why.Store(&why)
+	return w
+}
+
+// refusal is the error for a record.
+func (w *waiting) refusal() error {
+	return fmt.Errorf("%w, because its disk is read-only or full; records are taken when that ends: %w", ErrReadOnly, *w.why.Load())
+}
+
+// begin begins to wait. r has read what is there.
+func (w *waiting) begin(r *recovery) {
+	w.ended = make(chan struct{})
+	go w.run(r)
+}
+
+// run tries again and again to lock the journal for writing.
+func (w *waiting) run(r *recovery) {
+	defer close(w.ended)
+	ticker := time.NewTicker(w.journal.opts.pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-w.stop:
+			return
+		}
+		err := w.try(r)
+		if err == nil {
+			return
+		}
+		w.why.Store(&err)
+	}
+}
+
+// try has the journal take records if the disk takes writes.
+func (w *waiting) try(r *recovery) error {
+	if err := w.probe(); err != nil {
+		return err
+	}
+	return w.swapLocks(func() error {
+		if err := w.unchanged(r); err != nil {
+			return err
+		}
+		w.journal.startWriting(r)
+		return nil
+	})
+}
+
+// probeName is the name of a file that is removed at once, or by the next Open.
+const probeName = "probe" + newSuffix
+
+// probe makes the directory, if need be, and a file in it.
+func (w *waiting) probe() error {
+	files, dir := w.journal.opts.files, w.journal.dir
+	if err := files.MkdirAll(dir); err != nil {
+		return err
+	}
+	f, err := files.Open(filepath.Join(dir, probeName), os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), files.Remove(filepath.Join(dir, probeName)))
+}
+
+// swapLocks calls then with the journal locked for writing in place of for reading. One
+// lock is given back before the other one is taken, so then must look whether anybody
+// wrote meanwhile. When that fails, the journal is locked for reading again.
+func (w *waiting) swapLocks(then func() error) (err error) {
+	j := w.journal
+	if err := j.lock.Close(); err != nil {
+		return err
+	}
+	if j.lock, err = j.lockToWrite(); err == nil {
+		if err = then(); err == nil {
+			return nil
+		}
+		err = errors.Join(err, j.lock.Close())
+	}
+	var locked error
+	if j.lock, locked = j.opts.files.Lock(filepath.Join(j.dir, lockName), true); locked != nil {
+		j.lock = io.NopCloser(nil) // another process has it; the files that are open stay readable
+	}
+	return err
+}
+
+// unchanged returns an error when there are other segments than r has read. A process that
+// opens a journal begins a segment before it writes.
+func (w *waiting) unchanged(r *recovery) error {
+	names, err := w.journal.opts.files.Names(w.journal.dir)
+	if err == nil && !slices.Equal(segmentsAmong(names), r.names) {
+		err = errors.New("another process has written to the journal meanwhile: open it again")
+	}
+	return err
+}
+
+// segmentsAmong returns the names that are those of segments, sorted.
+func segmentsAmong(names []string) (segments []string) {
+	for _, name := range names {
+		if _, ok := segmentID(name); ok {
+			segments = append(segments, name)
+		}
+	}
+	slices.Sort(segments)
+	return segments
+}
+
+// end ends the wait. A journal that does not wait may call it.
+func (w *waiting) end() {
+	if w == nil || w.ended == nil {
+		return
+	}
+	close(w.stop)
+	<-w.ended
+}
