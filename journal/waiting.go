@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,15 @@ func newWaiting(j *Journal, why error) *waiting {
 	return w
 }
 
-// refusal is the error for a record.
+// refusal is the error for a record. It names no file, since it may be told to a client.
 func (w *waiting) refusal() error {
-	return fmt.Errorf("%w, because its disk is read-only or full; records are taken when that ends: %w", ErrReadOnly, *w.why.Load())
+	why := *w.why.Load()
+	if failed, ok := errors.AsType[*fs.PathError](why); ok {
+		why = failed.Err
+	} else if _, ok := errors.AsType[*LockedError](why); ok {
+		why = errors.New("another process uses its directory")
+	}
+	return fmt.Errorf("%w until its disk takes writes: %w", ErrReadOnly, why)
 }
 
 // begin begins to wait. r has read what is there.
