@@ -66,8 +66,10 @@ func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOpt
 // alone when the value is the first of its tick and more are not likely, and with
 // CollectorOptions.MergeLater also when a few more wait. That saves decoding, encoding
 // and most of the memory. Otherwise it calls Decode and merges the value. Both are
-// called without any lock. A value that is kept as its blob is not merged yet: if it
-// does not merge with others, AddBlob has taken it, and it is stored by itself.
+// called without any lock. A value that is kept as its blob is not decoded or merged
+// yet. If that fails later, AddBlob has taken the value: it is stored by itself, and
+// questions about it are a *HeldError or a *MergeError, or partial answers without it,
+// until it is deleted. The other values of the tick are not harmed.
 //
 // The error is one of Add, a *TooLargeError, or the error of Check or Decode,
 // unchanged.
@@ -158,7 +160,7 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 			c.metrics.repeated.Inc()
 			return nil
 		case need == needNothing || need == needProof:
-			c.prove(t, whole)
+			c.prove(ctx, t, whole)
 			c.remindOfRun()
 			return nil
 		case need == needCheck:
@@ -166,7 +168,7 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 		case need == needValue:
 			err = c.decodeInput(in)
 		case need == needTick:
-			c.decodeTick(t, whole)
+			err = c.decodeTick(ctx, t, whole)
 		case need == needRecord:
 			err = c.record(ctx, tenant, in)
 		}
@@ -178,26 +180,27 @@ func (c *Collector[T]) add(ctx context.Context, tenant string, in *input[T], opt
 
 // decodeTick decodes the value of an open tick. Values that cannot be decoded, or not
 // merged, end their tick, so that they stop no others.
-func (c *Collector[T]) decodeTick(t *tenant[T], whole *lazy[T]) {
+func (c *Collector[T]) decodeTick(ctx context.Context, t *tenant[T], whole *lazy[T]) error {
 	if err := c.lazies.decodeInPlace(whole); err != nil {
-		t.sealSpoilt(whole)
+		return t.sealSpoilt(ctx, whole)
 	}
+	return nil
 }
 
 // prove encodes the value of an open tick; nil is none to be proven. A value that
 // cannot be encoded ends its tick.
-func (c *Collector[T]) prove(t *tenant[T], whole *lazy[T]) {
+func (c *Collector[T]) prove(ctx context.Context, t *tenant[T], whole *lazy[T]) {
 	if whole == nil {
 		return
 	}
 	blob, _, err := c.lazies.blobOf(whole)
 	switch {
 	case err != nil || int64(len(blob)) > c.opts.MaxBlob:
-		t.sealSpoilt(whole)
+		_ = t.sealSpoilt(ctx, whole) // the value was taken, and a later one finds out
 	case c.user.decoder != nil:
-		t.prove(whole, encodedOnly[T](blob))
+		t.prove(ctx, whole, encodedOnly[T](blob))
 	default:
-		t.prove(whole, whole)
+		t.prove(ctx, whole, whole)
 	}
 }
 

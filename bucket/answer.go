@@ -3,6 +3,7 @@ package bucket
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -50,7 +51,19 @@ func (c *Collector[T]) Recent(ctx context.Context, tenant string) (v T, err erro
 	if err != nil {
 		return v, err
 	}
-	return mergeParts(c.user.merge, window)
+	a, err := c.mergeWindow(ctx, tenant, window, nil)
+	return a.Value, err
+}
+
+// mergeWindow returns the merge of what liveWindow returned.
+func (c *Collector[T]) mergeWindow(ctx context.Context, tenant string, window []plan.Extra[T], opts *RangeOptions) (a Answer[T], err error) {
+	switch {
+	case len(window) == 0:
+		return a, nil
+	case len(window) == 1 && window[0].Err == nil:
+		return Answer[T]{Value: window[0].Value, Entries: 1}, nil
+	}
+	return c.past.answer(ctx, plan.Question[T]{Series: []plan.Series{{Tenant: tenant}}, Extra: window, Partial: opts.orDefault().Partial})
 }
 
 // Live reports whether At answers for an instant from the live window.
@@ -67,14 +80,15 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 		started = c.liveFrom(tenant)
 		window, err = c.liveWindow(ctx, tenant, now)
 	}
+	from := now - int64(c.opts.Window) + 1
+	if _, spoilt := errors.AsType[*windowError](err); spoilt {
+		return c.Range(ctx, tenant, time.Unix(0, from), time.Unix(0, now).Add(c.opts.Window), opts)
+	}
 	if err != nil {
 		return a, err
 	}
-	from := now - int64(c.opts.Window) + 1
 	if !c.opts.Alone || from >= started {
-		a.Value, err = mergeParts(c.user.merge, window)
-		a.Entries = len(window)
-		return a, err
+		return c.mergeWindow(ctx, tenant, window, opts)
 	}
 	g, err := c.gather(ctx, []string{tenant}, time.Unix(0, from), time.Unix(0, started), opts, reading{})
 	if err != nil {
@@ -82,9 +96,7 @@ func (c *Collector[T]) live(ctx context.Context, tenant string, opts *RangeOptio
 	}
 	// The open tick is in the window already.
 	g.question.Extra = slices.DeleteFunc(g.question.Extra, func(v plan.Extra[T]) bool { return v.Key == "" })
-	for _, v := range window {
-		g.question.Extra = append(g.question.Extra, plan.Extra[T]{Tenant: tenant, Time: now, Value: v})
-	}
+	g.question.Extra = append(g.question.Extra, window...)
 	return c.past.merged(ctx, &g)
 }
 
@@ -128,7 +140,7 @@ func (c *Collector[T]) Values(ctx context.Context, tenant string, from, to time.
 		g, err := c.gather(ctx, []string{tenant}, from, to, opts, reading{entries: true})
 		gone, err := c.past.removed(ctx, tenant, from, to, opts, err)
 		if begun(tenant, gone, err, yield) {
-			yieldInOrder(c.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
+			yieldInOrder(c.past.past.Values(ctx, g.question), tenant, &g.question, yield)
 		}
 	}
 }
@@ -206,23 +218,46 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how
 		if err != nil {
 			return k, err
 		}
-		values, err := c.lazies.values(ctx, append(extra, open...))
+		k.series = series
+		err = c.extras(ctx, id, append(extra, open...), append(times, index.Entry{Time: next}), func(_ int, x plan.Extra[T]) {
+			k.live = append(k.live, x)
+		})
 		if err != nil {
 			return k, err
-		}
-		k.series = series
-		for i, v := range values {
-			e := index.Entry{Time: next}
-			if i < len(times) {
-				e = times[i]
-			}
-			k.live = append(k.live, plan.Extra[T]{Tenant: id, Time: e.Time, Key: e.Key, Value: v})
 		}
 		if to > since {
 			k.provisional = time.Unix(0, since)
 		}
 		return k, nil
 	}
+}
+
+// extras makes parts of a question of lazy values, whose entries would be those given,
+// and passes each to take, with the value's place. Where a value cannot be had, it makes
+// them of the values that it is merged of, each by itself, so that one which does not
+// decode or merge hides no other. The error is the context's.
+func (c *Collector[T]) extras(ctx context.Context, tenant string, held []*lazy[T], entries []index.Entry, take func(i int, x plan.Extra[T])) error {
+	values, failed := c.lazies.values(ctx, held)
+	for i, l := range held {
+		x := plan.Extra[T]{Tenant: tenant, Time: entries[i].Time, Key: entries[i].Key}
+		if failed == nil {
+			x.Value, x.Values = values[i], l.values
+			take(i, x)
+			continue
+		}
+		pieces, err := c.lazies.pieces(ctx, l)
+		if err != nil {
+			return err
+		}
+		for _, p := range pieces {
+			x.Values = p.values
+			if x.Value, x.Err = p.value, nil; p.err != nil {
+				x.Err = &HeldError{Tenant: tenant, Time: time.Unix(0, x.Time), Err: p.err}
+			}
+			take(i, x)
+		}
+	}
+	return nil
 }
 
 // watch is what a question sees of a tenant: the values that were held when it
@@ -257,10 +292,24 @@ type live[T any] struct {
 	rest             []*lazy[T] // late values, and the open tick's
 }
 
-// liveWindow returns the value of a tenant's live window, if it has one. Of
-// questions about one tenant, one at a time merges; the others wait and find
-// its answer.
-func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64) ([]T, error) {
+// windowError says that the live window has many ticks, and that some of them do not
+// merge. Which ones, only the store can tell.
+type windowError struct {
+	tenant string
+	err    error
+}
+
+func (e *windowError) Error() string {
+	return fmt.Sprintf("the live window of tenant %q: %v", e.tenant, e.err)
+}
+
+func (e *windowError) Unwrap() error { return e.err }
+
+// liveWindow returns the value of a tenant's live window, if it has one. Where values
+// of the window cannot be decoded or merged, it returns all of them, or a *windowError.
+// Of questions about one tenant, one at a time merges; the others wait and find its
+// answer.
+func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64) ([]plan.Extra[T], error) {
 	t := c.tenants.lookup(tenant)
 	if t == nil {
 		return nil, nil
@@ -272,16 +321,34 @@ func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64)
 		return nil, ctx.Err()
 	}
 	l, err := t.look(ctx, now)
-	if err != nil || l.answer != nil {
-		return l.answer, err
+	if err != nil {
+		return nil, err
 	}
+	values := l.answer
+	if values == nil {
+		if values, err = c.sum(ctx, t, &l); err != nil {
+			return c.windowParts(ctx, t, &l)
+		}
+	}
+	window := make([]plan.Extra[T], len(values))
+	for i, v := range values {
+		window[i] = plan.Extra[T]{Tenant: tenant, Time: now, Value: v}
+	}
+	return window, nil
+}
+
+// sum merges a live window, and has its tenant keep the merges for later questions.
+func (c *Collector[T]) sum(ctx context.Context, t *tenant[T], l *live[T]) ([]T, error) {
 	if l.few && len(l.sealed) > 1 {
 		v, err := c.lazies.merge(ctx, l.sealed)
 		if err != nil {
-			return nil, fmt.Errorf("the live window of tenant %q: %w", tenant, err)
+			return nil, err
 		}
 		sum := decodedWith(v, nil)
-		t.keepSum(&l, sum)
+		for _, tick := range l.sealed {
+			sum.values += max(tick.values, 1)
+		}
+		t.keepSum(ctx, l, sum)
 		l.sealed = []*lazy[T]{sum}
 	}
 	parts := append(l.sealed, l.rest...)
@@ -290,10 +357,23 @@ func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64)
 	}
 	v, err := c.lazies.merge(ctx, parts)
 	if err != nil {
-		return nil, fmt.Errorf("the live window of tenant %q: %w", tenant, err)
+		return nil, err
 	}
 	if len(parts) > 1 { // a value alone may be held as its blob
-		t.keepAnswer(&l, v)
+		t.keepAnswer(ctx, l, v)
 	}
 	return []T{v}, nil
+}
+
+// windowParts returns the values of a live window that do not merge, or not all of
+// which can be decoded.
+func (c *Collector[T]) windowParts(ctx context.Context, t *tenant[T], l *live[T]) ([]plan.Extra[T], error) {
+	parts := append(l.sealed, l.rest...)
+	entries, err := t.entriesOf(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	var all []plan.Extra[T]
+	err = c.extras(ctx, t.id, parts, entries, func(_ int, x plan.Extra[T]) { all = append(all, x) })
+	return all, err
 }

@@ -55,7 +55,7 @@ func TestAddAtIsExactAtOnce(t *testing.T) {
 		wantIDs(t, when+": a querier", a.Value, err, ids{1, 2, 3})
 	}
 	check("before a flush")
-	if n := len(r.Waiting("a")); n != 4 {
+	if n := len(waitingOf(t, r.Collector, "a")); n != 4 {
 		t.Errorf("%d values wait, want 4", n)
 	}
 	r.tick(t)
@@ -127,7 +127,7 @@ func TestKeysOfPastInstantsAreFresh(t *testing.T) {
 	seen := make(map[string]bool)
 	for i := range 20 {
 		mustAddAt(t, r.Collector, "a", at, i)
-		for _, e := range r.Waiting("a") {
+		for _, e := range waitingOf(t, r.Collector, "a") {
 			if seen[e.Key] || !strings.HasPrefix(e.Key, index.RowAt("a", e.Time).BlobKey(e.Time)+"-") {
 				t.Fatalf("key %s is used twice, or not of its instant", e.Key)
 			}
@@ -156,7 +156,7 @@ func TestFreshKeysRecogniseTheirOwnPut(t *testing.T) {
 	r.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Applied: true, Times: 1})
 	at := r.now.Add(-time.Hour)
 	mustAddAt(t, r.Collector, "a", at, 1)
-	key := r.Waiting("a")[0].Key
+	key := waitingOf(t, r.Collector, "a")[0].Key
 	r.tick(t)
 	entries, err := r.Entries(t.Context(), "a", at, at.Add(time.Second))
 	if err != nil || len(entries) != 1 || entries[0].Key != key {

@@ -9,4 +9,27 @@
 // them in memory, drivers in sibling packages keep them in a directory or in
 // DynamoDB. Values have any type with a [Merge] function; how they become bytes is the business of
 // the [Blobs] store, which tiered.Store implements.
+//
+// # A collector
+//
+// Package embedded makes one of a codec, a merge function and a directory. The parts by
+// hand are an index, an authority that holds the blobs, and a collector over both:
+//
+//	blobs, err := tiered.New(codec, authority, nil)                   // authority: a tiered.Tier
+//	c, err := bucket.NewCollector(index.NewMemIndex(), blobs, merge, nil)
+//	go c.Run(ctx)                                                     // seals and stores each tick
+//	err = c.Add(ctx, "acme", value, nil)
+//	answer, err := c.Range(ctx, "acme", from, to, nil)
+//	err = c.Close(ctx)                                                // stores what is pending
+//
+// A [Querier] answers for several collectors on one index and authority. With
+// [LevelOptions] merges of minutes, hours and days are stored, so that long ranges cost
+// little. A [Journal] keeps what was added through a crash.
+//
+// # Functions of the user
+//
+// Codec, merge, size, clone and callbacks may fail, panic, be slow, or never return. A
+// panic is a [*PanicError]. Each hurts only the value that it was given, and at most its
+// tenant. They must not change what they are given, nor keep it to change it later;
+// codectest.Run checks a codec and a merge.
 package bucket

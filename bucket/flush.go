@@ -147,6 +147,9 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 			return err
 		}
 		taken, err := c.place(ctx, p)
+		if _, final := errors.AsType[*FinalError](err); final {
+			return c.tooLate(ctx, p, err)
+		}
 		if err != nil || !taken {
 			return err
 		}
@@ -156,6 +159,25 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 		}
 	}
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
+}
+
+// tooLate ends the delivery of a value whose span became final: with nil if an attempt
+// that seemed to fail has put its entry there before, and else with the final error. The
+// blob that was stored for it is then deleted.
+func (c *Collector[T]) tooLate(ctx context.Context, p *pending[T], final error) error {
+	other, err := c.takenByOther(ctx, p)
+	if err != nil || !other {
+		return err
+	}
+	deleter, ok := c.blobs.(BlobDeleter)
+	if !ok || p.stage < stored {
+		return final
+	}
+	err = c.attempt(ctx, "Delete", p, func(ctx context.Context) error { return deleter.Delete(ctx, []string{p.entry.Key}) })
+	if err != nil {
+		c.opts.Logger.Warn("a blob without an entry is left: a deletion of its hour removes it", "err", err)
+	}
+	return final
 }
 
 // encode makes the blob, unless the value has one.

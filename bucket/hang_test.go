@@ -180,6 +180,8 @@ func (h *hanging) wantContexts(t *testing.T, c *bucket.Collector[ids]) {
 		"range":  func(ctx context.Context) error { _, err := c.Range(ctx, "merge1", from, to, nil); return err },
 		"has":    func(ctx context.Context) error { _, err := c.Has(ctx, "merge1", from, to); return err },
 		"held":   func(ctx context.Context) error { _, err := c.Held(ctx, "merge1", from, to); return err },
+		"share":  func(ctx context.Context) error { _, err := c.Share(ctx, "merge1"); return err },
+		"waits":  func(ctx context.Context) error { _, err := c.Waiting(ctx, "merge1"); return err },
 		"delete": func(ctx context.Context) error { _, err := c.Delete(ctx, "merge1", from, to, nil); return err },
 		"flush":  c.Flush,
 	} {

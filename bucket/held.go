@@ -48,39 +48,56 @@ type HeldValue[T any] struct {
 	// entry with this key that was read before is then another writer's.
 	Untried bool
 	Value   T
+	// Err says why Value cannot be read; it is a *HeldError. Of a tick that cannot be
+	// read or merged as a whole, each value is listed, with the same Entry.
+	Err error
 
 	foreign bool // the index entry with the key is another writer's
 }
 
 // Held returns the tenant's values with from ≤ instant < to that may not be in
-// the index yet. The values are shared: nobody may change them. Held merges
-// nothing and waits for no store, but decodes values that are held as blobs.
+// the index yet. The values are shared: nobody may change them. Held waits for no
+// store, but decodes and merges values that are held as blobs. If the open tick has a
+// value that does not decode or merge, Held ends the tick.
 func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
 	start, end, err := c.span(tenant, from, to)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return Held[T]{}, err
 	}
-	since := c.since()
-	t := c.tenants.lookup(tenant)
-	if t == nil {
-		return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, nil
+	for {
+		since := c.since()
+		t := c.tenants.lookup(tenant)
+		if t == nil {
+			return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, nil
+		}
+		held, err := t.holds(ctx, start, end)
+		if err != nil {
+			return Held[T]{}, err
+		}
+		h := Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
+		if h.IsOpen {
+			if h.Open, err = c.lazies.value(held.open[0]); err != nil {
+				if err := t.sealSpoilt(ctx, held.open[0]); err != nil {
+					return Held[T]{}, err
+				}
+				continue
+			}
+		}
+		h.Sealed, err = c.heldValues(ctx, tenant, &held)
+		return h, err
 	}
-	held, err := t.holds(ctx, start, end)
-	if err != nil {
-		return Held[T]{}, err
+}
+
+// heldValues returns the sealed values of what is held.
+func (c *Collector[T]) heldValues(ctx context.Context, tenant string, held *holding[T]) (all []HeldValue[T], err error) {
+	values := make([]*lazy[T], len(held.sealed))
+	for i, p := range held.sealed {
+		values[i] = p.value
 	}
-	h := Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
-	values, err := c.lazies.values(ctx, held.values())
-	if err != nil {
-		return Held[T]{}, err
-	}
-	for i, e := range held.entries {
-		h.Sealed = append(h.Sealed, HeldValue[T]{Entry: e, Own: held.own[i], Untried: held.untried[i], Value: values[i]})
-	}
-	if h.IsOpen {
-		h.Open = values[len(held.entries)]
-	}
-	return h, nil
+	err = c.extras(ctx, tenant, values, held.entries, func(i int, x plan.Extra[T]) {
+		all = append(all, HeldValue[T]{Entry: held.entries[i], Own: held.own[i], Untried: held.untried[i], Value: x.Value, Err: x.Err})
+	})
+	return all, err
 }
 
 // holding lists a tenant's values in a range at one moment.
@@ -92,14 +109,6 @@ type holding[T any] struct {
 	own     []bool        // by sealed value: no other value can get the entry's key
 	untried []bool        // by sealed value: it cannot be in the index
 	open    []*lazy[T]    // the open tick's value, or none
-}
-
-// values returns the sealed values, then the open tick's.
-func (h *holding[T]) values() (values []*lazy[T]) {
-	for _, p := range h.sealed {
-		values = append(values, p.value)
-	}
-	return append(values, h.open...)
 }
 
 // versionOf returns the collector's version with a number.
@@ -118,7 +127,7 @@ func (h *Held[T]) collector() string {
 func (h *Held[T]) live(tenant string, entries []index.Entry) (values []plan.Extra[T]) {
 	for _, v := range h.Sealed {
 		if v.foreign || !names(entries, v.Entry) {
-			values = append(values, plan.Extra[T]{Tenant: tenant, Time: v.Entry.Time, Key: v.Entry.Key, Value: v.Value})
+			values = append(values, plan.Extra[T]{Tenant: tenant, Time: v.Entry.Time, Key: v.Entry.Key, Value: v.Value, Err: v.Err})
 		}
 	}
 	if h.IsOpen {

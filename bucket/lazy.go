@@ -26,8 +26,9 @@ type Decoder[T any] interface {
 // lazy is a value: in memory as itself, as its blob, or as both, or in the
 // journal. Its form may change at any time; the value never does.
 type lazy[T any] struct {
-	form atomic.Pointer[form[T]]
-	at   int64 // the instant of a sealed value; guarded by its tenant's mu
+	form   atomic.Pointer[form[T]]
+	at     int64 // the instant of a sealed value; guarded by its tenant's mu
+	values int   // how many added values it is merged of, as far as is known; not changed once others have it
 }
 
 // form is a lazy value at a moment.
@@ -56,7 +57,7 @@ func decodedWith[T any](v T, blob []byte) *lazy[T] {
 
 // unmerged returns the lazy merge of values.
 func unmerged[T any](parts []*lazy[T]) *lazy[T] {
-	l := &lazy[T]{}
+	l := &lazy[T]{values: len(parts)}
 	l.form.Store(&form[T]{parts: parts})
 	return l
 }
@@ -72,7 +73,7 @@ func joined[T any](first, blob *lazy[T]) *lazy[T] {
 
 // restingOn returns the lazy value of records in the journal.
 func restingOn[T any](records []uint64) *lazy[T] {
-	l := &lazy[T]{}
+	l := &lazy[T]{values: len(records)}
 	l.rest(records)
 	return l
 }
@@ -262,6 +263,51 @@ func (ls *lazies[T]) values(ctx context.Context, held []*lazy[T]) ([]T, error) {
 		}
 	}
 	return values, nil
+}
+
+// piece is one of the values that a lazy value is merged of, or why it cannot be had.
+type piece[T any] struct {
+	value  T
+	values int // how many added ones are merged in it, as far as is known
+	err    error
+}
+
+// pieces returns the value of l. If that cannot be had, it returns the values that l is
+// merged of, as far as they are known, each by itself. The error is the context's.
+func (ls *lazies[T]) pieces(ctx context.Context, l *lazy[T]) (all []piece[T], err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v, err := ls.value(l)
+	if err == nil {
+		return []piece[T]{{value: v, values: l.values}}, nil
+	}
+	members := l.members()
+	if len(members) == 0 {
+		return []piece[T]{{err: err}}, nil
+	}
+	for _, m := range members {
+		some, err := ls.pieces(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// members returns the values that l is merged of when somebody asks; none when it is
+// merged, or one value.
+func (l *lazy[T]) members() []*lazy[T] {
+	f := l.form.Load()
+	if len(f.records) < 2 {
+		return f.parts
+	}
+	members := make([]*lazy[T], len(f.records))
+	for i, id := range f.records {
+		members[i] = restingOn[T]([]uint64{id})
+	}
+	return members
 }
 
 // join is the merge of lazy values.

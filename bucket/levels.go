@@ -182,6 +182,9 @@ func (m merger[T]) Merge(ctx context.Context, tenant string, parts []levels.Part
 
 func (m merger[T]) encode(v T) (blob []byte, err error) {
 	defer guard.Recover("encode", &err)
+	if clone := m.q.opts.Clone; clone != nil {
+		v = clone(v) // questions may share it
+	}
 	if blob, err = m.q.blobs.Encode(v); err != nil {
 		return nil, &EncodeError{Err: err}
 	}
@@ -297,7 +300,7 @@ type RollUpOptions struct {
 //
 //	Built    int       // spans that were sealed
 //	Void     int       // spans whose roll-up is not kept
-//	Waiting  int       // spans that are held, claimed, or that ended too short ago
+//	Waiting  int       // spans that a late value or another builder holds, or that ended too short ago: call RollUp again minutes later
 //	Failed   int       // spans that could not be built
 //	Verified int       // seals that were computed again and are right
 //	Differ   int       // seals that were not, and were built again
@@ -314,7 +317,9 @@ type TooSoonError = rollup.TooSoonError
 // touch [from, to), and returns when all was tried. It may be interrupted and
 // repeated, and run beside other builders. LevelOptions must allow building.
 // The error comes from the first span that failed, from the context or from the
-// index, or is a *TooSoonError or an *OtherLevelsError.
+// index, or is a *TooSoonError or an *OtherLevelsError. RollUp does not wait for a
+// build longer than its claim lasts, half of the lateness and 5 min at most: a codec or a merge
+// that does not return is an error.
 func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
 	if q.builder == nil {
 		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -77,11 +78,16 @@ func TestARefusedDeletionDropsNothing(t *testing.T) {
 // collector returns a collector on the store.
 func (l *retaining) collector(tier tiered.Tier, failed func(string, ids, error)) *bucket.Collector[ids] {
 	l.Helper()
+	return l.collectorOn(l.index, tier, failed)
+}
+
+func (l *retaining) collectorOn(idx index.Index, tier tiered.Tier, failed func(string, ids, error)) *bucket.Collector[ids] {
+	l.Helper()
 	store, err := tiered.New(idCodec{}, tier, nil)
 	if err != nil {
 		l.Fatal(err)
 	}
-	c, err := bucket.NewCollector(l.index, store, mergeIDs, &bucket.CollectorOptions[ids]{Failed: failed,
+	c, err := bucket.NewCollector(idx, store, mergeIDs, &bucket.CollectorOptions[ids]{Failed: failed,
 		Past: bucket.QuantizerOptions[ids]{Levels: retained()}})
 	if err != nil {
 		l.Fatal(err)
@@ -130,4 +136,42 @@ func TestATickThatCameTooLateIsGivenUpOnce(t *testing.T) {
 			t.Errorf("failed was told %v, after %d puts", failed, puts)
 		}
 	})
+}
+
+// TestAValueThatCameTooLateLeavesNoBlob stores the blobs of values whose entries the index
+// then refuses until their spans are final. The blob of the value that is given up is
+// deleted. An entry that the index has taken in spite of its error keeps its blob.
+func TestAValueThatCameTooLateLeavesNoBlob(t *testing.T) {
+	t.Parallel()
+	for _, landed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := rolled(t, 2*day, retained())
+			idx := faulttest.NewLevels(l.index, 1)
+			var failed []ids
+			c := l.collectorOn(idx, l.blobs, func(_ string, v ids, err error) { failed = append(failed, v) })
+			begun := time.Now()
+			mustAdd(t, c, "a", -1)
+			idx.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Applied: landed})
+			late, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := c.Flush(late); err == nil {
+				t.Fatal("flushed in spite of the fault")
+			}
+			time.Sleep(day)
+			l.put(time.Now().Add(-day)) // beside the value, so that its spans have roll-ups
+			time.Sleep(day)
+			l.rollUp()
+			time.Sleep(6 * day)
+			before := l.blobs.Len()
+			idx.Heal()
+			if err := c.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			gone := before - l.blobs.Len()
+			entries, err := l.past.Entries(t.Context(), "a", begun, begun.Add(50*time.Millisecond))
+			if landed && (gone != 0 || len(failed) != 0 || len(entries) != 1) || !landed && (gone != 1 || len(failed) != 1 || len(entries) != 0) || err != nil {
+				t.Errorf("landed %v: %d blobs gone, failed %v, entries %v, %v", landed, gone, failed, entries, err)
+			}
+		})
+	}
 }

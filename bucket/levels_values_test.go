@@ -2,11 +2,13 @@ package bucket_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/tiered"
 )
 
 // TestValuesThatRetentionRemoved asks for single values when retention has removed
@@ -62,4 +64,44 @@ func (l *retaining) wantValues(from, to time.Time, count int, first, last time.T
 	if check(missing); n != count {
 		l.Errorf("%d values from %v to %v, want %d", n, from, to, count)
 	}
+}
+
+// TestRollUpsAreClonedToBeEncoded encodes values with a codec that writes to them. Of a
+// collector with Clone, no merge that questions share is written to.
+func TestRollUpsAreClonedToBeEncoded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := rolled(t, time.Hour, &bucket.LevelOptions{})
+		store, err := tiered.New(zeroing{}, l.blobs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := bucket.NewCollector(l.index, store, mergeIDs, &bucket.CollectorOptions[ids]{Clone: slices.Clone[ids],
+			Past: bucket.QuantizerOptions[ids]{Levels: &bucket.LevelOptions{Owned: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now().Truncate(day)
+		end := begin.Add(time.Hour)
+		want, err := c.Range(t.Context(), "a", begin, end, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := slices.Clone(want.Value)
+		if done, err := c.RollUp(t.Context(), "a", begin, end, nil); err != nil || done.Built == 0 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		if !slices.Equal(want.Value, before) {
+			t.Error("an answer was written to")
+		}
+	})
+}
+
+// zeroing is idCodec that writes to what it encodes.
+type zeroing struct{ idCodec }
+
+func (z zeroing) Encode(v ids) ([]byte, error) {
+	blob, err := z.idCodec.Encode(v)
+	clear(v)
+	return blob, err
 }

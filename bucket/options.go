@@ -101,7 +101,10 @@ type CollectorOptions[T any] struct {
 	// takes them: there is one for every eight values that wait. Default 64,
 	// at least Flushes.
 	FlushesMax int
-	// Deadline bounds each attempt to store or index a value. Default 10 s.
+	// Deadline bounds each request of an attempt to store and index a value: of the
+	// blob, and of the entry. An attempt that fails after a quarter of it counts as
+	// slow, and one that takes three times as long, because a function of the user
+	// hangs, is not waited for. Default 10 s.
 	Deadline time.Duration
 	// Backoff is the wait after a value's first failed attempt. It doubles
 	// with each further one up to MaxBackoff, and each wait is spread by a
@@ -213,6 +216,9 @@ func (o *CollectorOptions[T]) sharePast() {
 	if o.Past.Size == nil {
 		o.Past.Size = o.Size
 	}
+	if o.Past.Clone == nil {
+		o.Past.Clone = o.Clone
+	}
 	if o.Past.Registerer == nil {
 		o.Past.Registerer = o.Registerer
 	}
@@ -274,8 +280,10 @@ const (
 	BuildOff BuildMode = "off"
 )
 
-// LevelOptions say which merges of whole spans of time are stored as roll-ups,
-// who builds them, and how long they are kept. Every process that writes the
+// LevelOptions turn roll-ups on, as QuantizerOptions.Levels, which for a Collector is
+// CollectorOptions.Past.Levels. Without them an index that has roll-ups already is read
+// with these, and nothing is built. They say which merges of whole spans of time are stored, who
+// builds them, and how long they are kept. Every process that writes the
 // same index must give the same Spans, Lateness, Skew and Linger: the index
 // keeps them, and a process that wants others gets an error.
 //
@@ -302,11 +310,12 @@ type LevelOptions struct {
 	// Cores is how many spans are built at a time. Default 1.
 	Cores int
 	// Owned says that no other process writes the index, as of a directory or
-	// of an index in memory.
+	// of an index in memory. Package embedded sets it. Without Owned or AllKnow
+	// nothing is built.
 	Owned bool
 	// AllKnow says that every process which writes a shared index stores late
 	// values as levels require, or stores none: each runs a version that knows
-	// levels. Without Owned or AllKnow nothing is built.
+	// levels.
 	AllKnow bool
 	// Codec is the version of the codec that writes roll-ups, at least 0. A
 	// roll-up of a later version than one's own that does not decode is left

@@ -94,11 +94,7 @@ func (p *pending[T]) before() trail[T] {
 func (p *pending[T]) members() []*lazy[T] {
 	switch {
 	case len(p.records) > 1:
-		all := make([]*lazy[T], len(p.records))
-		for i, id := range p.records {
-			all[i] = restingOn[T]([]uint64{id})
-		}
-		return all
+		return restingOn[T](p.records).members()
 	case len(p.parts) > 1:
 		return p.parts
 	}

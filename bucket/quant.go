@@ -38,7 +38,8 @@ type QuantizerOptions[T any] struct {
 	// MaxDecodedBytes bounds the memory of the values that all questions
 	// together are reading and merging. A question beyond it waits, with its
 	// context, before it reads. Default a quarter of GOMEMLIMIT, or 1 GiB
-	// without one. Answers themselves do not count.
+	// without one. Answers themselves do not count, nor does what a question has
+	// read that does not end, see StuckError.
 	MaxDecodedBytes int64
 	// Size is how many bytes of memory a value takes; a value is not cached
 	// when it is not positive. Several goroutines may call it at a time. By
@@ -46,6 +47,10 @@ type QuantizerOptions[T any] struct {
 	// reflection, and learns from them how much memory a byte of a blob takes.
 	// What the options bound is then kept within about a third.
 	Size func(T) int64
+	// Clone returns an independent copy of a value. Set it for types whose encoding
+	// writes to the value: a merge is then cloned before it is encoded as a roll-up.
+	// A Collector gives its own.
+	Clone func(T) T
 	// Rows is how many rows of the index a question reads at a time.
 	// Default 16.
 	Rows int
@@ -312,12 +317,18 @@ func yieldAll[V any](tenant string, items iter.Seq2[plan.Item[V], error], yield 
 	}
 }
 
-// yieldInOrder yields stored values and live ones, both ascending, by instant.
-func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, live []plan.Extra[T], yield func(Value[T], error) bool) {
+// yieldInOrder yields stored values of a question and its live ones, both ascending,
+// by instant.
+func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, q *plan.Question[T], yield func(Value[T], error) bool) {
+	live, partial := q.Extra, q.Partial
 	next := func() bool {
 		v := live[0]
 		live = live[1:]
-		return yield(Value[T]{Tenant: v.Tenant, Time: time.Unix(0, v.Time), Key: v.Key, Value: v.Value}, nil)
+		if v.Err != nil && !partial {
+			yield(Value[T]{}, v.Err)
+			return false
+		}
+		return yield(Value[T]{Tenant: v.Tenant, Time: time.Unix(0, v.Time), Key: v.Key, Value: v.Value, Err: v.Err}, nil)
 	}
 	goOn := true
 	yieldAll(tenant, items, func(v Value[T], err error) bool {

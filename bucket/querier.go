@@ -115,7 +115,7 @@ func (q *Querier[T]) Values(ctx context.Context, tenant string, from, to time.Ti
 				return
 			}
 		}
-		yieldInOrder(q.past.past.Values(ctx, g.question), tenant, g.question.Extra, yield)
+		yieldInOrder(q.past.past.Values(ctx, g.question), tenant, &g.question, yield)
 	}
 }
 

@@ -74,7 +74,7 @@ type Value[T any] struct {
 //	Time   time.Time // the value's instant; zero when a source is missing as a whole
 //	Key    string    // its blob's; empty for an open tick, and when a source is missing as a whole
 //	Source string    // the collector that did not answer; empty for a stored value
-//	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
+//	Err    error     // why: ErrNoBlob, a *MergeError, a *HeldError, or the store's error
 type Missing = plan.Missing
 
 // TooManyError says that a range of a tenant has more entries than one
@@ -109,6 +109,23 @@ type MissingError = plan.MissingError
 //	Entries []index.Entry // the values that the others do not merge with; a span's when its merge was refused. An open tick has no key
 //	Err     error         // of the merge function; a *PanicError when it panicked
 type MergeError = plan.MergeError
+
+// HeldError says that a value which is not in the index yet cannot be read: it came as
+// a blob that does not decode, or its journal cannot be read. It is stored as it came,
+// by itself. A partial answer leaves it out. Its fields are
+//
+//	Tenant string
+//	Time   time.Time // the value's instant; for a value of an open tick, when that would end
+//	Err    error     // of the codec, a *PanicError when it panicked, or of the journal
+type HeldError = plan.HeldError
+
+// StuckError says that a question about a tenant has read and merged one batch of values
+// for more than a minute, and kept others waiting for MaxDecodedBytes: a codec or a merge
+// has not returned. The batch counts no more. Until it ends, questions of the tenant that
+// must read blobs are refused, so that they use no more memory. Its field is
+//
+//	Tenant string // or "several tenants", for questions about several at a time
+type StuckError = plan.StuckError
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and
 // the store has no blob with the entry's key.

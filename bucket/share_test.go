@@ -12,6 +12,16 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
+// waitingOf returns the entries that wait of a tenant.
+func waitingOf(t *testing.T, c *bucket.Collector[ids], tenant string) []index.Entry {
+	t.Helper()
+	entries, err := c.Waiting(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
 // TestShare follows one tenant's values from the open tick, past an index that
 // refuses them, out of the window.
 func TestShare(t *testing.T) {
@@ -23,10 +33,11 @@ func TestShare(t *testing.T) {
 	c := s.collector(t, opts)
 	check := func(when string, ticks, values int, bytes int64, waiting ...int64) {
 		t.Helper()
-		if got, want := c.Share("a"), (bucket.Share{Ticks: ticks, Values: values, Bytes: bytes}); got != want {
-			t.Errorf("%s: share %+v, want %+v", when, got, want)
+		want := bucket.Share{Ticks: ticks, Values: values, Bytes: bytes}
+		if got, err := c.Share(t.Context(), "a"); got != want || err != nil {
+			t.Errorf("%s: share %+v, %v, want %+v", when, got, err, want)
 		}
-		entries := c.Waiting("a")
+		entries := waitingOf(t, c, "a")
 		if !slices.EqualFunc(entries, waiting, func(e index.Entry, at int64) bool { return e.Time == at && e.Key != "" }) {
 			t.Errorf("%s: %v wait, want those of %v", when, entries, waiting)
 		}

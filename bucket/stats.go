@@ -50,26 +50,27 @@ type Share struct {
 
 // Share returns a tenant's part of what the collector has in memory, which is
 // nothing for a tenant that it does not know. It merges nothing, but waits
-// while another goroutine merges a value of the tenant.
-func (c *Collector[T]) Share(tenant string) Share {
+// while another goroutine merges a value of the tenant. The error is the context's.
+func (c *Collector[T]) Share(ctx context.Context, tenant string) (Share, error) {
 	t := c.tenants.lookup(tenant)
 	if t == nil {
-		return Share{}
+		return Share{}, nil
 	}
-	return t.share()
+	return t.share(ctx)
 }
 
 // Waiting returns the entries, ascending, that a tenant's sealed values will
 // have once they are discoverable, unless one finds its instant taken. An entry
-// that has just become discoverable may still be among them.
-func (c *Collector[T]) Waiting(tenant string) []index.Entry {
+// that has just become discoverable may still be among them. Waiting waits as Share
+// does. The error is the context's.
+func (c *Collector[T]) Waiting(ctx context.Context, tenant string) ([]index.Entry, error) {
 	t := c.tenants.lookup(tenant)
 	if t == nil {
-		return nil
+		return nil, nil
 	}
-	entries := t.waiting()
+	entries, err := t.waiting(ctx)
 	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Time, b.Time) })
-	return entries
+	return entries, err
 }
 
 // Window returns how far back a question of At reaches.

@@ -117,8 +117,9 @@ func TestCommittedValuesAreNotPending(t *testing.T) {
 		c := s.run(t)
 		mustAdd(t, c, "a", 1)
 		time.Sleep(1500 * time.Millisecond)
-		if n, share, waiting := c.Pending(), c.Share("a"), c.Waiting("a"); n != 0 || share.Values != 0 || share.Bytes != 0 || len(waiting) != 0 {
-			t.Errorf("a committed value is pending: %d bytes, %+v, %v", n, share, waiting)
+		share, err := c.Share(t.Context(), "a")
+		if n, left := c.Pending(), waitingOf(t, c, "a"); n != 0 || share.Values != 0 || share.Bytes != 0 || len(left) != 0 || err != nil {
+			t.Errorf("a committed value is pending: %d bytes, %+v, %v, %v", n, share, left, err)
 		}
 		if n := s.journal.live(); n != 2 {
 			t.Errorf("%d records, want the value's and its seal's", n)

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -86,19 +87,16 @@ func (t *tenant[T]) unproven(now int64) *lazy[T] {
 	if len(k.parts)-k.waiting <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
 		return nil
 	}
-	whole, err := k.show(t.shared.user)
-	if err != nil { // a clone is what is encoded
-		t.seal(now)
-		return nil
-	}
-	k.proving, k.proven = whole, len(k.parts)
-	return whole
+	k.proving, k.proven = k.show(t.shared.user), len(k.parts)
+	return k.proving
 }
 
 // prove notes that a value which unproven returned can be encoded, and has the open
 // tick keep a form of it in place of its parts.
-func (t *tenant[T]) prove(whole, form *lazy[T]) {
-	t.mu.Lock()
+func (t *tenant[T]) prove(ctx context.Context, whole, form *lazy[T]) {
+	if t.mu.LockContext(ctx) != nil {
+		return
+	}
 	defer t.mu.Unlock()
 	if t.open.proving == whole {
 		t.open.forget(form)
@@ -107,13 +105,16 @@ func (t *tenant[T]) prove(whole, form *lazy[T]) {
 
 // sealSpoilt ends the open tick if its value is one that cannot be had, or cannot be
 // encoded. The tick is then stored in parts, so that a value which spoils the others
-// is found.
-func (t *tenant[T]) sealSpoilt(whole *lazy[T]) {
-	t.mu.Lock()
+// is found. The error is the context's.
+func (t *tenant[T]) sealSpoilt(ctx context.Context, whole *lazy[T]) error {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return err
+	}
 	defer t.mu.Unlock()
 	if t.open.value != nil && (t.open.value == whole || t.open.proving == whole) {
 		t.seal(t.shared.now())
 	}
+	return nil
 }
 
 // took notes that a value is in. The caller holds mu.
@@ -328,9 +329,9 @@ func (t *tenant[T]) unwatch(ctx context.Context, w *watch[T], from, to int64) (o
 	defer t.mu.Unlock()
 	delete(t.watches, w)
 	if next = t.next(t.shared.now()); t.reaches(next, from, to) {
-		open, err = t.shown()
+		open = t.shown()
 	}
-	return open, next, err
+	return open, next, nil
 }
 
 // reaches reports whether [from, to) reaches into the open tick: beyond the last
@@ -341,12 +342,11 @@ func (t *tenant[T]) reaches(next, from, to int64) bool {
 
 // shown returns the open tick's value as readers may have it, or none. The
 // caller holds mu.
-func (t *tenant[T]) shown() ([]*lazy[T], error) {
-	v, err := t.open.show(t.shared.user)
-	if v == nil || err != nil {
-		return nil, err
+func (t *tenant[T]) shown() []*lazy[T] {
+	if v := t.open.show(t.shared.user); v != nil {
+		return []*lazy[T]{v}
 	}
-	return []*lazy[T]{v}, nil
+	return nil
 }
 
 // holds returns what is held with from ≤ instant < to.
@@ -364,9 +364,9 @@ func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], er
 		}
 	}
 	if t.reaches(h.next, from, to) {
-		h.open, err = t.shown()
+		h.open = t.shown()
 	}
-	return h, err
+	return h, nil
 }
 
 // look returns the live window at the instant now.
@@ -382,11 +382,24 @@ func (t *tenant[T]) look(ctx context.Context, now int64) (l live[T], err error) 
 		return l, nil
 	}
 	if l.sealed, l.rest, err = t.ticks.Parts(); err != nil {
-		return l, err
+		return l, &windowError{t.id, err}
 	}
-	open, err := t.shown()
-	l.rest = append(l.rest, open...)
-	return l, err
+	l.rest = append(l.rest, t.shown()...)
+	return l, nil
+}
+
+// entriesOf returns the entries, without keys, that values of the live window have or
+// would have.
+func (t *tenant[T]) entriesOf(ctx context.Context, values []*lazy[T]) ([]index.Entry, error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return nil, err
+	}
+	defer t.mu.Unlock()
+	next, entries := t.next(t.shared.now()), make([]index.Entry, len(values))
+	for i, l := range values {
+		entries[i].Time = cmp.Or(l.at, next) // an open tick has no instant yet
+	}
+	return entries, nil
 }
 
 // expire drops the ticks that are too old at the instant now. The caller holds
@@ -411,8 +424,10 @@ func (t *tenant[T]) ticksChanged() {
 }
 
 // keepSum keeps the merge of the sealed ticks of l for later questions.
-func (t *tenant[T]) keepSum(l *live[T], sum *lazy[T]) {
-	t.mu.Lock()
+func (t *tenant[T]) keepSum(ctx context.Context, l *live[T], sum *lazy[T]) {
+	if t.mu.LockContext(ctx) != nil {
+		return
+	}
 	defer t.mu.Unlock()
 	if t.tickEdits == l.tickEdits {
 		t.ticks.Keep(sum)
@@ -420,8 +435,10 @@ func (t *tenant[T]) keepSum(l *live[T], sum *lazy[T]) {
 }
 
 // keepAnswer keeps the value of the live window l for later questions.
-func (t *tenant[T]) keepAnswer(l *live[T], v T) {
-	t.mu.Lock()
+func (t *tenant[T]) keepAnswer(ctx context.Context, l *live[T], v T) {
+	if t.mu.LockContext(ctx) != nil {
+		return
+	}
 	defer t.mu.Unlock()
 	if t.edits == l.edits {
 		t.answer, t.answered = v, l.edits
@@ -429,8 +446,10 @@ func (t *tenant[T]) keepAnswer(l *live[T], v T) {
 }
 
 // share returns the tenant's part of what the collector has in memory.
-func (t *tenant[T]) share() (s Share) {
-	t.mu.Lock()
+func (t *tenant[T]) share(ctx context.Context) (s Share, err error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return s, err
+	}
 	defer t.mu.Unlock()
 	t.expire(t.shared.now())
 	s.Ticks, s.Values, s.Bytes = t.ticks.Len(), len(t.held), t.open.size
@@ -442,12 +461,14 @@ func (t *tenant[T]) share() (s Share) {
 			s.Values--
 		}
 	}
-	return s
+	return s, nil
 }
 
 // waiting returns the entries of the sealed values, in the order of sealing.
-func (t *tenant[T]) waiting() []index.Entry {
-	t.mu.Lock()
+func (t *tenant[T]) waiting(ctx context.Context) ([]index.Entry, error) {
+	if err := t.mu.LockContext(ctx); err != nil {
+		return nil, err
+	}
 	defer t.mu.Unlock()
 	entries := make([]index.Entry, 0, len(t.held))
 	for _, p := range t.held {
@@ -455,7 +476,7 @@ func (t *tenant[T]) waiting() []index.Entry {
 			entries = append(entries, e)
 		}
 	}
-	return entries
+	return entries, nil
 }
 
 // withdraw ends the open tick, and takes the values whose instants are in

@@ -67,6 +67,7 @@ func (k *openTick[T]) wait(blob []byte, now int64) {
 	k.keep(v)
 	k.value, k.asBlob, k.shown, k.waiting = joined(k.value, v), true, nil, k.waiting+1
 	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
+	k.value.values = k.adds
 }
 
 // noteMerged notes that the blobs which waited are merged, and that the value takes more
@@ -98,6 +99,7 @@ func (k *openTick[T]) merge(u *userFuncs[T], v *lazy[T], size, now int64) error 
 	k.keep(v)
 	k.value, k.shown = decodedWith(merged, nil), nil
 	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
+	k.value.values = k.adds
 	return nil
 }
 
@@ -133,6 +135,7 @@ func (k *openTick[T]) mergeAgain() {
 	} else {
 		k.value = unmerged(slices.Clip(k.parts))
 	}
+	k.value.values = k.adds
 }
 
 // isLarge reports whether the value takes so much memory that its blob may be too
@@ -172,19 +175,22 @@ func (k *openTick[T]) outgrows(u *userFuncs[T], size, limit int64) bool {
 	return k.weight+size > limit
 }
 
-// show returns the value as readers may have it; nil when there is none.
-func (k *openTick[T]) show(u *userFuncs[T]) (*lazy[T], error) {
-	if !k.owned {
-		return k.value, nil
-	}
-	if k.shown == nil {
+// show returns the value as readers may have it; nil when there is none. A value that
+// cannot be cloned is merged again from what came.
+func (k *openTick[T]) show(u *userFuncs[T]) *lazy[T] {
+	if k.owned && k.shown == nil {
 		v, err := u.clone(k.value.form.Load().value)
-		if err != nil {
-			return nil, fmt.Errorf("show the open tick: %w", err)
+		if err == nil {
+			k.shown = decodedWith(v, nil)
+			k.shown.values = k.adds
+		} else {
+			k.mergeAgain()
 		}
-		k.shown = decodedWith(v, nil)
 	}
-	return k.shown, nil
+	if !k.owned {
+		return k.value
+	}
+	return k.shown
 }
 
 // addNow takes a value into the open tick: as its blob, see mayWait, or by a merge.
@@ -289,7 +295,7 @@ func (t *tenant[T]) merge(in *input[T], now int64) error {
 	}
 	v := decodedWith(in.value, nil)
 	err = t.open.merge(t.shared.user, v, in.size, now)
-	if err != nil && !t.firstIsBad() {
+	if err != nil && !inClone(err) && !t.firstIsBad() {
 		t.shared.budget.add(&t.account, -in.size-more)
 		return fmt.Errorf("merge a value of tenant %q: %w", t.id, err)
 	}
@@ -327,6 +333,12 @@ func (t *tenant[T]) reserveBeside(size, more int64) error {
 		full.Size = size
 	}
 	return err
+}
+
+// inClone reports whether the open tick's value could not be cloned.
+func inClone(err error) bool {
+	p, ok := errors.AsType[*PanicError](err)
+	return ok && p.Func == "clone"
 }
 
 // firstIsBad reports whether the tick's only value cannot even be merged with

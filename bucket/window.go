@@ -13,7 +13,7 @@ import (
 // merged, and the sealed ticks that ended less than the window's length ago. Use
 // it apart from a Collector for a live answer over values that are not stored.
 // A Window is safe for any number of goroutines; while one merges, the others
-// wait.
+// wait, and a merge that never returns stops the window.
 //
 // The value of a window of up to eight ticks is merged when somebody asks for
 // it. A longer window keeps its merge ready, at the cost of at most five merges

@@ -39,7 +39,9 @@ type Options[T any] struct {
 	// NoJournal leaves the journal out. So does a Collector that has one.
 	NoJournal bool
 	// Collector's Committer is the directory, and Alone is true: nothing else
-	// writes to the directory.
+	// writes to the directory. For that reason Collector.Past.Levels, which turns
+	// roll-ups on, has Owned set, and its Retention of entries is the directory's where
+	// Directory.Retention is 0.
 	Collector bucket.CollectorOptions[T]
 }
 
@@ -61,6 +63,7 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 	if opts != nil {
 		o = *opts
 	}
+	o.wireLevels()
 	journaled := !o.NoJournal && o.Collector.Journal == nil
 	synced := journaled && o.Journal.Sync != journal.Off
 	if synced {
@@ -84,6 +87,32 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 		return nil, errors.Join(err, s.closeDirectory())
 	}
 	return s, nil
+}
+
+// wireLevels has the directory and the levels say the same.
+func (o *Options[T]) wireLevels() {
+	if o.Collector.Past.Levels == nil {
+		return
+	}
+	levels := *o.Collector.Past.Levels
+	levels.Owned = true
+	o.Collector.Past.Levels = &levels
+	if o.Directory.Retention != 0 {
+		return
+	}
+	outlives := false
+	for _, r := range levels.Retention {
+		if r.Level == 0 {
+			o.Directory.Retention = r.Keep
+		}
+	}
+	for _, r := range levels.Retention {
+		outlives = outlives || r.Level != 0 && (r.Keep == 0 || r.Keep > o.Directory.Retention)
+	}
+	if outlives && o.Directory.Retention != 0 {
+		o.Directory.Retention += levels.Grace
+		o.Directory.RollUpsFirst = true
+	}
 }
 
 // openJournal opens the store's own journal, and logs what is damaged in it.

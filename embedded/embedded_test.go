@@ -161,3 +161,34 @@ func ExampleOpen() {
 	// true <nil>
 	// <nil>
 }
+
+// TestRollUpsInOneCall turns roll-ups on, and says nothing of who writes the directory: they
+// are built.
+func TestRollUpsInOneCall(t *testing.T) {
+	t.Parallel()
+	o := &embedded.Options[counts]{}
+	o.Collector.Past.Levels = &bucket.LevelOptions{Retention: []bucket.Retention{{Keep: 24 * time.Hour}, {Level: time.Hour, Keep: 240 * time.Hour}}, Grace: time.Hour}
+	s, err := embedded.Open(t.TempDir(), jsonCodec{}, addUp, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now().Add(-3 * time.Hour).Truncate(time.Hour)
+	for i := range 30 {
+		if err := s.Add(t.Context(), "a", counts{"n": 1}, &bucket.AddOptions{At: begin.Add(time.Duration(i) * time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done, err := s.RollUp(t.Context(), "a", begin, begin.Add(time.Hour), nil)
+	if err != nil || done.Built+done.Waiting == 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if o.Collector.Past.Levels.Owned || o.Directory.Retention != 0 {
+		t.Error("Open has changed the options")
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,10 +1,20 @@
 // Package index finds blobs by tenant and time. It keeps one row an hour for
 // each tenant; a row holds entries, and an entry names a blob.
 //
-// [Index] is what a driver implements: two methods. [Scanner] and [Committer]
-// are optional. [MemIndex] keeps everything in memory. Sibling packages keep
+// [Index] is what a driver implements: two methods. Values can then be added and asked
+// for. These interfaces are optional, and the types that use an index look for them:
+//
+//	Deleter        deletion; the authority must be a tiered.Deleter, and should be a tiered.Lister
+//	TenantLister   listing tenants
+//	Scanner        one walk in place of a query for each hour, for long ranges
+//	Places         roll-ups of minutes, hours and days
+//	Committer      blob and entry in one step, for a store that holds both
+//	Versioned      a question that is asked again reads nothing, where one process writes
+//	Waiter         a store whose retention waits for roll-ups
+//
+// [MemIndex], in memory, has all but Committer and Waiter. Sibling packages keep
 // an index in a directory (local) or in DynamoDB (dynamoindex). indextest.Run
-// checks a driver.
+// checks a driver, and indextest has a check for each optional interface.
 //
 // # Format
 //

@@ -126,8 +126,11 @@ func Holds(ctx context.Context) bool { return ctx.Value(holding{}) != nil }
 const unbounded = time.Minute
 
 // CheckPut returns ErrLevels for the put of an entry at t, Unix nanoseconds,
-// that must not be sent as it is. An index calls it in Put and Commit, unless
-// Holds, with the state at SettingsSet, nil where there is none, and its time.
+// that must not be sent as it is. An index calls it in Put and Commit with the state at
+// SettingsSet, nil where there is none, and its time. It does so before it writes, and
+// before it looks whether the instant is taken: ErrLevels comes before ErrExists. With a
+// context for which Holds is true, CheckPut returns nil, and the index need not read
+// the state.
 func CheckPut(ctx context.Context, settings []byte, t int64, now time.Time) error {
 	if settings == nil || Holds(ctx) {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -89,13 +90,20 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 			case kindSealed:
 				v := bucket.HeldValue[T]{}
 				v.Entry, v.Own, v.Untried = f.entry()
-				v.Value, err = c.decode(f)
+				c.heldValue(&held, v, tenant, f)
+				return true, f.err
+			case kindUnread:
+				v := bucket.HeldValue[T]{}
+				v.Entry, v.Own, v.Untried = f.entry()
+				v.Err = &bucket.HeldError{Tenant: tenant, Time: time.Unix(0, v.Entry.Time), Err: f.unread(c.String())}
 				held.Sealed = append(held.Sealed, v)
-				return true, err
+				return true, f.err
 			case kindOpen:
-				held.IsOpen = true
-				held.Open, err = c.decode(f)
-				return true, err
+				if held.Open, err = c.decode(f); err != nil {
+					c.heldValue(&held, bucket.HeldValue[T]{Entry: index.Entry{Time: held.Next}}, tenant, f)
+				}
+				held.IsOpen = err == nil
+				return true, f.err
 			}
 			return false, nil
 		})
@@ -107,6 +115,15 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 		return bucket.Held[T]{}, err
 	}
 	return held, nil
+}
+
+// heldValue adds a value that is held, or why it cannot be decoded.
+func (c *Client[T]) heldValue(held *bucket.Held[T], v bucket.HeldValue[T], tenant string, f *fields) {
+	var err error
+	if v.Value, err = c.decode(f); err != nil {
+		v.Err = &bucket.HeldError{Tenant: tenant, Time: time.Unix(0, v.Entry.Time), Err: fmt.Errorf("%v: %w", c, err)}
+	}
+	held.Sealed = append(held.Sealed, v)
 }
 
 // Range returns the handler's answer to a Range question.

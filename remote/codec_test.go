@@ -1,11 +1,13 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 )
@@ -19,29 +21,28 @@ func (h through) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// TestACodecThatFails serves values that cannot be encoded: the first value of
-// an answer, and a later one.
+// one answers with one value.
+type one struct {
+	scripted
+	value string
+}
+
+func (o one) RangeMany(context.Context, []string, time.Time, time.Time, *bucket.RangeOptions) (bucket.Answer[string], error) {
+	return bucket.Answer[string]{Value: o.value, Entries: 1}, nil
+}
+
+// TestACodecThatFails answers with values that cannot be encoded.
 func TestACodecThatFails(t *testing.T) {
 	t.Parallel()
-	sealed := func(values ...string) (h holds) {
-		h.Version = "c1"
-		for _, v := range values {
-			h.Sealed = append(h.Sealed, bucket.HeldValue[string]{Value: v})
-		}
-		return h
-	}
-	for said, source := range map[string]holds{
-		"cannot encode that":                  sealed("good", "fail"),
-		"encode panicked: cannot encode this": sealed("panic", "good"),
-	} {
-		h, err := NewHandler(source, text{}, nil)
+	for value, said := range map[string]string{"fail": "cannot encode that", "panic": "encode panicked: cannot encode this"} {
+		h, err := NewHandler(nil, text{}, &HandlerOptions[string]{Questions: one{value: value}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		held, err := clientOf(t, through{h}, ClientOptions{}).Held(t.Context(), "acme", from, to)
+		a, err := clientOf(t, through{h}, ClientOptions{}).Range(t.Context(), "acme", from, to, nil)
 		failed, ok := errors.AsType[*Error](err)
-		if !ok || failed.Reason != Failed || !strings.Contains(failed.Message, said) || held.Version != "" {
-			t.Errorf("%v: %+v, %v", source, held, err)
+		if !ok || failed.Reason != Failed || !strings.Contains(failed.Message, said) || a.Value != "" {
+			t.Errorf("%s: %+v, %v", value, a, err)
 		}
 	}
 }

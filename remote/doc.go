@@ -41,6 +41,7 @@
 //	frame     kind, 1 | length of the payload, 4 | CRC-32C of kind, length and payload, 4 | payload
 //	  'H'     held:    next, 8 | since, 8 | version of what is held
 //	  'S'     sealed:  own = 01, untried = 02, neither = 00, 1 | time, 8 | size, 8 | sum, 16 | text: key | blob
+//	  'U'     unread:  as sealed up to the key | text: reason | message
 //	  'O'     open:    blob
 //	  'A'     answer:  from, 8 | to, 8 | provisional, 8 | entries, 8 | blob
 //	  'V'     value:   time, 8 | text: tenant | text: key | blob
@@ -58,7 +59,8 @@
 // instants from, to, nearestFrom and nearestTo as in RFC 3339. Any other reason's is
 // empty.
 //
-//	held      'H', then any number of 'S', then at most one 'O'
+//	held      'H', then any number of 'S' and 'U', then at most one 'O'; a 'U' is a
+//	          value that cannot be read or sent, without a key when it is the open tick's
 //	range     any number of 'M', then 'A'; without round, from and to are the zero time
 //	steps     for each step: any number of 'M', then 'A'
 //	values    any number of 'V' and 'M', in order; an 'M' is a value that is missing

@@ -23,6 +23,7 @@ const (
 
 	kindHeld     = 'H'
 	kindSealed   = 'S'
+	kindUnread   = 'U'
 	kindOpen     = 'O'
 	kindAnswer   = 'A'
 	kindValue    = 'V'
@@ -99,6 +100,11 @@ func appendEntry(b []byte, e index.Entry, own, untried bool) []byte {
 	return appendText(b, e.Key)
 }
 
+func appendUnread(b []byte, v index.Entry, own, untried bool, err error) []byte {
+	b = appendText(appendEntry(b, v, own, untried), string(reasonOf(err)))
+	return append(b, err.Error()...)
+}
+
 func appendBool(b []byte, is bool) []byte {
 	if is {
 		return append(b, 1)
@@ -157,6 +163,12 @@ func (f *fields) entry() (e index.Entry, own, untried bool) {
 	e = index.Entry{Time: f.int(), Size: f.int(), Sum: blob.Sum(f.take(len(blob.Sum{})))}
 	e.Key = f.text()
 	return e, flag == flagOwn, flag == flagUntried
+}
+
+// unread reads what stands after the entry of a value that cannot be read.
+func (f *fields) unread(server string) error {
+	reason := Reason(f.text())
+	return newError(server, reason, "", string(f.rest))
 }
 
 // missing reads a payload of the kind missing. Its error came from a server.

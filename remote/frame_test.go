@@ -192,7 +192,6 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"a frame too short":  {200, magic + frame('H', "123"), is(new(*FormatError)), "shorter"},
 		"an entry too short": {200, magic + head + frame('S', "\x01123"), is(new(*FormatError)), "shorter"},
 		"a length too large": {200, magic + "H\xff\xff\xff\xff1234", is(new(*TooLargeError)), "1000000 bytes"},
-		"a codec's panic":    {200, magic + head + frame('O', "poison"), is(new(*FormatError)), "decode panicked"},
 		"a proxy's page":     {502, "bad gateway", is(new(*Error)), "Bad Gateway"},
 		"a redirect":         {302, "", is(new(*Error)), "Found"},
 		"failed midway":      {200, magic + head + frame('F', "\x00\x06closed\x00\x00no"), func(err error) bool { return errors.Is(err, bucket.ErrClosed) }, "no"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -144,13 +145,43 @@ func (h *Handler[T]) held(ctx context.Context, out *answer, q question) error {
 		return append(appendInt(appendInt(b, held.Next), held.Since), held.Version...)
 	}))
 	for i := 0; i < len(held.Sealed) && err == nil; i++ {
-		s := held.Sealed[i]
-		err = h.sendValue(out, kindSealed, s.Value, func(b []byte) []byte { return appendEntry(b, s.Entry, s.Own, s.Untried) })
+		err = h.sealed(out, &held.Sealed[i])
 	}
 	if held.IsOpen && err == nil {
-		err = h.sendValue(out, kindOpen, held.Open, nil)
+		err = h.open(out, &held)
 	}
 	return err
+}
+
+// sealed sends a sealed value, or why it cannot be read or encoded.
+func (h *Handler[T]) sealed(out *answer, v *bucket.HeldValue[T]) error {
+	cause := v.Err
+	if held, ok := errors.AsType[*bucket.HeldError](cause); ok {
+		cause = held.Err // the client knows the rest
+	}
+	var blob []byte
+	if cause == nil {
+		blob, cause = h.encode(v.Value)
+	}
+	if cause != nil {
+		return out.send(appendFrame(out.buffer(), kindUnread, func(b []byte) []byte {
+			return appendUnread(b, v.Entry, v.Own, v.Untried, cause)
+		}))
+	}
+	return out.send(appendFrame(out.buffer(), kindSealed, func(b []byte) []byte {
+		return append(appendEntry(b, v.Entry, v.Own, v.Untried), blob...)
+	}))
+}
+
+// open sends the value of the open tick, or why it cannot be encoded.
+func (h *Handler[T]) open(out *answer, held *bucket.Held[T]) error {
+	blob, err := h.encode(held.Open)
+	if err != nil {
+		return out.send(appendFrame(out.buffer(), kindUnread, func(b []byte) []byte {
+			return appendUnread(b, index.Entry{Time: held.Next}, false, false, err)
+		}))
+	}
+	return out.send(appendFrame(out.buffer(), kindOpen, func(b []byte) []byte { return append(b, blob...) }))
 }
 
 func (h *Handler[T]) merged(ctx context.Context, out *answer, q question) error {
@@ -215,10 +246,7 @@ func (h *Handler[T]) sendValue(out *answer, kind byte, v T, head func(b []byte) 
 		return err
 	}
 	return out.send(appendFrame(out.buffer(), kind, func(b []byte) []byte {
-		if head != nil {
-			b = head(b)
-		}
-		return append(b, blob...)
+		return append(head(b), blob...)
 	}))
 }
 

@@ -67,8 +67,10 @@ func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, 
 // Tenants returns the ids, sorted, of the tenants with reports in memory.
 func (c *Collector) Tenants() []string { return c.live.LiveTenants() }
 
-// Share returns what a tenant has in memory.
-func (c *Collector) Share(tenant string) bucket.Share { return c.live.Share(tenant) }
+// Share returns what a tenant has in memory. The error is the context's.
+func (c *Collector) Share(ctx context.Context, tenant string) (bucket.Share, error) {
+	return c.live.Share(ctx, tenant)
+}
 
 // Report returns the merge of the window that ends at an instant, or the empty
 // report when there is nothing. From the end of the last tick on, and for any

@@ -54,7 +54,7 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 		case ctx.Err() != nil:
 			o.More++
 		default:
-			o.Tenants = append(o.Tenants, TenantRow{ID: tenant, Heard: heard[tenant], Share: c.live.Share(tenant)})
+			o.Tenants = append(o.Tenants, TenantRow{ID: tenant, Heard: heard[tenant], Share: c.shareNow(ctx, tenant)})
 		}
 	}
 	slices.SortStableFunc(o.Tenants, func(a, b TenantRow) int { return cmp.Compare(b.urgency(), a.urgency()) })
@@ -66,6 +66,17 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 		o.Tenants[i].Counts = c.metrics.counts(o.Tenants[i].ID)
 	}
 	return o
+}
+
+// maxShare is how long an overview waits for a tenant whose merge has not returned. The
+// tenant is then listed without what it has in memory.
+const maxShare = 100 * time.Millisecond
+
+func (c *Collector) shareNow(ctx context.Context, tenant string) bucket.Share {
+	ctx, cancel := context.WithTimeout(ctx, maxShare)
+	defer cancel()
+	share, _ := c.live.Share(ctx, tenant) // the error is the context's
+	return share
 }
 
 // Overview lists the collectors that the querier asks; a querier does not know
@@ -98,7 +109,10 @@ type Activity struct {
 // Activity returns the entries of a tenant since an instant. It asks the index
 // once, and once for each level, and reads no blob.
 func (c *Collector) Activity(ctx context.Context, tenant string, from time.Time) (a Activity, err error) {
-	waiting := c.live.Waiting(tenant) // first: an entry that is stored meanwhile is then in both lists
+	waiting, err := c.live.Waiting(ctx, tenant) // first: an entry that is stored meanwhile is then in both lists
+	if err != nil {
+		return a, err
+	}
 	if a.Stored, err = c.entries(ctx, tenant, from, c.AfterNow()); err != nil {
 		return a, err
 	}

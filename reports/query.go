@@ -65,7 +65,9 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	}
 	c.told, c.err, c.shortcuts = err == nil, err, h.Shortcuts
 	for _, v := range h.Sealed {
-		c.hub.Supersede(tenant, v.Value, "")
+		if v.Err == nil {
+			c.hub.Supersede(tenant, v.Value, "")
+		}
 	}
 	if h.IsOpen {
 		c.hub.Supersede(tenant, h.Open, "")

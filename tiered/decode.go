@@ -5,20 +5,27 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/internal/gate"
 	"github.com/timeblob/timeblob/internal/guard"
 )
 
 // decoder turns blobs into values, several at a time but never more than its
-// slots over all callers.
+// slots over all callers. A decoding that takes longer than maxDecoding does not count.
 type decoder[T any] struct {
-	codec Codec[T]
-	slots chan struct{}
+	codec    Codec[T]
+	parallel int
+	slots    *gate.Room
 }
 
+// maxDecoding is how long a decoding has a slot when others wait for one: it may never
+// end, since the codec is the user's.
+const maxDecoding = 10 * time.Second
+
 func newDecoder[T any](codec Codec[T], parallel int) *decoder[T] {
-	return &decoder[T]{codec: codec, slots: make(chan struct{}, parallel)}
+	return &decoder[T]{codec, parallel, gate.NewRoom(int64(parallel), maxDecoding)}
 }
 
 // decoding is a blob on its way to a value.
@@ -28,6 +35,7 @@ type decoding[T any] struct {
 	blob  []byte
 	value T
 	err   error // the codec's, or the context's
+	slot  gate.Lease
 }
 
 // all decodes blobs in place and returns when each has a value or an error.
@@ -39,7 +47,7 @@ func (d *decoder[T]) all(ctx context.Context, blobs []decoding[T]) {
 		}
 	}
 	var wg sync.WaitGroup
-	for range min(len(blobs), cap(d.slots)) - 1 {
+	for range min(len(blobs), d.parallel) - 1 {
 		wg.Go(work)
 	}
 	work()
@@ -48,13 +56,10 @@ func (d *decoder[T]) all(ctx context.Context, blobs []decoding[T]) {
 
 // one checks and decodes a blob when a slot is free.
 func (d *decoder[T]) one(ctx context.Context, p *decoding[T]) {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	case <-ctx.Done():
-		p.err = ctx.Err()
+	if p.err = d.slots.Take(ctx, 1, &p.slot); p.err != nil {
 		return
 	}
+	defer p.slot.End()
 	if ctx.Err() != nil { // both were ready
 		p.err = ctx.Err()
 		return

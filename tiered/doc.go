@@ -10,4 +10,8 @@
 // a cache that do not decode, are counted and the next tier is read. The
 // authority's are errors, a *TierError or a *CorruptError, that name the keys.
 // Only what the authority does not hold is absent, and that is never cached.
+//
+// A driver implements [Tier]: two methods. An authority that values can be deleted from
+// is a [Deleter] too, and a [Lister], so that a deletion finds blobs that no entry names.
+// tiertest.Run checks a driver as cache or authority. [MemTier] keeps blobs in memory.
 package tiered

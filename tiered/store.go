@@ -127,7 +127,7 @@ func (s *Store[T]) GetRaw(ctx context.Context, refs []blob.Ref) ([]blob.Result[[
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	r := &reader[[]byte]{refs: refs, store: &Store[[]byte]{decoder: newDecoder(asIs{}, cap(s.decoder.slots)), levels: s.levels}}
+	r := &reader[[]byte]{refs: refs, store: &Store[[]byte]{decoder: newDecoder(asIs{}, s.decoder.parallel), levels: s.levels}}
 	results, open := make([]blob.Result[[]byte], len(refs)), make([]int, len(refs))
 	for i := range open {
 		open[i] = i
@@ -208,7 +208,8 @@ func (s *Store[T]) encode(v T) (blob []byte, err error) {
 }
 
 // Decode returns the value of a blob, which it does not keep: it undoes Encode,
-// and reads nothing. It waits while as many are being decoded as may be.
+// and reads nothing. It waits while as many are being decoded as may be; a decoding that
+// never returns stops counting after ten seconds.
 func (s *Store[T]) Decode(blob []byte) (T, error) {
 	d := decoding[T]{blob: blob}
 	s.decoder.one(context.Background(), &d)

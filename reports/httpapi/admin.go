@@ -110,7 +110,10 @@ func (h *Handler) getSummary(w http.ResponseWriter, r *request) error {
 	}
 	text := admin.Summary(tenant, q, lines, nil)
 	if h.collector != nil {
-		share := h.collector.Share(tenant)
+		share, err := h.collector.Share(r.Context(), tenant)
+		if err != nil {
+			return err
+		}
 		text = admin.Summary(tenant, q, lines, &share)
 	}
 	return h.send(w, r, mediaText, []byte(text))

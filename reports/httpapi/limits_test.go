@@ -139,8 +139,8 @@ func TestTenantPending(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tenant := range f.Tenants() {
-		if n := f.Share(tenant).Bytes; n != 0 {
-			t.Errorf("%s: %d bytes are still pending", tenant, n)
+		if share, err := f.Share(t.Context(), tenant); share.Bytes != 0 || err != nil {
+			t.Errorf("%s: %d bytes are still pending, %v", tenant, share.Bytes, err)
 		}
 	}
 	if w := try("greedy"); w.Code != 200 {

@@ -51,6 +51,9 @@ func EncodeHoldings(head http.Header, h *reports.Holdings) (body []byte, err err
 		}
 	}
 	for _, v := range h.Sealed {
+		if v.Err != nil {
+			return nil, v.Err
+		}
 		role := roleSealed
 		if v.Own {
 			role = roleOwn

@@ -80,26 +80,28 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 	if m = results[0].Value; len(q.Extra) == 0 {
 		return m, nil
 	}
-	all, err := p.sum(ctx, q, m, q.Series[0].pieces())
-	if err == nil && len(all.lost) > len(m.lost) { // refused: merged flat, more tell which value is to blame
+	all, refused, err := p.sum(ctx, q, m, q.Series[0].pieces())
+	if err == nil && refused { // merged flat, more tell which value is to blame
 		return p.merge(ctx, q)
 	}
 	return all, err
 }
 
-// sum merges the extras with m, the merge of pieces of the question's one series.
-func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], of pieces) (merged[T], error) {
-	parts := q.extras()
+// sum merges the extras with m, the merge of pieces of the question's one series. It
+// reports whether the merge function refused some.
+func (p *Past[T]) sum(ctx context.Context, q *Question[T], m merged[T], of pieces) (all merged[T], some bool, err error) {
+	parts, unread := q.extras()
+	extras := len(parts)
 	if m.count > 0 {
 		parts = append(parts, m.part(q.Series[0].Tenant, of))
 	}
 	v, refused, err := p.fold(ctx, parts)
 	if err != nil {
-		return m, fmt.Errorf("merge of tenant %q from %s to %s: %w", q.Series[0].Tenant, instant(q.From), instant(q.To), err)
+		return m, false, fmt.Errorf("merge of tenant %q from %s to %s: %w", q.Series[0].Tenant, instant(q.From), instant(q.To), err)
 	}
-	m.value, m.count, m.lost = v, m.count+len(q.Extra), slices.Clone(m.lost) // others share m
+	m.value, m.count, m.lost = v, m.count+extras, slices.Concat(m.lost, unread) // others share m
 	m.refuse(refused)
-	return m, nil
+	return m, len(refused) > 0, nil
 }
 
 // run is the whole of a question as a span.

@@ -291,3 +291,57 @@ func TestPartialValuesAndSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestAHungQuestionGivesItsPartBack lets the merges of two tenants never return. Each
+// reads all that may be read at a time. Others are answered two minutes later, and more
+// questions of the two are refused until they have returned.
+func TestAHungQuestionGivesItsPartBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scale{}
+		p := s.past(t, 10*bytesOfValue, 256)
+		released, merge := make(chan struct{}), p.user
+		p.user = func(parts []string) (string, error) {
+			if len(parts) == 10 {
+				<-released
+			}
+			return merge(parts)
+		}
+		var hung sync.WaitGroup
+		ask := func(tenant string, n int) error {
+			q := s.question(tenant, n, int64(time.Second), bytesOfBlob)
+			q.once = true
+			a, err := p.Answer(t.Context(), q)
+			if err == nil && a.Count != n {
+				t.Errorf("%d values of %d", a.Count, n)
+			}
+			return err
+		}
+		for i := range 8 {
+			hung.Go(func() {
+				err := ask(fmt.Sprint("hangs", i%2), 10)
+				if stuck, ok := errors.AsType[*StuckError](err); err != nil && (!ok || stuck.Tenant != fmt.Sprint("hangs", i%2)) {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		begun := time.Now()
+		for i := range 10 {
+			if err := ask(fmt.Sprint(i), 9); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begun); took != 2*maxFetch {
+			t.Errorf("others were answered after %v", took)
+		}
+		if _, ok := errors.AsType[*StuckError](ask("hangs1", 3)); !ok {
+			t.Error("a tenant whose question hangs may ask another")
+		}
+		close(released)
+		hung.Wait()
+		if err := ask("hangs1", 3); err != nil {
+			t.Errorf("after all returned: %v", err)
+		}
+	})
+}

@@ -107,13 +107,26 @@ func (e *MergeError) Error() string {
 
 func (e *MergeError) Unwrap() error { return e.Err }
 
+// HeldError says that a value which is not in the index yet cannot be read.
+type HeldError struct {
+	Tenant string
+	Time   time.Time // the value's instant; for a value of an open tick, when that would end
+	Err    error     // of the codec, a *PanicError when it panicked, or of the journal
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("tenant %q: the value of %s, which is not in the index yet, cannot be read: %v", e.Tenant, e.Time.UTC().Format(time.RFC3339Nano), e.Err)
+}
+
+func (e *HeldError) Unwrap() error { return e.Err }
+
 // Missing is one value that is not in a partial answer.
 type Missing struct {
 	Tenant string
 	Time   time.Time // the value's instant; zero when a source is missing as a whole
 	Key    string    // its blob's; empty for an open tick, and when a source is missing as a whole
 	Source string    // the collector that did not answer; empty for a stored value
-	Err    error     // why: ErrNoBlob, a *MergeError, or the store's error
+	Err    error     // why: ErrNoBlob, a *MergeError, a *HeldError, or the store's error
 }
 
 // lost is a piece that is not in a merge.
@@ -152,6 +165,7 @@ func failure(all []lost, failed error) error {
 	var other error
 	for _, l := range all {
 		var merge *MergeError
+		var held *HeldError
 		switch {
 		case errors.Is(l.err, ErrNoBlob):
 			if n := len(missing); n == 0 || missing[n-1].Tenant != l.tenant {
@@ -160,7 +174,7 @@ func failure(all []lost, failed error) error {
 			last := missing[len(missing)-1]
 			last.Entries = append(last.Entries, l.entry)
 		case other != nil:
-		case errors.As(l.err, &merge):
+		case errors.As(l.err, &merge), errors.As(l.err, &held):
 			other = l.err
 		default:
 			other = fmt.Errorf("read blobs of tenant %q: %w", l.tenant, cmp.Or(failed, l.err))

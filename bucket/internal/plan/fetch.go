@@ -49,12 +49,12 @@ func (b *batch[T]) Look(i int, again bool) (r blob.Result[merged[T]], ok bool) {
 // when there was no error at all, and merges the loose pieces.
 func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[merged[T]]) {
 	refs := b.wanted(open)
-	release, err := b.budget.charge(ctx, b.expectRefs(refs))
+	charged, err := b.budget.charge(ctx, b.expectRefs(refs), b.owner(open))
 	if err != nil {
 		b.fail(open, results, err)
 		return
 	}
-	defer release()
+	defer charged.End()
 	values, failed := b.get(ctx, refs, len(open)+len(b.loose))
 	if err := ctx.Err(); err != nil {
 		b.fail(open, results, err)
@@ -93,6 +93,25 @@ func (p *Past[T]) offer(ctx context.Context, u *unit) {
 			p.opts.Offer(levels.SpanAt(u.tenant, length, u.first()))
 		}
 	}
+}
+
+// owner returns the tenant whose blobs are fetched, or several.
+func (b *batch[T]) owner(open []int) (tenant string) {
+	first := true
+	of := func(u *unit) {
+		if !first && u.tenant != tenant {
+			tenant = several
+			return
+		}
+		tenant, first = u.tenant, false
+	}
+	for _, i := range open {
+		of(&b.spans[i].unit)
+	}
+	for i := range b.loose {
+		of(&b.loose[i])
+	}
+	return tenant
 }
 
 // include adds the spans to base when all are merged now, so that one call of the merge

@@ -100,10 +100,12 @@ func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best 
 		if err != nil {
 			return best, nil, err
 		}
-		left := blame(parts, out, last)
-		n := valuesLost(left)
+		n := 0
+		for _, i := range out {
+			n += parts[i].values
+		}
 		if n < fewest {
-			fewest, best, refused = n, v, left
+			fewest, best, refused = n, v, blame(parts, out, last)
 		}
 		if 2*n < all || parts[seed].pieces.len() == 0 {
 			break

@@ -24,6 +24,8 @@ type Extra[T any] struct {
 	Time   int64  // Unix nanoseconds
 	Key    string // its blob's to be; empty for an open tick
 	Value  T
+	Values int   // added ones that are merged in Value; 0 is unknown
+	Err    error // why Value cannot be read; nil when it was
 }
 
 // Series is what one tenant's part of an answer is merged from: the roll-ups of
@@ -67,11 +69,18 @@ func (q *Question[T]) finish(m merged[T]) (a Answer[T], err error) {
 	return Answer[T]{Value: m.value, Count: m.count, Missing: missing(m.lost)}, nil
 }
 
-// extras returns the values that are not in the index as parts.
-func (q *Question[T]) extras() []part[T] {
-	parts := make([]part[T], len(q.Extra), len(q.Extra)+1)
-	for i, e := range q.Extra {
-		parts[i] = part[T]{e.Value, e.Tenant, pieces{entries: []index.Entry{{Time: e.Time, Key: e.Key}}}, 1}
+// extras returns the values that are not in the index as parts, and which of them
+// cannot be read.
+func (q *Question[T]) extras() (parts []part[T], unread []lost) {
+	parts = make([]part[T], 0, len(q.Extra)+1)
+	for i := range q.Extra {
+		e := &q.Extra[i]
+		of := pieces{entries: []index.Entry{{Time: e.Time, Key: e.Key}}}
+		if e.Err != nil {
+			unread = append(unread, lostOf(e.Tenant, of, e.Err)...)
+			continue
+		}
+		parts = append(parts, part[T]{e.Value, e.Tenant, of, max(e.Values, 1)})
 	}
-	return parts
+	return parts, unread
 }

@@ -46,7 +46,7 @@ type part[T any] struct {
 	value  T
 	tenant string
 	pieces pieces
-	values int // merged in value
+	values int // merged in value, as far as is known
 }
 
 // valuesIn returns how many values are merged in parts.

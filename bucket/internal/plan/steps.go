@@ -161,7 +161,7 @@ func (p *Past[T]) finishSlice(ctx context.Context, q *Question[T], s slice[T], m
 	if len(s.extra) > 0 {
 		own := Question[T]{Series: q.Series, From: s.from, To: s.to, Extra: s.extra}
 		var err error
-		if m, err = p.sum(ctx, &own, m, s.pieces); err != nil {
+		if m, _, err = p.sum(ctx, &own, m, s.pieces); err != nil {
 			return Answer[T]{}, err
 		}
 	}

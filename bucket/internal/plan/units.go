@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,14 +24,16 @@ func (p *Past[T]) merge(ctx context.Context, q *Question[T]) (m merged[T], err e
 		c.all(s.pieces(), q.From, q.To)
 		flat = append(flat, unit{pieces: s.pieces(), tenant: s.Tenant})
 	}
-	m, err = p.units(ctx, c.units, q.extras())
+	extras, unread := q.extras()
+	m, err = p.units(ctx, c.units, extras)
 	if err == nil && m.poison {
-		m, err = p.units(ctx, flat, q.extras())
+		m, err = p.units(ctx, flat, extras)
 	}
 	if err != nil {
 		return m, fmt.Errorf("read blobs of tenant %q: %w", q.Series[0].Tenant, err)
 	}
-	m.count += len(q.Extra)
+	m.count += len(extras)
+	m.lost = slices.Concat(m.lost, unread)
 	return m, nil
 }
 

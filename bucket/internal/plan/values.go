@@ -42,7 +42,7 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 			for entries := s.Entries; len(entries) > 0; {
 				some, _ := (&pieces{entries: entries}).head(p.fitting(pieces{entries: entries}, p.opts.Batch))
 				n := len(some.entries)
-				results, err := readSome(ctx, p.budget, p.expect(some), some, read)
+				results, err := readSome(ctx, p.budget, p.expect(some), s.Tenant, some, read)
 				if err == nil {
 					some.entries, results, err = withoutDeleted(ctx, p, s.Tenant, some.entries, results)
 				}
@@ -65,12 +65,12 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 // readSome reads some blobs while the budget has room for their values. It gives
 // the room back before the values are used: the consumer may ask other questions
 // meanwhile.
-func readSome[V any](ctx context.Context, b *budget, bytes int64, some pieces, read func([]blob.Ref) ([]blob.Result[V], error)) ([]blob.Result[V], error) {
-	release, err := b.charge(ctx, bytes)
+func readSome[V any](ctx context.Context, b *budget, bytes int64, tenant string, some pieces, read func([]blob.Ref) ([]blob.Result[V], error)) ([]blob.Result[V], error) {
+	charged, err := b.charge(ctx, bytes, tenant)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer charged.End()
 	results, err := read(some.appendRefs(nil))
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

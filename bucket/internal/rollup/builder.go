@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // Builder builds in the background. It is safe for any number of goroutines.
@@ -15,16 +16,25 @@ type Builder struct {
 	relist time.Time   // when the tenants are listed next; of the goroutine of Run
 	moved  time.Time   // when advance looked last; likewise
 	all    atomic.Bool // build for every tenant
+	crew   *gate.Crew
+	builds map[*gate.Call]string // tenants by their builds that may not have returned; of the goroutine of Run
 }
 
 // New returns a Builder.
 func New(o Options) *Builder {
-	b := &Builder{opts: o, work: work{Options: o}}
+	b := &Builder{opts: o, work: work{Options: o}, crew: newCrew(&o), builds: make(map[*gate.Call]string)}
 	b.all.Store(o.All)
 	b.desk.init()
 	o.Protocol.Held = b.held
 	return b
 }
+
+// newCrew returns what makes builds. It leaves alone one that takes longer than its
+// claim lasts: a codec or a merge may never return.
+func newCrew(o *Options) *gate.Crew { return gate.NewCrew(o.Cores, lasts(o.Settings)+leastClaim) }
+
+// lasts returns how long the claim of a build lasts.
+func lasts(s levels.Settings) time.Duration { return min(maxClaim, max(s.Lateness/2, leastClaim)) }
 
 // Asked notes that somebody asks about a tenant.
 func (b *Builder) Asked(tenant string) { b.desk.ask(tenant, b.opts.Now()) }

@@ -363,3 +363,41 @@ func TestTenantsOfASharedIndexAreListedOnceADay(t *testing.T) {
 		})
 	}
 }
+
+// TestABuildThatNeverReturns lets the merges of one tenant hang. The spans of another one
+// are built all the same, Run ends, and so does RollUp.
+func TestABuildThatNeverReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, released := newHall(t), make(chan struct{})
+		h.shelf.set(func(s *shelf) { s.stuck, s.released = "bad", released })
+		b := h.builder(nil)
+		for _, tenant := range []string{"bad", "good"} {
+			h.fill(tenant, midnight(), midnight().Add(30*time.Hour), 20*time.Second)
+			b.Asked(tenant)
+		}
+		time.Sleep(3*time.Hour + 10*time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- b.Run(ctx) }()
+		time.Sleep(2 * time.Hour)
+		if n := len(h.sealed("good", time.Minute)); n < 200 {
+			t.Errorf("%d minutes of the good tenant are built", n)
+		}
+		if n := h.shelf.hung(); n > 2 {
+			t.Errorf("%d builds of the bad tenant were begun", n)
+		}
+		begun := time.Now()
+		cancel()
+		if err := <-ran; err != nil || time.Since(begun) > 10*time.Second {
+			t.Errorf("Run ended after %v with %v", time.Since(begun), err)
+		}
+		begun = time.Now()
+		_, err := b.RollUp(t.Context(), "bad", midnight().UnixNano(), midnight().Add(time.Minute).UnixNano(), Task{})
+		if !errors.Is(err, errHangs) || time.Since(begun) > 10*time.Minute {
+			t.Errorf("RollUp ended after %v with %v", time.Since(begun), err)
+		}
+		close(released)
+		synctest.Wait()
+	})
+}

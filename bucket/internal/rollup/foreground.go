@@ -9,17 +9,16 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // Done is what a build in the foreground has done so far.
 type Done struct {
 	Built    int       // spans that were sealed
 	Void     int       // spans whose roll-up is not kept
-	Waiting  int       // spans that are held, claimed, or that ended too short ago
+	Waiting  int       // spans that a late value or another builder holds, or that ended too short ago
 	Failed   int       // spans that could not be built
 	Verified int       // seals that were computed again and are right
 	Differ   int       // seals that were not, and were built again
@@ -59,18 +58,34 @@ func (b *Builder) RollUp(ctx context.Context, tenant string, from, to int64, tas
 		return Done{}, &TooSoonError{from}
 	}
 	f := &foreground{Builder: b, task: task, settings: s, tenant: tenant}
+	return f.end(ctx, f.all(ctx, now, from, to))
+}
+
+// all builds at every level.
+func (f *foreground) all(ctx context.Context, now time.Time, from, to int64) error {
+	s, tenant := f.settings, f.tenant
 	longest := int64(s.Spans[len(s.Spans)-1])
 	from = max(from, math.MinInt64+longest) // the span before that has no start
 	to = min(to, now.UnixNano()-int64(s.Lateness))
 	for at := levels.SpanAt(tenant, time.Duration(longest), from).Start; at < to && ctx.Err() == nil; at += longest {
 		for _, level := range s.Spans {
 			if err := f.level(ctx, level, max(at, levels.SpanAt(tenant, level, from).Start), min(at+longest, to)); err != nil {
-				return f.done, err
+				return err
 			}
 		}
 		f.reach(time.Unix(0, min(at+longest, to)))
 	}
-	return f.done, errors.Join(ctx.Err(), f.failure)
+	return nil
+}
+
+// end returns what was done. What builds that hang do later is not told.
+func (f *foreground) end(ctx context.Context, err error) (Done, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over = true; err == nil {
+		err = errors.Join(ctx.Err(), f.failure)
+	}
+	return f.done, err
 }
 
 // foreground is one call of RollUp.
@@ -83,6 +98,7 @@ type foreground struct {
 	mu      sync.Mutex // guards what follows
 	done    Done
 	failure error // of the first span that failed
+	over    bool  // RollUp has returned
 }
 
 // level builds and verifies the spans of a level that start in [from, to) and
@@ -106,15 +122,19 @@ func (f *foreground) level(ctx context.Context, level time.Duration, from, to in
 
 // each calls do with 0 to n-1, as many at a time as there are cores to use.
 func (f *foreground) each(ctx context.Context, n int, do func(i int)) error {
-	var g errgroup.Group
-	g.SetLimit(f.opts.Cores)
+	var calls []*gate.Call
+	crew := newCrew(&f.opts)
 	for i := range n {
-		if ctx.Err() != nil {
+		call, err := crew.Go(ctx, func() { do(i) })
+		if err != nil {
 			break
 		}
-		g.Go(func() error { do(i); return nil })
+		calls = append(calls, call)
 	}
-	return errors.Join(g.Wait(), ctx.Err())
+	if left := crew.Wait(ctx, calls); len(left) > 0 && ctx.Err() == nil {
+		return fmt.Errorf("%d builds of tenant %q do not return: %w", len(left), f.tenant, errHangs)
+	}
+	return ctx.Err()
 }
 
 // note counts a build.
@@ -140,7 +160,7 @@ func (f *foreground) note(place levels.Place, err error) {
 
 // tell reports progress. The caller holds mu.
 func (f *foreground) tell() {
-	if f.task.Progress != nil {
+	if f.task.Progress != nil && !f.over {
 		f.task.Progress(f.done)
 	}
 }

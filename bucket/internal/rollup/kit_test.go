@@ -34,6 +34,10 @@ type shelf struct {
 	padding int            // bytes that each blob has more
 	parts   int64          // bytes of the parts of each merge
 	merges  int
+
+	stuck    string        // the tenant whose merges do not return until they are released
+	released chan struct{} // closed then
+	begun    int           // such merges
 }
 
 func newShelf(x index.Index) *shelf {
@@ -64,6 +68,12 @@ func (s *shelf) Merge(ctx context.Context, tenant string, parts []levels.Part) (
 	s.mu.Lock()
 	hang, err, padding, size := s.hang, s.err, s.padding, s.parts
 	s.merges++
+	if tenant == s.stuck && s.released != nil {
+		s.begun++
+		s.mu.Unlock()
+		<-s.released
+		return m, errLasting
+	}
 	s.mu.Unlock()
 	if hang {
 		<-ctx.Done()
@@ -129,6 +139,13 @@ func (s *shelf) most() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Max(append(slices.Collect(maps.Values(s.puts)), 0))
+}
+
+// hung returns how many merges have not returned.
+func (s *shelf) hung() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
 }
 
 func (s *shelf) count() int {

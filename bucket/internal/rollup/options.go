@@ -59,6 +59,8 @@ const (
 	interest = 24 * time.Hour
 	// maxClaim is the longest time that a build may take.
 	maxClaim = 5 * time.Minute
+	// leastClaim is the shortest time that a claim lasts.
+	leastClaim = 10 * time.Second
 	// maxQuestion is longer than the longest question: roll-ups that no seal
 	// names any more stay so long.
 	maxQuestion = 2 * time.Minute

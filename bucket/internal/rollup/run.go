@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/internal/gate"
 	"github.com/timeblob/timeblob/internal/pause"
 )
 
@@ -140,21 +139,44 @@ func (b *Builder) first(s levels.Settings, tenant string, i int, to int64) int64
 	return to - 2*int64(s.Spans[min(i+1, len(s.Spans)-1)])
 }
 
-// buildAll builds what is due, oldest first.
+// buildAll builds what is due, oldest first, but nothing of a tenant whose build hangs.
 func (b *Builder) buildAll(ctx context.Context) {
 	spans := b.desk.due(b.opts.Now())
 	slices.SortFunc(spans, func(x, y levels.Span) int {
 		return cmp.Or(cmp.Compare(x.End(), y.End()), cmp.Compare(x.Level, y.Level), cmp.Compare(x.Tenant, y.Tenant))
 	})
-	var g errgroup.Group
-	g.SetLimit(b.opts.Cores)
+	var calls []*gate.Call
 	for _, span := range spans {
-		if ctx.Err() != nil {
+		if b.hangs(span.Tenant) {
+			continue
+		}
+		call, err := b.crew.Go(ctx, func() { b.build(ctx, span) })
+		if err != nil {
 			break
 		}
-		g.Go(func() error { b.build(ctx, span); return nil })
+		calls = append(calls, call)
+		b.builds[call] = span.Tenant
 	}
-	_ = g.Wait() // builds tell their errors themselves
+	for _, call := range b.crew.Wait(ctx, calls) {
+		b.complain(ctx, "a build of a roll-up does not return, and no others of its tenant are built until it does",
+			errHangs, "tenant", b.builds[call])
+	}
+}
+
+// errHangs is why builds are left alone.
+var errHangs = errors.New("a codec or a merge has not returned")
+
+// hangs reports whether a build of a tenant hangs.
+func (b *Builder) hangs(tenant string) (hangs bool) {
+	for call, of := range b.builds {
+		switch {
+		case call.HasReturned():
+			delete(b.builds, call)
+		case of == tenant && b.crew.Hangs(call):
+			hangs = true
+		}
+	}
+	return hangs
 }
 
 // build builds one span, and decides when it is due again.

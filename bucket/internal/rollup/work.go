@@ -30,7 +30,7 @@ func (w *work) build(ctx context.Context, span levels.Span) (levels.Place, error
 	if worth, err := w.worth(ctx, s, span); err != nil || !worth {
 		return levels.Place{}, errors.Join(err, few(worth))
 	}
-	return w.Protocol.Build(ctx, span, min(maxClaim, max(s.Lateness/2, 10*time.Second)), w)
+	return w.Protocol.Build(ctx, span, lasts(s), w)
 }
 
 func few(worth bool) error {

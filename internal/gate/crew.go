@@ -1,0 +1,83 @@
+package gate
+
+import (
+	"context"
+	"time"
+)
+
+// leaving is how long Wait waits for calls after its context has ended.
+const leaving = 3 * time.Second
+
+// Crew makes calls in goroutines of their own, so many at a time. It does not wait for
+// ever for a call that does not return. NewCrew makes one.
+type Crew struct {
+	room     *Room
+	patience time.Duration
+}
+
+// NewCrew returns a Crew. It leaves alone a call that takes longer than its patience.
+func NewCrew(most int, patience time.Duration) *Crew {
+	return &Crew{NewRoom(int64(most), patience), patience}
+}
+
+// Call is a call under way.
+type Call struct {
+	begun time.Time
+	done  chan struct{} // closed when it has returned
+}
+
+// Go calls f when there is room. The error is the context's.
+func (c *Crew) Go(ctx context.Context, f func()) (*Call, error) {
+	lease := new(Lease)
+	if err := c.room.Take(ctx, 1, lease); err != nil {
+		return nil, err
+	}
+	call := &Call{time.Now(), make(chan struct{})}
+	go func() {
+		defer func() { lease.End(); close(call.done) }()
+		f()
+	}()
+	return call, nil
+}
+
+// Wait waits for calls, but for none longer than the crew's patience, and not longer
+// than three seconds after ctx has ended. It returns the calls that have not returned.
+func (c *Crew) Wait(ctx context.Context, calls []*Call) (left []*Call) {
+	ended := ctx.Done()
+	var leave <-chan time.Time
+	for _, call := range calls {
+		late := time.NewTimer(time.Until(call.begun.Add(c.patience)))
+		for waits := true; waits && !call.HasReturned(); {
+			select {
+			case <-call.done:
+			case <-ended:
+				ended, leave = nil, time.After(leaving)
+			case <-leave:
+				left, waits = append(left, call), false
+				gone := make(chan time.Time)
+				close(gone)
+				leave = gone // nobody is waited for any more
+			case <-late.C:
+				left, waits = append(left, call), false
+			}
+		}
+		late.Stop()
+	}
+	return left
+}
+
+// Hangs reports whether the call has taken longer than its crew's patience, and has not
+// returned.
+func (c *Crew) Hangs(call *Call) bool {
+	return !call.HasReturned() && time.Since(call.begun) >= c.patience
+}
+
+// HasReturned reports whether the call has returned.
+func (c *Call) HasReturned() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
