@@ -19,6 +19,11 @@ import (
 // ended less than a window before the last seal, at the cost of at most two
 // merges, and counted as one value; for a window after the clock was set back,
 // only what came since. For any earlier instant it is Range(at − window, at).
+//
+// Values of the window that do not decode or merge are an error that names them, or are
+// left out of a partial answer, and the values of the window are then counted tick by
+// tick. A window of more than eight ticks, which holds only merges, is then answered as
+// Range does, from memory and the store.
 func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	if err := index.CheckTenant(tenant); err != nil {
 		return a, err
@@ -42,7 +47,7 @@ func (c *Collector[T]) since() int64 { return min(c.shared.lastSealed.Load(), c.
 
 // Recent is the live window from memory alone. For a collector that is alone and
 // has not run for a window yet, it lacks what the store holds from before the
-// start, which At includes.
+// start, which At includes. Values that do not decode or merge are an error.
 func (c *Collector[T]) Recent(ctx context.Context, tenant string) (v T, err error) {
 	if err := index.CheckTenant(tenant); err != nil {
 		return v, err
@@ -293,7 +298,7 @@ type live[T any] struct {
 }
 
 // windowError says that the live window has many ticks, and that some of them do not
-// merge. Which ones, only the store can tell.
+// merge. Only the store can tell which ones.
 type windowError struct {
 	tenant string
 	err    error
@@ -365,8 +370,7 @@ func (c *Collector[T]) sum(ctx context.Context, t *tenant[T], l *live[T]) ([]T, 
 	return []T{v}, nil
 }
 
-// windowParts returns the values of a live window that do not merge, or not all of
-// which can be decoded.
+// windowParts returns the values of a live window that do not merge or decode.
 func (c *Collector[T]) windowParts(ctx context.Context, t *tenant[T], l *live[T]) ([]plan.Extra[T], error) {
 	parts := append(l.sealed, l.rest...)
 	entries, err := t.entriesOf(ctx, parts)

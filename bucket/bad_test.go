@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -197,8 +198,8 @@ func wantLive(t *testing.T, r *resting, goods int) {
 	wantIDs(t, "after the window", a, err, ids{1000})
 }
 
-// TestACloneThatPanics adds values of which one cannot be cloned, to a collector that
-// owns its open tick: it stops no value that comes after it, and hides none.
+// TestACloneThatPanics adds a value that cannot be cloned, among others, to a collector
+// that owns its open tick: it stops no value that comes after it, and hides none.
 func TestACloneThatPanics(t *testing.T) {
 	t.Parallel()
 	for bad := range 4 {
@@ -228,5 +229,35 @@ func TestACloneThatPanics(t *testing.T) {
 		if got := r.stored(t, "a"); len(got) != 3 || slices.Contains(got, 99) || fmt.Sprint(failed) != "[[99] true]" {
 			t.Errorf("bad %d: stored %v, failed %v", bad, got, failed)
 		}
+	}
+}
+
+// TestCallbacksThatPanic has callbacks panic that nothing waits for: the work is done, and
+// its error says so.
+func TestCallbacksThatPanic(t *testing.T) {
+	t.Parallel()
+	wantPanic := func(what string, err error) {
+		t.Helper()
+		if p, ok := errors.AsType[*bucket.PanicError](err); !ok || !errors.Is(p, errBroken) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := rolled(t, time.Hour, &bucket.LevelOptions{})
+		begin := time.Now().Truncate(day)
+		done, err := l.past.RollUp(t.Context(), "a", begin, begin.Add(time.Hour), &bucket.RollUpOptions{Progress: func(bucket.RollUpDone) { panic(errBroken) }})
+		if wantPanic("roll up", err); done.Built == 0 {
+			t.Errorf("rolled up: %+v", done)
+		}
+	})
+	r := newResting(t, func(o *bucket.CollectorOptions[ids]) { o.MaxPendingOf = func(string) int64 { panic(errBroken) } })
+	mustAdd(t, r.Collector, "a", 1)
+	if err := r.Full("a"); err != nil {
+		t.Error(err)
+	}
+	r.tick(t)
+	deleted, err := r.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1, Progress: func(bucket.Deleted) { panic(errBroken) }})
+	if wantPanic("delete", err); deleted.Entries != 1 || len(r.stored(t, "a")) != 0 {
+		t.Errorf("deleted: %+v", deleted)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/timeblob/timeblob/internal/guard"
 )
 
 // budget counts the bytes of the values that are not discoverable yet, and
@@ -64,10 +66,8 @@ func (b *budget) add(a *account, size int64) int64 {
 
 // tenantLimit returns how many bytes of a tenant may be pending.
 func (o *CollectorOptions[T]) tenantLimit(tenant string) int64 {
-	if o.MaxPendingOf != nil {
-		if own := o.MaxPendingOf(tenant); own > 0 {
-			return own
-		}
+	if own := o.ownLimit(tenant); own > 0 {
+		return own
 	}
 	switch {
 	case o.MaxTenantPending > 0:
@@ -76,6 +76,16 @@ func (o *CollectorOptions[T]) tenantLimit(tenant string) int64 {
 		return o.MaxPending
 	}
 	return max(o.MaxPending/4, 1)
+}
+
+// ownLimit returns what MaxPendingOf does; 0 when it panics.
+func (o *CollectorOptions[T]) ownLimit(tenant string) (own int64) {
+	if o.MaxPendingOf == nil {
+		return 0
+	}
+	var panicked error
+	defer guard.Recover("limit", &panicked)
+	return o.MaxPendingOf(tenant)
 }
 
 // accounts returns the tenant's account, nil for a tenant that is not in memory.

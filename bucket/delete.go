@@ -18,7 +18,8 @@ type DeleteOptions struct {
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
 	Wait time.Duration
-	// Progress is told what has been deleted so far, by one goroutine at a time.
+	// Progress is told what has been deleted so far, by one goroutine at a time. If it
+	// panics, the deletion goes on, and returns the *PanicError in the end.
 	Progress func(Deleted)
 }
 
@@ -81,21 +82,21 @@ type Deleter struct {
 // is no index.Deleter.
 func NewDeleter(idx index.Index, blobs BlobDeleter) (*Deleter, error) {
 	d := &Deleter{NewWriter(idx), blobs}
-	_, err := d.eraser(nil)
+	_, err := d.eraser(nil, nil)
 	return d, err
 }
 
-func (d *Deleter) eraser(opts *DeleteOptions) (*erase.Eraser, error) {
-	return newEraser(d.writer, d.blobs, opts, time.Now)
+func (d *Deleter) eraser(opts *DeleteOptions, told *callbacks) (*erase.Eraser, error) {
+	return newEraser(d.writer, d.blobs, opts, told, time.Now)
 }
 
-func newEraser(w *Writer, blobs any, opts *DeleteOptions, now func() time.Time) (*erase.Eraser, error) {
+func newEraser(w *Writer, blobs any, opts *DeleteOptions, told *callbacks, now func() time.Time) (*erase.Eraser, error) {
 	o := DeleteOptions{}
 	if opts != nil {
 		o = *opts
 	}
 	orDefault(&o.Wait, time.Minute)
-	return erase.New(w.index, blobs, erase.Options{Deleter: w, Spans: dropping{w}, Wait: o.Wait, Round: roundEntries, Progress: o.Progress, Now: now})
+	return erase.New(w.index, blobs, erase.Options{Deleter: w, Spans: dropping{w}, Wait: o.Wait, Round: roundEntries, Progress: progress(told, o.Progress), Now: now})
 }
 
 // dropping keeps the roll-ups of what a deletion deletes in order.
@@ -132,7 +133,7 @@ func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (
 	if err != nil {
 		return DeleteFound{}, err
 	}
-	e, err := d.eraser(nil)
+	e, err := d.eraser(nil, nil)
 	if err != nil {
 		return DeleteFound{}, err
 	}
@@ -156,11 +157,13 @@ func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time,
 	if err != nil {
 		return Deleted{}, err
 	}
-	e, err := d.eraser(opts)
+	var told callbacks
+	e, err := d.eraser(opts, &told)
 	if err != nil {
 		return Deleted{}, err
 	}
-	return e.Delete(ctx, tenant, start, end, nil)
+	done, err := e.Delete(ctx, tenant, start, end, nil)
+	return done, told.or(err)
 }
 
 // DeleteTenant deletes all that a tenant has, as Delete does for a range.
@@ -190,7 +193,8 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	if err != nil {
 		return Deleted{}, err
 	}
-	e, err := newEraser(c.writer, c.blobs, opts, c.opts.Now)
+	var told callbacks
+	e, err := newEraser(c.writer, c.blobs, opts, &told, c.opts.Now)
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -198,7 +202,7 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 		return c.withdraw(ctx, tenant, start, end)
 	})
 	c.past.past.Forget(tenant)
-	return done, err
+	return done, told.or(err)
 }
 
 // DeleteTenant deletes all that a tenant has, as Delete does for a range.

@@ -292,7 +292,8 @@ type RollUpOptions struct {
 	// again. Where encoding and merging are not deterministic to
 	// the byte, right roll-ups may differ.
 	Verify bool
-	// Progress is told what has been done so far, by one goroutine at a time.
+	// Progress is told what has been done so far, by one goroutine at a time. If it
+	// panics, RollUp goes on, and returns the *PanicError in the end.
 	Progress func(RollUpDone)
 }
 
@@ -300,7 +301,7 @@ type RollUpOptions struct {
 //
 //	Built    int       // spans that were sealed
 //	Void     int       // spans whose roll-up is not kept
-//	Waiting  int       // spans that a late value or another builder holds, or that ended too short ago: call RollUp again minutes later
+//	Waiting  int       // spans that a late value or another builder holds, or that ended too short ago
 //	Failed   int       // spans that could not be built
 //	Verified int       // seals that were computed again and are right
 //	Differ   int       // seals that were not, and were built again
@@ -317,7 +318,8 @@ type TooSoonError = rollup.TooSoonError
 // touch [from, to), and returns when all was tried. It may be interrupted and
 // repeated, and run beside other builders. LevelOptions must allow building.
 // The error comes from the first span that failed, from the context or from the
-// index, or is a *TooSoonError or an *OtherLevelsError. RollUp does not wait for a
+// index, or is a *TooSoonError or an *OtherLevelsError. While RollUpDone.Waiting is not
+// 0, call it again some minutes later. RollUp does not wait for a
 // build longer than its claim lasts, half of the lateness and 5 min at most: a codec or a merge
 // that does not return is an error.
 func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.Time, opts *RollUpOptions) (RollUpDone, error) {
@@ -332,7 +334,9 @@ func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.
 	if opts != nil {
 		o = *opts
 	}
-	return q.builder.RollUp(ctx, tenant, start, end, rollup.Task{Verify: o.Verify, Progress: o.Progress})
+	var told callbacks
+	done, err := q.builder.RollUp(ctx, tenant, start, end, rollup.Task{Verify: o.Verify, Progress: progress(&told, o.Progress)})
+	return done, told.or(err)
 }
 
 // RollUp is [Quantizer.RollUp] of the collector's stored values.
@@ -363,7 +367,8 @@ type RollUpCopyOptions struct {
 	// Default 1.
 	Parallel int
 	// Failed is told of each roll-up that could not be copied. Several goroutines
-	// may call it at a time.
+	// may call it at a time. If it panics, Copy goes on, and returns the *PanicError
+	// in the end.
 	Failed func(tenant string, level time.Duration, start time.Time, err error)
 }
 
@@ -372,7 +377,10 @@ type RollUpCopyOptions struct {
 // in its span: all of them, and where the source's retention has removed values, no
 // others than the source had. So the copy answers as the source does, also from
 // roll-ups that are all that is left. It may be interrupted and repeated.
-type RollUpCopier struct{ carrier rollup.Carrier }
+type RollUpCopier struct {
+	carrier rollup.Carrier
+	told    callbacks
+}
 
 // RollUpsCopied count what Copy has done. Its fields are
 //
@@ -402,7 +410,10 @@ func NewRollUpCopier(from, to RollUpStore, opts *RollUpCopyOptions) (*RollUpCopi
 	if opts != nil {
 		c.carrier.Keep, c.carrier.Parallel = opts.Keep, opts.Parallel
 		if opts.Failed != nil {
-			c.carrier.Warn = func(p levels.Place, err error) { opts.Failed(p.Tenant, p.Level, time.Unix(0, p.Start), err) }
+			failed := opts.Failed
+			c.carrier.Warn = func(p levels.Place, err error) {
+				c.told.call("failed", func() { failed(p.Tenant, p.Level, time.Unix(0, p.Start), err) })
+			}
 		}
 	}
 	return c, nil
@@ -464,5 +475,6 @@ func (c *RollUpCopier) Copy(ctx context.Context, tenant string, from, to time.Ti
 	if err != nil {
 		return RollUpsCopied{}, err
 	}
-	return c.carrier.Copy(ctx, tenant, start, end)
+	copied, err := c.carrier.Copy(ctx, tenant, start, end)
+	return copied, c.told.or(err)
 }

@@ -79,7 +79,7 @@ type CollectorOptions[T any] struct {
 	// is a single tenant's.
 	MaxTenantPending int64
 	// MaxPendingOf returns a tenant's own MaxTenantPending, 0 for the general
-	// one. It is called in every Add, by many goroutines at a time.
+	// one. It is called in every Add, by many goroutines at a time. A panic counts as 0.
 	MaxPendingOf func(tenant string) int64
 	// MaxTenants bounds the tenants that have values in memory at a time.
 	// Past it Add refuses values of others, until some have been idle for a

@@ -124,7 +124,7 @@ type HeldError = plan.HeldError
 // has not returned. The batch counts no more. Until it ends, questions of the tenant that
 // must read blobs are refused, so that they use no more memory. Its field is
 //
-//	Tenant string // or "several tenants", for questions about several at a time
+//	Tenant string // or "several tenants"
 type StuckError = plan.StuckError
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and

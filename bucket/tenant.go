@@ -334,21 +334,6 @@ func (t *tenant[T]) unwatch(ctx context.Context, w *watch[T], from, to int64) (o
 	return open, next, nil
 }
 
-// reaches reports whether [from, to) reaches into the open tick: beyond the last
-// seal and the arrival of the tick's first value. The tick would end at next.
-func (t *tenant[T]) reaches(next, from, to int64) bool {
-	return from < to && from <= next && (to > next || to > max(t.last, t.shared.lastSealed.Load(), t.open.begun))
-}
-
-// shown returns the open tick's value as readers may have it, or none. The
-// caller holds mu.
-func (t *tenant[T]) shown() []*lazy[T] {
-	if v := t.open.show(t.shared.user); v != nil {
-		return []*lazy[T]{v}
-	}
-	return nil
-}
-
 // holds returns what is held with from ≤ instant < to.
 func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], err error) {
 	if err := t.mu.LockContext(ctx); err != nil {

@@ -193,6 +193,21 @@ func (k *openTick[T]) show(u *userFuncs[T]) *lazy[T] {
 	return k.shown
 }
 
+// reaches reports whether [from, to) reaches into the open tick: beyond the last
+// seal and the arrival of the tick's first value. The tick would end at next.
+func (t *tenant[T]) reaches(next, from, to int64) bool {
+	return from < to && from <= next && (to > next || to > max(t.last, t.shared.lastSealed.Load(), t.open.begun))
+}
+
+// shown returns the open tick's value as readers may have it, or none. The
+// caller holds mu.
+func (t *tenant[T]) shown() []*lazy[T] {
+	if v := t.open.show(t.shared.user); v != nil {
+		return []*lazy[T]{v}
+	}
+	return nil
+}
+
 // addNow takes a value into the open tick: as its blob, see mayWait, or by a merge.
 // The caller holds mu.
 func (t *tenant[T]) addNow(in *input[T], now int64) (need, *lazy[T], error) {

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
@@ -70,6 +71,37 @@ func (u *userFuncs[T]) decode(blob []byte) (v T, err error) {
 func (u *userFuncs[T]) weigh(v T) (size int64, err error) {
 	defer guard.Recover("size", &err)
 	return max(u.opts.Size(v), 1), nil
+}
+
+// callbacks calls functions of the user that return nothing, several at a time, and
+// keeps their first panic.
+type callbacks struct{ failed atomic.Pointer[error] }
+
+func (c *callbacks) call(name string, f func()) {
+	err := func() (err error) {
+		defer guard.Recover(name, &err)
+		f()
+		return nil
+	}()
+	if err != nil {
+		c.failed.CompareAndSwap(nil, &err)
+	}
+}
+
+// progress returns a callback that is called with figures; nil when f is nil.
+func progress[D any](c *callbacks, f func(D)) func(D) {
+	if f == nil {
+		return nil
+	}
+	return func(done D) { c.call("progress", func() { f(done) }) }
+}
+
+// or returns err, or else the first panic.
+func (c *callbacks) or(err error) error {
+	if failed := c.failed.Load(); err == nil && failed != nil {
+		return *failed
+	}
+	return err
 }
 
 func (u *userFuncs[T]) stored(tenant string, e index.Entry, size int) (err error) {

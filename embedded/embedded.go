@@ -179,14 +179,18 @@ func (s *Store[T]) Stats(ctx context.Context) (Stats, error) {
 }
 
 // Close refuses further values, stores what is pending, and closes the
-// directory. When it returns a *bucket.UndeliveredError, because ctx ended
-// before all was stored, the directory is still open and Close may be called
+// directory. When ctx ends before all is stored, it returns an error such as a
+// *bucket.UndeliveredError; the directory is then still open, and Close may be called
 // again.
 func (s *Store[T]) Close(ctx context.Context) error {
 	if err := s.Collector.Close(ctx); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
-	<-s.ran
+	select {
+	case <-s.ran:
+	case <-ctx.Done():
+		return fmt.Errorf("close the store: what it began has not ended: %w", ctx.Err())
+	}
 	return errors.Join(s.blobs.Close(ctx), s.closeDirectory())
 }
 
