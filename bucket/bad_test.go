@@ -12,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -250,14 +251,20 @@ func TestCallbacksThatPanic(t *testing.T) {
 			t.Errorf("rolled up: %+v", done)
 		}
 	})
-	r := newResting(t, func(o *bucket.CollectorOptions[ids]) { o.MaxPendingOf = func(string) int64 { panic(errBroken) } })
-	mustAdd(t, r.Collector, "a", 1)
-	if err := r.Full("a"); err != nil {
+	blobs, err := tiered.New(idCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := bucket.NewCollector(index.NewMemIndex(), blobs, mergeIDs, &bucket.CollectorOptions[ids]{MaxPendingOf: func(string) int64 { panic(errBroken) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, c, "a", 1)
+	if err := errors.Join(c.Full("a"), c.Flush(t.Context())); err != nil {
 		t.Error(err)
 	}
-	r.tick(t)
-	deleted, err := r.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1, Progress: func(bucket.Deleted) { panic(errBroken) }})
-	if wantPanic("delete", err); deleted.Entries != 1 || len(r.stored(t, "a")) != 0 {
+	deleted, err := c.DeleteTenant(t.Context(), "a", &bucket.DeleteOptions{Wait: -1, Progress: func(bucket.Deleted) { panic(errBroken) }})
+	if wantPanic("delete", err); deleted.Entries != 1 {
 		t.Errorf("deleted: %+v", deleted)
 	}
 }

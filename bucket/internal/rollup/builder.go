@@ -29,13 +29,6 @@ func New(o Options) *Builder {
 	return b
 }
 
-// newCrew returns what makes builds. It leaves alone one that takes longer than its
-// claim lasts: a codec or a merge may never return.
-func newCrew(o *Options) *gate.Crew { return gate.NewCrew(o.Cores, lasts(o.Settings)+leastClaim) }
-
-// lasts returns how long the claim of a build lasts.
-func lasts(s levels.Settings) time.Duration { return min(maxClaim, max(s.Lateness/2, leastClaim)) }
-
 // Asked notes that somebody asks about a tenant.
 func (b *Builder) Asked(tenant string) { b.desk.ask(tenant, b.opts.Now()) }
 

@@ -2,12 +2,14 @@ package rollup
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/gate"
 )
 
 // Merged is the merge of a span.
@@ -65,3 +67,13 @@ const (
 	// names any more stay so long.
 	maxQuestion = 2 * time.Minute
 )
+
+// newCrew returns what makes builds. It leaves alone one that takes longer than its
+// claim lasts: a codec or a merge may never return.
+func newCrew(o *Options) *gate.Crew { return gate.NewCrew(o.Cores, lasts(o.Settings)+leastClaim) }
+
+// lasts returns how long the claim of a build lasts.
+func lasts(s levels.Settings) time.Duration { return min(maxClaim, max(s.Lateness/2, leastClaim)) }
+
+// errHangs is why builds are left alone.
+var errHangs = errors.New("a codec or a merge has not returned")

@@ -163,9 +163,6 @@ func (b *Builder) buildAll(ctx context.Context) {
 	}
 }
 
-// errHangs is why builds are left alone.
-var errHangs = errors.New("a codec or a merge has not returned")
-
 // hangs reports whether a build of a tenant hangs.
 func (b *Builder) hangs(tenant string) (hangs bool) {
 	for call, of := range b.builds {
