@@ -98,3 +98,22 @@ func checkout(t *testing.T, without ...string) string {
 	}
 	return dir
 }
+
+// TestLongestPackagesExist checks the names that scripts/test starts with: it passes over one that does not exist.
+func TestLongestPackagesExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("scripts/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "\nreadonly longest=(")
+	list, _, _ = strings.Cut(list, ")")
+	if len(strings.Fields(list)) == 0 {
+		t.Fatal("scripts/test names no package")
+	}
+	for _, name := range strings.Fields(list) {
+		if tests, err := filepath.Glob(filepath.Join(name, "*_test.go")); err != nil || len(tests) == 0 {
+			t.Errorf("%s has no tests, %v", name, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/bucket/internal/idstest"
@@ -46,6 +47,7 @@ func TestPowerLossWithAJournal(t *testing.T) {
 type powered struct {
 	t       *testing.T
 	disk    *vfs.MemFS
+	still   still
 	journal string
 
 	mu    sync.Mutex   // guards what follows
@@ -53,10 +55,21 @@ type powered struct {
 	taken map[int]bool // acknowledged before the power went
 }
 
+// still is an injector that injects nothing. While it is locked the disk does nothing.
+type still struct{ sync.RWMutex }
+
+func (s *still) MaybeError(errorfs.Op) error {
+	s.RLock()
+	defer s.RUnlock()
+	return nil
+}
+
+func (s *still) String() string { return "still" }
+
 func (p *powered) open() (*bucket.Collector[ids], func()) {
 	p.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	db, err := local.Open("data", &local.Options{FS: p.disk, NoLog: true, MemtableBytes: 1 << 20, Logger: quiet})
+	db, err := local.Open("data", &local.Options{FS: errorfs.Wrap(p.disk, &p.still), NoLog: true, MemtableBytes: 1 << 20, Logger: quiet})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -98,8 +111,10 @@ func (p *powered) live(after time.Duration, cfg vfs.CrashCloneCfg) {
 	time.Sleep(after)
 	p.keep(acked)
 	dir := p.t.TempDir()
-	copyFiles(p.t, p.journal, dir) // before the disk: what is done by now must be there
+	p.still.Lock() // as if both were copied at once: a value is on the disk under a key that the journal knows
+	copyFiles(p.t, p.journal, dir)
 	disk := p.disk.CrashClone(cfg)
+	p.still.Unlock()
 	stop()
 	group.Wait()
 	p.journal, p.disk = dir, disk
