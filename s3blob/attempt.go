@@ -3,14 +3,16 @@ package s3blob
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/timeblob/timeblob/internal/tracing"
 )
 
 // attempt is middleware around each single request, inside of the SDK's
@@ -55,10 +57,6 @@ func (a *attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInpu
 	return out, metadata, err
 }
 
-// errNoAnswer says that an attempt's time was up. It is no context's error:
-// the SDK would not retry that.
-var errNoAnswer = errors.New("no complete answer")
-
 // readBody replaces the body by one that is in memory.
 func (a *attempt) readBody(object *s3.GetObjectOutput) error {
 	defer object.Body.Close()
@@ -84,11 +82,38 @@ func (a *attempt) readBody(object *s3.GetObjectOutput) error {
 	return nil
 }
 
+// endSpan ends the span of a request. That a key is taken, or has no object, is
+// an answer and no failure.
+func (a *attempt) endSpan(s tracing.Span, result any, err error) {
+	s.Text("rpc.system.name", "aws-api")
+	s.Text("rpc.method", "S3/"+a.name)
+	s.Text("aws.s3.bucket", a.bucket)
+	if a.sent > 0 {
+		s.Int("http.request.resend_count", a.sent)
+	}
+	a.sent++
+	if object, ok := result.(*s3.GetObjectOutput); ok && err == nil {
+		if whole, ok := object.Body.(*wholeBody); ok {
+			s.Int(tracing.Bytes, len(whole.blob))
+		}
+	}
+	if err == nil {
+		s.Int("http.response.status_code", http.StatusOK)
+	} else if code := status(err); code > 0 {
+		s.Int("http.response.status_code", code)
+	}
+	if isAnswer(err) {
+		err = nil
+	}
+	s.End(err)
+}
+
 // wholeBody is a body that was read. Nobody reads it again.
 type wholeBody struct{ blob []byte }
 
 func (*wholeBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (*wholeBody) Close() error             { return nil }
+
+func (*wholeBody) Close() error { return nil }
 
 // passing is an error that another attempt may not meet, and lasting one that
 // it would; the SDK's retryer asks.
@@ -98,6 +123,9 @@ type (
 )
 
 func (e *passing) RetryableError() bool { return true }
-func (e *passing) Unwrap() error        { return e.error }
+
+func (e *passing) Unwrap() error { return e.error }
+
 func (e *lasting) RetryableError() bool { return false }
-func (e *lasting) Unwrap() error        { return e.error }
+
+func (e *lasting) Unwrap() error { return e.error }

@@ -70,22 +70,6 @@ func refusesHeaders(err error) bool {
 // headerRefusals are the error codes with status 400 that may mean a header.
 var headerRefusals = []string{"NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedArgument", "UnsupportedParameter", "BadRequest"}
 
-// judged turns a refusal of a put's headers into an UnsupportedError, which it
-// keeps for Fault and logs once. It returns other errors as they are.
-func (t *Tier) judged(err error) error {
-	if err == nil {
-		t.server.setFault(nil)
-	}
-	if !refusesHeaders(err) {
-		return err
-	}
-	fault := &UnsupportedError{t.bucket, t.opts.Unconditional, err}
-	if t.server.setFault(fault) {
-		t.opts.Logger.Error("s3blob: no blob can be stored", "err", fault)
-	}
-	return fault
-}
-
 // setFault reports whether the fault is new.
 func (s *server) setFault(fault error) bool {
 	s.mu.Lock()
@@ -95,11 +79,9 @@ func (s *server) setFault(fault error) bool {
 	return fresh
 }
 
-// Fault returns an UnsupportedError when the server has refused the latest put
-// in a way that a retry does not change, and nil otherwise. It sends nothing:
-// a readiness check may call it at any time.
-func (t *Tier) Fault() error {
-	t.server.mu.Lock()
-	defer t.server.mu.Unlock()
-	return t.server.fault
+// latest returns the fault of the latest put.
+func (s *server) latest() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
 }

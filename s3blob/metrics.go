@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,6 +47,10 @@ func (m *metrics) observe(ctx context.Context, method string, err error, seconds
 	m.seconds.WithLabelValues(method, outcome(ctx, err)).Observe(seconds)
 }
 
+// errNoAnswer says that an attempt's time was up. It is no context's error:
+// the SDK would not retry that.
+var errNoAnswer = errors.New("no complete answer")
+
 // outcome is the status that S3 answered with, or else what happened.
 func outcome(ctx context.Context, err error) string {
 	code := status(err)
@@ -73,3 +78,6 @@ func status(err error) int {
 	}
 	return 0
 }
+
+// since is how long ago begin was, in seconds.
+func since(now func() time.Time, begin time.Time) float64 { return now().Sub(begin).Seconds() }

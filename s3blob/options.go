@@ -110,3 +110,13 @@ func setDefault[V comparable](field *V, value V) {
 		*field = value
 	}
 }
+
+// ErrTooLarge is the error of a blob with more than Options.MaxBlob bytes. It has
+// a method TooLarge, by which a collector knows that it must not be put again.
+var ErrTooLarge error = tooLargeError{}
+
+type tooLargeError struct{}
+
+func (tooLargeError) Error() string { return "larger than Options.MaxBlob" }
+
+func (tooLargeError) TooLarge() bool { return true }

@@ -135,3 +135,26 @@ func withMD5(input *s3.PutObjectInput, blob []byte) []func(*s3.Options) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	}}
 }
+
+// judged turns a refusal of a put's headers into an UnsupportedError, which it
+// keeps for Fault and logs once. It returns other errors as they are.
+func (t *Tier) judged(err error) error {
+	if err == nil {
+		t.server.setFault(nil)
+	}
+	if !refusesHeaders(err) {
+		return err
+	}
+	fault := &UnsupportedError{t.bucket, t.opts.Unconditional, err}
+	if t.server.setFault(fault) {
+		t.opts.Logger.Error("s3blob: no blob can be stored", "err", fault)
+	}
+	return fault
+}
+
+// Fault returns an UnsupportedError when the server has refused the latest put
+// in a way that a retry does not change, and nil otherwise. It sends nothing:
+// a readiness check may call it at any time.
+func (t *Tier) Fault() error {
+	return t.server.latest()
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -14,15 +13,6 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/semaphore"
 )
-
-// ErrTooLarge is the error of a blob with more than Options.MaxBlob bytes. It has
-// a method TooLarge, by which a collector knows that it must not be put again.
-var ErrTooLarge error = tooLargeError{}
-
-type tooLargeError struct{}
-
-func (tooLargeError) Error() string  { return "larger than Options.MaxBlob" }
-func (tooLargeError) TooLarge() bool { return true }
 
 // Tier is a bucket as an authority. It is safe for any number of goroutines.
 type Tier struct {
@@ -128,6 +118,3 @@ func (t *Tier) failure(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// since is how long ago begin was, in seconds.
-func since(now func() time.Time, begin time.Time) float64 { return now().Sub(begin).Seconds() }
