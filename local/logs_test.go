@@ -147,15 +147,17 @@ func TestLostLog(t *testing.T) {
 // wrote, whose chunks say nothing of what is on disk.
 func TestDamagedOldLog(t *testing.T) {
 	t.Parallel()
-	dir := golden(t, "format1")
-	opts, _ := (&Options{Logger: slog.New(slog.DiscardHandler)}).filled()
-	name, content := lastLog(t, opts.FS, dir)
+	opts, _ := (&Options{FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)}).filled()
+	if ok, err := vfs.Clone(vfs.Default, opts.FS, golden(t, "format1"), "old"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	name, content := lastLog(t, opts.FS, "old")
 	for at := range content {
 		content[at] ^= 0x20
 		rewrite(t, opts.FS, name, content)
 		content[at] ^= 0x20
 		var damage *DamageError
-		if err := checkLogs(dir, &opts); !errors.As(err, &damage) && at < len(content)-11 { // behind is the mark of a closed log
+		if err := checkLogs("old", &opts); !errors.As(err, &damage) && at < len(content)-11 { // behind is the mark of a closed log
 			t.Errorf("byte %d of %d: %v", at, len(content), err)
 		}
 	}
