@@ -95,3 +95,14 @@ func (o *options) check() error {
 	}
 	return o.checkStore()
 }
+
+// checkStore refuses a kind of store that is not known, and one beside a URL.
+func (o *options) checkStore() error {
+	switch {
+	case o.store != storeDirectory && o.store != storeAWS && o.store != storeFlags:
+		return fmt.Errorf("-store %q: must be %s, %s or %s", o.store, storeDirectory, storeAWS, storeFlags)
+	case o.url != "" && o.store != storeDirectory:
+		return errors.New("with -url there is no collector to start: leave out -store")
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -46,14 +45,3 @@ func openStore(kind, dir string, stderr io.Writer) (*backend, error) {
 }
 
 func hostOf(url string) string { return strings.TrimPrefix(url, "http://") }
-
-// checkStore refuses a kind of store that is not known, and one beside a URL.
-func (o *options) checkStore() error {
-	switch {
-	case o.store != storeDirectory && o.store != storeAWS && o.store != storeFlags:
-		return fmt.Errorf("-store %q: must be %s, %s or %s", o.store, storeDirectory, storeAWS, storeFlags)
-	case o.url != "" && o.store != storeDirectory:
-		return errors.New("with -url there is no collector to start: leave out -store")
-	}
-	return nil
-}
