@@ -238,9 +238,9 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how
 }
 
 // extras makes parts of a question of lazy values, whose entries would be those given,
-// and passes each to take, with the value's place. Where a value cannot be had, it makes
-// them of the values that it is merged of, each by itself, so that one which does not
-// decode or merge hides no other. The error is the context's.
+// and passes each to take, with the value's place. If a value cannot be read, it makes
+// parts of the single values that were merged into it. So a value that does not decode
+// or merge hides no other. The error is the context's.
 func (c *Collector[T]) extras(ctx context.Context, tenant string, held []*lazy[T], entries []index.Entry, take func(i int, x plan.Extra[T])) error {
 	values, failed := c.lazies.values(ctx, held)
 	for i, l := range held {

@@ -78,7 +78,7 @@ func (o *CollectorOptions[T]) tenantLimit(tenant string) int64 {
 	return max(o.MaxPending/4, 1)
 }
 
-// ownLimit returns what MaxPendingOf does; 0 when it panics.
+// ownLimit returns the limit that MaxPendingOf says, or 0 when it panics.
 func (o *CollectorOptions[T]) ownLimit(tenant string) (own int64) {
 	if o.MaxPendingOf == nil {
 		return 0

@@ -18,7 +18,7 @@ type DeleteOptions struct {
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
 	Wait time.Duration
-	// Progress is told what has been deleted so far, by one goroutine at a time. If it
+	// Progress is called with what was deleted so far, by one goroutine at a time. If it
 	// panics, the deletion goes on, and returns the *PanicError in the end.
 	Progress func(Deleted)
 }

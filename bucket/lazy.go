@@ -28,7 +28,7 @@ type Decoder[T any] interface {
 type lazy[T any] struct {
 	form   atomic.Pointer[form[T]]
 	at     int64 // the instant of a sealed value; guarded by its tenant's mu
-	values int   // how many added values it is merged of, as far as is known; not changed once others have it
+	values int   // how many added values are merged in it, as far as is known; not changed once others have it
 }
 
 // form is a lazy value at a moment.
@@ -265,15 +265,15 @@ func (ls *lazies[T]) values(ctx context.Context, held []*lazy[T]) ([]T, error) {
 	return values, nil
 }
 
-// piece is one of the values that a lazy value is merged of, or why it cannot be had.
+// piece is one of the values that were merged into a lazy value, or the reason why it cannot be read.
 type piece[T any] struct {
 	value  T
 	values int // how many added ones are merged in it, as far as is known
 	err    error
 }
 
-// pieces returns the value of l. If that cannot be had, it returns the values that l is
-// merged of, as far as they are known, each by itself. The error is the context's.
+// pieces returns the value of l. If l cannot be read, it returns the values that were
+// merged into l, as far as they are known, each by itself. The error is the context's.
 func (ls *lazies[T]) pieces(ctx context.Context, l *lazy[T]) (all []piece[T], err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -296,8 +296,8 @@ func (ls *lazies[T]) pieces(ctx context.Context, l *lazy[T]) (all []piece[T], er
 	return all, nil
 }
 
-// members returns the values that l is merged of when somebody asks; none when it is
-// merged, or one value.
+// members returns the values that are merged into l when somebody asks. It returns none
+// when l is merged already, or is one value.
 func (l *lazy[T]) members() []*lazy[T] {
 	f := l.form.Load()
 	if len(f.records) < 2 {

@@ -292,7 +292,7 @@ type RollUpOptions struct {
 	// again. Where encoding and merging are not deterministic to
 	// the byte, right roll-ups may differ.
 	Verify bool
-	// Progress is told what has been done so far, by one goroutine at a time. If it
+	// Progress is called with what was done so far, by one goroutine at a time. If it
 	// panics, RollUp goes on, and returns the *PanicError in the end.
 	Progress func(RollUpDone)
 }

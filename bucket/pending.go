@@ -32,7 +32,7 @@ type pending[T any] struct {
 	owner   *tenant[T]
 	value   *lazy[T]
 	parts   []*lazy[T] // values whose merge is value, if it can be split
-	records []uint64   // of the values in the journal that it is merged of; never changed
+	records []uint64   // of the journal's values that are merged in it; never changed
 	turn    gate.Turn  // held while the value is being moved on
 	trail   *trail[T]  // guarded by the turn; nil before the first attempt
 
@@ -89,8 +89,8 @@ func (p *pending[T]) before() trail[T] {
 	return *p.trail
 }
 
-// members returns the values that it is merged of, as far as they are known, or else
-// the value.
+// members returns the values that were merged into p, as far as they are known, or else
+// p's value.
 func (p *pending[T]) members() []*lazy[T] {
 	switch {
 	case len(p.records) > 1:

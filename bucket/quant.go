@@ -38,8 +38,8 @@ type QuantizerOptions[T any] struct {
 	// MaxDecodedBytes bounds the memory of the values that all questions
 	// together are reading and merging. A question beyond it waits, with its
 	// context, before it reads. Default a quarter of GOMEMLIMIT, or 1 GiB
-	// without one. Answers themselves do not count, nor does what a question has
-	// read that does not end, see StuckError.
+	// without one. Answers themselves do not count. A question that does not end
+	// stops counting: see StuckError.
 	MaxDecodedBytes int64
 	// Size is how many bytes of memory a value takes; a value is not cached
 	// when it is not positive. Several goroutines may call it at a time. By

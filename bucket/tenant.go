@@ -103,9 +103,9 @@ func (t *tenant[T]) prove(ctx context.Context, whole, form *lazy[T]) {
 	}
 }
 
-// sealSpoilt ends the open tick if its value is one that cannot be had, or cannot be
-// encoded. The tick is then stored in parts, so that a value which spoils the others
-// is found. The error is the context's.
+// sealSpoilt ends the open tick if its value cannot be read or encoded. The tick is then
+// stored in parts, so that a value which spoils the others is found. The error is the
+// context's.
 func (t *tenant[T]) sealSpoilt(ctx context.Context, whole *lazy[T]) error {
 	if err := t.mu.LockContext(ctx); err != nil {
 		return err
@@ -373,8 +373,8 @@ func (t *tenant[T]) look(ctx context.Context, now int64) (l live[T], err error) 
 	return l, nil
 }
 
-// entriesOf returns the entries, without keys, that values of the live window have or
-// would have.
+// entriesOf returns the entries, without keys, that values of the live window have, or
+// will have once they are stored.
 func (t *tenant[T]) entriesOf(ctx context.Context, values []*lazy[T]) ([]index.Entry, error) {
 	if err := t.mu.LockContext(ctx); err != nil {
 		return nil, err

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A tick keeps the values that it is merged of. A tick that cannot be encoded, or
+// A tick keeps the values that are merged into it. A tick that cannot be encoded, or
 // whose blob the store finds too large, can thus be stored as several entries. When
 // more than mostParts came to a tick that is not large, its value is encoded once.
-// If that succeeds, the tick forgets the values that it was merged of until then.
+// If that succeeds, the tick forgets the values that were merged into it until then.
 const mostParts = 64
 
 // largeTick returns how many bytes of memory the value of a tick takes from which
@@ -28,7 +28,7 @@ type openTick[T any] struct {
 	proven  int        // how many of parts that value is the merge of
 	records []uint64   // of its values in the journal
 	asBlob  bool       // value is not decoded, or was not when size was counted
-	waiting int        // blobs that value is to be merged of
+	waiting int        // blobs that are still to be merged into value
 	merged  int64      // bytes of size that are counted for their merge, beside the blobs
 	begun   int64      // when its first value arrived, Unix nanoseconds
 	latest  int64      // when its last value arrived
@@ -148,8 +148,8 @@ func (k *openTick[T]) isLarge(u *userFuncs[T]) bool {
 	return k.weight >= large
 }
 
-// forget keeps, in place of the parts that the value being proven is merged of, that
-// value, which can be encoded.
+// forget replaces the parts of the value that was proven by the value itself, which can
+// be encoded.
 func (k *openTick[T]) forget(whole *lazy[T]) {
 	k.parts = append([]*lazy[T]{whole}, k.parts[k.proven:]...)
 	k.proving = nil
@@ -175,8 +175,8 @@ func (k *openTick[T]) outgrows(u *userFuncs[T], size, limit int64) bool {
 	return k.weight+size > limit
 }
 
-// show returns the value as readers may have it; nil when there is none. A value that
-// cannot be cloned is merged again from what came.
+// show returns the value in a form that readers may have, or nil when there is none. A
+// value that cannot be cloned is merged again from its parts.
 func (k *openTick[T]) show(u *userFuncs[T]) *lazy[T] {
 	if k.owned && k.shown == nil {
 		v, err := u.clone(k.value.form.Load().value)

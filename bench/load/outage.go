@@ -37,7 +37,7 @@ func rateBetween(a, b Sample) Rate {
 	return Rate{Stored: float64(b.Stored-a.Stored) / s, CPU: (b.CPUSeconds - a.CPUSeconds) / s}
 }
 
-// steadyFor is how long before an outage memory should be as it stays without one.
+// steadyFor is how long before an outage memory is watched, for comparison.
 const steadyFor = 2 * time.Minute
 
 // old is the age in seconds from which on a value that waits is left from the outage.

@@ -78,7 +78,7 @@ func (f *foreground) all(ctx context.Context, now time.Time, from, to int64) err
 	return nil
 }
 
-// end returns what was done. What builds that hang do later is not told.
+// end returns what was done. It does not count what hanging builds do later.
 func (f *foreground) end(ctx context.Context, err error) (Done, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
