@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// waiting waits until the disk of a journal takes writes, which it did not when the
-// journal was opened. Then the journal takes records.
+// waiting belongs to a journal whose disk took no writes when the journal was opened. It
+// waits until the disk takes them, and then the journal takes records.
 type waiting struct {
 	journal *Journal
 	why     atomic.Pointer[error] // it takes no records
@@ -38,7 +38,7 @@ func (w *waiting) refusal() error {
 	return fmt.Errorf("%w until its disk takes writes: %w", ErrReadOnly, why)
 }
 
-// begin begins to wait. r has read what is there.
+// begin starts the wait. r has read the records that exist.
 func (w *waiting) begin(r *recovery) {
 	w.ended = make(chan struct{})
 	go w.run(r)
@@ -93,9 +93,9 @@ func (w *waiting) probe() error {
 	return errors.Join(f.Close(), files.Remove(filepath.Join(dir, probeName)))
 }
 
-// swapLocks calls then with the journal locked for writing in place of for reading. One
-// lock is given back before the other one is taken, so then must look whether anybody
-// wrote meanwhile. When that fails, the journal is locked for reading again.
+// swapLocks replaces the journal's lock for reading by one for writing, and calls then. It
+// releases the first lock before it takes the second, so then must check that nobody wrote
+// meanwhile. When then fails, swapLocks locks the journal for reading again.
 func (w *waiting) swapLocks(then func() error) (err error) {
 	j := w.journal
 	if err := j.lock.Close(); err != nil {
@@ -114,7 +114,7 @@ func (w *waiting) swapLocks(then func() error) (err error) {
 	return err
 }
 
-// unchanged returns an error when there are other segments than r has read. A process that
+// unchanged returns an error when the segments differ from those that r has read. A process that
 // opens a journal begins a segment before it writes.
 func (w *waiting) unchanged(r *recovery) error {
 	names, err := w.journal.opts.files.Names(w.journal.dir)

@@ -8,14 +8,15 @@ import (
 // leaving is how long Wait waits for calls after its context has ended.
 const leaving = 3 * time.Second
 
-// Crew makes calls in goroutines of their own, so many at a time. It does not wait for
-// ever for a call that does not return. NewCrew makes one.
+// Crew runs calls in goroutines, a limited number at a time. It stops waiting for a call
+// that does not return. NewCrew makes one.
 type Crew struct {
 	room     *Room
 	patience time.Duration
 }
 
-// NewCrew returns a Crew. It leaves alone a call that takes longer than its patience.
+// NewCrew returns a Crew that runs at most most calls at a time, and stops waiting for a
+// call that takes longer than patience.
 func NewCrew(most int, patience time.Duration) *Crew {
 	return &Crew{NewRoom(int64(most), patience), patience}
 }
@@ -56,7 +57,7 @@ func (c *Crew) Wait(ctx context.Context, calls []*Call) (left []*Call) {
 				left, waits = append(left, call), false
 				gone := make(chan time.Time)
 				close(gone)
-				leave = gone // nobody is waited for any more
+				leave = gone // no call is waited for any more
 			case <-late.C:
 				left, waits = append(left, call), false
 			}

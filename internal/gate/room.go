@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Room bounds what calls use together whose ends nobody can promise, such as calls of
-// functions that users wrote. Each call has a lease. When others wait for room, a lease
-// that is older than the room's patience is ended for its call, which is then stuck. A
-// Room is safe for any number of goroutines.
+// Room bounds what several calls use together. It is for calls that may never return, such
+// as calls of users' functions. Each call has a lease. When others wait for room, the Room
+// ends leases that are older than its patience; their calls are then stuck. A Room is safe
+// for any number of goroutines.
 type Room struct {
 	limit    int64
 	patience time.Duration
@@ -26,7 +26,7 @@ type Room struct {
 
 // Lease is a call's part of a Room. The zero value is ready for one Take.
 type Lease struct {
-	// Owner is who Stuck counts the call for. It must not change after Take.
+	// Owner is the name under which Stuck counts the call. It must not change after Take.
 	Owner string
 
 	room       *Room // nil before Take
@@ -41,8 +41,9 @@ func NewRoom(limit int64, patience time.Duration) *Room {
 	return &Room{limit: limit, patience: patience, free: semaphore.NewWeighted(limit)}
 }
 
-// Take waits until there is room for a size, which is cut to the room's. The error is
-// the context's. A call that took must end its lease.
+// Take waits until there is room for size, or until the whole room is free if size is
+// larger. The error is the context's. After a Take without an error the caller must call
+// End.
 func (r *Room) Take(ctx context.Context, size int64, l *Lease) error {
 	size = min(max(size, 1), r.limit)
 	if !r.free.TryAcquire(size) {
@@ -100,7 +101,7 @@ func (r *Room) remove(l *Lease) {
 	r.free.Release(l.size)
 }
 
-// wait notes that a call begins or ends to wait for room.
+// wait notes that a call starts or stops waiting for room.
 func (r *Room) wait(more int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,8 +109,8 @@ func (r *Room) wait(more int) {
 	r.arm()
 }
 
-// arm has reclaim called when the oldest lease has the age for it, if somebody waits.
-// The caller holds mu.
+// arm schedules reclaim for the time when the oldest lease reaches the room's patience, if
+// a call waits. The caller holds mu.
 func (r *Room) arm() {
 	if r.waiting == 0 || r.armed {
 		return

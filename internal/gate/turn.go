@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Turn is a Latch whose zero value nobody holds. It takes 24 bytes, and no allocation
-// while nobody waits. Unlock wakes all who wait, so it suits what few wait for.
+// Turn is a Latch whose zero value is free. It takes 24 bytes, and allocates nothing while
+// nobody waits. Unlock wakes every waiter, so it suits a lock that has few of them.
 type Turn struct {
 	mu    sync.Mutex    // guards what follows
 	held  bool          // somebody has the turn
@@ -16,7 +16,7 @@ type Turn struct {
 // TryLock takes the turn if nobody has it. It reports whether it did.
 func (t *Turn) TryLock() bool { return t.tryLock() == nil }
 
-// tryLock takes the turn, or returns a channel that is closed when to try again.
+// tryLock takes the turn, or returns a channel that is closed when it is time to try again.
 func (t *Turn) tryLock() (freed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
