@@ -28,7 +28,7 @@ func (r *reader[T]) Key(i int) flightKey { return flightKey{r.refs[i].Key, r.ref
 // Look implements readthrough.Source.
 func (r *reader[T]) Look(i int, _ bool) (result blob.Result[T], ok bool) {
 	k := r.store.memory.Peek(r.refs[i].Key)
-	if !k.answers(r.refs[i]) {
+	if !k.answers(r.refs[i].Sum) {
 		return result, false
 	}
 	return blob.Result[T]{Value: k.value, Found: true, Size: k.size}, true

@@ -101,42 +101,29 @@ func (c *Cache[K, V]) Peek(key K) *V {
 	return &e.value
 }
 
-// GetMany writes the values of the keys 0 to len(found)-1 to found, as Get returns
-// them. It costs less than as many calls of Get: it does each step for several
+// GetMany writes the values of keys to found, which is as long, as Get returns
+// them. It costs less than as many calls of Get: it does each step for all
 // keys before the next step, so that the processor waits for the memory of
-// several keys at a time.
-func (c *Cache[K, V]) GetMany(key func(i int) K, found []*V) {
+// many keys at a time.
+//
+// Where keys point to memory, as strings do, touch reads a byte of it. What it
+// returns does not matter. It is nil for other keys.
+func (c *Cache[K, V]) GetMany(keys []K, touch func(K) byte, found []*V) {
 	if c == nil {
 		clear(found)
 		return
 	}
-	const batch = 32
-	var hashes [batch]uint64
-	var entries [batch]*entry[K, V]
-	t := c.table.Load()
-	for first := 0; first < len(found); first += batch {
-		values := found[first:min(first+batch, len(found))]
-		for i := range values {
-			hashes[i] = hashOf(c.seed, key(first+i))
+	var b batch[K, V]
+	for len(keys) > 0 {
+		n := min(len(keys), len(b.hashes))
+		b.find(c.table.Load(), c.seed, keys[:n], touch)
+		hit := 0
+		for i, e := range b.entries[:n] {
+			found[i] = c.read(e)
+			hit += hits(found[i])
 		}
-		for i := range values {
-			entries[i] = t.guess(hashes[i])
-		}
-		for i := range values {
-			if e := entries[i]; e != nil {
-				e.uses.Load() // brings the entry's first cache line, with its key
-			}
-		}
-		n := 0
-		for i := range values {
-			e := entries[i]
-			if k := key(first + i); e == nil || e.key != k {
-				e = t.find(hashes[i], k)
-			}
-			values[i] = c.read(e)
-			n += hits(values[i])
-		}
-		c.lookups.count(len(values), n)
+		c.lookups.count(n, hit)
+		keys, found = keys[n:], found[n:]
 	}
 }
 

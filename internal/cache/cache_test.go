@@ -51,7 +51,7 @@ func TestNilCacheIsEmpty(t *testing.T) {
 	c.RemoveFunc(func(string) bool { return true })
 	c.Expire()
 	found := []*int{new(int)}
-	c.GetMany(func(int) string { return "a" }, found)
+	c.GetMany([]string{"a"}, nil, found)
 	lookups, hits := c.Lookups()
 	if c.Get("a") != nil || c.Peek("a") != nil || found[0] != nil || c.Len() != 0 || c.Bytes() != 0 || lookups+hits != 0 {
 		t.Error("a nil cache holds something")
@@ -137,17 +137,25 @@ func TestWeights(t *testing.T) {
 // TestGetMany compares GetMany with Get, for numbers of keys around the size of its batches.
 func TestGetMany(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{0, 1, 31, 32, 33, 100} {
+	for _, n := range []int{0, 1, 63, 64, 65, 200} {
 		c := open(t, 1<<20, nil)
-		for i := 0; i < n; i += 2 {
-			c.Add(strconv.Itoa(i), i, 1)
+		keys := make([]string, n)
+		for i := range n {
+			keys[i] = strconv.Itoa(i)
+			if i%2 == 0 {
+				c.Add(keys[i], i, 1)
+			}
 		}
 		found := make([]*int, n)
-		c.GetMany(strconv.Itoa, found)
-		for i := range n {
-			if found[i] != c.Peek(strconv.Itoa(i)) {
+		touched := 0
+		c.GetMany(keys, func(key string) byte { touched++; return key[0] }, found)
+		for i, key := range keys {
+			if found[i] != c.Peek(key) {
 				t.Errorf("%d keys: key %d has %v", n, i, found[i])
 			}
+		}
+		if want := n + (n+1)/2; touched != want {
+			t.Errorf("%d keys: %d touched, want these and the found ones, %d", n, touched, want)
 		}
 		if lookups, hits := c.Lookups(); lookups != uint64(n) || hits != uint64(n+1)/2 {
 			t.Errorf("%d keys: counted %d lookups and %d hits", n, lookups, hits)
@@ -238,12 +246,15 @@ func TestHitRatio(t *testing.T) {
 func TestGetAllocatesNothing(t *testing.T) {
 	c := open(t, 1_000, &cache.Options{TTL: time.Hour})
 	c.Add("hit", 1, 1)
-	found := make([]*int, 100)
+	keys, found := make([]string, 100), make([]*int, 100)
 	for _, key := range []string{"hit", "miss"} {
+		for i := range keys {
+			keys[i] = key
+		}
 		if n := testing.AllocsPerRun(100, func() { c.Get(key) }); n != 0 {
 			t.Errorf("a %s allocates %v times", key, n)
 		}
-		if n := testing.AllocsPerRun(100, func() { c.GetMany(func(int) string { return key }, found) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { c.GetMany(keys, nil, found) }); n != 0 {
 			t.Errorf("100 of %s allocate %v times", key, n)
 		}
 	}

@@ -22,14 +22,17 @@ func TestBudgetHoldsAtEveryMoment(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
-			found := make([]*int, 40)
+			many, found := make([]int, 40), make([]*int, 40)
 			for i := range 2_000 {
 				key := (g*7919 + i*31) % keys
 				c.Add(key, key, int64(1+i*i%3_000))
 				if v := c.Get(i % keys); v != nil && *v != i%keys {
 					t.Errorf("key %d has the value %d", i%keys, *v)
 				}
-				c.GetMany(func(n int) int { return (i + n) % keys }, found)
+				for n := range many {
+					many[n] = (i + n) % keys
+				}
+				c.GetMany(many, nil, found)
 				for n, v := range found {
 					if v != nil && *v != (i+n)%keys {
 						t.Errorf("key %d has the value %d", (i+n)%keys, *v)

@@ -67,13 +67,25 @@ func (t *table[K, V]) find(hash uint64, key K) *entry[K, V] {
 	}
 }
 
-// guess returns the entry that find most likely returns. It reads one slot.
+// touch brings the cache line at which guess begins.
+func (t *table[K, V]) touch(hash uint64) { t.slots[hash&uint64(len(t.slots)-1)].hash.Load() }
+
+// guess returns an entry that has the hash, and reads no entry for that. It is the
+// entry that find returns unless two keys have one hash, or the slot changes meanwhile.
+// It is nil when there is none.
 func (t *table[K, V]) guess(hash uint64) *entry[K, V] {
-	s := &t.slots[hash&uint64(len(t.slots)-1)]
-	if s.hash.Load() != hash {
-		return nil
+	slots := t.slots
+	for i := hash; ; i++ {
+		s := &slots[i&uint64(len(slots)-1)]
+		switch s.hash.Load() {
+		case hash:
+			if e := s.entry.Load(); e != nil {
+				return e
+			}
+		case slotEmpty:
+			return nil
+		}
 	}
-	return s.entry.Load()
 }
 
 // put adds an entry, or replaces the one with the same key. The table must not
