@@ -36,7 +36,8 @@ type Encoded[T any] struct {
 	// without decoding it. Nil means that the blob is good.
 	Check func() error
 	// Decode returns the blob's value. The collector calls it, at most once,
-	// when it must merge the value now. Nil means the blob store's Decode.
+	// when it must merge the value now, or is likely to merge it soon. It then calls no
+	// Check, so Decode must refuse what Check refuses. Nil means the blob store's Decode.
 	Decode func() (T, error)
 }
 
@@ -65,9 +66,11 @@ func (c *Collector[T]) Add(ctx context.Context, tenant string, v T, opts *AddOpt
 // unchanged. The collector decides what it needs. It calls Check and keeps the blob
 // alone when the value is the first of its tick and more are not likely, and with
 // CollectorOptions.MergeLater also when a few more wait. That saves decoding, encoding
-// and most of the memory. Otherwise it calls Decode and merges the value. Both are
-// called without any lock. A value that is kept as its blob is not decoded or merged
-// yet. If that fails later, AddBlob has taken the value: it is stored by itself, and
+// and most of the memory. Where several values come in a tick, it calls Decode in place
+// of Check, and keeps the value beside the blob until they are merged, as long as
+// LiveCacheBytes has room. Otherwise it calls Decode and merges the value. Both are
+// called without any lock. A value that is kept as its blob is not merged yet, and may
+// not be decoded. If that fails later, AddBlob has taken the value: it is stored by itself, and
 // questions about it are a *HeldError or a *MergeError, or partial answers without it,
 // until it is deleted. The other values of the tick are not harmed.
 //

@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 )
 
 func mergeLater(o *bucket.CollectorOptions[ids]) { o.MergeLater = true }
@@ -119,4 +121,121 @@ func TestWaitingBlobsThatCannotBeMergedAreStoredApart(t *testing.T) {
 		t.Errorf("%v, %d bytes pending", err, c.Pending())
 	}
 	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{0, 1, 2, 3, 4, 5})
+}
+
+// checkedBlobs adds blobs and counts what they are checked and decoded for.
+type checkedBlobs struct {
+	*resting
+	checks, early int
+}
+
+func (c *checkedBlobs) add(t *testing.T, tenant string, values ...int) {
+	t.Helper()
+	for _, v := range values {
+		err := c.AddBlob(t.Context(), tenant, bucket.Encoded[ids]{Blob: fmt.Appendf(nil, "[ %d ]", v),
+			Check:  func() error { c.checks++; return nil },
+			Decode: func() (ids, error) { c.early++; return ids{v}, nil }}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wants compares the checks, and the decodings when blobs came and later, since the last call.
+func (c *checkedBlobs) wants(t *testing.T, what string, checks, early int, later int64) {
+	t.Helper()
+	if n := c.decodes.Load(); c.checks != checks || c.early != early || n != later {
+		t.Errorf("%s: %d checks, %d blobs decoded when they came and %d later, want %d, %d, %d", what, c.checks, c.early, n, checks, early, later)
+	}
+	c.checks, c.early = 0, 0
+	c.decodes.Store(0)
+}
+
+// TestBlobsOfABusyTickAreReadOnce checks that a blob which is likely to be merged is decoded when it comes, in
+// place of its check, and not again when it is merged.
+func TestBlobsOfABusyTickAreReadOnce(t *testing.T) {
+	t.Parallel()
+	for _, journaled := range []bool{false, true} {
+		c := &checkedBlobs{resting: newResting(t, func(o *bucket.CollectorOptions[ids]) {
+			o.MergeLater = true
+			if journaled {
+				o.Journal = newMemJournal()
+			}
+		})}
+		c.add(t, "a", 0, 1, 2)
+		c.wants(t, "three blobs", 1, 2, 0)
+		c.tick(t)
+		c.wants(t, "their merge", 0, 0, 1)
+		c.add(t, "a", 3, 4)
+		c.wants(t, "two blobs after a busy tick", 0, 2, 0)
+		h, err := c.Held(t.Context(), "a", c.now, c.now.Add(time.Hour))
+		wantIDs(t, "the open tick", h.Open, err, ids{3, 4})
+		c.add(t, "a", 5)
+		h, err = c.Held(t.Context(), "a", c.now, c.now.Add(time.Hour))
+		wantIDs(t, "the open tick and one more", h.Open, err, ids{3, 4, 5})
+		c.tick(t)
+		c.wants(t, "a question and the merge", 0, 1, 0)
+		c.add(t, "a", 6)
+		c.tick(t)
+		c.wants(t, "one blob after a busy tick", 0, 1, 0)
+		if n := c.encodes.Load(); n != 2 {
+			t.Errorf("%d encodings: a blob that stayed alone is not stored as it came", n)
+		}
+		c.add(t, "a", 7)
+		c.wants(t, "a blob after a tick of one", 1, 0, 0)
+		if n := c.Early(); n != 0 {
+			t.Errorf("%d bytes of decoded values are kept for nothing", n)
+		}
+		c.tick(t)
+		wantIDs(t, "stored", c.stored(t, "a"), nil, upTo(8))
+	}
+}
+
+// TestDecodedBlobsAreBounded checks that blobs are checked and not decoded when there is no room for their values, and
+// that values which nobody merges are let go.
+func TestDecodedBlobsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour)}
+	opts := fast()
+	opts.MergeLater, opts.LiveCacheBytes, opts.Now = true, 2*5*16, func() time.Time { return r.now }
+	opts.Size = func(v ids) int64 { return 1 }
+	var err error
+	if r.Collector, err = bucket.NewCollector(index.NewMemIndex(), r.blobs, mergeIDs, opts); err != nil {
+		t.Fatal(err)
+	}
+	c := &checkedBlobs{resting: r}
+	c.add(t, "a", upTo(5)...)
+	c.wants(t, "room for one value", 4, 1, 0)
+	if n := c.Early(); n != 1 {
+		t.Errorf("values of %d bytes wait", n)
+	}
+	if _, err := c.Delete(t.Context(), "a", c.now.Add(-time.Hour), c.now.Add(time.Hour), now); err != nil {
+		t.Fatal(err)
+	}
+	c.now = c.now.Add(time.Minute)
+	c.tick(t)
+	if n := c.Early(); n != 0 {
+		t.Errorf("values of %d bytes wait for a tick that was deleted", n)
+	}
+}
+
+// TestABlobThatIsRefusedWhenItComesChangesNothing has Decode refuse a blob of a busy tick.
+func TestABlobThatIsRefusedWhenItComesChangesNothing(t *testing.T) {
+	t.Parallel()
+	c := &checkedBlobs{resting: newResting(t, mergeLater)}
+	c.add(t, "a", 0, 1)
+	before := c.Pending()
+	e := bucket.Encoded[ids]{Blob: []byte("[ 2 ]"), Check: func() error { return nil }, Decode: func() (ids, error) { return nil, errBroken }}
+	if err := c.AddBlob(t.Context(), "a", e, &bucket.AddOptions{ID: "x"}); !errors.Is(err, errBroken) {
+		t.Fatal(err)
+	}
+	if n := c.Pending(); n != before {
+		t.Errorf("%d bytes pending, were %d", n, before)
+	}
+	e.Decode = func() (ids, error) { return ids{2}, nil }
+	if err := c.AddBlob(t.Context(), "a", e, &bucket.AddOptions{ID: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	c.tick(t)
+	wantIDs(t, "stored", c.stored(t, "a"), nil, ids{0, 1, 2})
 }

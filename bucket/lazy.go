@@ -104,14 +104,58 @@ type lazies[T any] struct {
 	// recent holds the values of blobs that were asked for lately, because a
 	// tenant that is asked about is mostly asked about again. It may be nil.
 	recent *cache.Cache[*lazy[T], T]
+
+	// early holds the values of blobs that wait to be merged and were decoded when they
+	// came, until they are merged. It may be nil.
+	early      *cache.Cache[*lazy[T], T]
+	earlyBytes int64 // how much early may hold
 }
 
 func newLazies[T any](user *userFuncs[T], opts *CollectorOptions[T]) (ls lazies[T], err error) {
 	ls = lazies[T]{user: user}
-	if user.decoder != nil && opts.LiveCacheBytes > 0 {
-		ls.recent, err = cache.New[*lazy[T], T](opts.LiveCacheBytes, &cache.Options{TTL: opts.Window, Now: opts.Now})
+	if user.decoder == nil || opts.LiveCacheBytes < 2 {
+		return ls, nil
 	}
+	o := &cache.Options{TTL: opts.Window, Now: opts.Now}
+	if ls.recent, err = cache.New[*lazy[T], T](opts.LiveCacheBytes, o); err != nil {
+		return ls, err
+	}
+	ls.earlyBytes = opts.LiveCacheBytes / 2
+	ls.early, err = cache.New[*lazy[T], T](ls.earlyBytes, o)
 	return ls, err
+}
+
+// timesLarger is about how many times as much memory as its blob a value takes.
+const timesLarger = 16
+
+// mayDecodeEarly reports whether the value of a blob that waits may be kept until it
+// is merged.
+func (ls *lazies[T]) mayDecodeEarly(blob []byte) bool {
+	return ls.early != nil && ls.early.Bytes()+timesLarger*int64(len(blob)) <= ls.earlyBytes
+}
+
+// waiting returns the lazy value of a blob that came. If the blob is decoded, and there is room,
+// the value is kept until it is merged.
+func (ls *lazies[T]) waiting(in *input[T]) *lazy[T] {
+	l := encodedOnly[T](in.blob)
+	if in.decoded && ls.early.Bytes()+in.size <= ls.earlyBytes {
+		ls.early.Add(l, in.value, in.size)
+	}
+	return l
+}
+
+// known returns the value of l if it is kept beside l, and nil otherwise.
+func (ls *lazies[T]) known(l *lazy[T]) *T {
+	if v := ls.recent.Get(l); v != nil {
+		return v
+	}
+	return ls.early.Peek(l)
+}
+
+// expire forgets the values that nobody has asked for, or merged, for a window.
+func (ls *lazies[T]) expire() {
+	ls.recent.Expire()
+	ls.early.Expire()
 }
 
 // value returns the value that l holds.
@@ -120,7 +164,7 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 	if f.decoded {
 		return f.value, nil
 	}
-	if v := ls.recent.Get(l); v != nil {
+	if v := ls.known(l); v != nil {
 		return *v, nil
 	}
 	if f.records != nil {
@@ -140,7 +184,8 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 	return v, nil
 }
 
-// resolve decodes the blob of a form, or merges its parts.
+// resolve decodes the blob of a form, or merges its parts. It forgets the values of
+// parts that were decoded when they came.
 func (ls *lazies[T]) resolve(f *form[T]) (v T, err error) {
 	if f.parts == nil {
 		return ls.decode(f.blob)
@@ -150,8 +195,9 @@ func (ls *lazies[T]) resolve(f *form[T]) (v T, err error) {
 		part := f.parts[i].form.Load()
 		if part.decoded {
 			values[i] = part.value
-		} else if recent := ls.recent.Get(f.parts[i]); recent != nil {
-			values[i] = *recent
+		} else if known := ls.known(f.parts[i]); known != nil {
+			values[i] = *known
+			ls.early.Remove(f.parts[i])
 		} else {
 			values[i], errs[i] = ls.resolve(part)
 		}
@@ -224,6 +270,7 @@ func (ls *lazies[T]) decodeInPlace(l *lazy[T]) error {
 func (ls *lazies[T]) blobOf(l *lazy[T]) (blob []byte, more int64, err error) {
 	f := l.form.Load()
 	if f.blob != nil {
+		ls.early.Remove(l)
 		return f.blob, 0, nil
 	}
 	if len(f.records) == 1 { // the record is the blob
@@ -243,8 +290,8 @@ func (ls *lazies[T]) once(l *lazy[T], f *form[T]) (T, error) {
 	if f.decoded || f.records != nil {
 		return ls.value(l)
 	}
-	if recent := ls.recent.Get(l); recent != nil {
-		return *recent, nil
+	if known := ls.known(l); known != nil {
+		return *known, nil
 	}
 	return ls.resolve(f)
 }

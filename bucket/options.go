@@ -90,7 +90,8 @@ type CollectorOptions[T any] struct {
 	// takes less may say so by an error of Put with a method TooLarge() bool.
 	MaxBlob int64
 	// LiveCacheBytes bounds the values of live windows that were asked for
-	// lately, and are kept beside their blobs where Blobs is a Decoder.
+	// lately, and are kept beside their blobs where Blobs is a Decoder. Half as much again
+	// may be held by values of AddBlob that were decoded when they came, until they are merged.
 	// Default 64 MiB; negative: none are kept.
 	LiveCacheBytes int64
 

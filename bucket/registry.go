@@ -256,7 +256,7 @@ func (c *Collector[T]) seal() (late []*ending[T], earlier bool) {
 		}
 	}, func() {
 		c.tenants.shrink()
-		c.lazies.recent.Expire()
+		c.lazies.expire()
 		c.shared.lastSealed.Store(c.now())
 		c.ticked.Store(true)
 		c.metrics.oldest.Set(c.outbox.Oldest().Seconds())

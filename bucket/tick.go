@@ -61,9 +61,8 @@ func (k *openTick[T]) mayWait(size int64) bool {
 	return k.waiting < mostWaiting && (k.waiting+1)*int(size) <= mostWaitingBytes
 }
 
-// wait adds a blob to the tick, to be merged later.
-func (k *openTick[T]) wait(blob []byte, now int64) {
-	v, size := encodedOnly[T](blob), int64(len(blob))
+// wait adds the value of a blob, of a size, to the tick, to be merged later.
+func (k *openTick[T]) wait(v *lazy[T], size, now int64) {
 	k.keep(v)
 	k.value, k.asBlob, k.shown, k.waiting = joined(k.value, v), true, nil, k.waiting+1
 	k.latest, k.adds, k.size, k.weight = max(k.latest, now), k.adds+1, k.size+size, k.weight+size
@@ -254,10 +253,10 @@ func (t *tenant[T]) mayWait(in *input[T]) bool {
 func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) {
 	k, size := &t.open, int64(len(in.blob))
 	switch {
-	case !in.checked:
-		return needCheck, nil, nil
+	case !in.good():
+		return t.needOfBlob(in), nil, nil
 	case k.value == nil:
-		return needNothing, nil, t.start(encodedOnly[T](in.blob), size, now)
+		return needNothing, nil, t.start(t.shared.lazies.waiting(in), size, now)
 	case k.waiting == 0 || !k.value.isDecoded():
 		if k.waiting > 0 && t.shared.lazies.recent.Peek(k.value) != nil {
 			return needTick, k.value, nil
@@ -275,9 +274,18 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 		}
 		k.noteMerged(more)
 	}
-	k.wait(in.blob, now)
+	k.wait(t.shared.lazies.waiting(in), size, now)
 	t.changed()
 	return needNothing, nil, nil
+}
+
+// needOfBlob returns what shows that a blob is good. A blob that is likely to be merged is decoded
+// at once, in place of its check, if its value may be kept until then. The caller holds mu.
+func (t *tenant[T]) needOfBlob(in *input[T]) need {
+	if (t.open.value != nil || t.busy) && t.shared.opts.MergeLater && t.shared.lazies.mayDecodeEarly(in.blob) {
+		return needValue
+	}
+	return needCheck
 }
 
 // maySleep reports whether values may be held as their blobs alone. In a window

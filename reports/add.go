@@ -71,22 +71,19 @@ func (c *Collector) AddBlob(ctx context.Context, tenant string, blob []byte, lim
 	if err := c.canAdd(ctx); err != nil {
 		return err
 	}
-	codec, blob := wire.Codec{MaxBytes: limit}, fitted(blob)
+	p := &posted{codec: wire.Codec{MaxBytes: limit}, blob: fitted(blob), maxNodes: c.maxNodes}
 	if !c.hub.Holds(tenant) { // with shortcuts, the decoded report says which ones it supersedes
-		if done, err := c.addEncoded(ctx, tenant, codec, blob, from); done {
+		if done, err := c.addEncoded(ctx, tenant, p, from); done {
 			return err
 		}
 	}
-	_, decoding := spans.Child(ctx, "decode")
-	r, keep, err := codec.DecodeToKeep(blob)
-	decoding.End(err)
-	switch {
-	case err != nil:
-		return &BodyError{err}
-	case !keep:
+	if err := p.decode(ctx); err != nil {
+		return err
+	}
+	if blob = p.blob; !p.keep {
 		blob = nil
 	}
-	return c.addReport(ctx, tenant, r, blob, from)
+	return c.addReport(ctx, tenant, p.report, blob, from)
 }
 
 // startAdd starts the span of Add or AddBlob.
@@ -104,15 +101,15 @@ func (c *Collector) canAdd(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// errDecode says that a report must be decoded to be added.
-var errDecode = errors.New("the report must be decoded")
+// errDecode says that a report must be added as a value.
+var errDecode = errors.New("the report must be added as a value")
 
-// addEncoded adds a report without decoding it. It returns false when the report
-// must be decoded to be added.
-func (c *Collector) addEncoded(ctx context.Context, tenant string, codec wire.Codec, blob []byte, from Origin) (done bool, err error) {
-	e := bucket.Encoded[*report.Report]{Blob: blob,
-		Check:  func() error { return c.checkBlob(ctx, codec, blob) },
-		Decode: func() (*report.Report, error) { return nil, errDecode }}
+// addEncoded adds a report as the blob that it came as. It returns false when the report
+// must be added as a value.
+func (c *Collector) addEncoded(ctx context.Context, tenant string, p *posted, from Origin) (done bool, err error) {
+	e := bucket.Encoded[*report.Report]{Blob: p.blob,
+		Check:  func() error { return p.check(ctx) },
+		Decode: func() (*report.Report, error) { return p.value(ctx) }}
 	err = c.live.AddBlob(ctx, tenant, e, &bucket.AddOptions{ID: byBytes})
 	if errors.Is(err, errDecode) {
 		return false, nil
@@ -123,19 +120,64 @@ func (c *Collector) addEncoded(ctx context.Context, tenant string, codec wire.Co
 	return true, err
 }
 
-// checkBlob returns nil for a blob that may be stored unchanged and whose report
-// has an ID.
-func (c *Collector) checkBlob(ctx context.Context, codec wire.Codec, blob []byte) error {
+// posted is a report that came as a blob.
+type posted struct {
+	codec    wire.Codec
+	blob     []byte
+	maxNodes int
+
+	report *report.Report // nil until it is decoded
+	keep   bool           // the blob may be stored
+}
+
+// check returns nil for a blob that may be stored unchanged and whose report
+// has an ID. It does not decode the blob.
+func (p *posted) check(ctx context.Context) error {
 	_, decoding := spans.Child(ctx, "decode")
-	facts, err := codec.Examine(blob)
+	facts, err := p.codec.Examine(p.blob)
 	decoding.End(err)
 	switch {
 	case err != nil:
 		return &BodyError{err}
-	case !facts.Keep || facts.Shortcut || !facts.HasID || facts.Over(c.maxNodes):
+	case !facts.Keep || facts.Shortcut || !facts.HasID || facts.Over(p.maxNodes):
 		return errDecode
 	case facts.Fault != nil:
 		return &InvalidError{facts.Fault}
+	}
+	return nil
+}
+
+// value returns the report of a blob that check lets pass, upgraded. It returns the errors of check.
+func (p *posted) value(ctx context.Context) (*report.Report, error) {
+	if err := p.decode(ctx); err != nil {
+		return nil, err
+	}
+	if r := p.report; !p.keep || r.Shortcut || r.ID == "" {
+		return nil, errDecode
+	}
+	if _, dropped := report.DropTopologiesOver(p.report, p.maxNodes); len(dropped) > 0 {
+		return nil, errDecode
+	}
+	if err := report.ValidateDecoded(p.report); err != nil {
+		return nil, &InvalidError{err}
+	}
+	r, err := report.Upgrade(p.report)
+	if err != nil {
+		return nil, &InvalidError{err}
+	}
+	return r, nil
+}
+
+// decode decodes the blob, once. The error is a *BodyError.
+func (p *posted) decode(ctx context.Context) (err error) {
+	if p.report != nil {
+		return nil
+	}
+	_, decoding := spans.Child(ctx, "decode")
+	p.report, p.keep, err = p.codec.DecodeToKeep(p.blob)
+	decoding.End(err)
+	if err != nil {
+		return &BodyError{err}
 	}
 	return nil
 }
@@ -161,6 +203,7 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 			opts.ID = byBytes
 		}
 		err = c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: blob,
+			Check:  func() error { return nil },
 			Decode: func() (*report.Report, error) { return r, nil }}, opts)
 	}
 	if err == nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 
 	"github.com/timeblob/timeblob/reports/connlimit"
 )
@@ -18,22 +17,20 @@ type body struct {
 	taken  int64 // bytes taken from the budget
 }
 
-// A buffer has firstRead bytes at first, and always readAhead bytes or more free.
-// Both are small, since thousands of slow clients may each hold a buffer.
-const firstRead, readAhead = 1 << 10, 512
+// A buffer has firstRead bytes at first, as much as the connection's own buffer, and always readAhead bytes or more free,
+// unless fewer are to come. Both are small, since thousands of slow clients may each hold a buffer.
+const firstRead, readAhead = 4 << 10, 512
 
 // read reads the body of a request to its end. The buffer is at most twice as
 // large as what has arrived, whatever length the client announces, and never
-// larger than max and twice readAhead.
+// larger than max and twice readAhead. At the end it is a byte larger than the announced length.
 func (b *body) read(r *http.Request) error {
 	if r.ContentLength > b.max {
 		return b.tooLarge()
 	}
 	for {
-		if size := int64(cap(b.data)); size-int64(len(b.data)) < readAhead {
-			if err := b.grow(min(max(firstRead, size), b.max+2*readAhead-size)); err != nil {
-				return err
-			}
+		if err := b.room(r.ContentLength); err != nil {
+			return err
 		}
 		n, err := r.Body.Read(b.data[len(b.data):cap(b.data)])
 		b.data = b.data[:len(b.data)+n]
@@ -48,6 +45,21 @@ func (b *body) read(r *http.Request) error {
 	}
 }
 
+// room makes room for the next read: readAhead bytes, or what is announced to come and a byte for the end. The
+// announced length of the body is negative if it is unknown.
+func (b *body) room(announced int64) error {
+	size := int64(cap(b.data))
+	want, most := int64(readAhead), b.max+2*readAhead
+	if announced >= 0 {
+		left := max(announced-int64(len(b.data)), 0) + 1
+		want, most = min(want, left), min(most, int64(len(b.data))+left)
+	}
+	if size-int64(len(b.data)) >= want {
+		return nil
+	}
+	return b.grow(min(max(firstRead, size), most-size))
+}
+
 func (b *body) tooLarge() error {
 	return refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes: send a smaller report", b.max)
 }
@@ -58,7 +70,7 @@ func (b *body) grow(more int64) error {
 		return tryLater("too many requests are under way: try again later")
 	}
 	b.taken += more
-	b.data = slices.Grow(b.data, int(more))
+	b.data = append(make([]byte, 0, int64(cap(b.data))+more), b.data...)
 	return nil
 }
 
