@@ -134,14 +134,11 @@ func (ls *lazies[T]) mayDecodeEarly(blob []byte) bool {
 	return ls.early != nil && ls.early.Bytes()+timesLarger*int64(len(blob)) <= ls.earlyBytes
 }
 
-// waiting returns the lazy value of a blob that came. If the blob is decoded, and there is room,
-// the value is kept until it is merged.
-func (ls *lazies[T]) waiting(in *input[T]) *lazy[T] {
-	l := encodedOnly[T](in.blob)
-	if in.decoded && ls.early.Bytes()+in.size <= ls.earlyBytes {
-		ls.early.Add(l, in.value, in.size)
+// keepEarly keeps the value of l, which takes size bytes, until it is merged, if there is room.
+func (ls *lazies[T]) keepEarly(l *lazy[T], v T, size int64) {
+	if ls.early.Bytes()+size <= ls.earlyBytes {
+		ls.early.Add(l, v, size)
 	}
-	return l
 }
 
 // known returns the value of l if it is kept beside l, and nil otherwise.

@@ -256,7 +256,7 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 	case !in.good():
 		return t.needOfBlob(in), nil, nil
 	case k.value == nil:
-		return needNothing, nil, t.start(t.shared.lazies.waiting(in), size, now)
+		return needNothing, nil, t.start(t.lazyOf(in), size, now)
 	case k.waiting == 0 || !k.value.isDecoded():
 		if k.waiting > 0 && t.shared.lazies.recent.Peek(k.value) != nil {
 			return needTick, k.value, nil
@@ -274,9 +274,18 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 		}
 		k.noteMerged(more)
 	}
-	k.wait(t.shared.lazies.waiting(in), size, now)
+	k.wait(t.lazyOf(in), size, now)
 	t.changed()
 	return needNothing, nil, nil
+}
+
+// lazyOf returns the lazy value of a blob that came, which may be decoded.
+func (t *tenant[T]) lazyOf(in *input[T]) *lazy[T] {
+	l := encodedOnly[T](in.blob)
+	if in.decoded {
+		t.shared.lazies.keepEarly(l, in.value, in.size)
+	}
+	return l
 }
 
 // needOfBlob returns what shows that a blob is good. A blob that is likely to be merged is decoded

@@ -5,6 +5,10 @@ import (
 	"unicode/utf8"
 )
 
+// maxGenerations is how deep children of nodes may be nested. Deeper ones could
+// not be decoded again.
+const maxGenerations = 32
+
 // isSound reports whether [Validate] finds nothing wrong with a report that was just decoded. It does not say what is
 // wrong, and takes a third of the time.
 func isSound(r *Report) bool {

@@ -36,10 +36,6 @@ func ValidateDecoded(r *Report) error {
 	return validator{decoded: true}.report(r)
 }
 
-// maxGenerations is how deep children of nodes may be nested. Deeper ones could
-// not be decoded again.
-const maxGenerations = 32
-
 // A validator checks reports. If decoded is true the report was just decoded, and
 // the validator does not check the order of lists.
 type validator struct{ decoded bool }

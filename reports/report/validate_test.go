@@ -87,7 +87,9 @@ func TestValidateRefuses(t *testing.T) {
 }
 
 // isOfOrder reports whether a fault is one that decoding removes.
-func isOfOrder(fault string) bool { return strings.Contains(fault, "order") || strings.Contains(fault, "twice") }
+func isOfOrder(fault string) bool {
+	return strings.Contains(fault, "order") || strings.Contains(fault, "twice")
+}
 
 func TestValuesMayHoldAnyBytes(t *testing.T) {
 	t.Parallel()
