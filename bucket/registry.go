@@ -97,11 +97,18 @@ func (r *registry[T]) all() []*tenant[T] {
 	return slices.Collect(maps.Values(r.byID))
 }
 
-// ids returns the ids of the tenants in memory, sorted.
-func (r *registry[T]) ids() []string {
+// ids returns the ids, sorted, of the tenants in memory that a deletion has not left
+// empty.
+func (r *registry[T]) ids() (ids []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Sorted(maps.Keys(r.byID))
+	for id, t := range r.byID {
+		if !t.emptied.Load() {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // count returns how many tenants are in memory.

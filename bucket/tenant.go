@@ -42,6 +42,8 @@ type tenant[T any] struct {
 	// restarted is when the live window was last emptied by a deletion: what came
 	// before is in the store alone. Unix nanoseconds; written with mu held.
 	restarted atomic.Int64
+	// emptied is whether a deletion has left nothing in memory. It is written with mu held.
+	emptied atomic.Bool
 
 	edits     uint64 // changes of the live window
 	tickEdits uint64 // changes of its sealed ticks
@@ -120,6 +122,7 @@ func (t *tenant[T]) sealSpoilt(ctx context.Context, whole *lazy[T]) error {
 // took notes that a value is in. The caller holds mu.
 func (t *tenant[T]) took(in *input[T], now int64) {
 	in.taken = true
+	t.emptied.Store(false)
 	if in.hasID {
 		t.ids.Add(in.id, now)
 	}
@@ -485,6 +488,7 @@ func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (held []*pendi
 		return in
 	})
 	t.version = t.shared.changes.Add(1)
+	defer func() { t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0) }()
 	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
 	if whole {
 		t.restarted.Store(t.last + 1)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/tiered"
 )
 
 // nameless is a source that cannot name its tenants.
@@ -86,4 +87,41 @@ func TestHasNamesASourceThatFails(t *testing.T) {
 	if has, err := s.querier(t).Has(t.Context(), "a", from, to, sources); !has || err != nil {
 		t.Errorf("held by the other source: %v, %v", has, err)
 	}
+}
+
+// TestADeletedTenantIsNotListed deletes all that a tenant has, of values that wait and of
+// stored ones, while its live window lasts. It is listed again when a value comes.
+func TestADeletedTenantIsNotListed(t *testing.T) {
+	t.Parallel()
+	blobs, err := tiered.New(idCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := bucket.NewCollector(index.NewMemIndex(), blobs, mergeIDs, fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, ids ...string) {
+		t.Helper()
+		all, err := c.Tenants(t.Context())
+		if err != nil || !slices.Equal(all, ids) || !slices.Equal(c.LiveTenants(), ids) {
+			t.Errorf("%s: tenants %v, live %v, %v; want %v", when, all, c.LiveTenants(), err, ids)
+		}
+	}
+	for _, flush := range []bool{true, false} {
+		mustAdd(t, c, "a", 1)
+		mustAdd(t, c, "b", 2)
+		if flush {
+			if err := c.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("added", "a", "b")
+		if _, err := c.DeleteTenant(t.Context(), "a", now); err != nil {
+			t.Fatal(err)
+		}
+		want("deleted", "b")
+	}
+	mustAdd(t, c, "a", 3)
+	want("added again", "a", "b")
 }

@@ -6,7 +6,7 @@
 //
 //	Deleter        deletion; the authority must be a tiered.Deleter, and should be a tiered.Lister
 //	TenantLister   listing tenants
-//	Scanner        one walk in place of a query for each hour, for long ranges
+//	Scanner        one walk in place of a query for each hour, for long ranges and to delete a whole tenant
 //	Places         roll-ups of minutes, hours and days
 //	Committer      blob and entry in one step, for a store that holds both
 //	Versioned      a question that is asked again reads nothing, where one process writes
