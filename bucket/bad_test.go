@@ -112,10 +112,12 @@ func TestABadValueHurtsOnlyItself(t *testing.T) {
 	for name, bad := range map[string]string{"does not decode": "broken", "does not merge": "[-1]", "panics": "[-2]"} {
 		for _, ticks := range []int{0, 3, 20} { // more than eight are merged in advance
 			for _, later := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%d/%v", name, ticks, later), func(t *testing.T) {
-					t.Parallel()
-					badValue(t, bad, ticks, later)
-				})
+				for _, journaled := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/%d/%v/%v", name, ticks, later, journaled), func(t *testing.T) {
+						t.Parallel()
+						badValue(t, bad, ticks, later, journaled)
+					})
+				}
 			}
 		}
 	}
@@ -131,7 +133,7 @@ func (badCodec) Decode(blob []byte) (ids, error) {
 	return idCodec{}.Decode(blob)
 }
 
-func badValue(t *testing.T, bad string, ticks int, later bool) {
+func badValue(t *testing.T, bad string, ticks int, later, journaled bool) {
 	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour).Truncate(time.Second).UTC()}
 	var err error
 	if r.blobs, err = tiered.New(badCodec{}, r.tier, nil); err != nil {
@@ -140,6 +142,10 @@ func badValue(t *testing.T, bad string, ticks int, later bool) {
 	opts := fast()
 	opts.Now, opts.MergeLater = func() time.Time { return r.now }, later
 	opts.Tick, opts.Window = time.Second, time.Minute
+	opts.Failed = func(_ string, v ids, err error) { t.Errorf("%v is given up: %v", v, err) }
+	if journaled {
+		opts.Journal = newMemJournal()
+	}
 	if r.Collector, err = bucket.NewCollector(r.index, r.blobs, mergeSome, opts); err != nil {
 		t.Fatal(err)
 	}

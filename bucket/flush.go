@@ -35,8 +35,9 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		}
 		return nil
 	case permanent(err):
-		c.giveUp(p, err)
-		return nil
+		if err = c.giveUp(p, err); err == nil {
+			return nil
+		}
 	}
 	p.note(err, ctx.Err() == nil)
 	if ctx.Err() == nil { // else it was not the store that ended the attempt
@@ -72,16 +73,16 @@ func (c *Collector[T]) release(p *pending[T]) {
 // giveUp ends the attempts at a value that can never be stored. A value that was
 // merged of several is stored in halves if these are still there: it is too large
 // for one blob, or one of them spoils the others' encoding. Where none of them may be
-// stored any more, they are given up together.
-func (c *Collector[T]) giveUp(p *pending[T], cause error) {
+// stored any more, they are given up together. If the journal cannot be read, it
+// returns the error, and the value is tried again.
+func (c *Collector[T]) giveUp(p *pending[T], cause error) error {
 	_, final := errors.AsType[*FinalError](cause)
 	if !final && max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
 		if err == nil {
 			c.storeHalves(p, halves, cause)
-			return
 		}
-		cause = errors.Join(cause, err)
+		return err
 	}
 	lost := p.members()
 	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(lost), "err", cause)
@@ -98,6 +99,7 @@ func (c *Collector[T]) giveUp(p *pending[T], cause error) {
 		}
 	}
 	c.endRecords(p)
+	return nil
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.

@@ -130,9 +130,9 @@ func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found b
 }
 
 // splitRecords returns two values, each with half of a value's records.
-// They are merged again from the journal.
+// They are merged again from the journal. The error is a *JournalError.
 func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err error) {
-	if err := c.lazies.wake(p.value); err != nil { // its records will be gone before it leaves the live window
+	if err := c.lazies.wakeApart(p.value); err != nil { // its records will be gone before it leaves the live window
 		return nil, err
 	}
 	n := len(p.records) / 2

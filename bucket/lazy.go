@@ -241,6 +241,26 @@ func (ls *lazies[T]) wake(l *lazy[T]) error {
 	return err
 }
 
+// wakeApart is wake that brings back the blobs of the records, to be merged later, where
+// the value cannot be had. The error is a *JournalError.
+func (ls *lazies[T]) wakeApart(l *lazy[T]) error {
+	err := ls.wake(l)
+	f := l.form.Load()
+	if _, unread := errors.AsType[*JournalError](err); err == nil || unread || f.records == nil {
+		return err
+	}
+	parts := make([]*lazy[T], len(f.records))
+	for i, id := range f.records {
+		blob, err := ls.blobIn(id)
+		if err != nil {
+			return err
+		}
+		parts[i] = encodedOnly[T](blob)
+	}
+	l.form.Store(&form[T]{parts: parts})
+	return nil
+}
+
 func (ls *lazies[T]) decode(blob []byte) (T, error) {
 	v, err := ls.user.decode(blob)
 	if err != nil {
