@@ -16,12 +16,6 @@ type reader[T any] struct {
 
 var _ readthrough.Source[flightKey, int] = (*reader[int])(nil)
 
-// flightKey names a blob that is being fetched.
-type flightKey struct {
-	key string
-	sum blob.Sum
-}
-
 // Key implements readthrough.Source.
 func (r *reader[T]) Key(i int) flightKey { return flightKey{r.refs[i].Key, r.refs[i].Sum} }
 

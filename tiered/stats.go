@@ -23,16 +23,3 @@ type tierCounts struct{ hits, misses, faults atomic.Int64 }
 func (c *tierCounts) stats(name string) TierStats {
 	return TierStats{Name: name, Hits: c.hits.Load(), Misses: c.misses.Load(), Faults: c.faults.Load()}
 }
-
-// Stats returns figures of the store.
-func (s *Store[T]) Stats() (all Stats) {
-	if s.memory != nil {
-		use := s.memoryUse()
-		all.Bytes = use.bytes
-		all.Tiers = append(all.Tiers, TierStats{Name: memoryName, Hits: int64(use.hits), Misses: int64(use.lookups - use.hits)})
-	}
-	for _, l := range s.levels {
-		all.Tiers = append(all.Tiers, l.metrics.own.stats(l.name))
-	}
-	return all
-}
