@@ -80,3 +80,19 @@ func TestOutage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOutageRates compares the values stored a second before an outage and after it.
+func TestOutageRates(t *testing.T) {
+	t.Parallel()
+	at := func(second int, rss, stored int64, cpu, oldest float64, waiting int) Sample {
+		return Sample{At: time.Duration(second) * time.Second, RSS: rss, Stored: stored, CPUSeconds: cpu, Oldest: oldest, Waiting: waiting}
+	}
+	o := &Outage{Begun: 20 * time.Second, Ended: 40 * time.Second}
+	o.sum([]Sample{at(0, 10, 0, 0, 0, 0), at(12, 100, 100, 1, 3, 4), at(18, 110, 160, 4, 3, 5), at(39, 115, 165, 5, 22, 200),
+		at(44, 112, 465, 9, 20, 120), at(49, 112, 665, 10, 3, 5), at(60, 300, 700, 11, 3, 5)})
+	want := Outage{Begun: o.Begun, Ended: o.Ended, Drained: 9 * time.Second, Steady: 10 * time.Second, Grew: o.Grew, Before: 110, Most: 115,
+		Oldest: 22, Waited: 200, Rate: Rate{Stored: 10, CPU: 0.5}, Drain: Rate{Stored: 50, CPU: 0.5}}
+	if *o != want || o.Grew < 0.09 || o.Grew > 0.11 {
+		t.Errorf("got %+v, want %+v", *o, want)
+	}
+}

@@ -120,9 +120,13 @@ func (o *Outage) write(w io.Writer) {
 	if o == nil {
 		return
 	}
+	drained := "not until the end"
+	if o.Drained >= 0 {
+		drained = o.Drained.Round(time.Second).String()
+	}
 	t := table{{"outage", fmt.Sprintf("%v, from %v on; %d values waited", (o.Ended - o.Begun).Round(time.Second), o.Begun.Round(time.Second), o.Waited)},
-		{"drained after", fmt.Sprintf("%v, %.0f values a second (before: %.0f), %.2f processors (before: %.2f)",
-			o.Drained.Round(time.Second), o.Drain.Stored, o.Rate.Stored, o.Drain.CPU, o.Rate.CPU)},
+		{"drained after", fmt.Sprintf("%s, %.0f values a second (before: %.0f), %.2f processors (before: %.2f)",
+			drained, o.Drain.Stored, o.Rate.Stored, o.Drain.CPU, o.Rate.CPU)},
 		{"RSS", fmt.Sprintf("%s at most in the %v before, in which it grew by %.1f %%; %s until drained (%+.0f %%)", human.Bytes(o.Before),
 			o.Steady.Round(time.Second), 100*o.Grew, human.Bytes(o.Most), 100*(float64(o.Most)/float64(o.Before)-1))}}
 	t.write(w)
