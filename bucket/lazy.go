@@ -241,8 +241,8 @@ func (ls *lazies[T]) wake(l *lazy[T]) error {
 	return err
 }
 
-// wakeApart is wake that brings back the blobs of the records, to be merged later, where
-// the value cannot be had. The error is a *JournalError.
+// wakeApart does what wake does. If the value cannot be read, it brings back the blobs of
+// the records instead, to be merged later. The error is a *JournalError.
 func (ls *lazies[T]) wakeApart(l *lazy[T]) error {
 	err := ls.wake(l)
 	f := l.form.Load()

@@ -42,7 +42,7 @@ type tenant[T any] struct {
 	// restarted is when the live window was last emptied by a deletion: what came
 	// before is in the store alone. Unix nanoseconds; written with mu held.
 	restarted atomic.Int64
-	// emptied is whether a deletion has left nothing in memory. It is written with mu held.
+	// emptied says that a deletion has left nothing in memory. It is written with mu held.
 	emptied atomic.Bool
 
 	edits     uint64 // changes of the live window

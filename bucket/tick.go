@@ -288,7 +288,7 @@ func (t *tenant[T]) lazyOf(in *input[T]) *lazy[T] {
 	return l
 }
 
-// needOfBlob returns what shows that a blob is good. A blob that is likely to be merged is decoded
+// needOfBlob returns how to find out whether a blob is good. A blob that is likely to be merged is decoded
 // at once, in place of its check, if its value may be kept until then. The caller holds mu.
 func (t *tenant[T]) needOfBlob(in *input[T]) need {
 	if (t.open.value != nil || t.busy) && t.shared.opts.MergeLater && t.shared.lazies.mayDecodeEarly(in.blob) {

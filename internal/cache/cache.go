@@ -101,13 +101,13 @@ func (c *Cache[K, V]) Peek(key K) *V {
 	return &e.value
 }
 
-// GetMany writes the values of keys to found, which is as long, as Get returns
-// them. It costs less than as many calls of Get: it does each step for all
+// GetMany writes what Get returns for each key to found, which has the length of
+// keys. It costs less than as many calls of Get: it does each step for all
 // keys before the next step, so that the processor waits for the memory of
 // many keys at a time.
 //
-// Where keys point to memory, as strings do, touch reads a byte of it. What it
-// returns does not matter. It is nil for other keys.
+// If keys point to memory, as strings do, touch reads a byte of that memory; its
+// result is ignored. For other keys touch is nil.
 func (c *Cache[K, V]) GetMany(keys []K, touch func(K) byte, found []*V) {
 	if c == nil {
 		clear(found)
