@@ -47,7 +47,7 @@ func (b *Builder) Pass(ctx context.Context) {
 		return
 	}
 	if _, _, outlives := s.PastKeep(b.opts.Now()); outlives {
-		b.all.Store(true) // what is not rolled up in time is lost
+		b.all.Store(true) // spans that are not rolled up in time are lost
 	}
 	for _, tenant := range b.tenants(ctx) {
 		if ctx.Err() != nil {
@@ -112,6 +112,9 @@ func (b *Builder) look(ctx context.Context, s levels.Settings, tenant string) er
 		from, ok := b.desk.mark(tenant, level)
 		if !ok {
 			from = b.first(s, tenant, i, to)
+		}
+		if ahead := from - to; ahead > 0 { // the clock was set back: so long there was nothing to see yet
+			b.desk.setMark(tenant, level, to-ahead)
 		}
 		if from >= to {
 			continue
@@ -182,16 +185,17 @@ func (b *Builder) build(ctx context.Context, span levels.Span) {
 	place, err := b.work.build(ctx, span)
 	m, level := b.opts.Metrics, Name(span.Level)
 	now := b.opts.Now()
+	took := max(0, now.Sub(begun)) // the clock may have been set back
 	switch {
 	case ctx.Err() != nil:
 	case err == nil && place.Kind == levels.Void:
 		m.void.WithLabelValues(level).Inc()
 		b.opts.Logger.Info("a roll-up is not kept", "span", span.String(), "why", place.Why)
-		b.desk.done(span, outcome{void: true, took: now.Sub(begun)})
+		b.desk.done(span, outcome{void: true, took: took})
 	case err == nil:
 		m.built.WithLabelValues(level).Inc()
-		m.seconds.WithLabelValues(level).Add(now.Sub(begun).Seconds())
-		b.desk.done(span, outcome{sealed: true, took: now.Sub(begun), old: place.Old, at: now})
+		m.seconds.WithLabelValues(level).Add(took.Seconds())
+		b.desk.done(span, outcome{sealed: true, took: took, old: place.Old, at: now})
 	case errors.Is(err, levels.ErrGone), errors.Is(err, errFew):
 		b.desk.done(span, outcome{})
 	case errors.Is(err, levels.ErrLost), errors.Is(err, levels.ErrTooSoon), errors.Is(err, levels.ErrNoTime):
