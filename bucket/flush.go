@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -267,9 +268,25 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 		return c.takenByOther(ctx, p)
 	}
 	if err == nil {
-		p.reach(indexed)
+		err = c.indexed(ctx, p)
 	}
 	return false, err
+}
+
+// indexed notes that a value is discoverable. A blob that may have been deleted before
+// its entry was there is stored again.
+func (c *Collector[T]) indexed(ctx context.Context, p *pending[T]) error {
+	if p.doubtful() {
+		bytes, _, err := c.lazies.blobOf(p.value)
+		if err == nil && blob.SumOf(bytes) == p.entry.Sum {
+			err = c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, p.entry.Key, bytes) })
+		}
+		if err != nil && !errors.Is(err, index.ErrExists) {
+			return err
+		}
+	}
+	p.reach(indexed)
+	return nil
 }
 
 // takenByOther tells whether a taken instant is another writer's, or this value's
@@ -285,8 +302,7 @@ func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken b
 		return false, err
 	}
 	if slices.ContainsFunc(there, p.isOwn) {
-		p.reach(indexed)
-		return false, nil
+		return false, c.indexed(ctx, p)
 	}
 	return true, nil
 }

@@ -54,7 +54,7 @@ func finalError(err error) error {
 type Writer struct {
 	index    index.Index
 	protocol *levels.Protocol // nil: the index offers no places
-	timeout  time.Duration    // of a request
+	timeout  time.Duration    // of a request whose context has no earlier deadline
 }
 
 // NewWriter returns a Writer.
@@ -97,6 +97,9 @@ func (w *Writer) write(ctx context.Context, what levels.Write, send func(context
 		return send(ctx)
 	}
 	what.Timeout = w.timeout
+	if deadline, ok := ctx.Deadline(); ok { // spans need not be held for longer
+		what.Timeout = min(what.Timeout, max(time.Until(deadline), time.Millisecond))
+	}
 	return finalError(w.protocol.Write(ctx, what, send))
 }
 

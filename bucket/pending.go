@@ -43,6 +43,7 @@ type pending[T any] struct {
 
 	mu    sync.Mutex // guards what follows
 	stage stage
+	since time.Time // it is at this stage
 	entry index.Entry
 	blob  []byte
 	size  int64 // bytes of memory, as counted in the budget
@@ -216,7 +217,19 @@ func (p *pending[T]) isOwn(e index.Entry) bool {
 func (p *pending[T]) reach(s stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stage = s
+	p.stage, p.since = s, time.Now()
+}
+
+// storedFor is how long a blob without an entry is relied upon: half of the time
+// that a deletion, of another process also, leaves such blobs alone.
+const storedFor = 30 * time.Second
+
+// doubtful reports whether the value's blob has waited so long for its entry that a
+// deletion may have taken it. The key must be nobody else's. The caller has the turn.
+func (p *pending[T]) doubtful() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fresh && p.stage == stored && time.Since(p.since) > storedFor
 }
 
 // own reports whether an entry that has this value's instant and key is its own

@@ -218,6 +218,7 @@ func (t *tenant[T]) adopt(v *record.Value) {
 	p := newPending(t, restingOn[T](v.Members), 0)
 	p.records, p.fresh = v.Members, true
 	p.name(v.Time)
+	p.value.at = v.Time
 	if v.Key != "" {
 		p.resume(v)
 	}

@@ -298,6 +298,27 @@ func TestAValueOnItsWayKeepsItsBlob(t *testing.T) {
 	})
 }
 
+// TestALatePutOfADeletedValue puts a deleted entry once more while the deletion waits, as a request does that arrives after
+// its sender gave it up. The entry goes again.
+func TestALatePutOfADeletedValue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores()
+		row, late := s.blob(t, "a", noon.UnixNano())
+		s.value(t, "a", noon.Add(time.Minute).UnixNano())
+		time.AfterFunc(30*time.Second, func() {
+			if err := s.index.Put(t.Context(), row, late); err != nil {
+				t.Error(err)
+			}
+		})
+		withdrawn := func(context.Context) ([]index.Entry, error) { return []index.Entry{late}, nil }
+		if _, err := s.eraser(t, 10, time.Minute).Delete(t.Context(), "a", noon.UnixNano(), noon.Add(time.Hour).UnixNano(), withdrawn); err != nil {
+			t.Error(err)
+		}
+		s.want(t, "a", 0, 0)
+	})
+}
+
 // TestCancelledWhileItWaits names the blobs that are left.
 func TestCancelledWhileItWaits(t *testing.T) {
 	t.Parallel()

@@ -190,7 +190,8 @@ func listRow(ctx context.Context, l lister, row index.Row, from, to int64) (keys
 	return keys, nil
 }
 
-// spare takes the keys out of the round that entries name by now.
+// spare takes the keys out of the round that entries name by now. An entry that was
+// removed and is there again came late, since no key is used twice: it goes once more.
 func (r *run) spare(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(rowsAtOnce)
@@ -205,12 +206,24 @@ func (r *run) spare(ctx context.Context) error {
 			for _, e := range entries {
 				named[e.Key] = true
 			}
-			is := func(key string) bool { return named[key] }
-			keys.removed, keys.orphans = slices.DeleteFunc(keys.removed, is), slices.DeleteFunc(keys.orphans, is)
-			return nil
+			keys.orphans = slices.DeleteFunc(keys.orphans, func(key string) bool { return named[key] })
+			return r.removeAgain(running, row, entries, keys.removed)
 		})
 	}
 	return g.Wait()
+}
+
+// removeAgain removes the entries of a row that have removed keys.
+func (r *run) removeAgain(ctx context.Context, row index.Row, entries []index.Entry, removed []string) error {
+	gone := make(map[string]bool, len(removed))
+	for _, key := range removed {
+		gone[key] = true
+	}
+	late := slices.DeleteFunc(entries, func(e index.Entry) bool { return !gone[e.Key] })
+	if len(late) == 0 {
+		return nil
+	}
+	return r.deleter.Delete(ctx, row, late)
 }
 
 // deleteBlobs deletes the round's blobs.
