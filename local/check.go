@@ -134,6 +134,9 @@ func checkFormatFile(fsys vfs.FS, dir string) (damage string, err error) {
 // newSalvage opens the store to read, if it can be opened, and notes why not.
 func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
 	s := &salvage{dir: dir, opts: *opts, found: &Findings{}, points: make(map[string]uint64), skips: make(map[string][]byte), newest: make(map[string]uint64)}
+	if damage, ok := errors.AsType[*DamageError](checkManifest(dir, opts)); ok {
+		s.found.damaged(damage.File, damage.What)
+	}
 	quiet := *opts
 	quiet.Logger = slog.New(slog.DiscardHandler)
 	fuse := newFuse(dir, &quiet)

@@ -37,6 +37,9 @@ func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) 
 	if err := checkLogs(dir, opts); err != nil {
 		return nil, err
 	}
+	if err := checkManifest(dir, opts); err != nil {
+		return nil, err
+	}
 	if cause := probe(opts.FS, dir); cause != nil {
 		return startReadOnly(dir, lock, opts, cause)
 	}
@@ -78,10 +81,10 @@ func openPebble(dir string, o *pebble.Options, fuse *fuse) (*engine, error) {
 		if db != nil {
 			db.Close()
 		}
-		return nil, errors.Join(cause, fuse.logs.close())
+		return nil, errors.Join(cause, fuse.close())
 	}
 	if err != nil {
-		return nil, errors.Join(withRemedy(err), fuse.logs.close())
+		return nil, errors.Join(withRemedy(err), fuse.close())
 	}
 	return &engine{pebble: db, fuse: fuse, noLog: o.DisableWAL}, nil
 }
@@ -131,7 +134,7 @@ func (e *engine) verdict(err error) error {
 // close closes the store. It returns what Pebble panics with as an error: Pebble
 // does so when an earlier panic left one of its files in use.
 func (e *engine) close() (err error) {
-	defer func() { err = errors.Join(err, e.fuse.logs.close()) }()
+	defer func() { err = errors.Join(err, e.fuse.close()) }()
 	defer raised(&err)
 	return e.verdict(e.pebble.Close())
 }

@@ -1,10 +1,13 @@
 package local
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/timeblob/timeblob/local/internal/wal"
 )
 
 // fuse is the file system that an engine writes through. Pebble ends the
@@ -21,11 +24,14 @@ type fuse struct {
 	dir    string
 	cause  atomic.Pointer[error]
 	logs   logs
+
+	manifests wal.Manifests
 }
 
 func newFuse(dir string, opts *Options) *fuse {
 	f := &fuse{FS: opts.FS, dir: dir}
 	f.logs = logs{lazy: opts.NoSync, fsys: opts.FS, dir: dir, blown: f.blown}
+	f.manifests = wal.Manifests{FS: opts.FS, Dir: dir, Blown: f.blown}
 	return f
 }
 
@@ -71,7 +77,7 @@ func (f *fuse) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 		return f.FS.Create(name, c)
 	}
 	file, err := f.open(func() (vfs.File, error) { return f.FS.Create(name, c) })
-	return f.logs.opened(name, file), err
+	return f.manifests.Opened(name, f.logs.opened(name, file)), err
 }
 
 func (f *fuse) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -133,6 +139,9 @@ func (f *fuse) RemoveAll(name string) error {
 }
 
 func (f *fuse) Unwrap() vfs.FS { return f.FS }
+
+// close lets go of the files that say what is on disk.
+func (f *fuse) close() error { return errors.Join(f.logs.close(), f.manifests.Close()) }
 
 // fusedFile is a file that was opened for writing, or a directory.
 type fusedFile struct {

@@ -85,6 +85,15 @@ func missingLog(dir string, opts *Options) (*DamageError, error) {
 	return &DamageError{fmt.Sprintf("%06d.log", synced.Log), fmt.Sprintf("it is missing, and held %d bytes", synced.Length)}, nil
 }
 
+// checkManifest refuses a directory whose manifest is damaged.
+func checkManifest(dir string, opts *Options) error {
+	name, what, err := wal.CheckManifest(opts.FS, dir)
+	if err == nil && what != "" {
+		err = &DamageError{name, what}
+	}
+	return err
+}
+
 func checkLog(dir, name string, number uint64, synced wal.Synced, opts *Options) error {
 	f, err := opts.FS.Open(opts.FS.PathJoin(dir, name))
 	if err != nil {

@@ -16,7 +16,10 @@ const (
 	syncedBytes = 8 + 8 + 4
 )
 
-// Synced says how much of a log was on disk.
+// manifestName is the file that says the same of the newest manifest. Frozen.
+const manifestName = "SYNCED-MANIFEST"
+
+// Synced says how much of a log, or of a manifest, was on disk.
 type Synced struct {
 	Log    uint64
 	Length int64
@@ -28,10 +31,13 @@ func (s Synced) bytes() []byte {
 	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
 
-// ReadSynced reads the file in dir. It returns the zero value when the file is
+// ReadSynced reads what is known of the newest log in dir.
+func ReadSynced(fsys vfs.FS, dir string) (Synced, error) { return readNote(fsys, dir, SyncedName) }
+
+// readNote reads one of the files in dir. It returns the zero value when the file is
 // missing or was cut by a crash: then less is known.
-func ReadSynced(fsys vfs.FS, dir string) (Synced, error) {
-	f, err := fsys.Open(fsys.PathJoin(dir, SyncedName))
+func readNote(fsys vfs.FS, dir, name string) (Synced, error) {
+	f, err := fsys.Open(fsys.PathJoin(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Synced{}, nil
 	}
