@@ -1,8 +1,20 @@
 // Package faulttest makes stores that fail on purpose, for the tests of the
 // code that uses them. Its words are the same for all kinds of stores: NewIndex
-// wraps an index.Index, NewTier a tiered.Tier, and NewTransport the HTTP
-// transport of a driver's client. Each does what it wraps does until a Fault is
-// injected.
+// wraps an index.Index, NewLevels one that also deletes and has places, NewTier a
+// tiered.Tier, NewJournal a bucket.Journal, and NewTransport the HTTP transport of a
+// driver's client. Each does what it wraps does until a Fault is injected.
+//
+//	fail      Err                        the store answers with an error
+//	delay     Delay, Pace                it answers later
+//	hang      Hang                       it does not answer
+//	truncate  Truncate, Partial          half of the answer is missing
+//	lie       Lie                        it reports a write that it did not make
+//	          Applied                    it made the write and reports that it failed
+//	          Corrupt, Misplace, Stray   it answers other bytes than were put
+//	reorder   Behind                     a write becomes visible after later ones
+//
+// Chance, Every, Times, Op and Match choose the calls. The same seed makes the same
+// choices for the same calls.
 //
 //	store := faulttest.NewTier(driver, seed)
 //	rule := store.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.2, Applied: true})
@@ -33,10 +45,10 @@ type Op uint8
 
 // The operations of stores. A request of a Transport is a Request.
 const (
-	Get     Op = 1 << iota // Tier.Get
-	Put                    // Index.Put, Tier.Put
-	Query                  // Index.Query
-	Delete                 // Levels.Delete, Tier.Delete
+	Get     Op = 1 << iota // Tier.Get, Journal.Read
+	Put                    // Index.Put, Tier.Put, Journal.Append
+	Query                  // Index.Query, Journal.Replay
+	Delete                 // Levels.Delete, Tier.Delete, Journal.End
 	Places                 // Levels.Places
 	Swap                   // Levels.SwapPlace
 	Request                // any HTTP request
@@ -53,6 +65,7 @@ type Call struct {
 	Key     string        // a Tier's key
 	Row     index.Row     // an Index's row
 	Entry   index.Entry   // what an Index's Put puts
+	Kind    byte          // of the record that a Journal's Append writes
 	Request *http.Request // a Transport's request; nobody may read its body
 }
 
@@ -92,7 +105,7 @@ type Fault struct {
 	Partial  bool // beside the error comes half of what was found, rounded down
 	Corrupt  bool // bytes differ: of a blob every bit, of an HTTP answer's body one bit in its middle
 	Truncate bool // the second half is missing; of an HTTP answer the connection is reset there
-	Stray    bool // a Tier's answer is longer than what was asked for, by a blob that nobody put
+	Stray    bool // a Tier's answer is longer than what was asked for, by a blob that nobody put; a Journal replays a record more
 	Misplace bool // a Tier finds under a key the blob of another key that was put through it
 
 	// These are for a Transport only. Status is answered, with Header and Body,
