@@ -18,8 +18,9 @@ type Answer struct {
 	// Missing names, in order, the sources that are missing in the answer:
 	// collectors by their addresses, "store" when an answer about now was made
 	// without the store, "clock" when the clock was set less than a window ago and
-	// an answer about now lacks older reports, and for a question that allows a
-	// partial answer the stored entries that cannot be read.
+	// an answer about now lacks older reports, "journal" when reports of the time
+	// before the collector's start may be lost with a damaged journal, and for a
+	// question that allows a partial answer the stored entries that cannot be read.
 	Missing []string
 	// Found says that there is a report, not counting shortcuts.
 	Found bool
@@ -27,6 +28,10 @@ type Answer struct {
 	// round; else zero.
 	From, To time.Time
 }
+
+// MissingJournal is the name, in Answer.Missing, of reports that waited in a journal
+// that was damaged.
+const MissingJournal = "journal"
 
 // MissingStore is the name of the store in Answer.Missing.
 const MissingStore = "store"

@@ -41,6 +41,8 @@ type Collector struct {
 
 	storeTimeout time.Duration
 	clock        *setClock
+	started      time.Time
+	lossy        func() bool // the journal has lost records from before started
 }
 
 // New returns a collector over an index and the tier that holds every blob. It
@@ -74,7 +76,7 @@ func New(idx index.Index, authority tiered.Tier, opts *Options) (*Collector, err
 		stores: append(health.StoreChecks(idx, authority, o.Store.Caches), o.Checks...)}
 	return &Collector{Archive: past, live: live, hub: hub, metrics: m, rates: newRates(o.rate, o.Now),
 		tenants: o.Tenants, maxNodes: o.MaxTopologyNodes, log: o.Logger, storeTimeout: o.StoreTimeout,
-		clock: newSetClock(o.Now, live.Window(), o.Logger)}, nil
+		clock: newSetClock(o.Now, live.Window(), o.Logger), started: o.Now(), lossy: o.JournalDamaged}, nil
 }
 
 // Shortcuts returns the hub of the collector's shortcuts, where clients wait.

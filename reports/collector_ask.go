@@ -34,7 +34,7 @@ func (c *Collector) answerRange(ctx context.Context, span, tenant string, from, 
 		return Answer{}, err
 	}
 	a.Report, err = withShortcuts(found.Value, nil)
-	a.Missing, a.Found, a.From, a.To = unread(found.Missing), true, found.From, found.To
+	a.Missing, a.Found, a.From, a.To = append(c.lost(from), unread(found.Missing)...), true, found.From, found.To
 	return a, err
 }
 
@@ -47,7 +47,7 @@ func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, 
 	current := shortcuts.Reports(c.hub.Held(tenant)) // first, as in Report
 	inTime, cancel := context.WithTimeout(ctx, c.storeTimeout)
 	defer cancel()
-	set := c.clock.missing()
+	set := append(c.clock.missing(), c.lost(c.now().Add(-c.window))...)
 	found, err := c.live.At(inTime, tenant, at, opts)
 	r := found.Value
 	a.Missing = append(set, unread(found.Missing)...)
@@ -62,6 +62,15 @@ func (c *Collector) answerNow(ctx context.Context, tenant string, at time.Time, 
 	a.Found = r != nil
 	a.Report, err = withShortcuts(r, current)
 	return a, err
+}
+
+// lost returns MissingJournal for an answer about times from an instant on, if a
+// damaged journal may have lost reports of them.
+func (c *Collector) lost(from time.Time) []string {
+	if c.lossy == nil || !from.Before(c.started) || !c.lossy() {
+		return nil
+	}
+	return []string{MissingJournal}
 }
 
 // Tenants returns the ids, sorted, of the tenants with reports in memory.

@@ -63,6 +63,11 @@ type Options struct {
 	// counts them; the burst is two seconds' worth. Default 1000, which is 3000
 	// probes; negative for no limit.
 	TenantRate float64
+	// JournalDamaged reports whether the journal has lost records of an earlier
+	// process. While it does, answers about times before the collector's start may
+	// lack reports, and name MissingJournal. It is called for each such question.
+	// Default none.
+	JournalDamaged func() bool
 	// Checks are further conditions of being ready. Default none.
 	Checks []health.Check
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,6 +111,11 @@ func (j *journaling) close() error {
 	return j.open.Close()
 }
 
+// damaged reports whether the journal has lost records that were acknowledged.
+func (j *journaling) damaged() bool {
+	return j.open != nil && slices.ContainsFunc(j.open.Damage(), func(d journal.Damage) bool { return !d.Torn })
+}
+
 // nearlyFull is how many bytes of room make a journal full: a report may have as
 // many.
 const nearlyFull = 1 << 20
@@ -131,10 +137,8 @@ func (j *journaling) checks() []health.Check {
 		return nil
 	}
 	whole := func(context.Context) error {
-		for _, d := range j.open.Damage() {
-			if !d.Torn {
-				return health.Unready("is damaged: the collector's log says where")
-			}
+		if j.damaged() {
+			return health.Unready("is damaged: the collector's log says where")
 		}
 		return nil
 	}

@@ -90,6 +90,7 @@ func (s *server) wireCollector() error {
 		Bus:              bus,
 		ShortcutCache:    carrier,
 		Checks:           s.journal.checks(),
+		JournalDamaged:   s.journal.damaged,
 	})
 	if err != nil {
 		return err
