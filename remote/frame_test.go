@@ -17,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/alloctest"
 )
 
 // text is a codec of strings.
@@ -267,7 +268,10 @@ func FuzzAnswer(f *testing.F) {
 		answer := func() *Client[string] {
 			return clientOf(t, says{200, bytes.NewReader(body)}, ClientOptions{MaxBytes: 1 << 16})
 		}
-		held, err := answer().Held(t.Context(), "acme", from, to)
+		var held bucket.Held[string]
+		var err error
+		client := answer()
+		alloctest.Bounded(t, "holdings", int64(len(body)), 256<<10, func() { held, err = client.Held(t.Context(), "acme", from, to) })
 		if err == nil && held.Version == "" {
 			t.Error("holdings without a version")
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/alloctest"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/internal/reportstest"
 	"github.com/timeblob/timeblob/reports/report"
@@ -223,7 +224,9 @@ func FuzzHoldings(f *testing.F) {
 	f.Add([]byte(""), "text/html")
 	f.Fuzz(func(t *testing.T, body []byte, media string) {
 		head := http.Header{"Content-Type": {media}, headerVersion: {"v"}, headerNext: {"1"}}
-		got, err := DecodeHoldings(head, bytes.NewReader(body), 1<<16)
+		var got reports.Holdings
+		var err error
+		alloctest.Bounded(t, "holdings", int64(len(body)+len(media)), 256<<10, func() { got, err = DecodeHoldings(head, bytes.NewReader(body), 1<<16) })
 		if err == nil && got.IsOpen && got.Open == nil {
 			t.Error("an open tick without a value")
 		}
