@@ -120,7 +120,7 @@ func storedIn(t *testing.T, place *stores.Place) (all []*report.Report) {
 	t.Helper()
 	s := must1(place.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(os.Stderr), Existing: true}))
 	defer s.Close()
-	for e, err := range s.Entries(t.Context(), "", 0, time.Now().Add(time.Hour).UnixNano()) {
+	for e, err := range s.Entries(t.Context(), "", 0, time.Now().Add(2*time.Hour).UnixNano()) {
 		if err != nil {
 			t.Fatal(err)
 		}
