@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"sync"
 	"testing/synctest"
@@ -28,6 +27,10 @@ func (w *world) run() {
 	}
 	for ctx.Err() == nil {
 		w.mutant.look(w)
+		if w.rng.IntN(3) == 0 {
+			synctest.Wait()
+			w.checkSeals()
+		}
 		sleep(ctx, time.Duration(w.rng.Int64N(int64(3*time.Second))))
 		w.harm(ctx)
 	}
@@ -35,6 +38,7 @@ func (w *world) run() {
 		n.stall.end()
 	}
 	wg.Wait()
+	w.deletions.Wait()
 	synctest.Wait()
 	w.end()
 }
@@ -42,7 +46,7 @@ func (w *world) run() {
 // harm lets one thing go wrong.
 func (w *world) harm(ctx context.Context) {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	switch w.rng.IntN(16) {
+	switch w.rng.IntN(20) {
 	case 0, 1:
 		n.kill()
 		w.perhapsStart(ctx, n)
@@ -65,7 +69,9 @@ func (w *world) harm(ctx context.Context) {
 	case 9:
 		w.spoilCache()
 		w.spoilDisk()
-	case 10: // all processes lose the stores at the same time
+	case 10, 11, 12:
+		w.delete(ctx)
+	case 13: // all processes lose the stores at the same time
 		f := w.outage()
 		for _, s := range w.all() {
 			s.index.Inject(f)
@@ -165,8 +171,6 @@ func (w *world) spoilCache() {
 	w.stats.faults.Add(1)
 }
 
-var errStore = errors.New("the store failed")
-
 // outage is how stores are away.
 func (w *world) outage() faulttest.Fault {
 	w.stats.faults.Add(1)
@@ -187,9 +191,10 @@ func (w *world) injectFault(s *stores) {
 	}
 	delay := time.Duration(w.rng.Int64N(int64(2 * deadline)))
 	late := 1 + w.rng.IntN(20)
+	const writes = faulttest.Put | faulttest.Delete | faulttest.Swap
 	both := []faulttest.Fault{
-		{Err: errStore}, {Hang: true}, {Delay: delay}, {Op: faulttest.Put, Applied: true, Err: errStore},
-		{Op: faulttest.Put, Applied: true, Hang: true}, {Op: faulttest.Put, Behind: late, Err: errStore},
+		{Err: errStore}, {Hang: true}, {Delay: delay}, {Op: writes, Applied: true, Err: errStore},
+		{Op: writes, Applied: true, Hang: true}, {Op: writes, Behind: late, Err: errStore},
 	}
 	reads := []faulttest.Fault{
 		{Op: faulttest.Get, Corrupt: true}, {Op: faulttest.Get, Truncate: true}, {Op: faulttest.Get, Misplace: true},
@@ -198,6 +203,7 @@ func (w *world) injectFault(s *stores) {
 	switch w.rng.IntN(4) {
 	case 0:
 		s.index.Inject(choose(both...))
+		time.AfterFunc(time.Duration(w.rng.Int64N(int64(linger-time.Second))), s.index.Heal)
 	case 1:
 		s.authority.Inject(choose(both...))
 	case 2:

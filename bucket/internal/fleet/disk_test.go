@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
@@ -22,6 +23,7 @@ type disk struct {
 	rng      *rand.Rand
 	unsynced []committed
 	fails    bool // to sync
+	lost     bool // commits, and the next Sync says so
 }
 
 type committed struct {
@@ -66,6 +68,44 @@ func (d diskOf) Query(ctx context.Context, row index.Row, from, to int64) ([]ind
 	return d.entries.Query(ctx, row, from, to)
 }
 
+// Delete implements index.Deleter. As every write beside Commit, it returns when all is synced.
+func (d diskOf) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
+	return d.synced(func() error { return d.entries.Delete(ctx, row, entries) })
+}
+
+// Places implements index.Places.
+func (d diskOf) Places(ctx context.Context, set index.PlaceSet, from, to int64) ([]index.Place, error) {
+	return d.entries.Places(ctx, set, from, to)
+}
+
+// SwapPlace implements index.Places.
+func (d diskOf) SwapPlace(ctx context.Context, set index.PlaceSet, old string, next index.Place) (swapped bool, err error) {
+	err = d.synced(func() (err error) {
+		swapped, err = d.entries.SwapPlace(ctx, set, old, next)
+		return err
+	})
+	return swapped, err
+}
+
+// StoreTime implements index.Places.
+func (d diskOf) StoreTime() time.Time { return time.Now() }
+
+// synced makes a write that syncs the commits before it.
+func (d diskOf) synced(write func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.stores.dead.Load():
+		return errDead
+	case d.fails:
+		d.lost = d.lost || len(d.unsynced) > 0
+		d.lose()
+		return errStore
+	}
+	d.unsynced = nil
+	return write()
+}
+
 // Sync makes the commits survive, or loses some of them.
 func (d diskOf) Sync(context.Context) error {
 	d.mu.Lock()
@@ -73,8 +113,9 @@ func (d diskOf) Sync(context.Context) error {
 	switch {
 	case d.stores.dead.Load():
 		return errDead
-	case d.fails:
+	case d.fails || d.lost:
 		d.lose()
+		d.lost = false
 		return errStore
 	}
 	d.unsynced = nil
@@ -87,13 +128,14 @@ func (d *disk) crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lose()
+	d.lost = false
 }
 
 // lose takes back the last commits. The caller holds mu.
 func (d *disk) lose() {
 	kept := d.rng.IntN(len(d.unsynced) + 1)
 	for _, c := range slices.Backward(d.unsynced[kept:]) {
-		ctx := context.Background()
+		ctx := index.Holding(context.Background())
 		if err := d.entries.Delete(ctx, c.row, []index.Entry{c.entry}); err != nil {
 			d.world.Error(err)
 		}

@@ -40,6 +40,7 @@ type process struct {
 	collector *bucket.Collector[ids]
 	store     *tiered.Store[ids]
 	log       *journal.Journal
+	ctx       context.Context // ends with the process
 	end       context.CancelFunc
 	ended     chan struct{}
 }
@@ -60,7 +61,7 @@ func (n *node) become(p *process) {
 // start starts a collector on the node's journal.
 func (n *node) start() {
 	w := n.world
-	opts := &journal.Options{Sync: journal.Off, SegmentBytes: 16 << 10, MaxBytes: 1 << 20, Keep: 2 * window}
+	opts := &journal.Options{Sync: w.groupCommit(), SegmentBytes: 16 << 10, MaxBytes: 1 << 20, Keep: 2 * window}
 	if n.small {
 		opts.SegmentBytes, opts.MaxBytes = 1<<10, 6<<10
 	}
@@ -80,17 +81,18 @@ func (n *node) start() {
 		Failed: func(tenant string, v ids, err error) {
 			w.Errorf("seed %d: %s gave up %v of tenant %s: %v", w.seed, n.name, v, tenant, err)
 		},
-		Past: bucket.QuantizerOptions[ids]{Quantum: time.Second, CacheBytes: 1 << 20}}
+		Stored: w.storedBy,
+		Past:   bucket.QuantizerOptions[ids]{Quantum: time.Second, CacheBytes: 1 << 20, Levels: w.levels()}}
 	if w.disk != nil {
 		co.Alone, co.Committer, co.SyncEvery = true, gateIndex{s, ""}, 5*tick
 		co.Sync = w.mutant.sync(diskOf{w.disk, s}.Sync)
 	}
-	p.collector, err = bucket.NewCollector(gateIndex{s, ""}, p.store, idstest.Merge, co)
+	p.collector, err = bucket.NewCollector(s.indexOf(), p.store, idstest.Merge, co)
 	if err != nil {
 		w.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.end = cancel
+	p.ctx, p.end = ctx, cancel
 	go func() {
 		defer close(p.ended)
 		if err := p.collector.Run(ctx); err != nil {

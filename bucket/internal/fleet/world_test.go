@@ -7,13 +7,13 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/bucket/internal/idstest"
-	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -45,6 +45,10 @@ type world struct {
 	lies    bool      // the authority lies in this run
 	disk    *disk     // of the only collector, where that is an embedded one; else nil
 	stats   stats
+
+	janitor   *janitor // deletes from outside of the collectors; nil where the store is a directory
+	rolled    bool     // there are roll-ups
+	deletions sync.WaitGroup
 }
 
 // stats count what happened, so that a simulation that tries nothing is noticed.
@@ -54,84 +58,8 @@ type stats struct {
 	kills, restarts, faults, clocksSet atomic.Int64
 	stored                             atomic.Int64
 	syncs, takenBack                   atomic.Int64 // of embedded collectors' stores; commits that were lost
-}
-
-// stores is one process's way to the stores.
-type stores struct {
-	index            *faulttest.Index
-	authority, cache *faulttest.Tier
-	dead             atomic.Bool
-}
-
-func (w *world) newStores() *stores {
-	n := uint64(len(w.gone))
-	s := &stores{}
-	var entries index.Index = w.entries
-	if w.disk != nil {
-		entries = diskOf{w.disk, s}
-	}
-	*s = stores{index: faulttest.NewIndex(entries, w.seed+n), authority: faulttest.NewTier(w.blobs, w.seed+n+1),
-		cache: faulttest.NewTier(w.cache, w.seed+n+2)}
-	return s
-}
-
-func (s *stores) heal() {
-	s.index.Heal()
-	s.authority.Heal()
-	s.cache.Heal()
-}
-
-// errDead is what a process that was killed gets: it sends no more requests.
-var errDead = fmt.Errorf("the process is dead")
-
-// gateIndex and gateTier let no request of a dead process out.
-type gateIndex struct {
-	*stores
-	mutant mutant
-}
-
-func (g gateIndex) Put(ctx context.Context, row index.Row, e index.Entry) error {
-	if g.dead.Load() {
-		return errDead
-	}
-	return g.index.Put(ctx, row, e)
-}
-
-func (g gateIndex) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
-	if g.dead.Load() {
-		return nil, errDead
-	}
-	entries, err := g.index.Query(ctx, row, from, to)
-	return g.mutant.entries(entries), err
-}
-
-type gateTier struct {
-	*stores
-	tier *faulttest.Tier
-}
-
-func (g gateTier) Put(ctx context.Context, key string, blob []byte) error {
-	if g.dead.Load() {
-		return errDead
-	}
-	return g.tier.Put(ctx, key, blob)
-}
-
-func (g gateTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
-	if g.dead.Load() {
-		return nil, errDead
-	}
-	return g.tier.Get(ctx, keys)
-}
-
-// open returns a store of values on the way of one process.
-func (s *stores) open(t testing.TB) *tiered.Store[ids] {
-	store, err := tiered.New(idstest.Codec{}, gateTier{s, s.authority}, &tiered.Options[ids]{Memory: 8 << 10,
-		Caches: []tiered.Cache{{Name: "memcached", Tier: gateTier{s, s.cache}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
+	deletions, interrupted, deleted    atomic.Int64 // that succeeded, that failed; values that were deleted for sure
+	seals, rollUpsRead                 atomic.Int64 // seals that were compared with their entries
 }
 
 // clock is a clock that differs from the true time, and that may be set.
@@ -148,6 +76,7 @@ func newWorld(t testing.TB, seed uint64, m mutant) *world {
 	if m == earlyDone || m == lostSync || m == "" && seed%5 == 3 {
 		w.disk, collectors = &disk{world: w, entries: w.entries, blobs: w.blobs, rng: rand.New(rand.NewPCG(seed, 5))}, 1
 	}
+	w.roll()
 	for i := range collectors {
 		n := &node{world: w, name: fmt.Sprint("collector-", i), journal: filepath.Join(w.dir, fmt.Sprint("journal-", i)),
 			small: m == "" && seed%7 == 6}
@@ -160,6 +89,9 @@ func newWorld(t testing.TB, seed uint64, m mutant) *world {
 		a.skew.Store(int64(w.someSkew()))
 		w.askers = append(w.askers, a)
 		a.open()
+	}
+	if w.disk == nil {
+		w.janitor = w.newJanitor()
 	}
 	return w
 }
@@ -185,6 +117,9 @@ func (w *world) all() (all []*stores) {
 	for _, a := range w.askers {
 		all = append(all, a.stores)
 	}
+	if w.janitor != nil {
+		all = append(all, w.janitor.stores)
+	}
 	return all
 }
 
@@ -203,14 +138,18 @@ func (w *world) end() {
 			n.start()
 		}
 	}
-	time.Sleep(time.Minute) // flushing repeats what failed
+	time.Sleep(time.Minute) // flushing repeats what failed, and builders build
+	w.checkSeals()
+	w.lastDeletion()
 	for _, a := range w.askers {
 		a.last()
 	}
 	for _, n := range w.nodes {
 		n.stop(true)
 	}
+	w.checkSeals()
 	w.checkStored()
+	w.janitor.close()
 	for _, a := range w.askers {
 		if err := a.store.Close(context.Background()); err != nil {
 			w.Error(err)

@@ -1,0 +1,113 @@
+package fleet
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var brokenToo = flag.Bool("broken", false, "run TestBrokenLines, which builds the product once for each line: some minutes")
+
+// broken is one line of the product that is made wrong. The simulation must find it.
+type broken struct {
+	what     string
+	file     string // below bucket
+	old, new string
+}
+
+var brokenLines = []broken{
+	{"a value's key is not noted before the first put", "journal.go",
+		"	if len(p.records) == 0 || p.noted.Key", "	if true || p.noted.Key"},
+	{"an own put that is found is taken for another writer's, so that the entry is indexed twice", "flush.go",
+		"	if slices.ContainsFunc(there, p.isOwn) {", "	if false && slices.ContainsFunc(there, p.isOwn) {"},
+	{"any entry at the instant is taken for an own put", "flush.go",
+		"	if slices.ContainsFunc(there, p.isOwn) {", "	if len(there) > 0 || slices.ContainsFunc(there, p.isOwn) {"},
+	{"what is held is counted beside its entry", "held.go",
+		"		if v.foreign || !names(entries, v.Entry) {", "		if true {"},
+	{"a querier does not ask again when a tick was sealed meanwhile", "held.go",
+		"	if hasWithin(entries, h.Next, math.MaxInt64) {", "	if false && hasWithin(entries, h.Next, math.MaxInt64) {"},
+	{"commits of an earlier epoch count as synced", "internal/unsynced/unsynced.go",
+		"	if begun != s.epoch {\n", "	if false {\n"},
+	{"a deletion does not fence pending values", "tenant.go",
+		"			p.withdrawn.Store(true)\n", ""},
+	{"a deletion does not end the records of what it withdraws", "delete.go",
+		"		c.endRecords(p)\n", ""},
+	{"a deletion deletes the blobs of entries that came meanwhile", "internal/erase/run.go",
+		"	if err := r.spare(ctx); err != nil {\n		return err\n	}\n", ""},
+	{"a deletion leaves the open tick alone", "tenant.go",
+		"	if t.open.value != nil {\n		t.seal(t.shared.now())\n	}\n	t.held = slices.DeleteFunc", "	t.held = slices.DeleteFunc"},
+	{"a deletion leaves the live window alone", "tenant.go",
+		"func(l *lazy[T]) bool { return l.at >= from && l.at < to })\n	if whole", "func(l *lazy[T]) bool { return false })\n	if whole"},
+	{"a late put does not hold its spans", "internal/levels/hold.go",
+		"	return deadline, p.hold(ctx, s, w, deadline)\n", "	if !w.Deletes {\n		return deadline, nil\n	}\n	return deadline, p.hold(ctx, s, w, deadline)\n"},
+	{"a deletion does not hold its spans", "internal/levels/hold.go",
+		"	if !w.Deletes {\n", "	if w.Deletes {\n		return deadline, nil\n	}\n	{\n"},
+	{"a hold ends with the put's deadline, though the put may still arrive", "internal/levels/hold.go",
+		"	until := deadline.Add(s.Linger).UnixNano()\n", "	until := deadline.UnixNano() - int64(s.extra())\n"},
+	{"a span is claimed while it is held", "internal/levels/protocol.go",
+		"p.Kind == Hold && expired:", "p.Kind == Hold:"},
+	{"a seal replaces whatever its place holds", "internal/levels/protocol.go",
+		"	return p.swap(ctx, claim, next)\n", "	there, err := p.Place(ctx, claim.Span)\n	if err != nil {\n		return Place{}, err\n	}\n	return p.swap(ctx, there, next)\n"},
+	{"roll-ups answer for spans of which values are held", "held.go",
+		"	return slices.ContainsFunc(m, func(i instants) bool { return i.from < s.End() && i.to >= s.Start })\n", "	return false\n"},
+}
+
+// apply returns the file's text with the line made wrong.
+func (b *broken) apply(t *testing.T) (file string, text []byte) {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("..", "..", filepath.FromSlash(b.file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err = os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), b.old); n != 1 {
+		t.Fatalf("%s: the line stands there %d times: %q", b.what, n, b.old)
+	}
+	return file, []byte(strings.Replace(string(text), b.old, b.new, 1))
+}
+
+var foundBy = regexp.MustCompile(`(?m)^(?:\s+\S+\.go:\d+: (?:seed |the seal|the roll-up)|panic: ).*$`)
+
+// TestBrokenLines makes one line of the product wrong at a time and runs fleets: some seed must fail. Without -broken it
+// only checks that the lines are there.
+func TestBrokenLines(t *testing.T) {
+	t.Parallel()
+	for i, b := range brokenLines {
+		file, text := b.apply(t)
+		if !*brokenToo {
+			continue
+		}
+		t.Run(b.what, func(t *testing.T) {
+			dir := t.TempDir()
+			wrong, overlay := filepath.Join(dir, "wrong.go"), filepath.Join(dir, "overlay.json")
+			replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: wrong}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, content := range map[string][]byte{wrong: text, overlay: replace} {
+				if err := os.WriteFile(name, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-failfast", "-overlay", overlay, "-run", "^TestFleet$",
+				"-seeds", fmt.Sprint(*brokenSeeds), "-timeout", "20m", ".").CombinedOutput()
+			found := foundBy.Find(out)
+			if err == nil || found == nil {
+				t.Fatalf("line %d: %d fleets do not find it: %v\n%.2000s", i, *brokenSeeds, err, out)
+			}
+			t.Logf("found by %.300s", bytes.TrimSpace(found))
+		})
+	}
+}
+
+var brokenSeeds = flag.Int("brokenseeds", 200, "how many fleets look for each broken line")

@@ -1,0 +1,210 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/tiered"
+)
+
+// deletion is one that a process of the fleet makes.
+type deletion struct {
+	tenant   string
+	from, to int64
+	whole    bool  // the tenant's
+	of       *node // whose collector deletes; nil: a process of its own
+
+	surely []int // values that are gone when it returns nil
+}
+
+// deleting is how long a deletion leaves blobs alone: longer than a write may be late. A directory stores a blob with its entry.
+func (w *world) deleting() time.Duration {
+	if w.disk != nil {
+		return 500 * time.Millisecond
+	}
+	return 10 * time.Second
+}
+
+// touches reports whether a deletion concerns a value for sure, and whether it may.
+func (d *deletion) touches(v *value) (surely, perhaps bool) {
+	inside := d.whole || !v.loose && v.earliest >= d.from && v.latest < d.to || v.at != 0 && v.at >= d.from && v.at < d.to
+	held := d.of != nil && v.node == d.of
+	switch {
+	case v.tenant != d.tenant || v.none:
+		return false, false
+	case v.acked && inside && (held || v.at != 0):
+		return true, true
+	case v.at != 0:
+		return false, v.at >= d.from && v.at < d.to
+	}
+	return false, d.whole || v.loose || (!v.acked || v.latest >= d.from) && v.earliest < d.to
+}
+
+// deletes notes that a deletion begins.
+func (m *model) deletes(d *deletion) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d.surely = nil
+	m.active = append(m.active, d)
+	for id, v := range m.values {
+		surely, perhaps := d.touches(v)
+		if surely {
+			d.surely = append(d.surely, id)
+		}
+		v.doubt = v.doubt || perhaps
+	}
+}
+
+// deleted notes that a deletion has ended, and returns how many more values are gone.
+func (m *model) deleted(d *deletion, by *process, err error) (n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active = slices.DeleteFunc(m.active, func(a *deletion) bool { return a == d })
+	if err != nil {
+		return 0
+	}
+	m.events++
+	for _, id := range d.surely {
+		v := m.values[id]
+		moved := v.loose && !d.whole && (v.at < d.from || v.at >= d.to)
+		if v.gone == 0 && !moved {
+			v.gone, v.goneBy = m.events, by
+			n++
+		}
+	}
+	return n
+}
+
+// stored notes at which instant values have become discoverable.
+func (m *model) stored(stored ids, at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range stored {
+		m.values[id].at = at
+	}
+}
+
+// janitor is a process that only deletes.
+type janitor struct {
+	*stores
+	store   *tiered.Store[ids]
+	deleter *bucket.Deleter
+}
+
+func (w *world) newJanitor() *janitor {
+	j := &janitor{stores: w.newStores()}
+	j.store = j.open(w)
+	var err error
+	if j.deleter, err = bucket.NewDeleter(gateIndex{j.stores, ""}, j.store); err != nil {
+		w.Fatal(err)
+	}
+	return j
+}
+
+func (j *janitor) close() {
+	if j != nil {
+		_ = j.store.Close(context.Background())
+	}
+}
+
+// someDeletion chooses what is deleted, and by whom.
+func (w *world) someDeletion() *deletion {
+	d := &deletion{tenant: tenants[w.rng.IntN(len(tenants))], from: w.begun.Add(-far).UnixNano(), to: w.begun.Add(far).UnixNano()}
+	if d.of = w.nodes[w.rng.IntN(len(w.nodes))]; w.janitor != nil && w.rng.IntN(3) == 0 {
+		d.of = nil
+	}
+	switch w.rng.IntN(8) {
+	case 0:
+		d.whole = true
+	case 1:
+	default:
+		from := time.Now().Add(-time.Duration(w.rng.Int64N(int64(time.Minute))))
+		d.from, d.to = from.UnixNano(), from.Add(time.Duration(w.rng.Int64N(int64(15*time.Second)))).UnixNano()
+		if w.rng.IntN(2) == 0 { // whole spans
+			d.from, d.to = d.from-d.from%int64(spans[0]), d.to-d.to%int64(spans[0])
+		}
+	}
+	return d
+}
+
+// delete lets a collector, or another process, delete something. It is interrupted now and then, and repeated.
+func (w *world) delete(ctx context.Context) {
+	d, rng := w.someDeletion(), rand.New(rand.NewPCG(w.seed, w.rng.Uint64()))
+	if d.from >= d.to {
+		return
+	}
+	w.deletions.Go(func() {
+		for range 1 + rng.IntN(4) {
+			deleting, cancel := context.WithCancel(ctx)
+			if rng.IntN(2) == 0 {
+				deleting, cancel = context.WithTimeout(ctx, time.Duration(rng.Int64N(int64(25*time.Second))))
+			}
+			err := w.deleteOnce(deleting, d)
+			cancel()
+			if err == nil {
+				return
+			}
+			sleep(ctx, time.Duration(rng.Int64N(int64(2*time.Second))))
+		}
+	})
+}
+
+var errDown = errors.New("nobody is there to delete")
+
+// deleteOnce makes one attempt.
+func (w *world) deleteOnce(ctx context.Context, d *deletion) error {
+	var by *process
+	if d.of != nil {
+		if by = d.of.running(); by == nil {
+			return errDown
+		}
+	}
+	w.model.deletes(d)
+	err := w.carryOut(ctx, d, by)
+	if by != nil && by.dead.Load() {
+		err = errors.Join(err, errDead)
+	}
+	w.stats.deleted.Add(w.model.deleted(d, by, err))
+	if err != nil {
+		w.stats.interrupted.Add(1)
+		return err
+	}
+	w.stats.deletions.Add(1)
+	return nil
+}
+
+func (w *world) carryOut(ctx context.Context, d *deletion, by *process) (err error) {
+	from, to, opts := time.Unix(0, d.from), time.Unix(0, d.to), &bucket.DeleteOptions{Wait: w.deleting()}
+	if by == nil {
+		if d.whole {
+			_, err = w.janitor.deleter.DeleteTenant(ctx, d.tenant, opts)
+		} else {
+			_, err = w.janitor.deleter.Delete(ctx, d.tenant, from, to, opts)
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(by.ctx, cancel)()
+	if d.whole {
+		_, err = by.collector.DeleteTenant(ctx, d.tenant, opts)
+	} else {
+		_, err = by.collector.Delete(ctx, d.tenant, from, to, opts)
+	}
+	return err
+}
+
+// lastDeletion deletes something when nothing fails any more.
+func (w *world) lastDeletion() {
+	d := w.someDeletion()
+	if d.from >= d.to {
+		return
+	}
+	if err := w.deleteOnce(context.Background(), d); err != nil {
+		w.Errorf("seed %d: nothing fails any more, and a deletion does: %v", w.seed, err)
+	}
+}
