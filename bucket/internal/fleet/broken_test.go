@@ -55,8 +55,6 @@ var brokenLines = []broken{
 		"p.Kind == Hold && expired:", "p.Kind == Hold:"},
 	{"a seal replaces whatever its place holds", "internal/levels/protocol.go",
 		"	return p.swap(ctx, claim, next)\n", "	there, err := p.Place(ctx, claim.Span)\n	if err != nil {\n		return Place{}, err\n	}\n	return p.swap(ctx, there, next)\n"},
-	{"roll-ups answer for spans of which values are held", "held.go",
-		"	return slices.ContainsFunc(m, func(i instants) bool { return i.from < s.End() && i.to >= s.Start })\n", "	return false\n"},
 }
 
 // apply returns the file's text with the line made wrong.

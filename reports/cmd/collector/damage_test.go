@@ -247,7 +247,7 @@ func (f *filledStore) serve(t *testing.T, dir string, h harmed) {
 		}
 		return
 	}
-	status, answer := fetch(t, s.url+"/api/report?start="+everything+"&end=2023-11-15T00:00:00Z")
+	status, answer := fetch(t, s.url+"/api/report?start="+everything+"&end=2023-11-16T00:00:00Z")
 	found := hostsIn(answer)
 	if status == http.StatusOK {
 		status, answer = fetch(t, s.url+"/api/report?start="+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
