@@ -43,7 +43,7 @@ type pending[T any] struct {
 
 	mu    sync.Mutex // guards what follows
 	stage stage
-	since time.Time // it is at this stage
+	since int64 // it is at this stage, Unix nanoseconds
 	entry index.Entry
 	blob  []byte
 	size  int64 // bytes of memory, as counted in the budget
@@ -217,7 +217,7 @@ func (p *pending[T]) isOwn(e index.Entry) bool {
 func (p *pending[T]) reach(s stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stage, p.since = s, time.Now()
+	p.stage, p.since = s, time.Now().UnixNano()
 }
 
 // storedFor is how long a blob without an entry is relied upon: half of the time
@@ -229,7 +229,7 @@ const storedFor = 30 * time.Second
 func (p *pending[T]) doubtful() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.fresh && p.stage == stored && time.Since(p.since) > storedFor
+	return p.fresh && p.stage == stored && time.Now().UnixNano()-p.since > int64(storedFor)
 }
 
 // own reports whether an entry that has this value's instant and key is its own

@@ -24,7 +24,7 @@ type broken struct {
 
 var brokenLines = []broken{
 	{"a value's key is not noted before the first put", "journal.go",
-		"	if len(p.records) == 0 || p.noted.Key", "	if true || p.noted.Key"},
+		"	if len(p.records) == 0 || noted.Key", "	if true || noted.Key"},
 	{"an own put that is found is taken for another writer's, so that the entry is indexed twice", "flush.go",
 		"	if slices.ContainsFunc(there, p.isOwn) {", "	if false && slices.ContainsFunc(there, p.isOwn) {"},
 	{"any entry at the instant is taken for an own put", "flush.go",
@@ -39,7 +39,7 @@ var brokenLines = []broken{
 		"			p.withdrawn.Store(true)\n", ""},
 	{"a deletion does not end the records of what it withdraws", "delete.go",
 		"		c.endRecords(p)\n", ""},
-	{"a deletion deletes the blobs of entries that came meanwhile", "internal/erase/run.go",
+	{"a deletion deletes the blobs of entries that came meanwhile", "internal/erase/round.go",
 		"	if err := r.spare(ctx); err != nil {\n		return err\n	}\n", ""},
 	{"a deletion leaves the open tick alone", "tenant.go",
 		"	if t.open.value != nil {\n		t.seal(t.shared.now())\n	}\n	t.held = slices.DeleteFunc", "	t.held = slices.DeleteFunc"},
@@ -51,9 +51,9 @@ var brokenLines = []broken{
 		"	if !w.Deletes {\n", "	if w.Deletes {\n		return deadline, nil\n	}\n	{\n"},
 	{"a hold ends with the put's deadline, though the put may still arrive", "internal/levels/hold.go",
 		"	until := deadline.Add(s.Linger).UnixNano()\n", "	until := deadline.UnixNano() - int64(s.extra())\n"},
-	{"a span is claimed while it is held", "internal/levels/protocol.go",
+	{"a span is claimed while it is held", "internal/levels/claim.go",
 		"p.Kind == Hold && expired:", "p.Kind == Hold:"},
-	{"a seal replaces whatever its place holds", "internal/levels/protocol.go",
+	{"a seal replaces whatever its place holds", "internal/levels/claim.go",
 		"	return p.swap(ctx, claim, next)\n", "	there, err := p.Place(ctx, claim.Span)\n	if err != nil {\n		return Place{}, err\n	}\n	return p.swap(ctx, there, next)\n"},
 }
 
