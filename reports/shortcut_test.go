@@ -68,7 +68,7 @@ func TestUpgradedShortcut(t *testing.T) {
 		}
 		r := cut("c")
 		r.Topologies[report.Pod].Nodes = []*report.Node{{ID: "p", Topology: "pod",
-			Latest: []report.Latest{{Key: "kubernetes_namespace", Timestamp: report.InstantOf(noon), Value: "default"}}}}
+			Latest: report.ValuesOf(report.Latest{Key: "kubernetes_namespace", Timestamp: report.InstantOf(noon), Value: "default"})}}
 		r.Topologies[report.Process].Nodes = []*report.Node{{ID: "1", Topology: "process"}, {ID: "2", Topology: "process"}}
 		if err := cache.Put(t.Context(), index.RowAt("a", noon.UnixNano()).BlobKey(noon.UnixNano()), encode(t, r)); err != nil {
 			t.Fatal(err)

@@ -182,7 +182,7 @@ func TestAdmin(t *testing.T) {
 		bars     int
 		contains []string
 	}{
-		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3 · 13.9 KiB | 3 · 3 B | 0 · 0 B", "absent", "… and 8 more: enter a part of the id.", 0, nil},
+		"/admin/": {nil, 100, "stuck | 0 s ago | 3 | 3 · 14.0 KiB | 3 · 3 B | 0 · 0 B", "absent", "… and 8 more: enter a part of the id.", 0, nil},
 		"/admin/?tenant=acme": {nil, 1, "acme | ", "Tenant acme", "absent", 135,
 			[]string{"2690 stored in 135 of 180 minutes, at most 20 in one; longest gap 19 min from 10:12 to 10:31 UTC.", "container:1, host:2",
 				"curl -H 'X-Scope-OrgID: acme' …/api/report"}},

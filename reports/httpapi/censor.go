@@ -59,21 +59,30 @@ func mapNodes(nodes []*report.Node, f func(*report.Node) *report.Node) []*report
 func (c censor) node(n *report.Node) *report.Node {
 	children := mapNodes(n.Children, c.node)
 	sameChildren := len(children) == 0 || &children[0] == &n.Children[0]
-	if sameChildren && !slices.ContainsFunc(n.Latest, c.touches) {
+	if sameChildren && !c.touchesAny(n.Latest) {
 		return n
 	}
 	censored := *n
 	censored.Children = children
-	censored.Latest = make([]report.Latest, 0, len(n.Latest))
-	for _, l := range n.Latest {
+	var left []report.Latest
+	for l := range n.Latest.All() {
 		if !c.drops(l) {
-			censored.Latest = append(censored.Latest, c.cut(l))
+			left = append(left, c.cut(l))
 		}
 	}
+	censored.Latest = report.ValuesOf(left...)
 	return &censored
 }
 
-func (c censor) touches(l report.Latest) bool { return c.drops(l) || c.cut(l) != l }
+// touchesAny reports whether a value is to be left out or cut.
+func (c censor) touchesAny(values report.Values) bool {
+	for l := range values.All() {
+		if c.drops(l) || c.cut(l) != l {
+			return true
+		}
+	}
+	return false
+}
 
 // drops reports whether a value is a censored environment variable.
 func (c censor) drops(l report.Latest) bool {

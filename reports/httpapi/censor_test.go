@@ -14,7 +14,7 @@ func TestCensor(t *testing.T) {
 	r := container("c1", "h1")
 	parent := *r.Topologies[report.Container].Nodes[0]
 	parent.ID = "c2"
-	parent.Latest = []report.Latest{{Key: "cmdline", Timestamp: report.InstantOf(noon), Value: "bash -c secret"}, {Key: "cmdline2", Timestamp: report.InstantOf(noon), Value: "a b"}}
+	parent.Latest = report.ValuesOf(report.Latest{Key: "cmdline", Timestamp: report.InstantOf(noon), Value: "bash -c secret"}, report.Latest{Key: "cmdline2", Timestamp: report.InstantOf(noon), Value: "a b"})
 	parent.Children = []*report.Node{{ID: "a1"}, r.Topologies[report.Container].Nodes[0]}
 	r.Topologies[report.Container].Nodes = append(r.Topologies[report.Container].Nodes, &parent)
 	f.add(t, "", r, "")

@@ -170,7 +170,7 @@ func TestLongReasons(t *testing.T) {
 	f := setup(t, nil)
 	r := hosts("h1")
 	r.Topologies[report.Host].Nodes[0].ID = strings.Repeat("ä\n", 10_000)
-	r.Topologies[report.Host].Nodes[0].Latest[0].Key = "\xff"
+	r.Topologies[report.Host].Nodes[0].Latest = report.ValuesOf(report.Latest{Key: "\xff"})
 	w := f.serve("POST", "/api/report", msgpack(t, r), "Content-Type: application/msgpack")
 	if text := w.Body.String(); w.Code != 400 || len(text) > 600 || !utf8.ValidString(text) || strings.Count(text, "\n") != 1 {
 		t.Errorf("%d %s", w.Code, text)

@@ -149,9 +149,9 @@ func TestAsk(t *testing.T) {
 	w := f.serve("GET", fmt.Sprintf("/admin/summary?timestamp=%d&window=10s", second+9), nil)
 	const table = "tenant (the default tenant), stored from 2026-11-22T11:59:59.000000000Z until 2026-11-22T12:00:09.000000000Z\n\n" +
 		"TIME                                NODES   IN MEMORY  SUMMARY\n" +
-		"2026-11-22T12:00:03.000000000Z          1     4.6 KiB  0;<host>: host:1\n" +
-		"2026-11-22T12:00:06.000000000Z          1     4.6 KiB  1;<host>: host:1\n" +
-		"2 reports                               2     9.2 KiB\n"
+		"2026-11-22T12:00:03.000000000Z          1     4.7 KiB  0;<host>: host:1\n" +
+		"2026-11-22T12:00:06.000000000Z          1     4.7 KiB  1;<host>: host:1\n" +
+		"2 reports                               2     9.3 KiB\n"
 	if w.Body.String() != table || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 		t.Errorf("summary: %s", w.Body)
 	}

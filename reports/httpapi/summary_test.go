@@ -11,11 +11,11 @@ func TestSummaryOfTenants(t *testing.T) {
 	t.Parallel()
 	f := operate(t)
 	for target, want := range map[string]struct{ header, begins, ends string }{
-		"/admin/summary": {"acme", "tenant acme, stored from ", "\n5 reports                              15    27.1 KiB\n"},
+		"/admin/summary": {"acme", "tenant acme, stored from ", "\n5 reports                              15    27.7 KiB\n"},
 		"/admin/summary?tenant=acme&window=5s": {"", "tenant acme, stored from ",
-			"2026-11-22T12:03:27.000000000Z          3     5.4 KiB  container:1, host:2\n1 report                                3     5.4 KiB\n"},
+			"2026-11-22T12:03:27.000000000Z          3     5.5 KiB  container:1, host:2\n1 report                                3     5.5 KiB\n"},
 		"/admin/summary?tenant=acme":   {"acme", "tenant acme, ", ""},
-		"/admin/summary?tenant=stuck":  {"", "tenant stuck, ", "until now\n\n0 reports\n3 reports more waiting to be stored, 13.9 KiB in memory\n"},
+		"/admin/summary?tenant=stuck":  {"", "tenant stuck, ", "until now\n\n0 reports\n3 reports more waiting to be stored, 14.0 KiB in memory\n"},
 		"/admin/summary?tenant=silent": {"", "tenant silent, ", "until now\n\n0 reports, and none in memory: is the tenant's id right?\n"},
 		"/admin/summary?tenant=nobody": {"", "tenant nobody, ", "until now\n\n0 reports, and none in memory: is the tenant's id right?\n"},
 	} {

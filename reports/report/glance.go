@@ -41,7 +41,7 @@ func areSoundRecords(records []DNSRecord) bool {
 // and strings that share their memory are compared at once.
 type glance struct {
 	home    string // name of the topology
-	latest  []Latest
+	keys    *Keys  // of latest values
 	metrics []Metric
 }
 
@@ -58,11 +58,14 @@ func (g *glance) nodes(nodes []*Node, depth int) bool {
 }
 
 func (g *glance) values(n *Node) bool {
-	for i := range n.Latest {
-		key := n.Latest[i].Key
-		if (i >= len(g.latest) || key != g.latest[i].Key) && !utf8.ValidString(key) {
-			return false
+	if keys := n.Latest.keys; keys != nil && keys != g.keys {
+		before := g.keys.Names()
+		for i, key := range keys.names {
+			if (i >= len(before) || key != before[i]) && !utf8.ValidString(key) {
+				return false
+			}
 		}
+		g.keys = keys
 	}
 	for i := range n.Metrics {
 		key := n.Metrics[i].Key
@@ -70,7 +73,7 @@ func (g *glance) values(n *Node) bool {
 			return false
 		}
 	}
-	g.latest, g.metrics = n.Latest, n.Metrics
+	g.metrics = n.Metrics
 	return true
 }
 

@@ -8,13 +8,8 @@ import (
 // LatestOf returns a node's latest value under a key, or the zero value when the
 // node has none.
 func (n *Node) LatestOf(key string) Latest {
-	i, ok := slices.BinarySearchFunc(n.Latest, key, func(l Latest, key string) int {
-		return strings.Compare(l.Key, key)
-	})
-	if !ok {
-		return Latest{}
-	}
-	return n.Latest[i]
+	l, _ := n.Latest.Of(key)
+	return l
 }
 
 // ParentsIn returns the IDs of a node's parents in a topology. The slice is

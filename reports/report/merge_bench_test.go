@@ -30,12 +30,12 @@ func fleet(hosts int) []*report.Report {
 	for h := range hosts {
 		r := withNodes(report.Host, host(fmt.Sprintf("host-%03d;<host>", h), latest("host_name", int64(h), "x")))
 		r.ID = fmt.Sprint(h)
-		shared := &report.Node{ID: ";10.0.0.1;5432", Topology: "endpoint", Latest: []report.Latest{latest("pid", int64(h), "1")}}
+		shared := &report.Node{ID: ";10.0.0.1;5432", Topology: "endpoint", Latest: report.ValuesOf(latest("pid", int64(h), "1"))}
 		r.Topologies[report.Endpoint].Nodes = []*report.Node{shared}
 		for i := range 20 {
 			id := fmt.Sprintf(";10.%d.1.%d;4%02d", h, i, i)
 			r.Topologies[report.Endpoint].Nodes = append(nodesOf(r, report.Endpoint),
-				&report.Node{ID: id, Topology: "endpoint", Adjacency: []string{shared.ID}, Latest: []report.Latest{latest("pid", int64(h), "2")}})
+				&report.Node{ID: id, Topology: "endpoint", Adjacency: []string{shared.ID}, Latest: report.ValuesOf(latest("pid", int64(h), "2"))})
 		}
 		for i := range 10 {
 			p := host(fmt.Sprintf("host-%03d;%d", h, 100+i), latest("cmdline", int64(h), "x"))
@@ -100,9 +100,12 @@ func BenchmarkMergeDay(b *testing.B) {
 func later(r *report.Report, seconds int64) *report.Report {
 	for k := range r.Topologies {
 		for _, n := range r.Topologies[k].Nodes {
-			for i := range n.Latest {
-				n.Latest[i].Timestamp.Seconds += seconds
+			var moved []report.Latest
+			for l := range n.Latest.All() {
+				l.Timestamp.Seconds += seconds
+				moved = append(moved, l)
 			}
+			n.Latest = report.ValuesOf(moved...)
 			for i := range n.Metrics {
 				for j := range n.Metrics[i].Samples {
 					n.Metrics[i].Samples[j].Date.Seconds += seconds

@@ -1,42 +1,13 @@
 package report
 
 import (
-	"cmp"
 	"errors"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
-
-// merger holds the scratch memory of one merge. It is for one goroutine.
-type merger struct {
-	stats   MergeStats
-	tooDeep bool // children were nested deeper than maxChildDepth
-
-	dns     zipper[DNSRecord]
-	plugins zipper[PluginSpec]
-
-	controls        zipper[Control]
-	metadata        zipper[MetadataTemplate]
-	metricTemplates zipper[MetricTemplate]
-	tables          zipper[TableTemplate]
-
-	latest     zipper[Latest]
-	hostLatest zipper[Latest]
-	sets       zipper[StringSet]
-	strings    zipper[string]
-	metrics    zipper[Metric]
-	samples    zipper[Sample]
-
-	in    [][]*Node
-	walk  walk
-	nodes []*Node
-	made  slab[Node]
-}
 
 // mergers holds the scratch memory of merges that have ended.
 var mergers = sync.Pool{New: func() any { return newMerger() }}
@@ -47,7 +18,8 @@ func (m *merger) release() {
 		&m.latest, &m.hostLatest, &m.sets, &m.strings, &m.metrics, &m.samples} {
 		z.forget()
 	}
-	m.in, m.nodes = forgotten(m.in), forgotten(m.nodes)
+	m.in, m.nodes, m.entries, m.names = forgotten(m.in), forgotten(m.nodes), forgotten(m.entries), forgotten(m.names)
+	m.keys, m.stamped = nil, slab[Stamped]{}
 	m.walk = walk{}
 	m.made = slab[Node]{}
 	m.stats, m.tooDeep = MergeStats{}, false
@@ -63,8 +35,8 @@ func newMerger() *merger {
 		metricTemplates: zipper[MetricTemplate]{order: (*MetricTemplate).Compare, join: pick(preferMetricTemplate)},
 		tables:          zipper[TableTemplate]{order: (*TableTemplate).Compare, join: joinTables},
 
-		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest), equal: slices.Equal[[]Latest]},
-		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest, equal: slices.Equal[[]Latest]},
+		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest)},
+		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest},
 		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: equalStrings},
 		samples:    zipper[Sample]{order: (*Sample).Compare, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
@@ -139,7 +111,11 @@ func (m *merger) mergeValues(n *Node, copies []*Node, home string) origins {
 	same := allOf(len(copies))
 	mergeIf(sets > 0, &same, &n.Sets, &m.sets, copies, func(n *Node) []StringSet { return n.Sets })
 	mergeIf(links > 0, &same, &n.Adjacency, &m.strings, copies, func(n *Node) []string { return n.Adjacency })
-	mergeIf(metrics > 0, &same, &n.Metrics, &m.metrics, copies, func(n *Node) []Metric { return n.Metrics })
+	if metrics > 0 {
+		merged, equal := m.mergeMetrics(copies)
+		n.Metrics = merged
+		same &= equal
+	}
 	mergeIf(parents > 0, &same, &n.Parents, &m.sets, copies, func(n *Node) []StringSet { return n.Parents })
 	latest, equal := m.mergeLatest(copies, n.EffectiveTopology(home) == Host.Name())
 	n.Latest = latest
@@ -154,17 +130,6 @@ func mergeIf[E any](some bool, same *origins, into *[]E, z *zipper[E], copies []
 		*into = merged
 		*same &= equal
 	}
-}
-
-// mergeLatest merges the latest values of copies.
-func (m *merger) mergeLatest(copies []*Node, host bool) ([]Latest, origins) {
-	latest := &m.latest
-	if host {
-		latest = &m.hostLatest
-	} else if newest, same, ok := mergeAligned(copies); ok {
-		return newest, same
-	}
-	return mergeField(latest, copies, func(n *Node) []Latest { return n.Latest })
 }
 
 // mergeChildren merges the children of copies.
@@ -217,19 +182,6 @@ func equalSets(a, b []StringSet) bool {
 	return true
 }
 
-// equalStrings is slices.Equal of strings. It takes less time.
-func equalStrings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // joinDNS merges records of one address.
 func (m *merger) joinDNS(group []*DNSRecord) (DNSRecord, origins) {
 	in := present(group)
@@ -238,61 +190,6 @@ func (m *merger) joinDNS(group []*DNSRecord) (DNSRecord, origins) {
 	r.Forward, forward = mergeField(&m.strings, group, func(r *DNSRecord) []string { return r.Forward })
 	r.Reverse, reverse = mergeField(&m.strings, group, func(r *DNSRecord) []string { return r.Reverse })
 	return r, in & forward & reverse
-}
-
-// joinMetrics merges metrics of one name.
-func (m *merger) joinMetrics(group []*Metric) (Metric, origins) {
-	in := present(group)
-	samples, same := mergeField(&m.samples, group, func(m *Metric) []Sample { return m.Samples })
-	r := Metric{Key: group[in.first()].Key, Samples: samples, Min: math.Inf(1), Max: math.Inf(-1)}
-	for _, x := range group {
-		if x != nil && (len(x.Samples) > 0 || len(samples) == 0) {
-			r.Min, r.Max = math.Min(r.Min, x.Min), math.Max(r.Max, x.Max)
-		}
-	}
-	for i, x := range group {
-		if x != nil && (cmp.Compare(x.Min, r.Min) != 0 || cmp.Compare(x.Max, r.Max) != 0) {
-			same &^= 1 << i
-		}
-	}
-	return r, same & in
-}
-
-// activeControls is the latest value that lists, joined by semicolons, the
-// controls that a node offers.
-const activeControls = "active_controls"
-
-// joinHostLatest merges latest values of a host: several probes may run on
-// one, each with controls of its own.
-func joinHostLatest(group []*Latest) (Latest, origins) {
-	newest, same := pick(preferLatest)(group)
-	if newest.Key != activeControls || same == present(group) {
-		return newest, same
-	}
-	newest.Value = unionOfControls(group)
-	same = 0
-	for i, l := range group {
-		if l != nil && preferLatest(l, &newest) == 0 {
-			same |= 1 << i
-		}
-	}
-	return newest, same
-}
-
-// unionOfControls returns the names in all lists of a group, sorted.
-func unionOfControls(group []*Latest) string {
-	var names []string
-	for _, l := range group {
-		if l != nil {
-			names = append(names, strings.Split(l.Value, ";")...)
-		}
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	if len(names) > 1 && names[0] == "" {
-		names = names[1:]
-	}
-	return strings.Join(names, ";")
 }
 
 // mergeNodes merges sorted lists of nodes, none empty, that stand in the topology
@@ -326,16 +223,6 @@ func (m *merger) mergeNodes(lists [][]*Node, home string) []*Node {
 		}
 	}
 	return slices.Clone(m.nodes)
-}
-
-// MergeStats says what a merge did.
-type MergeStats struct {
-	// Conflicts is how many nodes of the result stand beside one of the same
-	// ID and another effective topology: two probes, or two versions of one,
-	// disagree about what the node is. Copies that a part already held apart
-	// count too, so how merges are nested does not change the figure.
-	// Children are not counted.
-	Conflicts int
 }
 
 // maxChildDepth is how deep children may be nested: more than decoding yields.

@@ -84,7 +84,7 @@ func requireSorted(t *rapid.T, nodes []*report.Node, home string) {
 		if i > 0 && ids(nodes[i-1]) >= ids(n) {
 			t.Fatalf("node %q comes after %q", ids(n), ids(nodes[i-1]))
 		}
-		requireSortedKeys(t, n.Latest, func(l report.Latest) string { return l.Key })
+		requireSortedKeys(t, n.Latest.Keys().Names(), func(s string) string { return s })
 		requireSortedKeys(t, n.Metrics, func(m report.Metric) string { return m.Key })
 		requireSortedKeys(t, n.Adjacency, func(s string) string { return s })
 		for _, sets := range [][]report.StringSet{n.Sets, n.Parents} {
@@ -141,6 +141,8 @@ func deepCopy(v reflect.Value) reflect.Value {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Time]():
 		out.Set(v)
+	case v.Type() == reflect.TypeFor[report.Values]():
+		out.Set(reflect.ValueOf(report.ValuesOf(slices.Collect(v.Interface().(report.Values).All())...)))
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		out.Set(reflect.New(v.Type().Elem()))
 		out.Elem().Set(deepCopy(v.Elem()))

@@ -133,7 +133,7 @@ func plainNodeOf(n *report.Node, home string) plainNode {
 		Adjacency: setOf(n.Adjacency), Children: plainNodes(n.Children, home),
 		Latest: map[string]stamped{}, Metrics: map[string]plainMetric{},
 	}
-	for _, l := range n.Latest {
+	for l := range n.Latest.All() {
 		p.Latest[l.Key] = stamped{instant(l.Timestamp.Time()), l.Value}
 		if l.Key == "active_controls" && n.EffectiveTopology(home) == "host" {
 			p.Latest[l.Key] = stamped{instant(l.Timestamp.Time()), ""}

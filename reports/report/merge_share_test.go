@@ -11,7 +11,7 @@ import (
 )
 
 func host(id string, values ...report.Latest) *report.Node {
-	return &report.Node{ID: id, Topology: "host", Latest: values, Sets: []report.StringSet{{Key: "s", Values: []string{id}}},
+	return &report.Node{ID: id, Topology: "host", Latest: report.ValuesOf(values...), Sets: []report.StringSet{{Key: "s", Values: []string{id}}},
 		Metrics: []report.Metric{{Key: "m", Samples: samples(1, 2), Min: 1, Max: 2}}, Children: []*report.Node{{ID: "c"}}}
 }
 
@@ -36,7 +36,7 @@ func TestMergeSharesFieldsThatDoNotChange(t *testing.T) {
 	a, b := host("a", latest("k", 1, "v")), host("a", latest("k", 2, "v"))
 	a.Adjacency = []string{"x"}
 	got := nodesOf(merge(t, withNodes(report.Host, a), withNodes(report.Host, b)), report.Host)[0]
-	if &got.Adjacency[0] != &a.Adjacency[0] || &got.Latest[0] != &b.Latest[0] {
+	if &got.Adjacency[0] != &a.Adjacency[0] || &got.Latest.Stamped()[0] != &b.Latest.Stamped()[0] {
 		t.Error("the lists of the only copy that has the result are not shared")
 	}
 	if got.Children[0] != a.Children[0] && got.Children[0] != b.Children[0] {
@@ -82,11 +82,12 @@ func TestMergedListsHaveNoRoomToAppendInto(t *testing.T) {
 	}
 	nodes := nodesOf(merge(t, withNodes(report.Host, a...), withNodes(report.Host, b...)), report.Host)
 	for _, n := range nodes {
-		_ = append(n.Latest, latest("z", 9, "z"))
+		_ = append(n.Latest.Stamped(), report.Stamped{Value: "z"})
+		_ = append(n.Latest.Keys().Names(), "z")
 	}
 	for i, n := range nodes {
-		want := []report.Latest{latest("k", 1, a[i].ID), latest("l", 1, a[i].ID)}
-		if !slices.Equal(n.Latest, want) {
+		want := report.ValuesOf(latest("k", 1, a[i].ID), latest("l", 1, a[i].ID))
+		if !n.Latest.Equal(want) {
 			t.Errorf("latest of %s is %v, want %v", n.ID, n.Latest, want)
 		}
 	}
@@ -101,7 +102,7 @@ func TestMergeLooksAtEveryField(t *testing.T) {
 		func(n *report.Node, _ *report.DNSRecord) {},
 		func(n *report.Node, _ *report.DNSRecord) { n.Topology = "host" },
 		func(n *report.Node, _ *report.DNSRecord) { n.Unnamed = true },
-		func(n *report.Node, _ *report.DNSRecord) { n.Latest = []report.Latest{latest("k", 1, "v")} },
+		func(n *report.Node, _ *report.DNSRecord) { n.Latest = report.ValuesOf(latest("k", 1, "v")) },
 		func(n *report.Node, _ *report.DNSRecord) { n.Sets = parents(under("s", "x")) },
 		func(n *report.Node, _ *report.DNSRecord) { n.Adjacency = []string{"x"} },
 		func(n *report.Node, _ *report.DNSRecord) { n.Metrics[0].Min = -1 },

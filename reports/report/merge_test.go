@@ -44,7 +44,7 @@ func samples(values ...float64) []report.Sample {
 }
 
 func controls(seconds int64, value string) *report.Node {
-	return &report.Node{ID: "h", Topology: "host", Latest: []report.Latest{latest("active_controls", seconds, value)}}
+	return &report.Node{ID: "h", Topology: "host", Latest: report.ValuesOf(latest("active_controls", seconds, value))}
 }
 func metric(min, max float64, samples []report.Sample) *report.Node {
 	return &report.Node{ID: "h", Metrics: []report.Metric{{Key: "m", Samples: samples, Min: min, Max: max}}}
@@ -57,11 +57,11 @@ var nodeMerges = map[string]struct {
 	want []*report.Node
 }{
 	"latest: the newer wins": {report.Host,
-		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "z"), latest("b", 5, "old")}}, {ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("c", 0, "")}}},
-		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 2, "y"), latest("b", 5, "old"), latest("c", 0, "")}}}},
+		[]*report.Node{{ID: "h", Latest: report.ValuesOf(latest("a", 1, "z"), latest("b", 5, "old"))}, {ID: "h", Latest: report.ValuesOf(latest("a", 2, "y"), latest("c", 0, ""))}},
+		[]*report.Node{{ID: "h", Latest: report.ValuesOf(latest("a", 2, "y"), latest("b", 5, "old"), latest("c", 0, ""))}}},
 	"latest: the greater of two at one instant wins": {report.Host,
-		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "x")}}, {ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}},
-		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("a", 1, "y")}}}},
+		[]*report.Node{{ID: "h", Latest: report.ValuesOf(latest("a", 1, "x"))}, {ID: "h", Latest: report.ValuesOf(latest("a", 1, "y"))}},
+		[]*report.Node{{ID: "h", Latest: report.ValuesOf(latest("a", 1, "y"))}}},
 	"active controls of a host are united at the newest time": {report.Host,
 		[]*report.Node{controls(3, "b;a"), controls(9, "c;b"), controls(4, "")},
 		[]*report.Node{controls(9, "a;b;c")}},
@@ -70,16 +70,16 @@ var nodeMerges = map[string]struct {
 		[]*report.Node{controls(4, "")}},
 	"active controls of a node that stands among hosts": {report.Host,
 		[]*report.Node{
-			{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a")}},
-			{ID: "h", Latest: []report.Latest{latest("active_controls", 2, "b")}},
+			{ID: "h", Latest: report.ValuesOf(latest("active_controls", 3, "a"))},
+			{ID: "h", Latest: report.ValuesOf(latest("active_controls", 2, "b"))},
 		},
-		[]*report.Node{{ID: "h", Latest: []report.Latest{latest("active_controls", 3, "a;b")}}}},
+		[]*report.Node{{ID: "h", Latest: report.ValuesOf(latest("active_controls", 3, "a;b"))}}},
 	"active controls of others are a latest value": {report.Container,
 		[]*report.Node{
-			{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}},
-			{ID: "c", Latest: []report.Latest{latest("active_controls", 2, "b")}},
+			{ID: "c", Latest: report.ValuesOf(latest("active_controls", 3, "a"))},
+			{ID: "c", Latest: report.ValuesOf(latest("active_controls", 2, "b"))},
 		},
-		[]*report.Node{{ID: "c", Latest: []report.Latest{latest("active_controls", 3, "a")}}}},
+		[]*report.Node{{ID: "c", Latest: report.ValuesOf(latest("active_controls", 3, "a"))}}},
 	"metrics: samples by time, the widest scale": {report.Host,
 		[]*report.Node{metric(0, 5, samples(1, 10, 3, 30)), metric(-1, 4, samples(2, 20, 4, 40))},
 		[]*report.Node{metric(-1, 5, samples(1, 10, 2, 20, 3, 30, 4, 40))}},

@@ -1,98 +1,108 @@
 package report
 
-import (
-	"slices"
-
-	"github.com/timeblob/timeblob/reports/report/internal/sorted"
-)
+import "github.com/timeblob/timeblob/reports/report/internal/sorted"
 
 // A walk goes through sorted lists of nodes side by side, and stops at each node of
 // any.
 type walk struct {
 	home   string
-	common int    // bytes that all IDs begin with
-	heads  []head // the lists that are not at their ends
-	room   [fanIn]head
+	common int // bytes that all IDs begin with
+	lists  int // how many are not at their ends
+
+	// Of each list the part of its next ID that decides most comparisons, so that the
+	// node need not be fetched for them, and the nodes from there on.
+	prefixes [fanIn]uint64
+	rest     [fanIn][]*Node
 
 	copies [fanIn]*Node // of the node where the walk stands, one of each list that has it
 	n      int          // how many
 }
 
-// A head is the next node of a list, with the part of its ID that decides most
-// comparisons, so that the node need not be fetched for them.
-type head struct {
-	prefix uint64 // of what follows the bytes that all IDs begin with
-	rest   []*Node
-}
-
 // start begins a walk.
 func (w *walk) start(lists [][]*Node, home string) {
-	w.home, w.common = home, len(lists[0][0].ID)
+	w.home, w.common, w.lists = home, len(lists[0][0].ID), len(lists)
 	for _, list := range lists {
 		for _, end := range []*Node{list[0], list[len(list)-1]} { // the IDs between lie between
 			w.common = sorted.Common(lists[0][0].ID[:w.common], end.ID)
 		}
 	}
-	w.heads = w.room[:0]
-	for _, list := range lists {
-		w.heads = append(w.heads, head{sorted.Prefix(list[0].ID[w.common:]), list})
+	for i, list := range lists {
+		w.rest[i] = list
+		w.prefixes[i] = sorted.Prefix(list[0].ID[w.common:])
 	}
 }
 
 // next goes to the next node. It returns false at the end.
 func (w *walk) next() bool {
-	if len(w.heads) == 0 {
+	if w.lists == 0 {
 		return false
 	}
-	at := w.least()
 	ended := false
-	for i := range w.heads {
-		if at&(1<<i) == 0 {
-			continue
-		}
-		h := &w.heads[i]
-		if h.rest = h.rest[1:]; len(h.rest) > 0 {
-			h.prefix = sorted.Prefix(h.rest[0].ID[w.common:])
+	for at := w.least(); at != 0; at &= at - 1 {
+		i := at.first()
+		rest := w.rest[i][1:]
+		w.rest[i] = rest
+		if len(rest) > 0 {
+			w.prefixes[i] = sorted.Prefix(rest[0].ID[w.common:])
 		} else {
 			ended = true
 		}
 	}
 	if ended {
-		w.heads = slices.DeleteFunc(w.heads, func(h head) bool { return len(h.rest) == 0 })
+		w.dropEnded()
 	}
 	return true
+}
+
+// dropEnded forgets the lists that are at their ends.
+func (w *walk) dropEnded() {
+	kept := 0
+	for i := range w.lists {
+		if len(w.rest[i]) > 0 {
+			w.prefixes[kept], w.rest[kept] = w.prefixes[i], w.rest[i]
+			kept++
+		}
+	}
+	clear(w.rest[kept:w.lists])
+	w.lists = kept
 }
 
 // least finds the copies of the first node of all lists, and returns the lists that
 // have one.
 func (w *walk) least() (at origins) {
-	var first head
+	with := leastPrefix(w.prefixes[:w.lists])
 	w.n = 0
-	for i, h := range w.heads {
+	var first *Node
+	for ; with != 0; with &= with - 1 {
+		i := with.first()
+		n := w.rest[i][0]
 		c := -1
-		if w.n > 0 {
-			c = w.compare(h, first)
+		if first != nil {
+			c = n.Compare(first, w.home)
 		}
 		if c > 0 {
 			continue
 		}
 		if c < 0 {
-			first, at, w.n = h, 0, 0
+			first, at, w.n = n, 0, 0
 		}
 		at |= 1 << i
-		w.copies[w.n] = h.rest[0]
+		w.copies[w.n] = n
 		w.n++
 	}
 	return at
 }
 
-// compare compares the nodes of two heads.
-func (w *walk) compare(a, b head) int {
-	switch {
-	case a.prefix < b.prefix:
-		return -1
-	case a.prefix > b.prefix:
-		return 1
+// leastPrefix returns the lists that have the least prefix.
+func leastPrefix(prefixes []uint64) (with origins) {
+	least := prefixes[0]
+	for _, p := range prefixes {
+		least = min(least, p)
 	}
-	return a.rest[0].Compare(b.rest[0], w.home)
+	for i, p := range prefixes {
+		if p == least {
+			with |= 1 << i
+		}
+	}
+	return with
 }

@@ -69,7 +69,7 @@ type Node struct {
 
 	Sets      []StringSet // sorted by Key
 	Adjacency []string    // sorted, unique: the IDs of the nodes it talks to
-	Latest    []Latest    // sorted by Key
+	Latest    Values      // sorted by Key
 	Metrics   []Metric    // sorted by Key
 	Parents   []StringSet // sorted by Key, which names a topology; the values are node IDs
 	Children  []*Node     // sorted by ID, then effective topology; they stand in the topology their parent stands in
@@ -88,14 +88,6 @@ func (n *Node) EffectiveTopology(standsIn string) string {
 type StringSet struct {
 	Key    string
 	Values []string
-}
-
-// Latest is a value with the instant at which it was seen. In a merge the newer
-// value wins.
-type Latest struct {
-	Key       string
-	Timestamp Instant
-	Value     string
 }
 
 // Metric is a named series of samples. Min and Max bound the scale it is drawn

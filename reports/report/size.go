@@ -125,11 +125,19 @@ func nodeSize(n *Node) int64 { return nodeLists(n) + nodeTexts(n) }
 
 func nodeLists(n *Node) int64 {
 	size := sizeOf(*n) + listSize(n.Adjacency) + setsLists(n.Sets) + setsLists(n.Parents)
-	size += listSize(n.Latest) + listSize(n.Metrics)
+	size += valuesSize(n.Latest) + listSize(n.Metrics)
 	for i := range n.Metrics {
 		size += listSize(n.Metrics[i].Samples)
 	}
 	return size
+}
+
+// valuesSize counts shared keys for each list of values.
+func valuesSize(v Values) int64 {
+	if v.keys == nil {
+		return 0
+	}
+	return listSize(v.list) + listSize(v.keys.names) + sizeOf(*v.keys)
 }
 
 func setsLists(sets []StringSet) int64 {
@@ -142,9 +150,10 @@ func setsLists(sets []StringSet) int64 {
 
 func nodeTexts(n *Node) int64 {
 	size := int64(len(n.ID)) + long(n.Topology) + lengths(n.Adjacency) + setsTexts(n.Sets) + setsTexts(n.Parents)
-	for i := range n.Latest {
-		size += long(n.Latest[i].Key) + int64(len(n.Latest[i].Value))
+	for _, l := range n.Latest.list {
+		size += int64(len(l.Value))
 	}
+	size += long(n.Latest.keys.Names()...)
 	for i := range n.Metrics {
 		size += long(n.Metrics[i].Key)
 	}

@@ -10,7 +10,7 @@ func TestSizeCountsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	r := report.New()
 	empty := report.Size(r)
-	r.Topologies[report.Host].Nodes = []*report.Node{{ID: "h", Latest: []report.Latest{{Key: "k", Value: string(make([]byte, 1000))}}}}
+	r.Topologies[report.Host].Nodes = []*report.Node{{ID: "h", Latest: report.ValuesOf(report.Latest{Key: "k", Value: string(make([]byte, 1000))})}}
 	if got := report.Size(r) - empty; got < 1000 || got > 1500 {
 		t.Errorf("%d bytes for a node with a value of 1000", got)
 	}

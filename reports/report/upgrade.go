@@ -172,7 +172,7 @@ func missingNamespaces(r *Report) []*Node {
 	for name, stamp := range named {
 		nodes = append(nodes, &Node{
 			ID:     name + ";<namespace>",
-			Latest: []Latest{{Key: "kubernetes_name", Timestamp: stamp, Value: name}},
+			Latest: ValuesOf(Latest{Key: "kubernetes_name", Timestamp: stamp, Value: name}),
 		})
 	}
 	slices.SortFunc(nodes, func(a, b *Node) int { return strings.Compare(a.ID, b.ID) })
@@ -192,19 +192,10 @@ func noteNewest(times map[string]Instant, l Latest) map[string]Instant {
 
 // namespaceOf returns the namespace that a node which is not deleted names.
 func namespaceOf(n *Node) (Latest, bool) {
-	if state, ok := findLatest(n, "kubernetes_state"); ok && state.Value == "deleted" {
+	if n.LatestOf("kubernetes_state").Value == "deleted" {
 		return Latest{}, false
 	}
-	return findLatest(n, "kubernetes_namespace")
-}
-
-// findLatest returns the latest value under a key.
-func findLatest(n *Node, key string) (Latest, bool) {
-	at, ok := slices.BinarySearchFunc(n.Latest, key, func(l Latest, key string) int { return strings.Compare(l.Key, key) })
-	if !ok {
-		return Latest{}, false
-	}
-	return n.Latest[at], true
+	return n.Latest.Of("kubernetes_namespace")
 }
 
 // upgradeDNS returns the DNS records that a report should have, or nil when it

@@ -103,29 +103,30 @@ func TestUpgradeAddsMissingNamespaces(t *testing.T) {
 	}
 	r := report.New()
 	for k, n := range map[report.Kind]*report.Node{
-		report.Pod:         {ID: "1", Latest: []report.Latest{in(1, "b"), latest("kubernetes_state", 9, "running")}},
-		report.Service:     {ID: "2", Latest: []report.Latest{in(3, "b")}},
-		report.Deployment:  {ID: "3", Latest: []report.Latest{in(2, "b")}},
-		report.DaemonSet:   {ID: "4", Latest: []report.Latest{in(4, "a")}},
-		report.StatefulSet: {ID: "5", Latest: []report.Latest{in(5, "b!")}},
-		report.CronJob:     {ID: "6", Latest: []report.Latest{{Key: "kubernetes_namespace", Value: "never"}}},
-		report.Job:         {ID: "7", Latest: []report.Latest{in(6, "of a job")}},
-		report.ReplicaSet:  {ID: "8", Latest: []report.Latest{in(6, "of a replica set")}},
+		report.Pod:         {ID: "1", Latest: report.ValuesOf(in(1, "b"), latest("kubernetes_state", 9, "running"))},
+		report.Service:     {ID: "2", Latest: report.ValuesOf(in(3, "b"))},
+		report.Deployment:  {ID: "3", Latest: report.ValuesOf(in(2, "b"))},
+		report.DaemonSet:   {ID: "4", Latest: report.ValuesOf(in(4, "a"))},
+		report.StatefulSet: {ID: "5", Latest: report.ValuesOf(in(5, "b!"))},
+		report.CronJob:     {ID: "6", Latest: report.ValuesOf(report.Latest{Key: "kubernetes_namespace", Value: "never"})},
+		report.Job:         {ID: "7", Latest: report.ValuesOf(in(6, "of a job"))},
+		report.ReplicaSet:  {ID: "8", Latest: report.ValuesOf(in(6, "of a replica set"))},
 	} {
 		r.Topologies[k].Nodes = []*report.Node{n}
 	}
 	r.Topologies[report.Pod].Nodes = append(nodesOf(r, report.Pod),
-		&report.Node{ID: "9", Latest: []report.Latest{in(6, "gone"), latest("kubernetes_state", 9, "deleted")}},
-		&report.Node{ID: "99", Latest: []report.Latest{latest("kubernetes_name", 6, "nowhere")}})
+		&report.Node{ID: "9", Latest: report.ValuesOf(in(6, "gone"), latest("kubernetes_state", 9, "deleted"))},
+		&report.Node{ID: "99", Latest: report.ValuesOf(latest("kubernetes_name", 6, "nowhere"))})
 	never := latest("kubernetes_name", 0, "never")
 	never.Timestamp = report.InstantOf(at(0).AddDate(-9999, 0, 0))
-	r.Topologies[report.CronJob].Nodes[0].Latest[0].Timestamp = never.Timestamp
+	nameless := report.Latest{Key: "kubernetes_namespace", Timestamp: never.Timestamp, Value: "never"}
+	r.Topologies[report.CronJob].Nodes[0].Latest = report.ValuesOf(nameless)
 
 	want := []*report.Node{
-		{ID: "a;<namespace>", Latest: []report.Latest{latest("kubernetes_name", 4, "a")}},
-		{ID: "b!;<namespace>", Latest: []report.Latest{latest("kubernetes_name", 5, "b!")}},
-		{ID: "b;<namespace>", Latest: []report.Latest{latest("kubernetes_name", 3, "b")}},
-		{ID: "never;<namespace>", Latest: []report.Latest{never}},
+		{ID: "a;<namespace>", Latest: report.ValuesOf(latest("kubernetes_name", 4, "a"))},
+		{ID: "b!;<namespace>", Latest: report.ValuesOf(latest("kubernetes_name", 5, "b!"))},
+		{ID: "b;<namespace>", Latest: report.ValuesOf(latest("kubernetes_name", 3, "b"))},
+		{ID: "never;<namespace>", Latest: report.ValuesOf(never)},
 	}
 	if diff := cmp.Diff(want, nodesOf(upgrade(t, r), report.Namespace)); diff != "" {
 		t.Errorf("(- wanted, + got):\n%s", diff)
@@ -191,14 +192,14 @@ func TestUpgradeOfWhatNeedsNoneIsFree(t *testing.T) {
 func TestUpgradeThenMergeIsExactWhateverTheOrder(t *testing.T) {
 	t.Parallel()
 	pod := func(id, namespace string, seconds int64) *report.Report {
-		return withNodes(report.Pod, &report.Node{ID: id, Latest: []report.Latest{latest("kubernetes_namespace", seconds, namespace)}})
+		return withNodes(report.Pod, &report.Node{ID: id, Latest: report.ValuesOf(latest("kubernetes_namespace", seconds, namespace))})
 	}
 	a, b := upgrade(t, pod("p", "n", 1)), upgrade(t, pod("p", "n", 2))
 	x, y := plain(merge(t, a, b)), plain(merge(t, b, a))
 	if !reflect.DeepEqual(x, y) {
 		t.Errorf("%v\n%v", x, y)
 	}
-	if got := nodesOf(merge(t, a, b), report.Namespace); len(got) != 1 || got[0].Latest[0].Timestamp != report.InstantOf(at(2)) {
+	if got := nodesOf(merge(t, a, b), report.Namespace); len(got) != 1 || got[0].Latest.At(0).Timestamp != report.InstantOf(at(2)) {
 		t.Errorf("namespaces are %v", got)
 	}
 }

@@ -122,7 +122,7 @@ func (v validator) node(n *Node, home string, depth int) error {
 		ordered(v, "adjacency", n.Adjacency, sorted.Strings),
 		ordered(v, "sets", n.Sets, (*StringSet).Compare),
 		ordered(v, "parents", n.Parents, (*StringSet).Compare),
-		ordered(v, "latest", n.Latest, (*Latest).Compare),
+		ordered(v, "latest", n.Latest.Keys().Names(), sorted.Strings),
 		ordered(v, "metrics", n.Metrics, (*Metric).Compare),
 		v.values(n),
 		v.children(n, home, depth+1),
@@ -143,8 +143,8 @@ func (v validator) children(n *Node, home string, depth int) error {
 }
 
 func (v validator) values(n *Node) error {
-	for i := range n.Latest {
-		if err := named(n.Latest[i].Key); err != nil {
+	for _, key := range n.Latest.Keys().Names() {
+		if err := named(key); err != nil {
 			return err
 		}
 	}

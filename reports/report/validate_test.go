@@ -57,8 +57,8 @@ func TestValidateRefuses(t *testing.T) {
 		"a node twice":           {nodes(&report.Node{ID: "a"}, &report.Node{ID: "a", Topology: "pod"}), "nodes"},
 		"an ID of odd bytes":     {nodes(&report.Node{ID: "\xff"}), "UTF-8"},
 		"a topology's odd bytes": {nodes(&report.Node{ID: "a", Topology: "\xff"}), "UTF-8"},
-		"a key of odd bytes":     {nodes(&report.Node{ID: "a", Latest: []report.Latest{{Key: "\xff"}}}), "UTF-8"},
-		"latest out of order":    {nodes(&report.Node{ID: "a", Latest: []report.Latest{{Key: "b"}, {Key: "a"}}}), "latest"},
+		"a key of odd bytes":     {nodes(&report.Node{ID: "a", Latest: report.ValuesOf(report.Latest{Key: "\xff"})}), "UTF-8"},
+		"latest out of order":    {nodes(&report.Node{ID: "a", Latest: report.ValuesOf(report.Latest{Key: "b"}, report.Latest{Key: "a"})}), "latest"},
 		"a set out of order":     {nodes(&report.Node{ID: "a", Sets: []report.StringSet{{Key: "s", Values: []string{"b", "a"}}}}), `"s"`},
 		"a parent twice":         {nodes(&report.Node{ID: "a", Parents: []report.StringSet{{Key: "s", Values: []string{"a", "a"}}}}), `"s"`},
 		"adjacency out of order": {nodes(&report.Node{ID: "a", Adjacency: []string{"b", "a"}}), "adjacency"},
@@ -94,7 +94,7 @@ func isOfOrder(fault string) bool {
 func TestValuesMayHoldAnyBytes(t *testing.T) {
 	t.Parallel()
 	r := report.New()
-	r.Topologies[report.Process].Nodes = []*report.Node{{ID: "a", Latest: []report.Latest{{Key: "cmdline", Value: "\xff"}}}}
+	r.Topologies[report.Process].Nodes = []*report.Node{{ID: "a", Latest: report.ValuesOf(report.Latest{Key: "cmdline", Value: "\xff"})}}
 	if err := report.Validate(r); err != nil {
 		t.Error(err)
 	}

@@ -16,7 +16,7 @@ func TestShortcutSuperseded(t *testing.T) {
 	t.Parallel()
 	stamped := func(r *report.Report, ts time.Time) *report.Report { r.TS = ts; return r }
 	pod := report.New()
-	pod.Topologies[report.Pod].Nodes = []*report.Node{{ID: "p", Latest: []report.Latest{{Key: "control_probe_id", Value: "probe-h1"}}}}
+	pod.Topologies[report.Pod].Nodes = []*report.Node{{ID: "p", Latest: report.ValuesOf(report.Latest{Key: "control_probe_id", Value: "probe-h1"})}}
 	child := report.New()
 	child.Topologies[report.Process].Nodes = []*report.Node{{ID: "p", Parents: []report.StringSet{{Key: "host", Values: []string{"h0;<host>", "h1;<host>"}}}}}
 	for name, c := range map[string]struct {

@@ -88,7 +88,7 @@ func largeReport(rng *rand.Rand, host string, size int) []byte {
 		noise[i] = byte(rng.Uint32())
 	}
 	n := r.Topologies[report.Host].Nodes[0]
-	n.Latest = []report.Latest{{Key: "noise", Timestamp: report.InstantOf(time.Unix(1_700_000_000, 0)), Value: base64.StdEncoding.EncodeToString(noise)}}
+	n.Latest = report.ValuesOf(report.Latest{Key: "noise", Timestamp: report.InstantOf(time.Unix(1_700_000_000, 0)), Value: base64.StdEncoding.EncodeToString(noise)})
 	return must1(stores.Blobs.Encode(r))
 }
 

@@ -25,15 +25,15 @@ func sample(host string, processes int) *report.Report {
 	r.Plugins = []report.PluginSpec{{ID: "iovisor", Label: "I/O"}}
 	r.DNS = []report.DNSRecord{{Address: "10.0.0.1", Forward: []string{host}}}
 	id := host + ";<host>"
-	r.Topologies[report.Host].Nodes = []*report.Node{{ID: id, Topology: "host", Latest: []report.Latest{
-		{Key: "control_probe_id", Timestamp: report.InstantOf(at), Value: "probe-" + host},
-		{Key: "host_name", Timestamp: report.InstantOf(at), Value: host},
-		{Key: "host_scope_version", Timestamp: report.InstantOf(at), Value: "1.13.2"},
-	}}}
+	r.Topologies[report.Host].Nodes = []*report.Node{{ID: id, Topology: "host", Latest: report.ValuesOf(
+		report.Latest{Key: "control_probe_id", Timestamp: report.InstantOf(at), Value: "probe-" + host},
+		report.Latest{Key: "host_name", Timestamp: report.InstantOf(at), Value: host},
+		report.Latest{Key: "host_scope_version", Timestamp: report.InstantOf(at), Value: "1.13.2"},
+	)}}
 	r.Topologies[report.Host].Controls = []report.Control{{Key: "host_exec", ID: "host_exec", Human: "Exec", Icon: "fa fa-terminal"}}
 	for i := range processes {
 		n := &report.Node{ID: fmt.Sprintf("%s;%d", host, i), Topology: "process",
-			Latest: []report.Latest{{Key: "pid", Timestamp: report.InstantOf(at), Value: fmt.Sprint(i)}}}
+			Latest: report.ValuesOf(report.Latest{Key: "pid", Timestamp: report.InstantOf(at), Value: fmt.Sprint(i)})}
 		r.Topologies[report.Process].Nodes = append(r.Topologies[report.Process].Nodes, n)
 	}
 	return r

@@ -19,7 +19,7 @@ func shortcut(t *testing.T) string {
 	r := report.New()
 	r.Shortcut = true
 	r.Topologies[report.Process].Nodes = []*report.Node{{ID: "box;4711", Topology: "process",
-		Latest: []report.Latest{{Key: "host_node_id", Timestamp: report.InstantOf(time.Now()), Value: "box;<host>"}}}}
+		Latest: report.ValuesOf(report.Latest{Key: "host_node_id", Timestamp: report.InstantOf(time.Now()), Value: "box;<host>"})}}
 	return write(t, filepath.Join(t.TempDir(), "1700000000000000000.msgpack.gz"), r)
 }
 

@@ -141,8 +141,8 @@ func Hosts(ids ...string) *report.Report {
 	for _, id := range ids {
 		r.Topologies[report.Host].Nodes = append(r.Topologies[report.Host].Nodes, &report.Node{
 			ID: id + ";<host>", Topology: "host",
-			Latest: []report.Latest{{Key: "control_probe_id", Timestamp: report.InstantOf(Noon), Value: "probe-" + id},
-				{Key: "host_name", Timestamp: report.InstantOf(Noon), Value: id}, {Key: "host_scope_version", Timestamp: report.InstantOf(Noon), Value: "1.13.2"}},
+			Latest: report.ValuesOf(report.Latest{Key: "control_probe_id", Timestamp: report.InstantOf(Noon), Value: "probe-" + id},
+				report.Latest{Key: "host_name", Timestamp: report.InstantOf(Noon), Value: id}, report.Latest{Key: "host_scope_version", Timestamp: report.InstantOf(Noon), Value: "1.13.2"}),
 		})
 	}
 	return r
@@ -152,9 +152,9 @@ func Hosts(ids ...string) *report.Report {
 func Container(id, host string) *report.Report {
 	r := report.New()
 	r.Topologies[report.Container].Nodes = []*report.Node{{ID: id, Topology: "container",
-		Latest: []report.Latest{{Key: "docker_container_command", Timestamp: report.InstantOf(Noon), Value: "run --secret x"},
-			{Key: "docker_env_TOKEN", Timestamp: report.InstantOf(Noon), Value: "s3cret"},
-			{Key: "host_node_id", Timestamp: report.InstantOf(Noon), Value: host + ";<host>"}}}}
+		Latest: report.ValuesOf(report.Latest{Key: "docker_container_command", Timestamp: report.InstantOf(Noon), Value: "run --secret x"},
+			report.Latest{Key: "docker_env_TOKEN", Timestamp: report.InstantOf(Noon), Value: "s3cret"},
+			report.Latest{Key: "host_node_id", Timestamp: report.InstantOf(Noon), Value: host + ";<host>"})}}
 	return r
 }
 

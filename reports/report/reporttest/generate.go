@@ -83,7 +83,7 @@ func drawNode(t *rapid.T, k report.Kind, depth int, child bool) *report.Node {
 	n.Unnamed = !child && rapid.IntRange(0, 3).Draw(t, "unnamed") == 0
 	n.Sets = drawSets(t, "sets")
 	n.Adjacency = names(t, "adjacency")
-	n.Latest = keyed(t, "latest", drawLatest, func(l report.Latest) string { return l.Key })
+	n.Latest = report.ValuesOf(keyed(t, "latest", drawLatest, func(l report.Latest) string { return l.Key })...)
 	n.Metrics = keyed(t, "metrics", drawMetric, func(m report.Metric) string { return m.Key })
 	n.Parents = drawSets(t, "parents")
 	if depth > 0 && rapid.IntRange(0, 3).Draw(t, "has children") == 0 {

@@ -114,7 +114,7 @@ func TestOddReportsComeBack(t *testing.T) {
 		"unnamed, like a key":      endpoint(&report.Node{ID: "a;copy=", Unnamed: true}, &report.Node{ID: "a;copy=host", Topology: "host", Unnamed: true}),
 		"an ID of strange bytes":   endpoint(&report.Node{ID: "\x00\"\\\n\u2028é;\U0001f600"}),
 		"children of one ID":       endpoint(&report.Node{ID: "a", Children: []*report.Node{{ID: "a"}, {ID: "a", Topology: "host"}}}),
-		"empty values":             endpoint(&report.Node{ID: "a", Sets: []report.StringSet{{Key: ""}}, Latest: []report.Latest{{}}, Metrics: []report.Metric{{}}, Adjacency: []string{""}}),
+		"empty values":             endpoint(&report.Node{ID: "a", Sets: []report.StringSet{{Key: ""}}, Latest: report.ValuesOf(report.Latest{}), Metrics: []report.Metric{{}}, Adjacency: []string{""}}),
 		"templates without fields": {Topologies: [report.KindCount]report.Topology{report.Host: {TableTemplates: []report.TableTemplate{{}}, MetricTemplates: []report.MetricTemplate{{}}, MetadataTemplates: []report.MetadataTemplate{{}}, Controls: []report.Control{{}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {

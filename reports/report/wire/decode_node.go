@@ -116,7 +116,7 @@ func (d *decoder) stringSet(key string, s *report.StringSet) { s.Key, s.Values =
 // oldForms holds what old probes say in other words.
 type oldForms struct {
 	controls []oldControl
-	counters []report.Latest // Timestamp is zero
+	counters []report.Latest // Timestamp is untimed
 }
 
 // oldControl is a control of a node, which it had until a time if it is dead.
@@ -156,22 +156,24 @@ func (d *decoder) dead() (dead bool) {
 
 const counterPrefix = "count_"
 
+// untimed stands for the time of the report, until that is known. No time that is read
+// equals it.
+var untimed = report.Instant{Nanos: -1}
+
 func (d *decoder) oldCounter(name string, l *report.Latest) {
-	l.Key, l.Value = counterPrefix+name, strconv.FormatInt(d.integer(), 10)
+	l.Key, l.Timestamp, l.Value = counterPrefix+name, untimed, strconv.FormatInt(d.integer(), 10)
 }
 
 // upgrade adds the old forms to the latest values of n.
 func (o *oldForms) upgrade(d *decoder, n *report.Node) {
 	added := o.counters
-	if len(added) > 0 {
-		d.counted = append(d.counted, n)
-		d.spend(1, unsafe.Sizeof(n))
-	}
+	d.counted = d.counted || len(added) > 0
 	if d.spend(len(o.controls), 2*unsafe.Sizeof("")) > 0 {
 		added = append(added, liveControls(o.controls))
 	}
-	if len(added) > 0 && d.spend(len(n.Latest)+len(added), unsafe.Sizeof(report.Latest{})) > 0 {
-		n.Latest = sorted.Unique(slices.Concat(n.Latest, added), (*report.Latest).Compare)
+	if len(added) > 0 && d.spend(n.Latest.Len()+len(added), unsafe.Sizeof(report.Latest{})) > 0 {
+		all := slices.AppendSeq(make([]report.Latest, 0, n.Latest.Len()+len(added)), n.Latest.All())
+		n.Latest = report.ValuesOf(sorted.Unique(append(all, added...), (*report.Latest).Compare)...)
 	}
 }
 
@@ -197,12 +199,23 @@ func liveControls(controls []oldControl) report.Latest {
 // stampCounters gives the counters of old probes the time of the report: they
 // came without one.
 func (d *decoder) stampCounters(r *report.Report) {
-	for _, n := range d.counted {
-		for i := range n.Latest {
-			l := &n.Latest[i]
-			if l.Timestamp.IsZero() && strings.HasPrefix(l.Key, counterPrefix) {
-				l.Timestamp = report.InstantOf(r.TS)
+	if !d.counted {
+		return
+	}
+	for k := range r.Topologies {
+		stampNodes(r.Topologies[k].Nodes, report.InstantOf(r.TS))
+	}
+}
+
+func stampNodes(nodes []*report.Node, at report.Instant) {
+	for _, n := range nodes {
+		stamped := n.Latest.Stamped() // nobody else has it yet
+		for i := range stamped {
+			if stamped[i].Timestamp == untimed {
+				stamped[i].Timestamp = at
 			}
 		}
+		n.Latest = report.ValuesUnder(n.Latest.Keys(), stamped)
+		stampNodes(n.Children, at)
 	}
 }

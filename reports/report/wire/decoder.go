@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 const (
@@ -37,9 +38,9 @@ type decoder struct {
 	err   error
 	trail []string // the path to where it failed, innermost first
 
-	counted []*report.Node  // nodes with counters that lack a time
-	before  []report.Latest // the latest values of the node before
-	foreign bool            // something was read that is not written any more, or in another way
+	counted bool              // some latest values are counters that lack a time
+	before  [16]report.Values // the last latest values that were read, by their number, modulo 16
+	foreign bool              // something was read that is not written any more, or in another way
 
 	scratch
 	arenas
@@ -48,6 +49,8 @@ type decoder struct {
 // scratch is what a decoder goes on with after a report.
 type scratch struct {
 	keys, words words          // of latest values, and all other texts
+	lists       keyLists       // of latest values
+	names       []string       // the keys of the node that is being read
 	nodeStack   []*report.Node // of the lists that are being read
 	places      []place
 }
@@ -55,7 +58,7 @@ type scratch struct {
 // arenas are the large allocations that the lists of a report are cut from.
 type arenas struct {
 	nodes   arena[report.Node]
-	latest  arena[report.Latest]
+	latest  arena[report.Stamped]
 	sets    arena[report.StringSet]
 	texts   arena[string]
 	metrics arena[report.Metric]
@@ -74,9 +77,10 @@ const maxScratch = 1 << 14
 // cleared returns the scratch memory without what it holds of a report.
 func (s scratch) cleared() scratch {
 	clear(s.nodeStack)
-	s.nodeStack = s.nodeStack[:0]
-	if cap(s.nodeStack)+cap(s.places) > maxScratch {
-		s.nodeStack, s.places = nil, nil
+	clear(s.names)
+	s.nodeStack, s.names = s.nodeStack[:0], s.names[:0]
+	if cap(s.nodeStack)+cap(s.places)+cap(s.names) > maxScratch {
+		s.nodeStack, s.places, s.names = nil, nil, nil
 	}
 	return s
 }
@@ -171,6 +175,54 @@ func (a *arena[E]) cut(n int) []E {
 	list := a.free[:n:n]
 	a.free = a.free[n:]
 	return list
+}
+
+const keyListBits = 8
+
+// keyLists remembers lists of keys that were decoded lately: at most 256, each of at
+// most [maxSharedKeys] short keys. Nodes, also of several reports, then share them.
+type keyLists struct {
+	slots *[1 << keyListBits]*report.Keys
+}
+
+// maxSharedKeys is how many keys a list may have to be remembered.
+const maxSharedKeys = 128
+
+// slot returns where a list of these names is remembered, if it is; nil if it may not be.
+func (k *keyLists) slot(names []string) **report.Keys {
+	at, short := keyListSlot(names)
+	if len(names) > maxSharedKeys || !short {
+		return nil
+	}
+	if k.slots == nil {
+		k.slots = new([1 << keyListBits]*report.Keys)
+	}
+	return &k.slots[at]
+}
+
+func sameNames(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// keyListSlot hashes the lengths of the names, and the first and the last bytes of
+// some. It also reports whether all names are short.
+func keyListSlot(names []string) (slot uint64, short bool) {
+	h, longest := uint64(len(names)), 0
+	for _, name := range names {
+		h, longest = h*31+uint64(len(name)), max(longest, len(name))
+	}
+	for _, name := range []string{names[0], names[len(names)/2], names[len(names)-1]} {
+		h = h*31 + sorted.Prefix(name) + sorted.Prefix(name[max(0, len(name)-8):])
+	}
+	return h * 0x9e3779b97f4a7c15 >> (64 - keyListBits), longest <= report.SharedLength // Fibonacci hashing
 }
 
 const wordBits = 11

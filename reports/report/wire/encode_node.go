@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"github.com/tinylib/msgp/msgp"
-
 	"github.com/timeblob/timeblob/reports/report"
 )
 
@@ -52,7 +50,7 @@ func (e *encoder) node(n *report.Node) {
 	o.optional("topology", n.Topology)
 	o.field("sets").stringSets(n.Sets)
 	o.texts("adjacency", n.Adjacency)
-	if len(n.Latest) > 0 {
+	if n.Latest.Len() > 0 {
 		o.field("latest").latest(n.Latest)
 	}
 	if len(n.Metrics) > 0 {
@@ -76,10 +74,9 @@ func (e *encoder) stringSets(sets []report.StringSet) {
 	e.closeMap()
 }
 
-func (e *encoder) latest(latest []report.Latest) {
-	e.openMap(len(latest))
-	for i := range latest {
-		l := &latest[i]
+func (e *encoder) latest(values report.Values) {
+	e.openMap(values.Len())
+	for l := range values.All() {
 		e.key(l.Key)
 		o := e.object(false)
 		o.field("timestamp").instant(l.Timestamp)
@@ -133,9 +130,8 @@ func (e *encoder) packNode(n *report.Node) {
 	if len(n.Adjacency) > 0 {
 		dst = e.packTexts(append(dst, "\xa9adjacency"...), n.Adjacency)
 	}
-	if len(n.Latest) > 0 {
-		e.elements += len(n.Latest)
-		dst = e.packLatest(msgp.AppendMapHeader(append(dst, "\xa6latest"...), uint32(len(n.Latest))), n.Latest)
+	if n.Latest.Len() > 0 {
+		dst = e.packLatest(append(dst, "\xa6latest"...), n.Latest)
 	}
 	if len(n.Metrics) > 0 {
 		dst = e.packMetrics(append(dst, "\xa7metrics"...), n.Metrics)
@@ -150,7 +146,7 @@ func (e *encoder) packNode(n *report.Node) {
 // packedFields returns how many fields a node has when it is written.
 func packedFields(n *report.Node) byte {
 	fields := byte(3) // sets, parents and children are never left out
-	for _, there := range [...]bool{!n.Unnamed, n.Topology != "", len(n.Adjacency) > 0, len(n.Latest) > 0, len(n.Metrics) > 0} {
+	for _, there := range [...]bool{!n.Unnamed, n.Topology != "", len(n.Adjacency) > 0, n.Latest.Len() > 0, len(n.Metrics) > 0} {
 		if there {
 			fields++
 		}

@@ -35,11 +35,14 @@ func (e *encoder) packTexts(dst []byte, texts []string) []byte {
 
 // packLatest writes entries in the form of [latestForm], most of the bytes of a
 // report, piece by piece instead of value by value.
-func (e *encoder) packLatest(dst []byte, latest []report.Latest) []byte {
+func (e *encoder) packLatest(dst []byte, values report.Values) []byte {
 	const form = latestHead + "\x01............\xff\xff" + latestBody
-	for i := range latest {
-		l := &latest[i]
-		dst = appendRaw(dst, l.Key)
+	list := values.Stamped()
+	e.elements += len(list)
+	dst = msgp.AppendMapHeader(dst, uint32(len(list)))
+	for i, key := range values.Keys().Names() {
+		l := &list[i]
+		dst = appendRaw(dst, key)
 		stamp := len(dst) + len(latestHead) + 1
 		dst = append(dst, form...)
 		e.packTime(dst[stamp:], l.Timestamp)

@@ -251,7 +251,7 @@ func TestOfEqualKeysTheLastCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	nodes := r.Topologies[report.Host].Nodes
-	if len(nodes) != 1 || len(nodes[0].Latest) != 1 || nodes[0].Latest[0].Value != "2" {
+	if len(nodes) != 1 || nodes[0].Latest.Len() != 1 || nodes[0].Latest.At(0).Value != "2" {
 		t.Errorf("%s", text(r))
 	}
 }

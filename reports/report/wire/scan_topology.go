@@ -191,6 +191,7 @@ func (s *scanner) latest() bool {
 		return false
 	}
 	s.spend(n, unsafe.Sizeof(report.Latest{}))
+	s.spend(1, unsafe.Sizeof(report.Keys{}))
 	in, at := s.in, s.at
 	for range n {
 		key, keyEnd := rawAt(in, at)

@@ -22,7 +22,7 @@ func small() *report.Report {
 			ID: "n", Topology: "endpoint",
 			Sets:      []report.StringSet{{Key: "s", Values: []string{"x"}}},
 			Adjacency: []string{"m"},
-			Latest:    []report.Latest{{Key: "k", Timestamp: report.InstantOf(r.TS), Value: strings.Repeat("v", 32)}},
+			Latest:    report.ValuesOf(report.Latest{Key: "k", Timestamp: report.InstantOf(r.TS), Value: strings.Repeat("v", 32)}),
 			Metrics:   []report.Metric{{Key: "cpu", Samples: []report.Sample{{Date: report.InstantOf(r.TS), Value: 1.5}}, Max: 100}},
 			Children:  []*report.Node{{ID: "c"}},
 		},

@@ -118,12 +118,8 @@ func hostTable(r *report.Report) *terminal.Table {
 
 // latest returns a node's latest value under a key, and its time.
 func latest(n *report.Node, key string) (string, time.Time) {
-	for _, l := range n.Latest {
-		if l.Key == key {
-			return l.Value, l.Timestamp.Time()
-		}
-	}
-	return "", time.Time{}
+	l := n.LatestOf(key)
+	return l.Value, l.Timestamp.Time()
 }
 
 // WriteJSON writes a report as one line of JSON.
