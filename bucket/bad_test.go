@@ -80,9 +80,6 @@ func askers(t *testing.T, r *resting) map[string]asker {
 func wantOneMissing(t *testing.T, when string, r *resting, goods int, merges bool) {
 	t.Helper()
 	for how, ask := range askers(t, r) {
-		if how == "querier" && !merges && goods == 3 {
-			continue // of two ticks, which a querier does not know more of, either may be to blame
-		}
 		all, missing, err := ask(t.Context(), &bucket.RangeOptions{Partial: true})
 		slices.Sort(all)
 		if how == "values" && !merges {

@@ -94,7 +94,7 @@ const seeds = 3
 // two values is to blame nobody can tell, so sift tries several parts to begin
 // with, the one of the most values first, and refuses as few values as it can.
 func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best T, refused []lost, err error) {
-	all, fewest := valuesIn(parts), math.MaxInt
+	all, fewest, from := valuesIn(parts), math.MaxInt, 0
 	for _, seed := range seedsOf(parts) {
 		v, out, last, err := p.siftFrom(ctx, parts, seed, cause)
 		if err != nil {
@@ -104,14 +104,21 @@ func (p *Past[T]) sift(ctx context.Context, parts []part[T], cause error) (best 
 		for _, i := range out {
 			n += parts[i].values
 		}
-		if n < fewest {
-			fewest, best, refused = n, v, blame(parts, out, last)
+		if n < fewest || n == fewest && p.refusesItself(parts[from].value) {
+			fewest, from, best, refused = n, seed, v, blame(parts, out, last)
 		}
 		if 2*n < all || parts[seed].pieces.len() == 0 {
 			break
 		}
 	}
 	return best, refused, nil
+}
+
+// refusesItself reports whether a value does not even merge with itself. Of two values
+// that do not merge, it is then to blame.
+func (p *Past[T]) refusesItself(v T) bool {
+	_, err := p.call([]T{v, v})
+	return err != nil
 }
 
 // seedsOf returns the parts to begin with: the merge of what came before where
