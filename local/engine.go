@@ -22,6 +22,10 @@ type record struct{ key, value []byte }
 // one that is flushed, and one to be used again.
 const memtables = 3
 
+// blockSize is how many bytes of keys and values a block of a table holds. A value
+// that is larger has a block of its own. What is damaged in a block costs all of it.
+const blockSize = 32 << 10
+
 // engine is one opening of Pebble, good until its fuse blows.
 type engine struct {
 	pebble *pebble.DB
@@ -101,7 +105,8 @@ func withRemedy(err error) error {
 // arrive compressed. Filters stand on every level, because a key is absent
 // before every put. Values stay in the tables of their keys (see the package
 // comment). Pebble takes memtables out of its cache, so that the cache gets
-// their share on top.
+// their share on top. A block of a table holds several small blobs, because
+// finding a block in the cache takes longer than finding a key in the block.
 func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options {
 	logger := pebbleLogger{opts.Logger, fuse}
 	o := &pebble.Options{
@@ -116,6 +121,7 @@ func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options
 		EventListener:         logger.events(),
 	}
 	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockSize
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
