@@ -3,20 +3,29 @@ package main
 import (
 	"bytes"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
 	"github.com/timeblob/timeblob/reports/internal/goldentest"
 )
 
 // blobsOf returns the blobs of a tenant's reports in a directory.
-func blobsOf(t *testing.T, data, tenant string) (blobs [][]byte) {
+func blobsOf(t *testing.T, data, tenant string) [][]byte {
 	t.Helper()
-	s, err := stores.OpenDirectory(data, nil)
+	return blobsIn(t, must1(stores.Parse("--from", data)), tenant)
+}
+
+// blobsIn returns the blobs of a tenant's reports in a store.
+func blobsIn(t *testing.T, place *stores.Place, tenant string) (blobs [][]byte) {
+	t.Helper()
+	s, err := place.Open(t.Context(), stores.Options{Logger: telemetry.Warnings(&buffer{}), Existing: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +108,61 @@ func TestServeInZstd(t *testing.T) {
 	ignore := func(path []string) bool { return anyID(path) || unlikeScope(path) }
 	got := must(t, "query", "--json", "--data", data, "--start", since, "--end", "+1h")
 	goldentest.Equal(t, []byte(got), goldentest.Inflate(t, goldentest.Path("golden", "k8s-node", "merged.json.gz")), ignore)
+}
+
+// TestZstdOnServers stores a merged report in zstd in a bucket and in memcached. A collector that writes gzip reads it
+// from memcached, and from the bucket when memcached is gone.
+func TestZstdOnServers(t *testing.T) {
+	t.Parallel()
+	address, server := servertest.Memcached(t)
+	table, bucket := newTable(t, servertest.SharedDynalite), newBucket(t)
+	store := append(create(t, table, bucket), "--cache", "memcached://"+address, "--tick", "1h", "--window", "2h", "--memory", "1B")
+	files := goldentest.Files(t, "k8s-node/*.msgpack.gz")[:2]
+	want := []byte(must(t, append([]string{"merge", "--json"}, files...)...))
+
+	s := serveWithin(t, append(store, "--blob-format", "zstd")...)
+	must(t, append([]string{"push", "--to", s.url}, files...)...)
+	if code := s.stop(); code != 0 {
+		t.Fatalf("exit %d: %s", code, s.said())
+	}
+	if blobs := blobsIn(t, must1(stores.Parse("--from", table+","+bucket)), ""); len(blobs) != 1 || inZstd(blobs) != 1 {
+		t.Errorf("%d of %d blobs are in zstd, want 1 of 1", inZstd(blobs), len(blobs))
+	}
+	s = serveWithin(t, store...)
+	ask := func() {
+		t.Helper()
+		goldentest.Equal(t, []byte(must(t, "query", "--json", "--from", s.url, "--start", "-1h", "--end", "+1h")), want, anyID)
+	}
+	ask()
+	if !cacheHit.MatchString(metrics(t, s.url)) {
+		t.Error("the blob in zstd was not read from memcached")
+	}
+	server.Kill()
+	ask()
+	http.DefaultClient.CloseIdleConnections()
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, s.said())
+	}
+}
+
+// TestReplayInZstd kills collectors that have stored nothing yet. A replay stores the merge of what their journals hold
+// in zstd.
+func TestReplayInZstd(t *testing.T) {
+	t.Parallel()
+	table, bucket, kept := newTable(t, servertest.SharedDynalite), newBucket(t), t.TempDir()
+	data, files := filepath.Join(t.TempDir(), "data"), goldentest.Files(t, "k8s-node/*.msgpack.gz")[:2]
+	for place, store := range map[string][]string{data: {"--data", data}, table + "," + bucket: create(t, table, bucket)} {
+		held := append(store, "--journal", filepath.Join(kept, store[0]))
+		s := serveAsProcess(t, append(held, "--tick", "1h", "--window", "2h")...)
+		must(t, append([]string{"push", "--to", s.url}, files...)...)
+		s.kill()
+		said := must(t, append([]string{"replay", "--blob-format", "zstd"}, held...)...)
+		if blobs := blobsIn(t, must1(stores.Parse("--from", place)), ""); len(blobs) != 1 || inZstd(blobs) != 1 {
+			t.Errorf("%s: %d of %d blobs are in zstd, want 1 of 1; said %s", store[0], inZstd(blobs), len(blobs), said)
+		}
+		got := must(t, append([]string{"query", "--json", "--start", "-1h", "--end", "+1h"}, store...)...)
+		goldentest.Equal(t, []byte(got), []byte(must(t, append([]string{"merge", "--json"}, files...)...)), anyID)
+	}
 }
 
 // TestRollUpsOfBothFormats verifies roll-ups that a run with another format has built.
