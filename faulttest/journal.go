@@ -33,7 +33,7 @@ type Journal struct {
 
 	mu       sync.Mutex        // guards what follows
 	promised uint64            // numbers given to records that are not written
-	written  map[uint64]uint64 // those that were written since, by promised number
+	written  map[uint64]uint64 // numbers in the journal, by promised number
 }
 
 // NewJournal returns a journal that does what j does until a fault is injected. The

@@ -9,7 +9,7 @@
 //	lists the range's keys     where the store can: blobs without an entry
 //	waits                      for questions that have read the entries
 //	reads the range's rows     entries that came meanwhile keep their blobs;
-//	                           removed ones that came back late go again
+//	                           an entry that was removed and came back goes again
 //	deletes the blobs
 //
 // A blob that no entry names may be on its way into the index. The wait gives
