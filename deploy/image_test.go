@@ -140,7 +140,25 @@ func (b *builder) copyContext(args []string) error {
 // absolute finds the absolute paths that a stage makes, and not the system's.
 var absolute = regexp.MustCompile(`(^|[ =])(/out)\b`)
 
+// profile is the flag for the CPU profile by which the image's command is compiled.
+var profile = regexp.MustCompile(`-pgo=(\S+)`)
+
+// withoutProfile leaves the profile out, because it compiles every dependency again, which takes a minute and a half.
+// The profile must be in the context.
+func (b *builder) withoutProfile(text string) (string, error) {
+	found := profile.FindStringSubmatch(text)
+	if found == nil {
+		return text, nil
+	}
+	_, err := os.Stat(filepath.Join(b.root, b.workdir, found[1]))
+	return strings.Replace(text, found[0], "-pgo=off", 1), err
+}
+
 func (b *builder) shell(text string) error {
+	text, err := b.withoutProfile(text)
+	if err != nil {
+		return err
+	}
 	text = absolute.ReplaceAllString(text, "${1}"+b.root+"${2}")
 	shell := exec.Command("/bin/sh", "-euc", text)
 	shell.Dir = filepath.Join(b.root, b.workdir)
