@@ -217,7 +217,7 @@ func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how
 			continue // a tenant that came, or came back, meanwhile was not watched
 		}
 		if inMemoryOf(w.sealed).covered(series) {
-			continue // a value of that span was sealed meanwhile
+			continue // a value of the span was sealed meanwhile
 		}
 		extra, times, err := missing(ctx, w.sealed, series.Entries, from, to)
 		if err != nil {

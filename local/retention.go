@@ -72,7 +72,7 @@ func (db *DB) sweep(ctx context.Context) error {
 // removable returns the hour before which entries may go. Where roll-ups outlive
 // entries, these wait until builders have rolled them up, and an hour longer, so that
 // every part of the process has learned that they go. First says that nothing goes
-// as long as the settings say nothing of that.
+// as long as the settings say nothing about it.
 func (e *engine) removable(hour int64, first bool) (int64, error) {
 	settings, err := e.settings()
 	if err != nil {
