@@ -42,8 +42,7 @@ type tenant[T any] struct {
 	// restarted is when the live window was last emptied by a deletion: what came
 	// before is in the store alone. Unix nanoseconds; written with mu held.
 	restarted atomic.Int64
-	// emptied says that a deletion has left nothing in memory. It is written with mu held.
-	emptied atomic.Bool
+	emptied   atomic.Bool // a deletion has left nothing in memory; written with mu held
 
 	edits     uint64 // changes of the live window
 	tickEdits uint64 // changes of its sealed ticks

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// mergeMetrics merges the metrics of at most fanIn copies of a node, of which one has
-// some. Elements of copies may be nil.
+// mergeMetrics merges the metrics of at most fanIn copies of a node. At least one of
+// them has some. Elements of copies may be nil.
 func (m *merger) mergeMetrics(copies []*Node) ([]Metric, origins) {
 	first, have := metricsAlike(copies)
 	switch {

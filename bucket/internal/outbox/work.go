@@ -25,7 +25,7 @@ func (o *Outbox[V]) Work(ctx context.Context, try Try[V], enough func() bool) {
 }
 
 func (o *Outbox[V]) workOn(ctx context.Context, from class, try Try[V], enough func() bool) {
-	var attempts sync.WaitGroup // those that somebody shall wait for
+	var attempts sync.WaitGroup // the attempts to wait for
 	defer o.leave(ctx, &attempts)
 	for ctx.Err() == nil && !enough() {
 		it, wait, changed := o.take(from, o.now())
