@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"iter"
 	"math"
 	"slices"
@@ -127,6 +128,20 @@ func (v Values) Stamped() []Stamped { return v.list }
 // Equal reports whether the keys, the instants and the values are equal.
 func (v Values) Equal(other Values) bool {
 	return sameKeys(v.keys, other.keys) && slices.Equal(v.list, other.list)
+}
+
+// MarshalJSON writes the values as a list of [Latest]. Scope's JSON is written by
+// package wire.
+func (v Values) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Collect(v.All())) }
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Values) UnmarshalJSON(text []byte) error {
+	var list []Latest
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	*v = ValuesOf(list...)
+	return nil
 }
 
 // sameKeys reports whether two lists hold the same keys.

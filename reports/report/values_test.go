@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"testing"
@@ -80,4 +81,24 @@ func TestMergeOfOddTimes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestValuesInPlainJSON writes a report as encoding/json does, and reads it.
+func TestValuesInPlainJSON(t *testing.T) {
+	t.Parallel()
+	for _, want := range []report.Values{{}, report.ValuesOf(
+		report.Latest{Key: "a", Timestamp: report.Instant{Seconds: 5, Nanos: 7}, Value: "x"}, report.Latest{Key: "b", Value: "y"})} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got report.Values
+		if err := json.Unmarshal(text, &got); err != nil || !got.Equal(want) {
+			t.Errorf("%s became %v, %v", text, got, err)
+		}
+	}
+	var v report.Values
+	if err := json.Unmarshal([]byte(`{"a": 1}`), &v); err == nil {
+		t.Error("an object was taken for a list")
+	}
 }
