@@ -15,6 +15,7 @@ type Builder struct {
 	desk   desk
 	relist time.Time   // when the tenants are listed next; of the goroutine of Run
 	moved  time.Time   // when advance looked last; likewise
+	clock  clock       // likewise
 	all    atomic.Bool // build for every tenant
 	crew   *gate.Crew
 	builds map[*gate.Call]string // tenants by their builds that may not have returned; of the goroutine of Run

@@ -1,34 +1,95 @@
 package rollup
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/timeblob/timeblob/bucket/internal/levels"
+	"github.com/timeblob/timeblob/index"
 )
 
-// TestBuilderAfterItsClockWasSet has the clock of a builder be an hour ahead for an hour. It builds every minute all the same,
-// once its clock is right again.
+// TestBuilderAfterItsClockWasSet sets the clock of a builder ahead and back. It builds every minute and hour all the same, once
+// its clock is right again, and does not read the index for each hour that the clock skipped.
 func TestBuilderAfterItsClockWasSet(t *testing.T) {
+	t.Parallel()
+	const hour, years = time.Hour, 10 * 365 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		ahead []time.Duration // in each hour
+		keep  []time.Duration
+	}{
+		"an hour for an hour":         {ahead: []time.Duration{0, hour, 0}},
+		"an hour for three":           {ahead: []time.Duration{0, hour, hour, hour, 0}},
+		"an hour for five":            {ahead: []time.Duration{0, hour, hour, hour, hour, hour, 0}},
+		"from the start":              {ahead: []time.Duration{hour, hour, hour, hour, hour, 0}},
+		"step by step":                {ahead: []time.Duration{0, hour, 2 * hour, 2 * hour, hour, hour, 0}},
+		"back by too much":            {ahead: []time.Duration{0, hour, hour, hour, -hour, 0, 0}},
+		"an hour, levels that stay":   {ahead: []time.Duration{0, hour, hour, hour, 0}, keep: []time.Duration{24 * hour, 0, 0, 0}},
+		"ten years":                   {ahead: []time.Duration{0, years, years, years, years, 0}},
+		"ten years, levels that stay": {ahead: []time.Duration{0, years, years, years, years, 0}, keep: []time.Duration{24 * hour, 0, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h, ahead := newHall(t), atomic.Int64{}
+				reads := &counted{Index: h.index}
+				b := h.builder(func(o *Options) {
+					o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+					o.Index, o.Settings.Keep = reads, c.keep
+				})
+				time.Sleep(midnight().Add(24 * hour).Sub(time.Now()))
+				for _, by := range c.ahead {
+					ahead.Store(int64(by))
+					b.Asked("a")
+					for range 60 {
+						h.fill("a", time.Now(), time.Now().Add(time.Minute), 20*time.Second)
+						h.run(b, time.Minute)
+					}
+				}
+				h.run(b, 11*time.Minute)
+				h.want("a", 60*len(c.ahead), len(c.ahead), 0)
+				if n := reads.n.Load(); n > 20_000 {
+					t.Errorf("the builder read the index %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// counted counts the queries of an index.
+type counted struct {
+	index.Index
+	n atomic.Int64
+}
+
+func (c *counted) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
+	c.n.Add(1)
+	return c.Index.Query(ctx, row, from, to)
+}
+
+// TestBuildsThatWaitWhenTheClockIsSetBack has a build fail while the clock is ten years ahead. It is tried again soon after
+// the clock is right.
+func TestBuildsThatWaitWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, ahead := newHall(t), atomic.Int64{}
 		b := h.builder(func(o *Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
-		hour := func() {
-			for range 60 {
-				h.fill("a", time.Now(), time.Now().Add(time.Minute), 20*time.Second)
-				h.run(b, time.Minute)
-			}
+		h.fill("a", midnight(), midnight().Add(10*time.Minute), 20*time.Second)
+		time.Sleep(30 * time.Minute)
+		h.run(b, time.Minute)
+		ahead.Store(int64(10 * 365 * 24 * time.Hour))
+		h.shelf.set(func(s *shelf) { s.err = errors.New("the store is away") })
+		for m := range 10 {
+			b.Offer(levels.SpanAt("a", time.Minute, midnight().Add(time.Duration(m)*time.Minute).UnixNano()))
 		}
-		time.Sleep(midnight().Add(24 * time.Hour).Sub(time.Now()))
-		b.Asked("a")
-		hour()
-		ahead.Store(int64(time.Hour))
-		hour()
+		h.run(b, 10*time.Minute)
+		h.shelf.set(func(s *shelf) { s.err = nil })
 		ahead.Store(0)
-		hour()
-		h.run(b, 11*time.Minute)
-		h.want("a", 180, 3, 0)
+		h.run(b, 10*time.Minute)
+		h.want("a", 10, 0, 0)
 	})
 }
 

@@ -136,6 +136,37 @@ func (d *desk) setMark(tenant string, level time.Duration, at int64) {
 	d.marks[markOf{tenant, level}] = at
 }
 
+// forget has tenants looked at from the beginning.
+func (d *desk) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.marks)
+}
+
+// setBack notes that the clock was set back, and from where each level of a tenant
+// must be looked at again. No span waits longer than it would have before.
+func (d *desk) setBack(by time.Duration, now time.Time, again func(markOf) int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for m, at := range d.marks {
+		d.marks[m] = min(at, again(m))
+	}
+	for span, w := range d.wait {
+		w.due = w.due.Add(-by) // what is not ripe then is put off again
+		d.wait[span] = w
+	}
+	for tenant, at := range d.asked {
+		if at.After(now) {
+			d.asked[tenant] = now
+		}
+	}
+	for span, since := range d.old {
+		if since.After(now) {
+			d.old[span] = now
+		}
+	}
+}
+
 // due returns the spans that are due now.
 func (d *desk) due(now time.Time) (spans []levels.Span) {
 	d.mu.Lock()

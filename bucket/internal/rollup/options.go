@@ -68,8 +68,8 @@ const (
 	maxQuestion = 2 * time.Minute
 )
 
-// newCrew returns what makes builds. It leaves alone one that takes longer than its
-// claim lasts: a codec or a merge may never return.
+// newCrew returns the crew that runs builds. It stops waiting for a build that takes
+// longer than its claim lasts: a codec or a merge may never return.
 func newCrew(o *Options) *gate.Crew { return gate.NewCrew(o.Cores, lasts(o.Settings)+leastClaim) }
 
 // lasts returns how long the claim of a build lasts.

@@ -46,14 +46,16 @@ func (b *Builder) Pass(ctx context.Context) {
 		b.complain(ctx, "the settings of levels cannot be read", err)
 		return
 	}
-	if _, _, outlives := s.PastKeep(b.opts.Now()); outlives {
+	now := b.opts.Now() // of the whole pass, so that no look is ahead of mind
+	b.mind(s, now)
+	if _, _, outlives := s.PastKeep(now); outlives {
 		b.all.Store(true) // spans that are not rolled up in time are lost
 	}
 	for _, tenant := range b.tenants(ctx) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := b.look(ctx, s, tenant); err != nil {
+		if err := b.look(ctx, s, tenant, now); err != nil {
 			b.complain(ctx, "a tenant's spans cannot be read", err, "tenant", tenant)
 		}
 	}
@@ -104,16 +106,16 @@ func (b *Builder) list(ctx context.Context, now time.Time) {
 	}
 }
 
-// look finds the spans of a tenant that have become due.
-func (b *Builder) look(ctx context.Context, s levels.Settings, tenant string) error {
-	due := b.opts.Now().UnixNano() - int64(s.Lateness)
+// look finds the spans of a tenant that have become due by now.
+func (b *Builder) look(ctx context.Context, s levels.Settings, tenant string, now time.Time) error {
+	due := now.UnixNano() - int64(s.Lateness)
 	for i, level := range s.Spans {
 		to := levels.SpanAt(tenant, level, due).Start
 		from, ok := b.desk.mark(tenant, level)
 		if !ok {
-			from = b.first(s, tenant, i, to)
+			from = b.first(s, tenant, i, to, now)
 		}
-		if ahead := from - to; ahead > 0 { // the clock was set back: so long there was nothing to see yet
+		if ahead := from - to; ahead > 0 { // the clock was set back a little: spans in that time were looked at before they had values
 			b.desk.setMark(tenant, level, to-ahead)
 		}
 		if from >= to {
@@ -134,10 +136,10 @@ func (b *Builder) look(ctx context.Context, s levels.Settings, tenant string) er
 // first returns where the first look at a tenant's level begins: two spans of
 // the next longer level before to, or with the first entries that retention has
 // left where the level outlives them.
-func (b *Builder) first(s levels.Settings, tenant string, i int, to int64) int64 {
+func (b *Builder) first(s levels.Settings, tenant string, i int, to int64, now time.Time) int64 {
 	level := s.Spans[i]
 	if s.Outlives(level) {
-		return levels.SpanAt(tenant, level, max(s.Horizon(b.opts.Now()), b.opts.Now().Add(s.Lateness-s.Grace-s.Keep[0]).UnixNano())).End()
+		return levels.SpanAt(tenant, level, max(s.Horizon(now), now.Add(s.Lateness-s.Grace-s.Keep[0]).UnixNano())).End()
 	}
 	return to - 2*int64(s.Spans[min(i+1, len(s.Spans)-1)])
 }
