@@ -12,7 +12,7 @@ export LISTEN DATA FUZZTIME
 .PHONY: build run test lint api fuzz bench peers plots load pgo clean
 
 # The tag leaves out a debug page of gRPC, which sends spans. With that page the linker would keep the whole AWS SDK,
-# and the command would have 57 MB instead of 42. By the profile the compiler chooses what to inline; "make pgo" renews it.
+# and the command would have 57 MB instead of 42. The profile tells the compiler what to inline; "make pgo" renews it.
 build:
 	go build -tags grpcnotrace -pgo=deploy/collector.pgo -o bin/collector ./reports/cmd/collector
 

@@ -20,10 +20,10 @@ import (
 // merges, and counted as one value; for a window after the clock was set back,
 // only what came since. For any earlier instant it is Range(at − window, at).
 //
-// Values of the window that do not decode or merge are an error that names them, or are
-// left out of a partial answer, and the values of the window are then counted tick by
-// tick. A window of more than eight ticks, which holds only merges, is then answered as
-// Range does, from memory and the store.
+// When values of the window do not decode or merge, At returns an error that names them,
+// or a partial answer without them, in which each tick counts as a value of its own. A
+// window of more than eight ticks holds only merges; At then answers as Range does, from
+// memory and the store.
 func (c *Collector[T]) At(ctx context.Context, tenant string, at time.Time, opts *RangeOptions) (a Answer[T], err error) {
 	if err := index.CheckTenant(tenant); err != nil {
 		return a, err

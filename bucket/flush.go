@@ -73,7 +73,7 @@ func (c *Collector[T]) release(p *pending[T]) {
 
 // giveUp ends the attempts at a value that can never be stored. A value that was
 // merged of several is stored in halves if these are still there: it is too large
-// for one blob, or one of them spoils the others' encoding. Where none of them may be
+// for one blob, or one of them spoils the others' encoding. If none of them may be
 // stored any more, they are given up together. If the journal cannot be read, it
 // returns the error, and the value is tried again.
 func (c *Collector[T]) giveUp(p *pending[T], cause error) error {
@@ -164,9 +164,9 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
 }
 
-// tooLate ends the delivery of a value whose span became final: with nil if an attempt
-// that seemed to fail has put its entry there before, and else with the final error. The
-// blob that was stored for it is then deleted.
+// tooLate ends the delivery of a value whose span became final. It returns nil if an
+// attempt that seemed to fail has put the value's entry there before. Otherwise it deletes
+// the blob that was stored for the value, and returns the final error.
 func (c *Collector[T]) tooLate(ctx context.Context, p *pending[T], final error) error {
 	other, err := c.takenByOther(ctx, p)
 	if err != nil || !other {

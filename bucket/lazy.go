@@ -332,7 +332,7 @@ func (ls *lazies[T]) values(ctx context.Context, held []*lazy[T]) ([]T, error) {
 // piece is one of the values that were merged into a lazy value, or the reason why it cannot be read.
 type piece[T any] struct {
 	value  T
-	values int // how many added ones are merged in it, as far as is known
+	values int // how many added values are merged in it, as far as is known
 	err    error
 }
 

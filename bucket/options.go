@@ -90,8 +90,8 @@ type CollectorOptions[T any] struct {
 	// takes less may say so by an error of Put with a method TooLarge() bool.
 	MaxBlob int64
 	// LiveCacheBytes bounds the values of live windows that were asked for
-	// lately, and are kept beside their blobs where Blobs is a Decoder. Half as much again
-	// may be held by values of AddBlob that were decoded when they came, until they are merged.
+	// lately, and are kept beside their blobs where Blobs is a Decoder. Values of AddBlob that
+	// were decoded when they came may take half as much again, until they are merged.
 	// Default 64 MiB; negative: none are kept.
 	LiveCacheBytes int64
 
@@ -282,8 +282,8 @@ const (
 )
 
 // LevelOptions turn roll-ups on, as QuantizerOptions.Levels, which for a Collector is
-// CollectorOptions.Past.Levels. Without them an index that has roll-ups already is read
-// with these, and nothing is built. They say which merges of whole spans of time are stored, who
+// CollectorOptions.Past.Levels. Without them nothing is built, and roll-ups that the
+// index has already are read. They say which merges of whole spans of time are stored, who
 // builds them, and how long they are kept. Every process that writes the
 // same index must give the same Spans, Lateness, Skew and Linger: the index
 // keeps them, and a process that wants others gets an error.

@@ -43,7 +43,7 @@ type pending[T any] struct {
 
 	mu    sync.Mutex // guards what follows
 	stage stage
-	since int64 // it is at this stage, Unix nanoseconds
+	since int64 // when it reached this stage, Unix nanoseconds
 	entry index.Entry
 	blob  []byte
 	size  int64 // bytes of memory, as counted in the budget

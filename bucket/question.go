@@ -116,12 +116,12 @@ type MergeError = plan.MergeError
 //
 //	Tenant string
 //	Time   time.Time // the value's instant; for a value of an open tick, when that would end
-//	Err    error     // of the codec, a *PanicError when it panicked, or of the journal
+//	Err    error     // the codec's error, a *PanicError when it panicked, or the journal's
 type HeldError = plan.HeldError
 
 // StuckError says that a question about a tenant has read and merged one batch of values
 // for more than a minute, and kept others waiting for MaxDecodedBytes: a codec or a merge
-// has not returned. The batch counts no more. Until it ends, questions of the tenant that
+// has not returned. The batch no longer counts. Until it ends, questions of the tenant that
 // must read blobs are refused, so that they use no more memory. Its field is
 //
 //	Tenant string // or "several tenants"

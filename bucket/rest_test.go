@@ -24,8 +24,8 @@ func (j *hollowJournal) Read(uint64) (byte, []byte, []byte, error) { return 1, n
 func (j *hollowJournal) End(...uint64)                             {}
 
 // TestRestingValuesAreSmall takes the store away and adds values that left the window
-// long ago. It weighs what a value takes that rests in the journal, and compares that
-// with what is counted as pending.
+// long ago. It weighs the values that rest in the journal, and compares that with what
+// is counted as pending.
 func TestRestingValuesAreSmall(t *testing.T) {
 	const values, each = 20_000, 700
 	s := newStores(t)

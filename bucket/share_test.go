@@ -12,7 +12,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// waitingOf returns the entries that wait of a tenant.
+// waitingOf returns a tenant's entries that wait.
 func waitingOf(t *testing.T, c *bucket.Collector[ids], tenant string) []index.Entry {
 	t.Helper()
 	entries, err := c.Waiting(t.Context(), tenant)

@@ -118,8 +118,8 @@ func ExampleNewLevels() {
 	// again: false <nil>
 }
 
-// ExampleNewJournal lets a journal's disk fail, and then come back. A journal.Journal
-// stands where records are, or one of one's own.
+// ExampleNewJournal lets a journal's disk fail, and then come back. A test would use
+// a journal.Journal, or its own journal, in place of records.
 func ExampleNewJournal() {
 	ctx := context.Background()
 	j := faulttest.NewJournal(&records{}, 1)

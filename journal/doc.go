@@ -107,7 +107,8 @@
 // reads back what is not known to be on the disk, verifies it, and writes it to
 // a new segment. When that fails too, the Appends fail.
 //
-// A disk that takes no writes at all when the journal is opened makes it one to
-// read. It tries again every second, and takes records when the disk does. That
-// fails when another process has written to the journal meanwhile.
+// When the disk takes no writes while the journal is opened, the journal can only
+// be read at first. It tries the disk every second, and takes records as soon as the
+// disk takes writes. If another process has written to the journal meanwhile, it
+// can still only be read.
 package journal

@@ -389,7 +389,7 @@ func TestTheDiskTakesWritesAgain(t *testing.T) {
 }
 
 // TestWrittenMeanwhile has another process write to a journal that waits for its disk.
-// The journal then stays one to read.
+// The journal can then still only be read.
 func TestWrittenMeanwhile(t *testing.T) {
 	t.Parallel()
 	dir, disk := filepath.Join(t.TempDir(), "journal"), &faulty{}

@@ -16,7 +16,7 @@ import (
 // waits until the disk takes them, and then the journal takes records.
 type waiting struct {
 	journal *Journal
-	why     atomic.Pointer[error] // it takes no records
+	why     atomic.Pointer[error] // why it takes no records
 	stop    chan struct{}
 	ended   chan struct{} // nil before begin
 }
@@ -114,7 +114,7 @@ func (w *waiting) swapLocks(then func() error) (err error) {
 	return err
 }
 
-// unchanged returns an error when the segments differ from those that r has read. A process that
+// unchanged returns an error when the segments differ from the segments that r has read. A process that
 // opens a journal begins a segment before it writes.
 func (w *waiting) unchanged(r *recovery) error {
 	names, err := w.journal.opts.files.Names(w.journal.dir)
@@ -124,7 +124,7 @@ func (w *waiting) unchanged(r *recovery) error {
 	return err
 }
 
-// segmentsAmong returns the names that are those of segments, sorted.
+// segmentsAmong returns the names of segments among names, sorted.
 func segmentsAmong(names []string) (segments []string) {
 	for _, name := range names {
 		if _, ok := segmentID(name); ok {

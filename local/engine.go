@@ -23,7 +23,7 @@ type record struct{ key, value []byte }
 const memtables = 3
 
 // blockSize is how many bytes of keys and values a block of a table holds. A value
-// that is larger has a block of its own. What is damaged in a block costs all of it.
+// that is larger has a block of its own. Damage in a block costs the whole block.
 const blockSize = 32 << 10
 
 // engine is one opening of Pebble, good until its fuse blows.

@@ -140,7 +140,7 @@ func (f *fuse) RemoveAll(name string) error {
 
 func (f *fuse) Unwrap() vfs.FS { return f.FS }
 
-// close lets go of the files that say what is on disk.
+// close closes the files that say what is on disk.
 func (f *fuse) close() error { return errors.Join(f.logs.close(), f.manifests.Close()) }
 
 // fusedFile is a file that was opened for writing, or a directory.

@@ -14,9 +14,9 @@ import (
 type Outage struct {
 	Begun, Ended time.Duration // since the start
 	Drained      time.Duration // from the end until nothing old waited to be stored; negative when that did not come
-	Steady       time.Duration // the time before it that it is compared with
-	Grew         float64       // of resident memory over that time, as a fraction
-	Before, Most int64         // resident memory: the most in that time, and the most from then until it was drained, in bytes
+	Steady       time.Duration // the length of the time before, for comparison
+	Grew         float64       // growth of resident memory in Steady, as a fraction
+	Before, Most int64         // most resident memory in bytes: in Steady, and from the outage's begin until Drained
 	Oldest       float64       // age in seconds of the oldest value that waited
 	Waited       int           // values, at the most
 	Rate, Drain  Rate          // before the outage, and while what waited was stored

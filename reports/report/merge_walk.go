@@ -9,8 +9,8 @@ type walk struct {
 	common int // bytes that all IDs begin with
 	lists  int // how many are not at their ends
 
-	// Of each list the part of its next ID that decides most comparisons, so that the
-	// node need not be fetched for them, and the nodes from there on.
+	// prefixes holds the part of each list's next ID that decides most comparisons, so
+	// that the node need not be fetched for them. rest holds the nodes from there on.
 	prefixes [fanIn]uint64
 	rest     [fanIn][]*Node
 

@@ -81,7 +81,7 @@ func ValuesUnder(keys *Keys, list []Stamped) Values {
 	return Values{keys, list, secondOf(oldest), secondOf(newest)}
 }
 
-// A second counts from the begin of 1970 to the year 2106. Earlier instants are in
+// A second counts from the beginning of 1970 to the year 2106. Earlier instants are in
 // the first second, later ones in the last.
 type second uint32
 

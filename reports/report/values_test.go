@@ -47,8 +47,8 @@ func TestValuesUnderTooFewKeysPanics(t *testing.T) {
 	report.ValuesUnder(report.KeysOf([]string{"a"}), nil)
 }
 
-// TestMergeOfOddTimes merges values that a fraction of a second, or thousands of years,
-// are between, in either order: a merge must not trust whole seconds too much.
+// TestMergeOfOddTimes merges values whose times differ by a fraction of a second, or by
+// thousands of years, in either order: a merge must not trust whole seconds too much.
 func TestMergeOfOddTimes(t *testing.T) {
 	t.Parallel()
 	instant := rapid.OneOf(rapid.Custom(func(t *rapid.T) report.Instant {

@@ -11,12 +11,12 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// deletion is one that a process of the fleet makes.
+// deletion is a range, or a whole tenant, that a process of the fleet deletes.
 type deletion struct {
 	tenant   string
 	from, to int64
-	whole    bool  // the tenant's
-	of       *node // whose collector deletes; nil: a process of its own
+	whole    bool  // all values of the tenant
+	of       *node // whose collector deletes; nil when the janitor does
 
 	surely []int // values that are gone when it returns nil
 }

@@ -68,7 +68,7 @@ func (d diskOf) Query(ctx context.Context, row index.Row, from, to int64) ([]ind
 	return d.entries.Query(ctx, row, from, to)
 }
 
-// Delete implements index.Deleter. As every write beside Commit, it returns when all is synced.
+// Delete implements index.Deleter. Like every write except Commit, it returns when all is synced.
 func (d diskOf) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
 	return d.synced(func() error { return d.entries.Delete(ctx, row, entries) })
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	storeSkew = 200 * time.Millisecond
-	linger    = 4 * time.Second // writes of the index that are late arrive earlier
+	linger    = 4 * time.Second // late writes arrive at the index earlier than this
 	lateness  = 8 * time.Second
 )
 
@@ -85,7 +85,7 @@ func (w *world) checkSeal(p levels.Place) {
 		w.Errorf("seed %d, %v after the start: the seal of the %v counts %d entries, and there are %d", w.seed, time.Since(w.begun), p.Span, p.Entries, len(keys))
 		return
 	}
-	if rolled := w.idsOf(p.Key); rolled != nil && !w.lies { // a blob that is late is no answer yet
+	if rolled := w.idsOf(p.Key); rolled != nil && !w.lies { // a late blob cannot be compared yet
 		if entries := w.idsOf(keys...); !slices.Equal(rolled, entries) {
 			w.Errorf("seed %d, %v after the start: the roll-up of the %v holds %v, and its entries %v", w.seed, time.Since(w.begun), p.Span, rolled, entries)
 		}

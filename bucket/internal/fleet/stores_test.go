@@ -26,7 +26,7 @@ type stores struct {
 	index            *faulttest.Levels
 	authority, cache *faulttest.Tier
 	dead             atomic.Bool
-	skewed           time.Duration // its idea of the store's time
+	skewed           time.Duration // how far its idea of the store's time is wrong
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand

@@ -58,7 +58,7 @@ type stats struct {
 	kills, restarts, faults, clocksSet atomic.Int64
 	stored                             atomic.Int64
 	syncs, takenBack                   atomic.Int64 // of embedded collectors' stores; commits that were lost
-	deletions, interrupted, deleted    atomic.Int64 // that succeeded, that failed; values that were deleted for sure
+	deletions, interrupted, deleted    atomic.Int64 // deletions by outcome; values that were deleted for sure
 	seals, rollUpsRead                 atomic.Int64 // seals that were compared with their entries
 }
 

@@ -111,7 +111,7 @@ func (e *MergeError) Unwrap() error { return e.Err }
 type HeldError struct {
 	Tenant string
 	Time   time.Time // the value's instant; for a value of an open tick, when that would end
-	Err    error     // of the codec, a *PanicError when it panicked, or of the journal
+	Err    error     // the codec's error, a *PanicError when it panicked, or the journal's
 }
 
 func (e *HeldError) Error() string {

@@ -24,8 +24,8 @@ type Extra[T any] struct {
 	Time   int64  // Unix nanoseconds
 	Key    string // its blob's to be; empty for an open tick
 	Value  T
-	Values int   // added ones that are merged in Value; 0 is unknown
-	Err    error // why Value cannot be read; nil when it was
+	Values int   // how many added values are merged in Value; 0 if unknown
+	Err    error // why Value cannot be read; nil if it can
 }
 
 // Series is what one tenant's part of an answer is merged from: the roll-ups of

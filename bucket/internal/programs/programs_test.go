@@ -49,7 +49,7 @@ type machine struct {
 	model      model
 	added      int
 	first      int64 // the earliest instant of a value so far, Unix nanoseconds
-	lost       bool  // a roll-up's blob
+	lost       bool  // a roll-up's blob was lost
 }
 
 type ids = idstest.IDs

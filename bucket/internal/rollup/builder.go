@@ -18,7 +18,7 @@ type Builder struct {
 	clock  clock       // likewise
 	all    atomic.Bool // build for every tenant
 	crew   *gate.Crew
-	builds map[*gate.Call]string // tenants by their builds that may not have returned; of the goroutine of Run
+	builds map[*gate.Call]string // the tenant of each build that may not have returned; of the goroutine of Run
 }
 
 // New returns a Builder.

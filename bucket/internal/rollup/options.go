@@ -75,5 +75,5 @@ func newCrew(o *Options) *gate.Crew { return gate.NewCrew(o.Cores, lasts(o.Setti
 // lasts returns how long the claim of a build lasts.
 func lasts(s levels.Settings) time.Duration { return min(maxClaim, max(s.Lateness/2, leastClaim)) }
 
-// errHangs is why builds are left alone.
+// errHangs is why a build is not waited for any more.
 var errHangs = errors.New("a codec or a merge has not returned")

@@ -115,8 +115,8 @@ func (f *manifestFile) noted(err error) error {
 	return err
 }
 
-// remember notes how much of a manifest is on disk. A note that cannot be written is
-// no fault: less is known of damage then.
+// remember notes how much of a manifest is on disk. Failing to write the
+// note is no error: less damage is found then.
 func (m *Manifests) remember(s Synced) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

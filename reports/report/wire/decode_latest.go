@@ -37,8 +37,8 @@ func (d *decoder) latestMap() report.Values {
 }
 
 // knownLatest reads entries into a list, as long as their keys are the known ones and
-// they have the usual form. It returns how many it has read. The values are likely to be
-// those of like.
+// they have the usual form. It returns how many it has read. Most values are likely to
+// equal the values of like.
 func (d *decoder) knownLatest(list []report.Stamped, known []string, like []report.Stamped) (n int) {
 	if d.depth >= maxDepth {
 		return 0
@@ -81,8 +81,8 @@ func keyAt(in []byte, at int, key string) (end int) {
 	return end
 }
 
-// otherLatest reads the entries of a list from that one on for which there is no name yet,
-// and returns all names.
+// otherLatest reads the entries of a list that have no name in names yet, and returns all
+// names.
 func (d *decoder) otherLatest(names []string, list, like []report.Stamped) []string {
 	for i := len(names); i < len(list); i++ {
 		likely := ""
@@ -174,8 +174,8 @@ const (
 )
 
 // usualLatest reads an entry that has the usual form, and returns its key. It returns
-// false, and reads nothing, if the entry has another form. The value is
-// likely to be the given one.
+// false, and reads nothing, if the entry has another form. The value
+// likely equals the given one.
 func (d *decoder) usualLatest(l *report.Stamped, likely string) (name string, ok bool) {
 	in := d.in
 	key, keyEnd := rawAt(in, d.at)

@@ -62,8 +62,8 @@ func (d *decoder) placeNodes(nodes, read []*report.Node) bool {
 	return true
 }
 
-// manyNodes is from which number on nodes are arranged. Fewer nodes are read from near
-// caches in any order.
+// manyNodes is the least number of nodes that are arranged. Fewer nodes fit into near
+// caches, so their order does not matter.
 const manyNodes = 256
 
 // arrange moves nodes within their memory into the order of places. Merges and
