@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -31,16 +32,25 @@ func manifestNumber(name string) (number uint64, ok bool) {
 }
 
 // CheckManifest returns the name of the manifest and what is wrong with it, if it is not
-// as it was when it was synced last.
+// as it was when it was synced last. It checks only the manifest that Pebble's marker
+// names. After a start that was cut short Pebble uses a number again, so another
+// manifest may be shorter than its note says. Pebble does not read that one.
 func CheckManifest(fsys vfs.FS, dir string) (name, what string, err error) {
 	known, err := readNote(fsys, dir, manifestName)
 	if err != nil || known.Log == 0 {
 		return "", "", err
 	}
-	name = fmt.Sprintf("MANIFEST-%06d", known.Log)
+	store, err := pebble.Peek(dir, fsys)
+	if err != nil {
+		return "", "", err
+	}
+	name = filepath.Base(store.ManifestFilename) // "." without a marker
+	if number, ok := manifestNumber(name); !ok || number != known.Log {
+		return "", "", nil
+	}
 	f, err := fsys.Open(fsys.PathJoin(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", nil // a newer one took its place, or Pebble says that it is missing
+		return "", "", nil // Pebble says that it is missing
 	}
 	if err != nil {
 		return "", "", err

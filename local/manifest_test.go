@@ -1,0 +1,106 @@
+package local
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/timeblob/timeblob/local/internal/wal"
+)
+
+const manifestNote = "SYNCED-MANIFEST"
+
+// noted returns the content of a note.
+func noted(t *testing.T, s wal.Synced) []byte {
+	t.Helper()
+	mem := vfs.NewMem()
+	f, err := mem.Create("note", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(wal.WriteSynced(f, s), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return readAll(t, mem, "note")
+}
+
+// TestManifestOfANewStoreIsBegunAgain leaves what two first starts leave that are killed
+// before the marker is made. The first start has synced the manifest and its note, and
+// the second start has truncated the manifest.
+func TestManifestOfANewStoreIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	if err := mem.MkdirAll("data", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFormat(mem, "data"); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, mem, "data/MANIFEST-000001", nil)
+	rewrite(t, mem, "data/"+manifestNote, noted(t, wal.Synced{Log: 1, Length: 50}))
+	wantOpen(t, mem, 0)
+}
+
+// TestManifestIsBegunAgain has a start make a manifest, loses the manifest and its marker
+// as a power failure does, and keeps the note. The next start makes the same manifest
+// again and is killed before it syncs it.
+func TestManifestIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	fillBoth(t, mem)
+	if ok, err := vfs.Clone(mem, mem, "data", "lost"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	db := openIn(t, "lost", &Options{FS: mem})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, after := currentManifest(t, mem, "data"), currentManifest(t, mem, "lost")
+	if before == after {
+		t.Fatalf("the start made no manifest: %s", before)
+	}
+	rewrite(t, mem, "data/"+after, nil)
+	rewrite(t, mem, "data/"+manifestNote, readAll(t, mem, "lost/"+manifestNote))
+	wantOpen(t, mem, 43)
+}
+
+// TestManifestInUseIsCut cuts the manifest that the marker names. The store is refused.
+func TestManifestInUseIsCut(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	fillBoth(t, mem)
+	name := "data/" + currentManifest(t, mem, "data")
+	content := readAll(t, mem, name)
+	rewrite(t, mem, name, content[:len(content)-1])
+	wantRefusal(t, "data", &Options{FS: mem, Logger: slog.New(slog.DiscardHandler)}, "bytes, and had")
+}
+
+// currentManifest returns the name of the manifest that the marker names.
+func currentManifest(t *testing.T, fsys vfs.FS, dir string) string {
+	t.Helper()
+	is, err := pebble.Peek(dir, fsys)
+	if err != nil || !is.Exists {
+		t.Fatal(is, err)
+	}
+	return fsys.PathBase(is.ManifestFilename)
+}
+
+// wantOpen checks the store in data, opens it, and opens it again after one more value.
+func wantOpen(t *testing.T, mem *vfs.MemFS, entries int) {
+	t.Helper()
+	if err := checkManifest("data", &Options{FS: mem}); err != nil {
+		t.Error(err)
+	}
+	db := openIn(t, "data", &Options{FS: mem})
+	commit(t, db, "other", 1, 40)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openIn(t, "data", &Options{FS: mem})
+	if n, other := len(entriesOf(t, db, "t")), len(entriesOf(t, db, "other")); n != entries || other != 1 {
+		t.Errorf("%d and %d entries, want %d and 1", n, other, entries)
+	}
+}
