@@ -107,8 +107,8 @@
 // reads back what is not known to be on the disk, verifies it, and writes it to
 // a new segment. When that fails too, the Appends fail.
 //
-// When the disk takes no writes while the journal is opened, the journal can only
-// be read at first. It tries the disk every second, and takes records as soon as the
-// disk takes writes. If another process has written to the journal meanwhile, it
-// can still only be read.
+// When the disk takes no writes at all while the journal is opened, the journal is
+// read-only at first. It tries again every second, and takes records when the disk
+// takes writes. It stays read-only when another process has written to it meanwhile,
+// or when the file of a segment has a wrong name: the next Open renames the file.
 package journal

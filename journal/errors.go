@@ -9,8 +9,8 @@ import (
 // ErrClosed is returned for a journal that was closed.
 var ErrClosed = errors.New("journal is closed")
 
-// ErrReadOnly is in the error of Append when the journal was opened to read, and when
-// its disk has taken no writes since it was opened.
+// ErrReadOnly is what Append's error wraps when the journal was opened read-only, or
+// when its disk has taken no writes since it was opened.
 var ErrReadOnly = errors.New("journal is open to read only")
 
 // FullError is returned by Append when the journal's files have reached their

@@ -389,7 +389,7 @@ func TestTheDiskTakesWritesAgain(t *testing.T) {
 }
 
 // TestWrittenMeanwhile has another process write to a journal that waits for its disk.
-// The journal can then still only be read.
+// The journal then stays read-only.
 func TestWrittenMeanwhile(t *testing.T) {
 	t.Parallel()
 	dir, disk := filepath.Join(t.TempDir(), "journal"), &faulty{}
@@ -410,6 +410,44 @@ func TestWrittenMeanwhile(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	mustClose(t, j)
+}
+
+// TestAWrongNameWhileTheDiskWaits gives the newest segment the name of the next one and
+// opens the journal on a read-only disk. When the disk takes writes, a new segment must
+// not take the file's place. The next Open renames the file.
+func TestAWrongNameWhileTheDiskWaits(t *testing.T) {
+	t.Parallel()
+	dir, disk := t.TempDir(), &faulty{}
+	for _, blob := range []string{"first", "second"} {
+		j := mustOpen(t, dir, nil)
+		mustAppend(t, j, "m", blob)
+		mustClose(t, j)
+	}
+	if err := os.Rename(filepath.Join(dir, segmentName(2)), filepath.Join(dir, segmentName(3))); err != nil {
+		t.Fatal(err)
+	}
+	disk.set(failing(syscall.EROFS, "", "create", "mkdir"))
+	j := mustOpen(t, dir, &Options{files: readOnlyDisk{disk}, pause: time.Millisecond})
+	disk.set(nil)
+	for {
+		_, err := j.Append(t.Context(), 1, []byte("m"), []byte("third"))
+		if err == nil {
+			t.Error("the journal took a record")
+			break
+		}
+		if strings.Contains(err.Error(), "open the journal again") {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	mustClose(t, j)
+	j = mustOpen(t, dir, nil)
+	mustAppend(t, j, "m", "last")
+	mustClose(t, j)
+	got, _ := reopen(t, dir)
+	if want := []string{"1=m:first", "2=m:second", "3=m:last"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 // readOnlyDisk refuses to make directories, and to take locks alone, when the disk fails.

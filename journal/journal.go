@@ -37,7 +37,7 @@ type Journal struct {
 // Open opens the journal in a directory, which it creates, and reads all of
 // it. It needs no room on the disk when the directory is a journal already. On a
 // disk that takes no writes, because it is read-only or too full to make the
-// directory, the journal can only be read at first. It takes records about a second
+// directory, the journal is read-only at first. It takes records about a second
 // after the disk takes writes.
 // What could not be read is told by Damage and is no error. The error is a
 // *LockedError when another process has the journal open, and a *VersionError
@@ -97,8 +97,8 @@ func (j *Journal) startWriting(r *recovery) {
 	go j.keeper.run()
 }
 
-// lockDirectory makes the directory and locks it. While the disk takes no writes,
-// the journal can only be read.
+// lockDirectory makes the directory and locks it. On a disk that takes no writes the
+// journal is read-only until the disk takes them.
 func (j *Journal) lockDirectory() (err error) {
 	if !j.opts.ReadOnly {
 		j.lock, err = j.lockToWrite()

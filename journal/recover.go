@@ -21,6 +21,7 @@ type recovery struct {
 	faults func(error) error
 
 	names []string // of the segments' files
+	wrong bool     // a segment's file had a wrong name
 	state stateValues
 	known bool   // STATE was there
 	seq   uint64 // of the last record
@@ -115,6 +116,7 @@ func (r *recovery) open(name string, id uint64) (*segment, error) {
 func (r *recovery) inOrder(segments []*segment) (ordered []*segment) {
 	for _, s := range segments {
 		base := filepath.Base(s.path)
+		r.wrong = r.wrong || base != segmentName(s.id)
 		last := len(ordered) - 1
 		switch {
 		case s.id < r.state.oldest:

@@ -16,7 +16,7 @@ import (
 // waits until the disk takes them, and then the journal takes records.
 type waiting struct {
 	journal *Journal
-	why     atomic.Pointer[error] // why it takes no records
+	why     atomic.Pointer[error] // the reason why Append refuses records
 	stop    chan struct{}
 	ended   chan struct{} // nil before begin
 }
@@ -67,6 +67,9 @@ func (w *waiting) run(r *recovery) {
 func (w *waiting) try(r *recovery) error {
 	if err := w.probe(); err != nil {
 		return err
+	}
+	if r.wrong { // a new segment could take the place of the file
+		return errors.New("a segment's file has a wrong name: open the journal again")
 	}
 	return w.swapLocks(func() error {
 		if err := w.unchanged(r); err != nil {
