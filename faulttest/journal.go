@@ -21,11 +21,14 @@ type replayer interface{ Replay(visit visitor) error }
 // Journal is a journal that does what faults say. Append is a Put, Read a Get, End a
 // Delete and Replay a Query; Call.Kind tells kinds of records apart.
 //
-// A fault of End, which returns no error, leaves the records undone, as a crash soon
-// afterwards does; one that is Behind ends them later. A record whose Append is a Lie,
-// or is Behind, has a number that no journal gives, from 1<<63 on, and cannot be read
-// until it is written. Applied, and Behind with Err, break what bucket.Journal promises
-// of an Append that fails, unless its context has ended: a value may then be counted
+// End returns no error. A fault of End leaves the records undone, as a crash soon
+// afterwards does. A fault that is Behind ends the records later.
+//
+// An Append that is a Lie, or is Behind, returns a number from 1<<63 on, which no
+// journal gives. The record cannot be read until it is written.
+//
+// bucket.Journal promises that a failed Append leaves no record, unless its context has
+// ended. Applied, and Behind with Err, break this promise. A value may then be counted
 // twice.
 type Journal struct {
 	*Faults

@@ -5,11 +5,16 @@
 //
 // # Layout
 //
-// The directory holds a Pebble store, its lock file LOCK, SYNCED, SYNCED-MANIFEST, and FORMAT,
-// which says "timeblob local 2\n": 2 is the format version, and all of this section
-// is frozen with it. SYNCED says how much of the newest log was on disk, so that
-// a log which was damaged is not taken for one whose last write a crash cut, and
-// SYNCED-MANIFEST says the same of the newest manifest; they may be missing. Other files than these are left alone. Keys are:
+// The directory holds a Pebble store, its lock file LOCK, SYNCED, SYNCED-MANIFEST and
+// FORMAT. FORMAT says "timeblob local 2\n": 2 is the format version, and this whole
+// section is frozen with it. SYNCED says how much of the newest log was on disk. It
+// tells a damaged log from a log whose last write a crash cut. SYNCED-MANIFEST says the
+// same of the newest manifest. Both may be missing. Open leaves other files alone.
+//
+// A plain copy (cp) of the directory of a running store is no backup: Open may refuse
+// it as damaged. [DB.Backup] makes a backup.
+//
+// Keys are:
 //
 //	entry          01 | hour, 8 | length of tenant, 1 | tenant | instant, 8
 //	               value: the blob's key, or

@@ -75,7 +75,7 @@ type kept[T any] struct {
 	sum   blob.Sum // of the blob; zero when nobody asked for it by its sum
 }
 
-// answers reports whether what memory has of a ref with the sum, nil for nothing, is the ref's value. A value that was
+// answers reports whether k, nil when memory has none, may answer for a ref with this sum. A value that was
 // kept without its sum, or with another one, does not answer for a ref with a sum.
 func (k *kept[T]) answers(sum blob.Sum) bool {
 	return k != nil && (!sum.Known() || k.sum == sum)
