@@ -14,7 +14,12 @@ type DeleteOptions struct {
 	// Wait is how long blobs stay after their entries were removed, for
 	// questions that have read the entries and not the blobs yet. It should be
 	// longer than the longest question. It also gives values that are on their
-	// way into the index time to arrive. Default one minute; negative: none. A
+	// way into the index time to arrive: a collector relies on a blob without an
+	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
+	// other process adds values. A request to the index that its sender gave up may
+	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
+	// until the range is deleted once more. So has an entry that arrives between the end
+	// of Wait and the deletion of the blobs. Default one minute; negative: none. A
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
 	Wait time.Duration
