@@ -271,3 +271,34 @@ func TestCallbacksThatPanic(t *testing.T) {
 		t.Errorf("deleted: %+v", deleted)
 	}
 }
+
+// TestABadOpenTickDoesNotHideALongWindow has an open tick of several values that merge with
+// each other, and not with the history. The history has more ticks than are kept apart,
+// and is the answer.
+func TestABadOpenTickDoesNotHideALongWindow(t *testing.T) {
+	t.Parallel()
+	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour)}
+	opts := fast()
+	opts.Now, opts.Tick, opts.Window = func() time.Time { return r.now }, time.Second, time.Minute
+	apart := func(parts []ids) (ids, error) {
+		all, err := mergeIDs(parts)
+		if len(all) > 0 && all[0] < 0 && all[len(all)-1] >= 0 {
+			return nil, errBroken
+		}
+		return all, err
+	}
+	var err error
+	if r.Collector, err = bucket.NewCollector(r.index, r.blobs, apart, opts); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		mustAdd(t, r.Collector, "a", 2*i, 2*i+1)
+		r.tick(t)
+	}
+	mustAdd(t, r.Collector, "a", -1, -2, -3, -4, -5)
+	a, err := r.At(t.Context(), "a", r.now.Add(time.Minute), &bucket.RangeOptions{Partial: true})
+	if len(a.Missing) != 1 {
+		t.Errorf("missing %v", a.Missing)
+	}
+	wantIDs(t, "the history", a, err, upTo(40))
+}

@@ -239,3 +239,25 @@ func TestABlobThatIsRefusedWhenItComesChangesNothing(t *testing.T) {
 	c.tick(t)
 	wantIDs(t, "stored", c.stored(t, "a"), nil, ids{0, 1, 2})
 }
+
+// TestARefusedBlobKeepsNoValue fills what may be pending while the first blob of a tick is
+// decoded. The blob is refused, and its value takes no room of the values that wait.
+func TestARefusedBlobKeepsNoValue(t *testing.T) {
+	t.Parallel()
+	c := &checkedBlobs{resting: newResting(t, func(o *bucket.CollectorOptions[ids]) {
+		o.MergeLater, o.MaxPending, o.MaxTenantPending = true, 100, 100
+	})}
+	c.add(t, "a", 0, 1)
+	c.tick(t)
+	e := bucket.Encoded[ids]{Blob: []byte("[ 2 ]"), Check: func() error { return nil }, Decode: func() (ids, error) {
+		mustAdd(t, c.Collector, "b", upTo(98)...)
+		return ids{2}, nil
+	}}
+	err := c.AddBlob(t.Context(), "a", e, nil)
+	if _, full := errors.AsType[*bucket.FullError](err); !full {
+		t.Errorf("got %v", err)
+	}
+	if n := c.Early(); n != 0 {
+		t.Errorf("%d bytes are kept of a value that was refused", n)
+	}
+}

@@ -380,7 +380,11 @@ func (ls *lazies[T]) join(parts []*lazy[T]) (*lazy[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodedWith(v, nil), nil
+	l := decodedWith(v, nil)
+	for _, part := range parts {
+		l.values += max(part.values, 1)
+	}
+	return l, nil
 }
 
 // merge returns the merge of any number of lazy values.

@@ -382,7 +382,7 @@ type RollUpCopyOptions struct {
 // roll-ups that are all that is left. It may be interrupted and repeated.
 type RollUpCopier struct {
 	carrier rollup.Carrier
-	told    callbacks
+	failed  func(tenant string, level time.Duration, start time.Time, err error)
 }
 
 // RollUpsCopied count what Copy has done. Its fields are
@@ -411,13 +411,7 @@ func NewRollUpCopier(from, to RollUpStore, opts *RollUpCopyOptions) (*RollUpCopi
 	}
 	c.carrier.Owned, c.carrier.Sum = to.Owned, sumOf
 	if opts != nil {
-		c.carrier.Keep, c.carrier.Parallel = opts.Keep, opts.Parallel
-		if opts.Failed != nil {
-			failed := opts.Failed
-			c.carrier.Warn = func(p levels.Place, err error) {
-				c.told.call("failed", func() { failed(p.Tenant, p.Level, time.Unix(0, p.Start), err) })
-			}
-		}
+		c.carrier.Keep, c.carrier.Parallel, c.failed = opts.Keep, opts.Parallel, opts.Failed
 	}
 	return c, nil
 }
@@ -478,6 +472,13 @@ func (c *RollUpCopier) Copy(ctx context.Context, tenant string, from, to time.Ti
 	if err != nil {
 		return RollUpsCopied{}, err
 	}
-	copied, err := c.carrier.Copy(ctx, tenant, start, end)
-	return copied, c.told.or(err)
+	var told callbacks
+	carrier := c.carrier
+	if c.failed != nil {
+		carrier.Warn = func(p levels.Place, err error) {
+			told.call("failed", func() { c.failed(p.Tenant, p.Level, time.Unix(0, p.Start), err) })
+		}
+	}
+	copied, err := carrier.Copy(ctx, tenant, start, end)
+	return copied, told.or(err)
 }

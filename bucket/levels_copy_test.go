@@ -155,3 +155,25 @@ func TestRollUpsOfOtherValuesAreNotCopied(t *testing.T) {
 		to.want(begin.Add(6*time.Hour), begin.Add(2*day))
 	})
 }
+
+// TestACopyForgetsThePanicOfAnEarlierOne has Failed panic once. Copy returns the panic, and
+// the next Copy, which succeeds, does not.
+func TestACopyForgetsThePanicOfAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, begin := twoDays(t)
+		time.Sleep(time.Until(begin.Add(3 * day)))
+		_, disk, c := l.copyOf(func(error) { panic(errBroken) })
+		if _, err := c.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Copy(t.Context(), "a", time.Unix(0, 0), time.Now())
+		if _, panicked := errors.AsType[*bucket.PanicError](err); !panicked {
+			t.Errorf("the first copy: %v", err)
+		}
+		disk.mended = true
+		if done, err := c.Copy(t.Context(), "a", time.Unix(0, 0), time.Now()); err != nil || done.Failed > 0 {
+			t.Errorf("the second copy: %+v, %v", done, err)
+		}
+	})
+}

@@ -255,8 +255,6 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 	switch {
 	case !in.good():
 		return t.needOfBlob(in), nil, nil
-	case k.value == nil:
-		return needNothing, nil, t.start(t.lazyOf(in), size, now)
 	case k.waiting == 0 || !k.value.isDecoded():
 		if k.waiting > 0 && t.shared.lazies.recent.Peek(k.value) != nil {
 			return needTick, k.value, nil
@@ -274,7 +272,11 @@ func (t *tenant[T]) addWaiting(in *input[T], now int64) (need, *lazy[T], error) 
 		}
 		k.noteMerged(more)
 	}
-	k.wait(t.lazyOf(in), size, now)
+	if l := t.lazyOf(in); k.value == nil {
+		k.start(l, size, now)
+	} else {
+		k.wait(l, size, now)
+	}
 	t.changed()
 	return needNothing, nil, nil
 }

@@ -17,7 +17,7 @@ type body struct {
 	taken  int64 // bytes taken from the budget
 }
 
-// A buffer has firstRead bytes at first, as much as the connection's own buffer, and always readAhead bytes or more free,
+// A buffer has firstRead bytes at first, as much as the connection's own buffer. It always has readAhead bytes or more free,
 // unless fewer are to come. Both are small, since thousands of slow clients may each hold a buffer.
 const firstRead, readAhead = 4 << 10, 512
 

@@ -149,8 +149,8 @@ func (p *Protocol) Settings(ctx context.Context) (Settings, error) {
 	return s, err
 }
 
-// Known returns what Settings returned last, and whether that is so fresh that Settings
-// would return it again. Read is false where there is nothing yet.
+// Known returns what Settings returned last. fresh: Settings would return it without
+// reading. read: there is a value.
 func (p *Protocol) Known() (s Settings, read, fresh bool, err error) {
 	s, at, err := p.known.get()
 	return s, !at.IsZero(), !at.IsZero() && p.clock().Sub(at).Abs() < refresh, err

@@ -81,7 +81,7 @@ func (p *Past[T]) answer(ctx context.Context, q *Question[T]) (m merged[T], err 
 		return m, nil
 	}
 	all, refused, err := p.sum(ctx, q, m, q.Series[0].pieces())
-	if err == nil && refused { // merged flat, more tell which value is to blame
+	if err == nil && refused { // merged flat: with more values it is clearer which one is bad
 		return p.merge(ctx, q)
 	}
 	return all, err

@@ -41,7 +41,7 @@
 //
 // The merge of a unit and of a run is made once, however many questions want
 // it at the same time. When the merge function refuses values, all pieces of the
-// question are merged flat: of many values, more tell which one is to blame.
+// question are merged flat: with more values it is clearer which one is bad.
 //
 // # Memory
 //

@@ -78,8 +78,7 @@ func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[
 	}
 }
 
-// offer tells that the merge of a span was made that might be stored as its
-// roll-up.
+// offer reports a span whose merge may be stored as its roll-up.
 func (p *Past[T]) offer(ctx context.Context, u *unit) {
 	if p.opts.Offer == nil || u.kind != whole {
 		return

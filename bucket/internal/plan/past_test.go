@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -174,4 +175,37 @@ func TestHasAfterAFault(t *testing.T) {
 			t.Errorf("an entry in the other row: %v, %v", got, err)
 		}
 	})
+}
+
+// untouched is an index that must not be asked.
+type untouched struct {
+	*index.MemIndex
+	t *testing.T
+}
+
+func (u untouched) Places(context.Context, index.PlaceSet, int64, int64) ([]index.Place, error) {
+	u.t.Error("the index was asked")
+	return nil, errPoison
+}
+
+// TestMemoryAloneAsksNoIndex merges values that are not in the index, one of which is
+// refused, in a Past with levels.
+func TestMemoryAloneAsksNoIndex(t *testing.T) {
+	t.Parallel()
+	idx := untouched{index.NewMemIndex(), t}
+	p := newPast(t, idx, texts{}, func(o *Options[string]) { o.Levels = levels.New(idx, nil) })
+	p.user = func(parts []string) (string, error) {
+		if slices.Contains(parts, "x") {
+			return "", errPoison
+		}
+		return mergeLetters(parts)
+	}
+	q := Question[string]{Series: []Series{{Tenant: "t"}}, Partial: true}
+	for i, letter := range []string{"a", "x", "b"} {
+		q.Extra = append(q.Extra, Extra[string]{Tenant: "t", Time: int64(i), Value: letter})
+	}
+	a, err := p.Answer(t.Context(), q)
+	if err != nil || a.Value != "ab" || a.Count != 2 || len(a.Missing) != 1 || a.Missing[0].Time.UnixNano() != 1 {
+		t.Errorf("got %+v, %v", a, err)
+	}
 }

@@ -13,20 +13,12 @@ import (
 )
 
 // merge merges the units of a question, and all of its pieces flat when the merge
-// function refuses some: of many values, more tell which one is to blame.
+// function refuses some: with more values it is clearer which one is bad.
 func (p *Past[T]) merge(ctx context.Context, q *Question[T]) (m merged[T], err error) {
-	c := p.cutter(ctx, "")
-	c.once = q.once
-	flat := make([]unit, 0, len(q.Series))
-	for i := range q.Series {
-		s := &q.Series[i]
-		c.tenant = s.Tenant
-		c.all(s.pieces(), q.From, q.To)
-		flat = append(flat, unit{pieces: s.pieces(), tenant: s.Tenant})
-	}
+	units, flat := p.unitsOf(ctx, q)
 	extras, unread := q.extras()
-	m, err = p.units(ctx, c.units, extras)
-	if err == nil && m.poison {
+	m, err = p.units(ctx, units, extras)
+	if err == nil && m.poison && len(flat) > 0 {
 		m, err = p.units(ctx, flat, extras)
 	}
 	if err != nil {
@@ -35,6 +27,23 @@ func (p *Past[T]) merge(ctx context.Context, q *Question[T]) (m merged[T], err e
 	m.count += len(extras)
 	m.lost = slices.Concat(m.lost, unread)
 	return m, nil
+}
+
+// unitsOf returns the units of a question, and the same pieces as loose units. It asks
+// the index nothing about a question without pieces.
+func (p *Past[T]) unitsOf(ctx context.Context, q *Question[T]) (units, flat []unit) {
+	if q.size() == 0 {
+		return nil, nil
+	}
+	c := p.cutter(ctx, "")
+	c.once = q.once
+	for i := range q.Series {
+		s := &q.Series[i]
+		c.tenant = s.Tenant
+		c.all(s.pieces(), q.From, q.To)
+		flat = append(flat, unit{pieces: s.pieces(), tenant: s.Tenant})
+	}
+	return c.units, flat
 }
 
 // cutter returns what cuts a tenant's pieces.
