@@ -119,12 +119,13 @@ type MergeError = plan.MergeError
 //	Err    error     // the codec's error, a *PanicError when it panicked, or the journal's
 type HeldError = plan.HeldError
 
-// StuckError says that a question about a tenant has read and merged one batch of values
-// for more than a minute, and kept others waiting for MaxDecodedBytes: a codec or a merge
-// has not returned. The batch no longer counts. Until it ends, questions of the tenant that
-// must read blobs are refused, so that they use no more memory. Its field is
+// StuckError says that one batch of a question about a tenant has taken more than a minute
+// while other questions waited for MaxDecodedBytes: the blob store, a codec or a merge has
+// not returned. The batch no longer counts. Until it ends, questions about the tenant that
+// must read blobs are refused, so that they use no more memory. A batch of several tenants
+// counts for each of them. Its field is
 //
-//	Tenant string // or "several tenants"
+//	Tenant string
 type StuckError = plan.StuckError
 
 // ErrNoBlob is the reason for a missing value when the index has its entry and

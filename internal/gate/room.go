@@ -26,8 +26,9 @@ type Room struct {
 
 // Lease is a call's part of a Room. The zero value is ready for one Take.
 type Lease struct {
-	// Owner is the name under which Stuck counts the call. It must not change after Take.
-	Owner string
+	// Owners are the names under which Stuck counts the call, each once. They must not
+	// change after Take.
+	Owners []string
 
 	room       *Room // nil before Take
 	size       int64
@@ -77,8 +78,10 @@ func (r *Room) end(l *Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if l.isStuck {
-		if r.stuck[l.Owner]--; r.stuck[l.Owner] == 0 {
-			delete(r.stuck, l.Owner)
+		for _, owner := range l.Owners {
+			if r.stuck[owner]--; r.stuck[owner] == 0 {
+				delete(r.stuck, owner)
+			}
 		}
 		return
 	}
@@ -135,7 +138,9 @@ func (r *Room) reclaim() {
 		if r.stuck == nil {
 			r.stuck = make(map[string]int)
 		}
-		r.stuck[l.Owner]++
+		for _, owner := range l.Owners {
+			r.stuck[owner]++
+		}
 	}
 	r.arm()
 }

@@ -17,7 +17,7 @@ func TestRoomOfStuckCalls(t *testing.T) {
 		r := NewRoom(10, time.Minute)
 		take := func(size int64, wait time.Duration) *Lease {
 			t.Helper()
-			l, begun := &Lease{Owner: "a"}, time.Now()
+			l, begun := &Lease{Owners: []string{"a", "b"}}, time.Now()
 			if err := r.Take(t.Context(), size, l); err != nil || time.Since(begun) != wait {
 				t.Fatalf("took %d after %v, %v; want after %v", size, time.Since(begun), err, wait)
 			}
@@ -28,7 +28,7 @@ func TestRoomOfStuckCalls(t *testing.T) {
 		second := take(4, 0)
 		third := take(3, 50*time.Second)
 		fourth := take(7, 10*time.Second) // 3 are free, and 4 more once the second is stuck
-		if n := r.Stuck("a"); n != 2 {
+		if n := r.Stuck("a"); n != 2 || r.Stuck("b") != 2 {
 			t.Errorf("%d calls are stuck, want 2", n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -39,7 +39,7 @@ func TestRoomOfStuckCalls(t *testing.T) {
 		for _, l := range []*Lease{second, fourth, first, third} {
 			l.End()
 		}
-		if n := r.Stuck("a"); n != 0 {
+		if n := r.Stuck("a"); n != 0 || r.Stuck("b") != 0 {
 			t.Errorf("%d calls are stuck after all have returned", n)
 		}
 		take(10, 0).End()

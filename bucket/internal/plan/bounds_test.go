@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -341,6 +342,55 @@ func TestAHungQuestionGivesItsPartBack(t *testing.T) {
 		close(released)
 		hung.Wait()
 		if err := ask("hangs1", 3); err != nil {
+			t.Errorf("after all returned: %v", err)
+		}
+	})
+}
+
+// TestAHungFetchRefusesItsTenantsAlone lets the merge of two tenants' values never return.
+// Questions about one of the two are then refused, and questions about others are answered,
+// also about several.
+func TestAHungFetchRefusesItsTenantsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scale{}
+		p := s.past(t, 10*bytesOfValue, 256)
+		released, merge := make(chan struct{}), p.user
+		p.user = func(parts []string) (string, error) {
+			if len(parts) == 10 {
+				<-released
+			}
+			return merge(parts)
+		}
+		ask := func(each int, tenants ...string) error {
+			q := s.question(tenants[0], each, int64(time.Second), bytesOfBlob)
+			for _, tenant := range tenants[1:] {
+				q.Series = append(q.Series, Series{Tenant: tenant, Entries: q.Series[0].Entries})
+			}
+			q.once = true
+			_, err := p.Answer(t.Context(), q)
+			return err
+		}
+		var hung sync.WaitGroup
+		hung.Go(func() {
+			if err := ask(5, "x", "y"); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if err := ask(3, "v", "w"); err != nil { // waits until the other fetch is stuck
+			t.Error(err)
+		}
+		for _, c := range []struct{ tenants, stuck string }{{"v w", ""}, {"w", ""}, {"x", "x"}, {"y", "y"}, {"w y", "y"}, {"x v", "x"}} {
+			err := ask(3, strings.Fields(c.tenants)...)
+			stuck, is := errors.AsType[*StuckError](err)
+			if is != (c.stuck != "") || is && stuck.Tenant != c.stuck || !is && err != nil {
+				t.Errorf("tenants %s: %v", c.tenants, err)
+			}
+		}
+		close(released)
+		hung.Wait()
+		if err := ask(3, "x", "y"); err != nil {
 			t.Errorf("after all returned: %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"slices"
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket/internal/levels"
@@ -49,7 +50,7 @@ func (b *batch[T]) Look(i int, again bool) (r blob.Result[merged[T]], ok bool) {
 // when there was no error at all, and merges the loose pieces.
 func (b *batch[T]) Fetch(ctx context.Context, open []int, results []blob.Result[merged[T]]) {
 	refs := b.wanted(open)
-	charged, err := b.budget.charge(ctx, b.expectRefs(refs), b.owner(open))
+	charged, err := b.budget.charge(ctx, b.expectRefs(refs), b.tenants(open))
 	if err != nil {
 		b.fail(open, results, err)
 		return
@@ -94,23 +95,21 @@ func (p *Past[T]) offer(ctx context.Context, u *unit) {
 	}
 }
 
-// owner returns the tenant whose blobs are fetched, or several.
-func (b *batch[T]) owner(open []int) (tenant string) {
-	first := true
-	of := func(u *unit) {
-		if !first && u.tenant != tenant {
-			tenant = several
-			return
+// tenants returns the tenants whose blobs are fetched, each once.
+func (b *batch[T]) tenants(open []int) (tenants []string) {
+	add := func(u *unit) {
+		if n := len(tenants); n == 0 || tenants[n-1] != u.tenant {
+			tenants = append(tenants, u.tenant)
 		}
-		tenant, first = u.tenant, false
 	}
 	for _, i := range open {
-		of(&b.spans[i].unit)
+		add(&b.spans[i].unit)
 	}
 	for i := range b.loose {
-		of(&b.loose[i])
+		add(&b.loose[i])
 	}
-	return tenant
+	slices.Sort(tenants)
+	return slices.Compact(tenants)
 }
 
 // include adds the spans to base when all are merged now, so that one call of the merge

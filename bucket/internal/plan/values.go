@@ -66,7 +66,7 @@ func items[T, V any](p *Past[T], ctx context.Context, q Question[T], read func([
 // the room back before the values are used: the consumer may ask other questions
 // meanwhile.
 func readSome[V any](ctx context.Context, b *budget, bytes int64, tenant string, some pieces, read func([]blob.Ref) ([]blob.Result[V], error)) ([]blob.Result[V], error) {
-	charged, err := b.charge(ctx, bytes, tenant)
+	charged, err := b.charge(ctx, bytes, []string{tenant})
 	if err != nil {
 		return nil, err
 	}
