@@ -201,40 +201,55 @@ func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64
 // that the index has already. It compares what it saw with the entries, so that
 // no value counts twice, and lets no roll-up stand for a span of such a value.
 func (c *Collector[T]) known(ctx context.Context, id string, from, to int64, how reading) (k known[T], err error) {
-	for {
-		t := c.tenants.lookup(id)
-		w, err := t.watch(ctx)
-		if err != nil {
-			return k, err
-		}
-		series, err := c.past.read(ctx, id, from, to, how, w.begun)
-		since := c.since()
-		open, next, openErr := t.unwatch(ctx, w, from, to)
-		if err = cmp.Or(err, openErr); err != nil {
-			return k, err
-		}
-		if c.tenants.lookup(id) != t {
-			continue // a tenant that came, or came back, meanwhile was not watched
-		}
-		if inMemoryOf(w.sealed).covered(series) {
-			continue // a value of the span was sealed meanwhile
-		}
-		extra, times, err := missing(ctx, w.sealed, series.Entries, from, to)
-		if err != nil {
-			return k, err
-		}
-		k.series = series
-		err = c.extras(ctx, id, append(extra, open...), append(times, index.Entry{Time: next}), func(_ int, x plan.Extra[T]) {
-			k.live = append(k.live, x)
-		})
-		if err != nil {
-			return k, err
-		}
-		if to > since {
-			k.provisional = time.Unix(0, since)
-		}
-		return k, nil
+	for again := true; again && err == nil; {
+		k, again, err = c.knownNow(ctx, id, from, to, how)
 	}
+	return k, err
+}
+
+// knownNow is one attempt of known. It asks for another one when the tenant, or what is
+// stored of it, has changed meanwhile.
+func (c *Collector[T]) knownNow(ctx context.Context, id string, from, to int64, how reading) (k known[T], again bool, err error) {
+	t := c.tenants.lookup(id)
+	defer t.read()()
+	w, err := t.watch(ctx)
+	if err != nil {
+		return k, false, err
+	}
+	series, err := c.past.read(ctx, id, from, to, how, w.begun)
+	since := c.since()
+	open, next, openErr := t.unwatch(ctx, w, from, to)
+	if err = cmp.Or(err, openErr); err != nil {
+		return k, false, err
+	}
+	if c.tenants.lookup(id) != t {
+		return k, true, nil // a tenant that came, or came back, meanwhile was not watched
+	}
+	if inMemoryOf(w.sealed).covered(series) {
+		return k, true, nil // a value of the span was sealed meanwhile
+	}
+	extra, times, err := missing(ctx, w.sealed, series.Entries, from, to)
+	if err != nil {
+		return k, false, err
+	}
+	k.series = series
+	err = c.extras(ctx, id, append(extra, open...), append(times, index.Entry{Time: next}), func(_ int, x plan.Extra[T]) {
+		k.live = append(k.live, x)
+	})
+	if to > since {
+		k.provisional = time.Unix(0, since)
+	}
+	return k, false, err
+}
+
+// read begins a question that reads what is held of the tenant; nil is a tenant that
+// holds nothing. The question calls ended when it has the values.
+func (t *tenant[T]) read() (ended func()) {
+	if t == nil {
+		return func() {}
+	}
+	t.readers.Add(1)
+	return func() { t.readers.Add(-1) }
 }
 
 // extras makes parts of a question of lazy values, whose entries would be those given,
@@ -325,6 +340,7 @@ func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	defer t.read()()
 	l, err := t.look(ctx, now)
 	if err != nil {
 		return nil, err

@@ -57,7 +57,9 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	if c.buildsAll {
 		c.past.asked(p.owner.id)
 	}
-	p.owner.drop(p, true)
+	if p.owner.drop(p, true) {
+		c.keepForReaders(p)
+	}
 	c.endRecords(p)
 	c.release(p)
 }

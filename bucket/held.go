@@ -65,27 +65,33 @@ func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Ti
 		return Held[T]{}, err
 	}
 	for {
-		since := c.since()
-		t := c.tenants.lookup(tenant)
-		if t == nil {
-			return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, nil
+		h, again, err := c.heldNow(ctx, tenant, start, end)
+		if !again || err != nil {
+			return h, err
 		}
-		held, err := t.holds(ctx, start, end)
-		if err != nil {
-			return Held[T]{}, err
-		}
-		h := Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
-		if h.IsOpen {
-			if h.Open, err = c.lazies.value(held.open[0]); err != nil {
-				if err := t.sealSpoilt(ctx, held.open[0]); err != nil {
-					return Held[T]{}, err
-				}
-				continue
-			}
-		}
-		h.Sealed, err = c.heldValues(ctx, tenant, &held)
-		return h, err
 	}
+}
+
+// heldNow is one attempt of Held. It asks for another one when it has ended the open tick.
+func (c *Collector[T]) heldNow(ctx context.Context, tenant string, start, end int64) (h Held[T], again bool, err error) {
+	since := c.since()
+	t := c.tenants.lookup(tenant)
+	if t == nil {
+		return Held[T]{Version: c.versionOf(0), Next: c.now(), Since: since}, false, nil
+	}
+	defer t.read()()
+	held, err := t.holds(ctx, start, end)
+	if err != nil {
+		return h, false, err
+	}
+	h = Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
+	if h.IsOpen {
+		if h.Open, err = c.lazies.value(held.open[0]); err != nil {
+			return Held[T]{}, true, t.sealSpoilt(ctx, held.open[0])
+		}
+	}
+	h.Sealed, err = c.heldValues(ctx, tenant, &held)
+	return h, false, err
 }
 
 // heldValues returns the sealed values of what is held.

@@ -108,6 +108,17 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	return nil
 }
 
+// keepForReaders brings a stored value back to memory if it rests in the journal. It is
+// for questions that read the index before the value's entry was there.
+func (c *Collector[T]) keepForReaders(p *pending[T]) {
+	if !p.value.isResting() {
+		return
+	}
+	if err := c.lazies.load(p.value, p.records); err != nil {
+		c.opts.Logger.Warn("questions under way cannot read a value that was stored meanwhile", "tenant", p.owner.id, "err", err)
+	}
+}
+
 // endRecords says that a value needs its records no longer.
 func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {

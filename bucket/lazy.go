@@ -249,8 +249,14 @@ func (ls *lazies[T]) wakeApart(l *lazy[T]) error {
 	if _, unread := errors.AsType[*JournalError](err); err == nil || unread || f.records == nil {
 		return err
 	}
-	parts := make([]*lazy[T], len(f.records))
-	for i, id := range f.records {
+	return ls.load(l, f.records)
+}
+
+// load brings the blobs of records back to memory, to be merged when somebody asks. l is
+// the merge of the records. The error is a *JournalError.
+func (ls *lazies[T]) load(l *lazy[T], records []uint64) error {
+	parts := make([]*lazy[T], len(records))
+	for i, id := range records {
 		blob, err := ls.blobIn(id)
 		if err != nil {
 			return err

@@ -39,6 +39,8 @@ type tenant[T any] struct {
 	ids     once.IDs
 	gone    bool // forgotten by the collector: look the tenant up again
 
+	readers atomic.Int64 // questions that may still read what was held when they began
+
 	// restarted is when the live window was last emptied by a deletion: what came
 	// before is in the store alone. Unix nanoseconds; written with mu held.
 	restarted atomic.Int64
@@ -79,17 +81,6 @@ func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *la
 		return needProof, whole, nil
 	}
 	return needNothing, nil, nil
-}
-
-// unproven returns the open tick's value when it is time to see whether it can be
-// encoded, and nil otherwise. The caller holds mu.
-func (t *tenant[T]) unproven(now int64) *lazy[T] {
-	k := &t.open
-	if len(k.parts)-k.waiting <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
-		return nil
-	}
-	k.proving, k.proven = k.show(t.shared.user), len(k.parts)
-	return k.proving
 }
 
 // prove notes that a value which unproven returned can be encoded, and has the open
@@ -233,15 +224,15 @@ func (t *tenant[T]) remember(s *record.Seen) {
 	t.ids.Add(s.ID, s.Time)
 }
 
-// restHeld leaves to the journal what left the live window and is still not
-// discoverable, and keeps the blob alone of a value that is committed. The caller
-// holds mu.
+// restHeld leaves to the journal what left the live window two ticks ago and is still
+// not discoverable, and keeps the blob alone of a value that is committed. Questions
+// about the window that began earlier have mostly ended by then. The caller holds mu.
 func (t *tenant[T]) restHeld(now int64) {
 	if t.shared.opts.Journal == nil {
 		return
 	}
 	for _, p := range t.held {
-		if freed := p.rest(now - int64(t.shared.opts.Window)); freed != 0 {
+		if freed := p.rest(now - int64(t.shared.opts.Window) - 2*int64(t.shared.opts.Tick)); freed != 0 {
 			t.shared.budget.add(&t.account, -freed)
 		}
 	}
@@ -272,14 +263,16 @@ func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) bool {
 }
 
 // drop forgets a value that is discoverable, or never will be. One that is
-// stored is kept in the live window as its blob alone where that saves memory.
-func (t *tenant[T]) drop(p *pending[T], stored bool) {
+// stored is kept in the live window as its blob alone where that saves memory. drop
+// reports whether a question may still read the value.
+func (t *tenant[T]) drop(p *pending[T], stored bool) (isRead bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.blob != nil && (stored && t.maySleep() || p.value.isResting()) {
 		p.value.keepEncoded(p.blob)
 	}
 	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
+	return t.readers.Load() > 0
 }
 
 // holding returns the sealed values that are held.

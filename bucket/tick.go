@@ -299,6 +299,17 @@ func (t *tenant[T]) needOfBlob(in *input[T]) need {
 	return needCheck
 }
 
+// unproven returns the open tick's value when it is time to see whether it can be
+// encoded, and nil otherwise. The caller holds mu.
+func (t *tenant[T]) unproven(now int64) *lazy[T] {
+	k := &t.open
+	if len(k.parts)-k.waiting <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
+		return nil
+	}
+	k.proving, k.proven = k.show(t.shared.user), len(k.parts)
+	return k.proving
+}
+
 // maySleep reports whether values may be held as their blobs alone. In a window
 // of many ticks they are merged before anybody asks. The caller holds mu.
 func (t *tenant[T]) maySleep() bool { return t.shared.user.decoder != nil && t.ticks.Few() }
