@@ -199,7 +199,9 @@ func (c *Collector[T]) prove(ctx context.Context, t *tenant[T], whole *lazy[T]) 
 	blob, _, err := c.lazies.blobOf(whole)
 	switch {
 	case err != nil || int64(len(blob)) > c.opts.MaxBlob:
-		_ = t.sealSpoilt(ctx, whole) // the value was taken, and a later one finds out
+		if t.sealSpoilt(ctx, whole) != nil {
+			t.unproved.Store(whole) // the value was taken, and a later Add finds out
+		}
 	case c.user.decoder != nil:
 		t.prove(ctx, whole, encodedOnly[T](blob))
 	default:

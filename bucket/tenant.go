@@ -39,7 +39,8 @@ type tenant[T any] struct {
 	ids     once.IDs
 	gone    bool // forgotten by the collector: look the tenant up again
 
-	readers atomic.Int64 // questions that may still read what was held when they began
+	readers  atomic.Int64            // questions that may still read what was held when they began
+	unproved atomic.Pointer[lazy[T]] // what was to be proven when its Add's context ended
 
 	// restarted is when the live window was last emptied by a deletion: what came
 	// before is in the store alone. Unix nanoseconds; written with mu held.
@@ -84,9 +85,11 @@ func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *la
 }
 
 // prove notes that a value which unproven returned can be encoded, and has the open
-// tick keep a form of it in place of its parts.
+// tick keep a form of it in place of its parts. If the context ends before, a later Add
+// proves the tick's value.
 func (t *tenant[T]) prove(ctx context.Context, whole, form *lazy[T]) {
 	if t.mu.LockContext(ctx) != nil {
+		t.unproved.Store(whole)
 		return
 	}
 	defer t.mu.Unlock()

@@ -303,9 +303,11 @@ func (t *tenant[T]) needOfBlob(in *input[T]) need {
 // encoded, and nil otherwise. The caller holds mu.
 func (t *tenant[T]) unproven(now int64) *lazy[T] {
 	k := &t.open
-	if len(k.parts)-k.waiting <= mostParts || k.proving != nil || k.isLarge(t.shared.user) {
+	isProving := k.proving != nil && k.proving != t.unproved.Load()
+	if len(k.parts)-k.waiting <= mostParts || isProving || k.isLarge(t.shared.user) {
 		return nil
 	}
+	t.unproved.Store(nil)
 	k.proving, k.proven = k.show(t.shared.user), len(k.parts)
 	return k.proving
 }
