@@ -18,6 +18,7 @@ import (
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/memcache"
 	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/s3blob"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -126,26 +127,29 @@ func warm(b *testing.B, all [][]byte, from time.Time, tick time.Duration, opts *
 // as a value, and is encoded, or as a blob, which is stored unchanged.
 func BenchmarkAWSFlush(b *testing.B) {
 	values, encoded := decoded(b, node), blobs(b, node)
+	addValue := func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error {
+		return c.Add(ctx, tenant, values[i%len(values)], nil)
+	}
 	for _, c := range []struct {
-		as  string
-		add func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error
+		as     string
+		format wire.Format
+		add    func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error
 	}{
-		{"values", func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error {
-			return c.Add(ctx, tenant, values[i%len(values)], nil)
-		}},
-		{"blobs", func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error {
+		{"values", wire.Gzip, addValue},
+		{"values-zstd", wire.Zstd, addValue},
+		{"blobs", wire.Gzip, func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error {
 			return c.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: encoded[i%len(encoded)]}, nil)
 		}},
 	} {
-		b.Run(c.as, func(b *testing.B) { benchmarkAWSFlush(b, c.add) })
+		b.Run(c.as, func(b *testing.B) { benchmarkAWSFlush(b, c.format, c.add) })
 	}
 }
 
-func benchmarkAWSFlush(b *testing.B, add func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error) {
+func benchmarkAWSFlush(b *testing.B, format wire.Format, add func(ctx context.Context, c *bucket.Collector[*report.Report], tenant string, i int) error) {
 	const tenants = 100
 	idx, tier := servers(b)
 	size, now := 0, new(ticking)
-	c, err := bucket.NewCollector(idx, store(b, tier, nil), report.Merge, &bucket.CollectorOptions[*report.Report]{
+	c, err := bucket.NewCollector(idx, storeIn(b, format, tier, nil), report.Merge, &bucket.CollectorOptions[*report.Report]{
 		Size: report.Size, MaxPending: 1 << 40, Stored: func(_ string, _ index.Entry, n int) { size = n }, Now: now.time,
 	})
 	must(b, err)

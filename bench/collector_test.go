@@ -18,11 +18,17 @@ import (
 // store returns a store of reports over an authority.
 func store(b *testing.B, authority tiered.Tier, opts *tiered.Options[*report.Report]) *tiered.Store[*report.Report] {
 	b.Helper()
+	return storeIn(b, wire.Gzip, authority, opts)
+}
+
+// storeIn returns a store whose blobs have a format.
+func storeIn(b *testing.B, format wire.Format, authority tiered.Tier, opts *tiered.Options[*report.Report]) *tiered.Store[*report.Report] {
+	b.Helper()
 	if opts == nil {
 		opts = &tiered.Options[*report.Report]{Memory: 1 << 30}
 	}
 	opts.Size = report.Size
-	s, err := tiered.New(wire.Codec{}, authority, opts)
+	s, err := tiered.New(wire.Codec{Format: format}, authority, opts)
 	if err != nil {
 		b.Fatal(err)
 	}
