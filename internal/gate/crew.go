@@ -54,15 +54,18 @@ func (c *Crew) Wait(ctx context.Context, calls []*Call) (left []*Call) {
 			case <-ended:
 				ended, leave = nil, time.After(leaving)
 			case <-leave:
-				left, waits = append(left, call), false
+				waits = false
 				gone := make(chan time.Time)
 				close(gone)
 				leave = gone // no call is waited for any more
 			case <-late.C:
-				left, waits = append(left, call), false
+				waits = false
 			}
 		}
 		late.Stop()
+		if !call.HasReturned() {
+			left = append(left, call)
+		}
 	}
 	return left
 }

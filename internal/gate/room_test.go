@@ -112,6 +112,7 @@ func TestCrew(t *testing.T) {
 			t.Errorf("%d calls are left after %v", len(left), time.Since(begun))
 		}
 		close(hang)
+		synctest.Wait()
 		if left := c.Wait(t.Context(), append(more, stuck)); len(left) != 0 {
 			t.Errorf("%d calls are left after all have returned", len(left))
 		}

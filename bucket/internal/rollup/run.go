@@ -235,3 +235,35 @@ func (b *Builder) sweep(ctx context.Context) {
 		}
 	}
 }
+
+// mind notices that the clock was set. After a long jump forward the builder looks at
+// its tenants as after a start. After the clock was set back, it looks again at the
+// spans of the time when the clock was ahead.
+func (b *Builder) mind(s levels.Settings, now time.Time) {
+	by, wrong := b.clock.compare(now, s.Lateness/2)
+	switch {
+	case by > longestAgain:
+		b.desk.forget()
+	case by < 0:
+		b.opts.Logger.Warn("the clock was set back, spans are looked at again", "by", -by, "wrong for", wrong)
+		b.relist, b.moved = time.Time{}, time.Time{}
+		b.desk.setBack(-by, now, func(m markOf) int64 { return b.again(s, m, now, wrong) })
+	}
+}
+
+// again returns where a look begins after the clock was wrong for a time: not later
+// than a first look would.
+func (b *Builder) again(s levels.Settings, m markOf, now time.Time, wrong time.Duration) int64 {
+	due := now.Add(-s.Lateness)
+	to := levels.SpanAt(m.tenant, m.level, due.UnixNano()).Start
+	i := slices.Index(s.Spans, m.level)
+	if i < 0 {
+		return to
+	}
+	first := b.first(s, m.tenant, i, to, now)
+	if s.Outlives(m.level) {
+		return first
+	}
+	since := due.Add(-min(wrong, longestAgain))
+	return min(first, levels.SpanAt(m.tenant, m.level, since.UnixNano()).Start)
+}
