@@ -40,7 +40,7 @@ func TestBuilderAfterItsClockWasSet(t *testing.T) {
 					o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 					o.Index, o.Settings.Keep = reads, c.keep
 				})
-				time.Sleep(midnight().Add(24 * hour).Sub(time.Now()))
+				time.Sleep(time.Until(midnight().Add(24 * hour)))
 				for _, by := range c.ahead {
 					ahead.Store(int64(by))
 					b.Asked("a")
