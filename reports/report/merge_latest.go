@@ -3,6 +3,8 @@ package report
 import (
 	"slices"
 	"strings"
+
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // mergeLatest merges the latest values of at most fanIn copies of a node. Elements of
@@ -136,11 +138,11 @@ func (m *merger) valuesOf(list []Latest, copies []*Node) Values {
 		stamped = append(stamped, Stamped{list[i].Timestamp, list[i].Value})
 	}
 	for _, n := range copies {
-		if n != nil && equalStrings(n.Latest.Keys().Names(), m.names) {
+		if n != nil && sorted.Equal(n.Latest.Keys().Names(), m.names) {
 			return ValuesUnder(n.Latest.keys, stamped)
 		}
 	}
-	if !equalStrings(m.keys.Names(), m.names) {
+	if !sorted.Equal(m.keys.Names(), m.names) {
 		m.keys = KeysOf(slices.Clone(m.names))
 	}
 	return ValuesUnder(m.keys, stamped)

@@ -37,7 +37,7 @@ func newMerger() *merger {
 
 		latest:     zipper[Latest]{order: (*Latest).Compare, join: pick(preferLatest)},
 		hostLatest: zipper[Latest]{order: (*Latest).Compare, join: joinHostLatest},
-		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: equalStrings},
+		strings:    zipper[string]{order: sorted.Strings, join: pick(func(_, _ *string) int { return 0 }), equal: sorted.Equal},
 		samples:    zipper[Sample]{order: (*Sample).Compare, join: pick(preferSample), equal: slices.Equal[[]Sample], follow: true},
 	}
 	m.dns = zipper[DNSRecord]{order: (*DNSRecord).Compare, join: m.joinDNS}
@@ -175,7 +175,7 @@ func equalSets(a, b []StringSet) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].Key != b[i].Key || !equalStrings(a[i].Values, b[i].Values) {
+		if a[i].Key != b[i].Key || !sorted.Equal(a[i].Values, b[i].Values) {
 			return false
 		}
 	}

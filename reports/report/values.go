@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/timeblob/timeblob/reports/report/internal/sorted"
 )
 
 // Latest is a value with the instant at which it was seen. In a merge the newer
@@ -145,17 +147,4 @@ func (v *Values) UnmarshalJSON(text []byte) error {
 }
 
 // sameKeys reports whether two lists hold the same keys.
-func sameKeys(a, b *Keys) bool { return a == b || equalStrings(a.Names(), b.Names()) }
-
-// equalStrings is slices.Equal of strings. It takes less time.
-func equalStrings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
+func sameKeys(a, b *Keys) bool { return a == b || sorted.Equal(a.Names(), b.Names()) }

@@ -293,6 +293,19 @@ func TestPartialValuesAndSteps(t *testing.T) {
 	}
 }
 
+// hangingOnTen lets merges of ten values wait until released is closed.
+func hangingOnTen(p *Past[string]) (released chan struct{}) {
+	merge := p.user
+	released = make(chan struct{})
+	p.user = func(parts []string) (string, error) {
+		if len(parts) == 10 {
+			<-released
+		}
+		return merge(parts)
+	}
+	return released
+}
+
 // TestAHungQuestionGivesItsPartBack lets the merges of two tenants never return. Each
 // reads all that may be read at a time. Others are answered two minutes later, and more
 // questions of the two are refused until they have returned.
@@ -301,13 +314,7 @@ func TestAHungQuestionGivesItsPartBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scale{}
 		p := s.past(t, 10*bytesOfValue, 256)
-		released, merge := make(chan struct{}), p.user
-		p.user = func(parts []string) (string, error) {
-			if len(parts) == 10 {
-				<-released
-			}
-			return merge(parts)
-		}
+		released := hangingOnTen(p)
 		var hung sync.WaitGroup
 		ask := func(tenant string, n int) error {
 			q := s.question(tenant, n, int64(time.Second), bytesOfBlob)
@@ -355,13 +362,7 @@ func TestAHungFetchRefusesItsTenantsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scale{}
 		p := s.past(t, 10*bytesOfValue, 256)
-		released, merge := make(chan struct{}), p.user
-		p.user = func(parts []string) (string, error) {
-			if len(parts) == 10 {
-				<-released
-			}
-			return merge(parts)
-		}
+		released := hangingOnTen(p)
 		ask := func(each int, tenants ...string) error {
 			q := s.question(tenants[0], each, int64(time.Second), bytesOfBlob)
 			for _, tenant := range tenants[1:] {

@@ -119,7 +119,7 @@ func (d *decoder) values(list []report.Stamped, names []string) report.Values {
 // the decoder has no memory left.
 func (d *decoder) keysOf(names []string) *report.Keys {
 	slot := d.lists.slot(names)
-	if slot != nil && sameNames((*slot).Names(), names) {
+	if slot != nil && sorted.Equal((*slot).Names(), names) {
 		return *slot
 	}
 	if d.spend(1, unsafe.Sizeof(report.Keys{})) == 0 {

@@ -200,18 +200,6 @@ func (k *keyLists) slot(names []string) **report.Keys {
 	return &k.slots[at]
 }
 
-func sameNames(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // keyListSlot hashes the lengths of the names, and the first and the last bytes of
 // some. It also reports whether all names are short.
 func keyListSlot(names []string) (slot uint64, short bool) {

@@ -72,3 +72,16 @@ func (s *sorter[E]) Swap(i, j int)      { s.list[i], s.list[j] = s.list[j], s.li
 
 // Strings orders strings.
 func Strings(a, b *string) int { return strings.Compare(*a, *b) }
+
+// Equal is slices.Equal of texts. It takes less time.
+func Equal(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
