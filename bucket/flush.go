@@ -279,16 +279,29 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 // its entry was there is stored again.
 func (c *Collector[T]) indexed(ctx context.Context, p *pending[T]) error {
 	if p.doubtful() {
-		bytes, _, err := c.lazies.blobOf(p.value)
-		if err == nil && blob.SumOf(bytes) == p.entry.Sum {
-			err = c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, p.entry.Key, bytes) })
-		}
-		if err != nil && !errors.Is(err, index.ErrExists) {
+		if err := c.storeAgain(ctx, p); err != nil && !errors.Is(err, index.ErrExists) {
 			return err
 		}
 	}
 	p.reach(indexed)
 	return nil
+}
+
+// storeAgain puts the blob of a value that was stored. A value that rests has no blob: its
+// values are merged and encoded again, which not every codec does to the same bytes.
+func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T]) (err error) {
+	bytes := p.blob
+	if bytes == nil {
+		if bytes, _, err = c.lazies.blobOf(p.value); err != nil {
+			return err
+		}
+	}
+	if blob.SumOf(bytes) != p.entry.Sum {
+		c.opts.Logger.Error("a blob waited long for its entry and cannot be made again: if a deletion took it, questions about it fail until its range is deleted",
+			"tenant", p.owner.id, "key", p.entry.Key)
+		return nil
+	}
+	return c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, p.entry.Key, bytes) })
 }
 
 // takenByOther tells whether a taken instant is another writer's, or this value's

@@ -225,11 +225,11 @@ func (p *pending[T]) reach(s stage) {
 const storedFor = 30 * time.Second
 
 // doubtful reports whether the value's blob has waited so long for its entry that a
-// deletion may have taken it. The key must be nobody else's. The caller has the turn.
+// deletion may have taken it. The caller has the turn.
 func (p *pending[T]) doubtful() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.fresh && p.stage == stored && time.Now().UnixNano()-p.since > int64(storedFor)
+	return p.stage == stored && time.Now().UnixNano()-p.since > int64(storedFor)
 }
 
 // own reports whether an entry that has this value's instant and key is its own
