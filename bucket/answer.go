@@ -361,13 +361,9 @@ func (c *Collector[T]) liveWindow(ctx context.Context, tenant string, now int64)
 // sum merges a live window, and has its tenant keep the merges for later questions.
 func (c *Collector[T]) sum(ctx context.Context, t *tenant[T], l *live[T]) ([]T, error) {
 	if l.few && len(l.sealed) > 1 {
-		v, err := c.lazies.merge(ctx, l.sealed)
+		sum, err := c.lazies.join(ctx, l.sealed)
 		if err != nil {
 			return nil, err
-		}
-		sum := decodedWith(v, nil)
-		for _, tick := range l.sealed {
-			sum.values += max(tick.values, 1)
 		}
 		t.keepSum(ctx, l, sum)
 		l.sealed = []*lazy[T]{sum}

@@ -381,8 +381,8 @@ func (l *lazy[T]) members() []*lazy[T] {
 }
 
 // join is the merge of lazy values.
-func (ls *lazies[T]) join(parts []*lazy[T]) (*lazy[T], error) {
-	v, err := ls.merge(context.Background(), parts)
+func (ls *lazies[T]) join(ctx context.Context, parts []*lazy[T]) (*lazy[T], error) {
+	v, err := ls.merge(ctx, parts)
 	if err != nil {
 		return nil, err
 	}

@@ -41,13 +41,13 @@ type pending[T any] struct {
 	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
 	over      atomic.Bool // it needs no further attempt
 
-	mu    sync.Mutex // guards what follows
-	stage stage
-	since int64 // when it reached this stage, Unix nanoseconds
-	entry index.Entry
-	blob  []byte
-	size  int64 // bytes of memory, as counted in the budget
-	err   error // of the last attempt
+	mu       sync.Mutex // guards what follows
+	stage    stage
+	storedAt int64 // when its blob was stored, Unix nanoseconds
+	entry    index.Entry
+	blob     []byte
+	size     int64 // bytes of memory, as counted in the budget
+	err      error // of the last attempt
 }
 
 // trail is what attempts at a value have left behind. The value's turn guards it.
@@ -217,7 +217,9 @@ func (p *pending[T]) isOwn(e index.Entry) bool {
 func (p *pending[T]) reach(s stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stage, p.since = s, time.Now().UnixNano()
+	if p.stage = s; s == stored {
+		p.storedAt = time.Now().UnixNano()
+	}
 }
 
 // storedFor is how long a blob without an entry is relied upon: half of the time
@@ -229,7 +231,7 @@ const storedFor = 30 * time.Second
 func (p *pending[T]) doubtful() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stage == stored && time.Now().UnixNano()-p.since > int64(storedFor)
+	return p.stage == stored && time.Now().UnixNano()-p.storedAt > int64(storedFor)
 }
 
 // own reports whether an entry that has this value's instant and key is its own

@@ -153,7 +153,7 @@ func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
 
 func (s *shared[T]) newTenant(id string) *tenant[T] {
 	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, mu: gate.NewLatch(), asking: make(chan struct{}, 1),
-		ticks:   window.New(int64(s.opts.Window), s.lazies.join),
+		ticks:   window.New(int64(s.opts.Window), func(parts []*lazy[T]) (*lazy[T], error) { return s.lazies.join(context.Background(), parts) }),
 		version: s.changes.Add(1), last: s.forgotten.Load(), watches: make(map[*watch[T]]struct{}), edits: 1}
 }
 

@@ -78,7 +78,7 @@ func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *la
 		return need, whole, err
 	}
 	t.took(in, now)
-	if whole = t.unproven(now); whole != nil {
+	if whole = t.unproven(); whole != nil {
 		return needProof, whole, nil
 	}
 	return needNothing, nil, nil
@@ -484,8 +484,8 @@ func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (held []*pendi
 		return in
 	})
 	t.version = t.shared.changes.Add(1)
-	defer func() { t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0) }()
 	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
+	t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0)
 	if whole {
 		t.restarted.Store(t.last + 1)
 	}

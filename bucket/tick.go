@@ -293,7 +293,7 @@ func (t *tenant[T]) lazyOf(in *input[T]) *lazy[T] {
 // needOfBlob returns how to find out whether a blob is good. A blob that is likely to be merged is decoded
 // at once, in place of its check, if its value may be kept until then. The caller holds mu.
 func (t *tenant[T]) needOfBlob(in *input[T]) need {
-	if (t.open.value != nil || t.busy) && t.shared.opts.MergeLater && t.shared.lazies.mayDecodeEarly(in.blob) {
+	if (t.open.value != nil || t.busy) && t.shared.lazies.mayDecodeEarly(in.blob) {
 		return needValue
 	}
 	return needCheck
@@ -301,7 +301,7 @@ func (t *tenant[T]) needOfBlob(in *input[T]) need {
 
 // unproven returns the open tick's value when it is time to see whether it can be
 // encoded, and nil otherwise. The caller holds mu.
-func (t *tenant[T]) unproven(now int64) *lazy[T] {
+func (t *tenant[T]) unproven() *lazy[T] {
 	k := &t.open
 	isProving := k.proving != nil && k.proving != t.unproved.Load()
 	if len(k.parts)-k.waiting <= mostParts || isProving || k.isLarge(t.shared.user) {

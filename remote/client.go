@@ -90,7 +90,8 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 			case kindSealed:
 				v := bucket.HeldValue[T]{}
 				v.Entry, v.Own, v.Untried = f.entry()
-				c.heldValue(&held, v, tenant, f)
+				v.Value, err = c.decode(f)
+				held.Sealed = append(held.Sealed, c.readAs(v, tenant, err))
 				return true, f.err
 			case kindUnread:
 				v := bucket.HeldValue[T]{}
@@ -100,7 +101,7 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 				return true, f.err
 			case kindOpen:
 				if held.Open, err = c.decode(f); err != nil {
-					c.heldValue(&held, bucket.HeldValue[T]{Entry: index.Entry{Time: held.Next}}, tenant, f)
+					held.Sealed = append(held.Sealed, c.readAs(bucket.HeldValue[T]{Entry: index.Entry{Time: held.Next}}, tenant, err))
 				}
 				held.IsOpen = err == nil
 				return true, f.err
@@ -117,13 +118,12 @@ func (c *Client[T]) Held(ctx context.Context, tenant string, from, to time.Time)
 	return held, nil
 }
 
-// heldValue adds a value that is held, or why it cannot be decoded.
-func (c *Client[T]) heldValue(held *bucket.Held[T], v bucket.HeldValue[T], tenant string, f *fields) {
-	var err error
-	if v.Value, err = c.decode(f); err != nil {
-		v.Err = &bucket.HeldError{Tenant: tenant, Time: time.Unix(0, v.Entry.Time), Err: fmt.Errorf("%v: %w", c, err)}
+// readAs returns a value that is held, with the error of its decoding.
+func (c *Client[T]) readAs(v bucket.HeldValue[T], tenant string, cause error) bucket.HeldValue[T] {
+	if cause != nil {
+		v.Err = &bucket.HeldError{Tenant: tenant, Time: time.Unix(0, v.Entry.Time), Err: fmt.Errorf("%v: %w", c, cause)}
 	}
-	held.Sealed = append(held.Sealed, v)
+	return v
 }
 
 // Range returns the handler's answer to a Range question.

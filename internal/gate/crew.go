@@ -10,15 +10,12 @@ const leaving = 3 * time.Second
 
 // Crew runs calls in goroutines, a limited number at a time. It stops waiting for a call
 // that does not return. NewCrew makes one.
-type Crew struct {
-	room     *Room
-	patience time.Duration
-}
+type Crew struct{ room *Room }
 
 // NewCrew returns a Crew that runs at most most calls at a time, and stops waiting for a
 // call that takes longer than patience.
 func NewCrew(most int, patience time.Duration) *Crew {
-	return &Crew{NewRoom(int64(most), patience), patience}
+	return &Crew{NewRoom(int64(most), patience)}
 }
 
 // Call is a call under way.
@@ -44,23 +41,15 @@ func (c *Crew) Go(ctx context.Context, f func()) (*Call, error) {
 // Wait waits for calls, but for none longer than the crew's patience, and not longer
 // than three seconds after ctx has ended. It returns the calls that have not returned.
 func (c *Crew) Wait(ctx context.Context, calls []*Call) (left []*Call) {
-	ended := ctx.Done()
-	var leave <-chan time.Time
+	over, stop := context.WithCancel(context.Background())
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaving, stop) })()
 	for _, call := range calls {
-		late := time.NewTimer(time.Until(call.begun.Add(c.patience)))
-		for waits := true; waits && !call.HasReturned(); {
-			select {
-			case <-call.done:
-			case <-ended:
-				ended, leave = nil, time.After(leaving)
-			case <-leave:
-				waits = false
-				gone := make(chan time.Time)
-				close(gone)
-				leave = gone // no call is waited for any more
-			case <-late.C:
-				waits = false
-			}
+		late := time.NewTimer(time.Until(call.begun.Add(c.room.patience)))
+		select {
+		case <-call.done:
+		case <-over.Done():
+		case <-late.C:
 		}
 		late.Stop()
 		if !call.HasReturned() {
@@ -73,7 +62,7 @@ func (c *Crew) Wait(ctx context.Context, calls []*Call) (left []*Call) {
 // Hangs reports whether the call has taken longer than its crew's patience, and has not
 // returned.
 func (c *Crew) Hangs(call *Call) bool {
-	return !call.HasReturned() && time.Since(call.begun) >= c.patience
+	return !call.HasReturned() && time.Since(call.begun) >= c.room.patience
 }
 
 // HasReturned reports whether the call has returned.

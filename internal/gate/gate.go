@@ -1,4 +1,5 @@
-// Package gate lets calls pass until it is closed, and then waits for the calls under way.
+// Package gate waits for calls: for those under way (Gate), for room that calls use which
+// may never return (Room, Crew), and for mutexes with a context (Latch, Turn).
 package gate
 
 import "sync"

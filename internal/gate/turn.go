@@ -14,7 +14,13 @@ type Turn struct {
 }
 
 // TryLock takes the turn if nobody has it. It reports whether it did.
-func (t *Turn) TryLock() bool { return t.tryLock() == nil }
+func (t *Turn) TryLock() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	had := t.held
+	t.held = true
+	return !had
+}
 
 // tryLock takes the turn, or returns a channel that is closed when it is time to try again.
 func (t *Turn) tryLock() (freed <-chan struct{}) {
@@ -31,11 +37,7 @@ func (t *Turn) tryLock() (freed <-chan struct{}) {
 }
 
 // Lock waits until nobody has the turn, and then takes it.
-func (t *Turn) Lock() {
-	for freed := t.tryLock(); freed != nil; freed = t.tryLock() {
-		<-freed
-	}
-}
+func (t *Turn) Lock() { _ = t.LockContext(context.Background()) }
 
 // LockContext is Lock that gives up when ctx ends, and then returns its error. A turn
 // that nobody has is taken at once, also when ctx has ended.
