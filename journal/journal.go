@@ -80,7 +80,7 @@ func (j *Journal) open() (err error) {
 	}
 	switch {
 	case j.waiting != nil:
-		j.waiting.begin(r)
+		go j.waiting.run(r)
 	case !j.opts.ReadOnly:
 		j.startWriting(r)
 	}

@@ -18,11 +18,11 @@ type waiting struct {
 	journal *Journal
 	why     atomic.Pointer[error] // the reason why Append refuses records
 	stop    chan struct{}
-	ended   chan struct{} // nil before begin
+	ended   chan struct{}
 }
 
 func newWaiting(j *Journal, why error) *waiting {
-	w := &waiting{journal: j, stop: make(chan struct{})}
+	w := &waiting{journal: j, stop: make(chan struct{}), ended: make(chan struct{})}
 	w.why.Store(&why)
 	return w
 }
@@ -38,13 +38,7 @@ func (w *waiting) refusal() error {
 	return fmt.Errorf("%w until its disk takes writes: %w", ErrReadOnly, why)
 }
 
-// begin starts the wait. r has read the records that exist.
-func (w *waiting) begin(r *recovery) {
-	w.ended = make(chan struct{})
-	go w.run(r)
-}
-
-// run tries again and again to lock the journal for writing.
+// run tries again and again to lock the journal for writing. r has read the records that exist.
 func (w *waiting) run(r *recovery) {
 	defer close(w.ended)
 	ticker := time.NewTicker(w.journal.opts.pause)
@@ -140,7 +134,7 @@ func segmentsAmong(names []string) (segments []string) {
 
 // end ends the wait. A journal that does not wait may call it.
 func (w *waiting) end() {
-	if w == nil || w.ended == nil {
+	if w == nil {
 		return
 	}
 	close(w.stop)

@@ -30,8 +30,8 @@ type fuse struct {
 
 func newFuse(dir string, opts *Options) *fuse {
 	f := &fuse{FS: opts.FS, dir: dir}
-	f.logs = logs{lazy: opts.NoSync, fsys: opts.FS, dir: dir, blown: f.blown}
-	f.manifests = wal.Manifests{FS: opts.FS, Dir: dir, Blown: f.blown}
+	f.logs = logs{lazy: opts.NoSync, note: wal.NoteOfLogs(opts.FS, dir), blown: f.blown}
+	f.manifests = wal.Manifests{Note: wal.NoteOfManifests(opts.FS, dir), Blown: f.blown}
 	return f
 }
 

@@ -121,13 +121,11 @@ func checkLog(dir, name string, number uint64, synced wal.Synced, opts *Options)
 // Pebble asks for, until sync.
 type logs struct {
 	lazy  bool
-	fsys  vfs.FS
-	dir   string
 	blown func() error // why nothing may reach the disk any more
 
 	mu     sync.Mutex
 	open   map[*logFile]struct{} // guarded by mu
-	note   vfs.File              // SYNCED, nil while it is not open; guarded by mu
+	note   wal.Note              // SYNCED; guarded by mu
 	synced wal.Synced            // what it says; guarded by mu
 }
 
@@ -221,14 +219,7 @@ func (l *logs) remember(s wal.Synced) {
 	if s.Log < l.synced.Log || s.Log == l.synced.Log && s.Length <= l.synced.Length {
 		return
 	}
-	if l.note == nil {
-		note, err := l.fsys.OpenReadWrite(l.fsys.PathJoin(l.dir, wal.SyncedName), vfs.WriteCategoryUnspecified)
-		if err != nil {
-			return
-		}
-		l.note = note
-	}
-	if wal.WriteSynced(l.note, s) == nil {
+	if l.note.Write(s) == nil {
 		l.synced = s
 	}
 }
@@ -252,10 +243,5 @@ func (l *logs) sync() error {
 func (l *logs) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.note == nil {
-		return nil
-	}
-	err := l.note.Close()
-	l.note = nil
-	return err
+	return l.note.Close()
 }

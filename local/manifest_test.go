@@ -17,14 +17,11 @@ const manifestNote = "SYNCED-MANIFEST"
 func noted(t *testing.T, s wal.Synced) []byte {
 	t.Helper()
 	mem := vfs.NewMem()
-	f, err := mem.Create("note", vfs.WriteCategoryUnspecified)
-	if err != nil {
+	n := wal.NoteOfManifests(mem, "")
+	if err := errors.Join(n.Write(s), n.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(wal.WriteSynced(f, s), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return readAll(t, mem, "note")
+	return readAll(t, mem, "SYNCED-MANIFEST")
 }
 
 // TestManifestOfANewStoreIsBegunAgain leaves what two first starts leave that are killed

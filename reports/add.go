@@ -155,15 +155,12 @@ func (p *posted) value(ctx context.Context) (*report.Report, error) {
 	if r := p.report; !p.keep || r.Shortcut || r.ID == "" {
 		return nil, errDecode
 	}
-	if _, dropped := report.DropTopologiesOver(p.report, p.maxNodes); len(dropped) > 0 {
+	r, dropped, err := admissible(p.report, p.maxNodes, report.ValidateDecoded)
+	switch {
+	case err != nil:
+		return nil, &InvalidError{err}
+	case len(dropped) > 0:
 		return nil, errDecode
-	}
-	if err := report.ValidateDecoded(p.report); err != nil {
-		return nil, &InvalidError{err}
-	}
-	r, err := report.Upgrade(p.report)
-	if err != nil {
-		return nil, &InvalidError{err}
 	}
 	return r, nil
 }
@@ -187,7 +184,7 @@ func (p *posted) decode(ctx context.Context) (err error) {
 // that it supersedes are dropped.
 func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Report, blob []byte, from Origin) error {
 	c.metrics.countReceived(tenant, len(from.Body), r.Shortcut)
-	r, dropped, err := admissible(r, c.maxNodes)
+	r, dropped, err := admissible(r, c.maxNodes, report.Validate)
 	c.metrics.countDropped(tenant, dropped)
 	switch {
 	case err != nil:
@@ -203,7 +200,7 @@ func (c *Collector) addReport(ctx context.Context, tenant string, r *report.Repo
 			opts.ID = byBytes
 		}
 		err = c.live.AddBlob(ctx, tenant, bucket.Encoded[*report.Report]{Blob: blob,
-			Check:  func() error { return nil },
+			Check:  func() error { return nil }, // without a check AddBlob would not call Decode, which costs nothing here
 			Decode: func() (*report.Report, error) { return r, nil }}, opts)
 	}
 	if err == nil {

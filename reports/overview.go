@@ -42,6 +42,8 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 		Levels: c.live.Past().LevelStats()}
 	o.Full = o.Pending >= o.MaxPending
 	heard := c.metrics.lastHeard()
+	inTime, cancel := context.WithTimeout(ctx, maxShare)
+	defer cancel()
 	for _, tenant := range c.live.LiveTenants() {
 		if _, ok := heard[tenant]; !ok {
 			heard[tenant] = time.Time{}
@@ -54,7 +56,8 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 		case ctx.Err() != nil:
 			o.More++
 		default:
-			o.Tenants = append(o.Tenants, TenantRow{ID: tenant, Heard: heard[tenant], Share: c.shareNow(ctx, tenant)})
+			share, _ := c.live.Share(inTime, tenant) // the error is the context's
+			o.Tenants = append(o.Tenants, TenantRow{ID: tenant, Heard: heard[tenant], Share: share})
 		}
 	}
 	slices.SortStableFunc(o.Tenants, func(a, b TenantRow) int { return cmp.Compare(b.urgency(), a.urgency()) })
@@ -68,16 +71,9 @@ func (c *Collector) Overview(ctx context.Context, match func(tenant string) bool
 	return o
 }
 
-// maxShare is how long an overview waits for a tenant whose merge has not returned. The
-// tenant is then listed without what it has in memory.
-const maxShare = 100 * time.Millisecond
-
-func (c *Collector) shareNow(ctx context.Context, tenant string) bucket.Share {
-	ctx, cancel := context.WithTimeout(ctx, maxShare)
-	defer cancel()
-	share, _ := c.live.Share(ctx, tenant) // the error is the context's
-	return share
-}
+// maxShare is how long an overview waits for all tenants whose merges have not returned.
+// Such a tenant is then listed without what it has in memory.
+const maxShare = time.Second
 
 // Overview lists the collectors that the querier asks; a querier does not know
 // the tenants.

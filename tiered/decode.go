@@ -60,7 +60,7 @@ func (d *decoder[T]) one(ctx context.Context, p *decoding[T]) {
 		return
 	}
 	defer p.slot.End()
-	if ctx.Err() != nil { // both were ready
+	if ctx.Err() != nil { // a free slot is had at once, also then
 		p.err = ctx.Err()
 		return
 	}

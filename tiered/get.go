@@ -86,19 +86,12 @@ func (s *Store[T]) GetRaw(ctx context.Context, refs []blob.Ref) ([]blob.Result[[
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	r := &reader[[]byte]{refs: refs, store: &Store[[]byte]{decoder: newDecoder(asIs{}, s.decoder.parallel), levels: s.levels}}
+	raw := &Store[[]byte]{decoder: newDecoder(asIs{}, s.decoder.parallel), levels: s.levels}
 	results, open := make([]blob.Result[[]byte], len(refs)), make([]int, len(refs))
 	for i := range open {
 		open[i] = i
 	}
-	r.read(ctx, open, results)
-	var failed failures
-	for i := range results {
-		if err := results[i].Err; err != nil {
-			failed.add(refs[i].Key, err)
-		}
-	}
-	return results, failed.join()
+	return results, raw.fetch(ctx, refs, open, results)
 }
 
 // asIs is the codec of blobs that stay blobs.

@@ -64,7 +64,7 @@ func (c censor) node(n *report.Node) *report.Node {
 	}
 	censored := *n
 	censored.Children = children
-	var left []report.Latest
+	left := make([]report.Latest, 0, n.Latest.Len())
 	for l := range n.Latest.All() {
 		if !c.drops(l) {
 			left = append(left, c.cut(l))

@@ -1,9 +1,6 @@
 package report
 
-import (
-	"time"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // maxGenerations is how deep children of nodes may be nested. Deeper ones could
 // not be decoded again.
@@ -12,25 +9,13 @@ const maxGenerations = 32
 // isSound reports whether [Validate] finds nothing wrong with a report that was just decoded. It does not say what is
 // wrong, and takes a third of the time.
 func isSound(r *Report) bool {
-	if r == nil || r.Window < 0 || !r.TS.IsZero() && (r.TS.Before(time.Unix(0, 0)) || r.TS.After(time.Unix(0, 1<<63-1))) {
-		return false
-	}
-	if !areSoundRecords(r.DNS) || !areSoundRecords(r.LegacyDNS) {
+	if r == nil || (validator{decoded: true}).head(r) != nil {
 		return false
 	}
 	var g glance
 	for k := range r.Topologies {
 		g.home = Kind(k).Name()
 		if !g.nodes(r.Topologies[k].Nodes, 0) {
-			return false
-		}
-	}
-	return true
-}
-
-func areSoundRecords(records []DNSRecord) bool {
-	for i := range records {
-		if !utf8.ValidString(records[i].Address) {
 			return false
 		}
 	}

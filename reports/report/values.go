@@ -54,9 +54,6 @@ func (k *Keys) Names() []string {
 	return k.names
 }
 
-// Len returns how many keys there are.
-func (k *Keys) Len() int { return len(k.Names()) }
-
 // ValuesOf returns the given values. They should be sorted by Key, and hold each key
 // once: merging needs that, and [Validate] checks it.
 func ValuesOf(list ...Latest) Values {

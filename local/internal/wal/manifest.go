@@ -84,12 +84,10 @@ func unreadable(content []byte) (what string) {
 
 // Manifests notes in SYNCED-MANIFEST how much of the newest manifest is on disk.
 type Manifests struct {
-	FS    vfs.FS
-	Dir   string
+	Note  Note         // used by one goroutine at a time
 	Blown func() error // why nothing may reach the disk any more
 
-	mu   sync.Mutex // guards note
-	note vfs.File   // nil while it is not open
+	mu sync.Mutex // held while Note is used
 }
 
 // manifestFile is a manifest that is being written, by one goroutine at a time.
@@ -125,29 +123,17 @@ func (f *manifestFile) noted(err error) error {
 	return err
 }
 
-// remember notes how much of a manifest is on disk. Failing to write the
-// note is no error: less damage is found then.
+// remember notes how much of a manifest is on disk. A note that cannot be written is
+// no fault: less is known of damage then.
 func (m *Manifests) remember(s Synced) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.note == nil {
-		note, err := m.FS.OpenReadWrite(m.FS.PathJoin(m.Dir, manifestName), vfs.WriteCategoryUnspecified)
-		if err != nil {
-			return
-		}
-		m.note = note
-	}
-	_ = WriteSynced(m.note, s)
+	_ = m.Note.Write(s)
 }
 
 // Close lets go of the file.
 func (m *Manifests) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.note == nil {
-		return nil
-	}
-	err := m.note.Close()
-	m.note = nil
-	return err
+	return m.Note.Close()
 }

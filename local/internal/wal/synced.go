@@ -54,8 +54,40 @@ func readNote(fsys vfs.FS, dir, name string) (Synced, error) {
 	return Synced{binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:]))}, nil
 }
 
-// WriteSynced writes it in place of what the file held.
-func WriteSynced(f vfs.File, s Synced) error {
-	_, err := f.WriteAt(s.bytes(), 0)
+// Note is a file that says how much of a log, or of a manifest, is on disk. It is
+// opened by the first Write. It is not safe for concurrent use.
+type Note struct {
+	fsys vfs.FS
+	path string
+	file vfs.File // nil while it is not open
+}
+
+// NoteOfLogs returns the note of the logs in dir.
+func NoteOfLogs(fsys vfs.FS, dir string) Note {
+	return Note{fsys: fsys, path: fsys.PathJoin(dir, SyncedName)}
+}
+
+// NoteOfManifests returns the note of the manifests in dir.
+func NoteOfManifests(fsys vfs.FS, dir string) Note {
+	return Note{fsys: fsys, path: fsys.PathJoin(dir, manifestName)}
+}
+
+// Write writes s in place of what the file held.
+func (n *Note) Write(s Synced) (err error) {
+	if n.file == nil {
+		if n.file, err = n.fsys.OpenReadWrite(n.path, vfs.WriteCategoryUnspecified); err != nil {
+			n.file = nil
+			return err
+		}
+	}
+	_, err = n.file.WriteAt(s.bytes(), 0)
+	return err
+}
+
+// Close lets go of the file.
+func (n *Note) Close() (err error) {
+	if n.file != nil {
+		err, n.file = n.file.Close(), nil
+	}
 	return err
 }

@@ -77,7 +77,7 @@ const maxScratch = 1 << 14
 // cleared returns the scratch memory without what it holds of a report.
 func (s scratch) cleared() scratch {
 	clear(s.nodeStack)
-	clear(s.names)
+	clear(s.names[:cap(s.names)])
 	s.nodeStack, s.names = s.nodeStack[:0], s.names[:0]
 	if cap(s.nodeStack)+cap(s.places)+cap(s.names) > maxScratch {
 		s.nodeStack, s.places, s.names = nil, nil, nil
