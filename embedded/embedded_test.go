@@ -163,7 +163,7 @@ func ExampleOpen() {
 }
 
 // TestRollUpsInOneCall turns roll-ups on, and says nothing of who writes the directory: they
-// are built.
+// are built, or wait until late values can no longer come. No other process must learn of them first.
 func TestRollUpsInOneCall(t *testing.T) {
 	t.Parallel()
 	o := &embedded.Options[counts]{}

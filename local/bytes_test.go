@@ -42,6 +42,9 @@ func testEveryFile(t *testing.T, noLog bool) {
 			if *everyByte {
 				step = 1
 			}
+			if harmTold(t, files, name, "whole", -1, content) {
+				t.Fatal("a store without damage is called damaged")
+			}
 			told := 0
 			for at := 0; at < len(content); at += step {
 				flipped := bytes.Clone(content)

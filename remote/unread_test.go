@@ -3,6 +3,7 @@ package remote
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,13 @@ func TestABadValueHidesNoOther(t *testing.T) {
 		if !ok || bad.Tenant != "acme" || bad.Time.UnixNano() != v.Entry.Time || !strings.Contains(v.Err.Error(), says) || !strings.Contains(v.Err.Error(), s.URL) {
 			t.Errorf("value %d: %v, want %q", i, v.Err, says)
 		}
+	}
+	if h, err = NewHandler(holds{Version: "c1", Next: 9, IsOpen: true, Open: "poison"}, text{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	poisoned, err := clientOf(t, through{h}, ClientOptions{}).Held(t.Context(), "acme", from, to)
+	if err != nil || poisoned.IsOpen || len(poisoned.Sealed) != 1 || poisoned.Sealed[0].Entry.Time != 9 || !strings.Contains(fmt.Sprint(poisoned.Sealed[0].Err), "decode panicked") {
+		t.Errorf("an open tick that does not decode: %+v, %v", poisoned, err)
 	}
 	if held.Sealed[2].Entry != at(3) || !held.Sealed[2].Untried || held.Sealed[5].Entry.Time != 9 {
 		t.Errorf("%+v", held.Sealed)

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,8 +38,16 @@ func TestRetentionInMemory(t *testing.T) {
 func TestRetentionInADirectory(t *testing.T) {
 	t.Parallel()
 	seeded(t, count(t, 2), func(t *testing.T, seed int) {
-		runRetention(t, seed, 8, inDirectory(t, mode{Retain: true}))
+		runRetention(t, seed, questions(8), inDirectory(t, mode{Retain: true}))
 	})
+}
+
+// questions returns how many questions a program asks: a few, and 12 in a long run.
+func questions(few int) int {
+	if os.Getenv("PROGRAMS") != "" {
+		return 12
+	}
+	return few
 }
 
 // TestRetentionOnAWS does so with two collectors, each a process, on a table and a
@@ -48,7 +57,7 @@ func TestRetentionOnAWS(t *testing.T) {
 	at := servers(t)
 	at.Name, at.Mode = "programs-retention", mode{Retain: true}
 	at.create(t)
-	runRetention(t, 1, 3, apart(t, at))
+	runRetention(t, 1, questions(3), apart(t, at))
 }
 
 // rollUps returns the keys of all roll-ups that are sealed.
