@@ -6,22 +6,6 @@ import "unicode/utf8"
 // not be decoded again.
 const maxGenerations = 32
 
-// isSound reports whether [Validate] finds nothing wrong with a report that was just decoded. It does not say what is
-// wrong, and takes a third of the time.
-func isSound(r *Report) bool {
-	if r == nil || (validator{decoded: true}).head(r) != nil {
-		return false
-	}
-	var g glance
-	for k := range r.Topologies {
-		g.home = Kind(k).Name()
-		if !g.nodes(r.Topologies[k].Nodes, 0) {
-			return false
-		}
-	}
-	return true
-}
-
 // A glance looks at the names in nodes. Decoding shares most keys with the node before,
 // and strings that share their memory are compared at once.
 type glance struct {

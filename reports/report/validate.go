@@ -56,6 +56,22 @@ func (v validator) report(r *Report) error {
 	return nil
 }
 
+// isSound reports whether [Validate] finds nothing wrong with a report that was just decoded. It does not say what is
+// wrong, and takes a third of the time.
+func isSound(r *Report) bool {
+	if r == nil || (validator{decoded: true}).head(r) != nil {
+		return false
+	}
+	var g glance
+	for k := range r.Topologies {
+		g.home = Kind(k).Name()
+		if !g.nodes(r.Topologies[k].Nodes, 0) {
+			return false
+		}
+	}
+	return true
+}
+
 func (v validator) head(r *Report) error {
 	last := time.Unix(0, 1<<63-1)
 	switch {
