@@ -44,7 +44,7 @@ var brokenLines = []broken{
 	{"a deletion leaves the open tick alone", "tenant.go",
 		"	if t.open.value != nil {\n		t.seal(t.shared.now())\n	}\n	t.held = slices.DeleteFunc", "	t.held = slices.DeleteFunc"},
 	{"a deletion leaves the live window alone", "tenant.go",
-		"func(l *lazy[T]) bool { return l.at >= from && l.at < to })\n	if whole", "func(l *lazy[T]) bool { return false })\n	if whole"},
+		"func(l *lazy[T]) bool { return l.at >= from && l.at < to })\n	t.emptied", "func(l *lazy[T]) bool { return false })\n	t.emptied"},
 	{"a late put does not hold its spans", "internal/levels/hold.go",
 		"	return deadline, p.hold(ctx, s, w, deadline)\n", "	if !w.Deletes {\n		return deadline, nil\n	}\n	return deadline, p.hold(ctx, s, w, deadline)\n"},
 	{"a deletion does not hold its spans", "internal/levels/hold.go",

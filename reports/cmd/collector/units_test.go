@@ -41,9 +41,10 @@ func TestUnitsReadTheSame(t *testing.T) {
 	servertest.Eventually(t, "all is stored and the page is of the same moment as the metrics", func() bool {
 		counted = metrics(t, s.url)
 		_, page = fetch(t, s.url+"/admin/")
-		stored := metricOf(t, counted, "scope_reports_stored_total")
-		return metricOf(t, counted, "scope_pending_bytes") == 0 && stored > 0 &&
-			stored == metricOf(t, metrics(t, s.url), "scope_reports_stored_total")
+		later := metrics(t, s.url)
+		same := func(name string) bool { return metricOf(t, counted, name) == metricOf(t, later, name) }
+		return metricOf(t, counted, "scope_pending_bytes") == 0 && metricOf(t, counted, "scope_reports_stored_total") > 0 &&
+			same("scope_reports_stored_total") && same("scope_reports_bytes_total")
 	})
 	shown := strings.Join(strings.Fields(tags.ReplaceAllString(page, " ")), " ")
 
