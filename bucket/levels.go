@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -233,6 +234,21 @@ func (m merger[T]) Lasting(err error) bool {
 
 // PrintOf implements rollup.Merger.
 func (m merger[T]) PrintOf(entries []index.Entry) string { return plan.PrintOf(entries).String() }
+
+// Same implements rollup.Merger.
+func (m merger[T]) Same(a, b []byte) (same bool, err error) {
+	decoder, ok := m.q.blobs.(Decoder[T])
+	if bytes.Equal(a, b) || m.q.opts.Equal == nil || !ok {
+		return bytes.Equal(a, b), nil
+	}
+	x, err := decoder.Decode(a)
+	y, failed := decoder.Decode(b)
+	if err = errors.Join(err, failed); err != nil {
+		return false, err
+	}
+	defer guard.Recover("equal", &err)
+	return m.q.opts.Equal(x, y), nil
+}
 
 // asked and offer pass on what questions tell.
 func (q *Quantizer[T]) asked(tenant string) {

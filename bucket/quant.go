@@ -51,6 +51,11 @@ type QuantizerOptions[T any] struct {
 	// writes to the value: a merge is then cloned before it is encoded as a roll-up.
 	// A Collector gives its own.
 	Clone func(T) T
+	// Equal reports whether two values mean the same. RollUp with Verify compares
+	// the roll-ups with the merges of their entries by it. Set it for types whose merge
+	// of merges has other bytes than the merge of all, as a sum of floating-point numbers
+	// may. Several goroutines may call it at a time. Default: their blobs are equal.
+	Equal func(a, b T) bool
 	// Rows is how many rows of the index a question reads at a time.
 	// Default 16.
 	Rows int

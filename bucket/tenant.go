@@ -227,15 +227,15 @@ func (t *tenant[T]) remember(s *record.Seen) {
 	t.ids.Add(s.ID, s.Time)
 }
 
-// restHeld leaves to the journal what left the live window two ticks ago and is still
-// not discoverable, and keeps the blob alone of a value that is committed. Questions
-// about the window that began earlier have mostly ended by then. The caller holds mu.
+// restHeld leaves to the journal what has left the live window and is still not
+// discoverable, and keeps the blob alone of a value that is committed. A question that
+// began before reads it from there. The caller holds mu.
 func (t *tenant[T]) restHeld(now int64) {
 	if t.shared.opts.Journal == nil {
 		return
 	}
 	for _, p := range t.held {
-		if freed := p.rest(now - int64(t.shared.opts.Window) - 2*int64(t.shared.opts.Tick)); freed != 0 {
+		if freed := p.rest(now - int64(t.shared.opts.Window)); freed != 0 {
 			t.shared.budget.add(&t.account, -freed)
 		}
 	}

@@ -322,6 +322,35 @@ func TestRollUp(t *testing.T) {
 	})
 }
 
+// TestVerifyKnowsHowARollUpWasMerged builds an hour while another builder, which died, claims a minute of it. The hour is
+// merged from roll-ups and entries, and its bytes tell so. Neither the merge of its minutes nor that of its entries has
+// these bytes.
+func TestVerifyKnowsHowARollUpWasMerged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, start := newHall(t), midnight()
+		h.shelf.shaped = true
+		h.fill("a", start, start.Add(time.Hour), time.Minute/2)
+		time.Sleep(2 * time.Hour)
+		b := h.builder(nil)
+		rollUp := func(tenant string, want Done) {
+			t.Helper()
+			done, err := b.RollUp(t.Context(), tenant, start.UnixNano(), time.Now().UnixNano(), Task{Verify: true})
+			if done.At = want.At; err != nil || done != want {
+				t.Errorf("did %+v, %v; want %+v", done, err, want)
+			}
+		}
+		rollUp("nobody", Done{})
+		if _, err := levels.New(h.index, nil).Claim(t.Context(), levels.SpanAt("a", time.Minute, start.UnixNano()), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		rollUp("a", Done{Built: 60, Waiting: 1})
+		time.Sleep(time.Hour)
+		rollUp("a", Done{Built: 1, Verified: 60})
+		rollUp("a", Done{Verified: 61})
+	})
+}
+
 // TestTenantsOfASharedIndexAreListedOnceADay counts the listings of a builder for all
 // tenants, since listing a table reads all of it. A listing that fails is repeated sooner.
 func TestTenantsOfASharedIndexAreListedOnceADay(t *testing.T) {

@@ -192,6 +192,7 @@ func (f *foreground) verify(ctx context.Context, place levels.Place) {
 	switch {
 	case err != nil:
 	case !same:
+		f.opts.Logger.Warn("a roll-up differs from the merge of its entries and is built again", "span", place.Span.String())
 		err = f.opts.Protocol.Break(ctx, place)
 	case place.Kind == levels.Void:
 		err = f.opts.Protocol.Reopen(ctx, place)
@@ -224,7 +225,6 @@ func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (
 			return false, unlessLasting(w.Merger, err)
 		}
 	}
-	isRollUp := func(merged []byte) bool { return blob.SumOf(merged) == seal.Sum || bytes.Equal(merged, own.Blob) }
 	if seal.Start < s.Horizon(w.Protocol.Time()) {
 		return true, nil
 	}
@@ -232,15 +232,24 @@ func (w *work) same(ctx context.Context, s levels.Settings, seal levels.Place) (
 	if err != nil || flat.Count != seal.Entries || flat.Print != seal.Print {
 		return false, unlessLasting(w.Merger, err)
 	}
-	if seal.Entries == 0 || isRollUp(flat.Blob) {
+	return w.sameValue(ctx, s, seal, own.Blob, flat.Blob)
+}
+
+// sameValue reports whether a seal's roll-up, whose blob is own, has the value of
+// the merge of its entries, whose blob is flat.
+func (w *work) sameValue(ctx context.Context, s levels.Settings, seal levels.Place, own, flat []byte) (bool, error) {
+	if seal.Entries == 0 || blob.SumOf(flat) == seal.Sum {
 		return true, nil
+	}
+	if same, err := w.Merger.Same(own, flat); err != nil || same {
+		return same, err
 	}
 	parts, err := w.Protocol.Cover(ctx, s.Below(seal.Level), seal.Tenant, seal.Start, seal.End(), nil)
 	if err != nil {
 		return false, err
 	}
 	again, err := w.Merger.Merge(ctx, seal.Tenant, parts) // merges of merges may have other bytes
-	return err == nil && isRollUp(again.Blob), unlessLasting(w.Merger, err)
+	return err == nil && bytes.Equal(own, again.Blob), unlessLasting(w.Merger, err)
 }
 
 // unlessLasting returns an error that says nothing about the roll-up.

@@ -33,6 +33,8 @@ type Merger interface {
 	Lasting(err error) bool
 	// PrintOf returns the print of entries as Merge would.
 	PrintOf(entries []index.Entry) string
+	// Same reports whether the values of two blobs mean the same.
+	Same(a, b []byte) (bool, error)
 }
 
 // Options of a Builder. All must be set but Tenants.

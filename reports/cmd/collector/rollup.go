@@ -144,7 +144,7 @@ func (r *rolling) all(ctx context.Context, p *cli.Process, store *stores.Store, 
 	fmt.Fprintf(p.Stdout, "%s built and %s verified, of %s, in %v\n", human.Plural(sum.Built, "roll-up"),
 		human.Plural(sum.Verified, "roll-up"), human.Plural(len(tenants), "tenant"), time.Since(begin).Round(time.Millisecond))
 	if sum.Differ > 0 {
-		failed = errors.Join(failed, fmt.Errorf("%s differed from the reports in them and were built again", human.Plural(sum.Differ, "roll-up")))
+		failed = errors.Join(failed, fmt.Errorf("roll-ups that differed from the reports in them, and were built again: %d; the log names each", sum.Differ))
 	}
 	return failed
 }
