@@ -29,7 +29,8 @@ type Blobs[T any] interface {
 // Merge makes one value of two or more. It must be associative and commutative
 // by meaning. Its parts are shared with readers and with other merges: Merge must
 // not write to them, not even to sort or to cache something in them, but its
-// result may share memory with them. Many goroutines call it at a time. It is
+// result may be one of them, or share memory with them. The slice itself is Merge's
+// own. Many goroutines call it at a time. It is
 // never called with fewer than two parts: the merge of one part is the part, and
 // the merge of none is the zero value of T.
 //
