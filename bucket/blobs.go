@@ -38,9 +38,10 @@ type Blobs[T any] interface {
 // panic, are refused for good: Add returns the error, and so does a question
 // that needs the merge. Package codectest checks a merge function.
 //
-// A function of the user should return soon. One that never returns stops its tenant:
-// calls about the tenant end with their contexts, other tenants' values are taken and
-// stored, and Flush and Close end with their contexts.
+// A function of the user should return soon. One that never returns stops its tenant.
+// The Add or the question that has called it cannot end. Other calls about the tenant end with
+// their contexts, other tenants' values are taken and stored, and Flush and Close end with
+// their contexts.
 type Merge[T any] func(parts []T) (T, error)
 
 // mergeParts returns the merge of any number of parts.
