@@ -55,25 +55,79 @@ func Check(ctx context.Context, dir string, opts *Options) (*Findings, error) {
 
 // Repair writes what can be read of a directory to a new one, and returns what
 // cannot. Entries without a blob stay behind. Of what was removed some may come
-// back, when the file that says so is damaged.
+// back, when the file that says so is damaged. A new directory that is not whole,
+// because Repair was cut short, is no store: Open refuses it, and the next Repair
+// begins it again.
 func Repair(ctx context.Context, from, to string, opts *Options) (*Findings, error) {
 	full, err := opts.filled()
 	if err != nil {
 		return nil, err
 	}
-	if names, err := full.FS.List(to); err == nil && len(names) > 0 {
-		return nil, fmt.Errorf("repair to %q: it is not empty", to)
+	if err := beginRepair(full.FS, to); err != nil {
+		return nil, fmt.Errorf("repair to %q: %w", to, err)
 	}
-	full.NoSync = true
+	full.NoSync, full.repairing = true, true
 	db, err := Open(to, &full)
 	if err != nil {
 		return nil, err
 	}
 	found, err := survey(ctx, from, opts, db)
-	if err := errors.Join(err, db.Close()); err != nil {
+	err = errors.Join(err, db.Close())
+	if err == nil {
+		err = endRepair(full.FS, to)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("repair store %q: %w", from, err)
 	}
 	return found, nil
+}
+
+// unfinishedName is a file in a directory that a repair writes. It is there until the
+// directory is whole.
+const unfinishedName = "UNFINISHED"
+
+// errUnfinished says that a directory was to be the result of a repair that was cut short.
+var errUnfinished = errors.New("a repair into this directory was cut short, so that it lacks values: " +
+	"repeat the repair, which begins the directory again")
+
+// refuseUnfinished returns errUnfinished for the directory of a repair that was cut
+// short. A directory that cannot be looked at is no such directory.
+func refuseUnfinished(fsys vfs.FS, dir string) error {
+	if _, err := fsys.Stat(fsys.PathJoin(dir, unfinishedName)); err != nil {
+		return nil
+	}
+	return errUnfinished
+}
+
+// beginRepair makes an empty directory for a repair. It empties one that an earlier
+// repair left unfinished, and refuses any other that is not empty.
+func beginRepair(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err == nil && len(names) > 0 {
+		if refuseUnfinished(fsys, dir) == nil {
+			return errors.New("it is not empty")
+		}
+		lock, err := lockDirectory(fsys, dir) // the other repair may be under way
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(lock.Close(), fsys.RemoveAll(dir)); err != nil {
+			return err
+		}
+	}
+	if err := makeDirectory(fsys, dir, private); err != nil {
+		return err
+	}
+	mark, err := fsys.Create(fsys.PathJoin(dir, unfinishedName), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return errors.Join(mark.Sync(), mark.Close(), syncDirectory(fsys, dir))
+}
+
+// endRepair says that the directory of a repair is whole.
+func endRepair(fsys vfs.FS, dir string) error {
+	return errors.Join(fsys.Remove(fsys.PathJoin(dir, unfinishedName)), syncDirectory(fsys, dir))
 }
 
 // survey reads a directory, and puts what can be read into a store, unless it is
@@ -95,6 +149,9 @@ func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, 
 	s := newSalvage(dir, lock, &full)
 	if format != "" {
 		s.found.damaged(formatName, format)
+	}
+	if err := refuseUnfinished(full.FS, dir); err != nil {
+		s.found.damaged(unfinishedName, err.Error())
 	}
 	if err := s.missingFiles(); err != nil {
 		return nil, err

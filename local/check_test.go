@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -122,6 +123,46 @@ func text(f *Findings) string {
 		all = append(all, d.Error())
 	}
 	return strings.Join(all, "\n")
+}
+
+// TestRepairThatIsCutShort interrupts a repair, and has one fail because the damaged directory is in use. What they
+// leave is no store. The next repair begins it again.
+func TestRepairThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, ctx := range map[string]context.Context{"interrupted": gone, "in use": t.Context()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mem := vfs.NewMem()
+			fillBoth(t, mem)
+			opts := &Options{FS: mem, Logger: slog.New(slog.DiscardHandler)}
+			holder := io.Closer(io.NopCloser(nil))
+			if name == "in use" {
+				holder = openIn(t, "data", opts)
+			}
+			if _, err := Repair(ctx, "data", "new", opts); err == nil {
+				t.Fatal("the repair succeeded")
+			}
+			wantRefusal(t, "new", opts, "cut short")
+			if found, err := Check(t.Context(), "new", opts); err == nil && found.Sound() {
+				t.Errorf("check says that the directory is sound: %+v", found)
+			}
+			if err := holder.Close(); err != nil {
+				t.Fatal(err)
+			}
+			found, err := Repair(t.Context(), "data", "new", opts)
+			if err != nil || !found.Sound() {
+				t.Fatalf("%+v, %v", found, err)
+			}
+			if n := len(entriesOf(t, openIn(t, "new", opts), "t")); n != 43 {
+				t.Errorf("%d values were saved, want 43", n)
+			}
+			if _, err := Repair(t.Context(), "data", "new", opts); err == nil || !strings.Contains(err.Error(), "not empty") {
+				t.Errorf("a repair into a whole store: %v", err)
+			}
+		})
+	}
 }
 
 // fillBoth makes a store whose values stand in a table, and three in the log.

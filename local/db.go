@@ -73,6 +73,11 @@ func open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !full.repairing {
+		if err := refuseUnfinished(full.FS, dir); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
 	engine, err := startEngine(dir, lock, &full)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())

@@ -128,7 +128,7 @@ func checkListing(fsys vfs.FS, dir string) error {
 // foreign tells what a start that was cut short, or a file system of its own,
 // does not leave behind.
 func foreign(name string) bool {
-	return name != "LOCK" && name != formatDraft && name != "lost+found"
+	return name != "LOCK" && name != formatDraft && name != unfinishedName && name != "lost+found"
 }
 
 func holdsData(name string) bool {

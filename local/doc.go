@@ -9,7 +9,8 @@
 // FORMAT. FORMAT says "timeblob local 2\n": 2 is the format version, and this whole
 // section is frozen with it. SYNCED says how much of the newest log was on disk. It
 // tells a damaged log from a log whose last write a crash cut. SYNCED-MANIFEST says the
-// same of the newest manifest. Both may be missing. Open leaves other files alone.
+// same of the newest manifest. Both may be missing. UNFINISHED is in a directory that a
+// repair has begun and not finished, which Open refuses. Open leaves other files alone.
 //
 // A plain copy (cp) of the directory of a running store is no backup: Open may refuse
 // it as damaged. [DB.Backup] makes a backup.

@@ -53,6 +53,8 @@ type Options struct {
 
 	// FS is where the directory is, the operating system's when nil.
 	FS vfs.FS
+
+	repairing bool // Repair writes the directory
 }
 
 // filled returns a copy with the defaults filled in, or what is wrong.

@@ -27,18 +27,45 @@ func (db *DB) retain() error {
 }
 
 func (db *DB) retainHourly(ctx context.Context) {
-	ticker := time.NewTicker(time.Hour)
+	ticker, begun := time.NewTicker(time.Hour), time.Now()
 	defer ticker.Stop()
+	jumps := newJumps(db.opts.Now, func() time.Duration { return time.Since(begun) })
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+		if by := jumps.ahead(); by > time.Minute {
+			db.opts.Logger.Warn("the clock was set ahead: retention removes nothing for an hour", "dir", db.dir, "by", by)
+			continue
+		}
 		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err)
 		}
 	}
+}
+
+// jumps tells by how much a clock was set ahead.
+type jumps struct {
+	now     func() time.Time
+	elapsed func() time.Duration // since any moment, whatever the clock shows
+
+	shown time.Time     // at the last look
+	since time.Duration // likewise
+}
+
+func newJumps(now func() time.Time, elapsed func() time.Duration) *jumps {
+	return &jumps{now: now, elapsed: elapsed, shown: now().Round(0), since: elapsed()}
+}
+
+// ahead returns by how much the clock was set ahead since the last look. It is negative
+// when the clock was set back.
+func (j *jumps) ahead() time.Duration {
+	shown, since := j.now().Round(0), j.elapsed() // Round strips the monotonic reading
+	by := shown.Sub(j.shown) - (since - j.since)
+	j.shown, j.since = shown, since
+	return by
 }
 
 // sweep removes the hours that ended before now − Retention, as far as roll-ups that

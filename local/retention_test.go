@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,4 +204,39 @@ func TestRetentionOfPlaces(t *testing.T) {
 			t.Errorf("after 3 hours %d places and %d blobs are left, want %d and %d", places, blobs, 2*(n-181), 2*(n-120))
 		}
 	})
+}
+
+// TestRetentionWaitsWhenTheClockIsSetAhead sets the clock a day ahead. If it is right again within an hour, nothing is removed. If it
+// stays, retention follows it after an hour.
+func TestRetentionWaitsWhenTheClockIsSetAhead(t *testing.T) {
+	t.Parallel()
+	for _, stays := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var ahead atomic.Int64
+			now := func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
+			db, err := Open("data", &Options{FS: vfs.NewMem(), Retention: 6 * time.Hour, Now: now, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit(t, db, "t", time.Now().UnixNano(), 100)
+			time.Sleep(90 * time.Minute)
+			ahead.Store(int64(24 * time.Hour))
+			time.Sleep(time.Hour)
+			if n := len(entriesOf(t, db, "t")); n != 1 {
+				t.Errorf("%d entries soon after the clock was set, want 1", n)
+			}
+			want := 0
+			if !stays {
+				ahead.Store(0)
+				want = 1
+			}
+			time.Sleep(2 * time.Hour)
+			if n := len(entriesOf(t, db, "t")); n != want {
+				t.Errorf("the clock stays: %v: %d entries, want %d", stays, n, want)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
