@@ -64,6 +64,31 @@ func TestPutAgain(t *testing.T) {
 	}
 }
 
+// TestAnAnswerThatIsNotOfS3 answers a put with status 200 and an error, or with nothing, as a proxy may do, and stores nothing. Put
+// does not take that for success, and stores the blob when it is called again.
+func TestAnAnswerThatIsNotOfS3(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>", "<html>sign in</html>"} {
+		for _, unconditional := range []bool{false, true} {
+			inBubble(t, func(t *testing.T) {
+				f := fake(t, s3blob.Options{Unconditional: unconditional})
+				f.faults.Inject(faulttest.Fault{Match: isPut, Status: 200, Body: body, Times: 1})
+				key, blob := tiertest.Key(), tiertest.Blob(100)
+				err := f.Put(t.Context(), key, blob) // nil if the SDK has tried again
+				if err != nil {
+					err = f.Put(t.Context(), key, blob)
+				}
+				if err != nil {
+					t.Errorf("%q: got error %v", body, err)
+				}
+				if got := f.stored(t, key); !bytes.Equal(got, blob) {
+					t.Errorf("%q: %d other bytes are stored", body, len(got))
+				}
+			})
+		}
+	}
+}
+
 // TestAnothersPut checks that after a Put of unknown outcome the key may turn out to be
 // another writer's, and other bytes are never taken for one's own.
 func TestAnothersPut(t *testing.T) {

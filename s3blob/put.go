@@ -114,9 +114,16 @@ func (t *Tier) writeAs(ctx context.Context, p put, blob []byte, check func(*s3.P
 	if !t.opts.Unconditional {
 		input.IfNoneMatch = aws.String("*")
 	}
-	_, err := t.client.PutObject(ctx, input, check(input, blob)...)
+	answer, err := t.client.PutObject(ctx, input, check(input, blob)...)
+	if err == nil && aws.ToString(answer.ETag) == "" {
+		return errNoETag
+	}
 	return err
 }
+
+// errNoETag says that an answer with status 200 is not one of S3 to a put. A server or
+// proxy that answers so may have stored nothing.
+var errNoETag = errors.New("the answer has status 200 and no ETag, so nobody knows whether the object is stored")
 
 // withCRC32 sends the blob's CRC-32 in a header. Over TLS the SDK would send a
 // checksum behind the body, which some S3-compatible servers do not
