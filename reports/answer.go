@@ -15,12 +15,14 @@ import (
 // Answer is the report that answers a question, and what the report lacks.
 type Answer struct {
 	Report *report.Report // shared: nobody may change it; empty when there are no reports
-	// Missing names, in order, the sources that are missing in the answer:
-	// collectors by their addresses, "store" when an answer about now was made
-	// without the store, "clock" when the clock was set less than a window ago and
-	// an answer about now lacks older reports, "journal" when reports of the time
-	// before the collector's start may be lost with a damaged journal, and for a
-	// question that allows a partial answer the stored entries that cannot be read.
+	// Missing names, in order, what the answer lacks: collectors that do not answer,
+	// by their addresses; "store" when an answer about now was made
+	// without the store; "clock" when the clock was set less than a window ago and
+	// an answer about now lacks older reports; "journal" when reports of the time
+	// before the collector's start may be lost with a damaged journal; and, for a
+	// question that allows a partial answer, the entries that cannot be read. A
+	// querier's answer also names what its collectors lack, as "journal of 10.0.0.1:4040",
+	// and the reports that a collector holds and cannot read.
 	Missing []string
 	// Found says that there is a report, not counting shortcuts.
 	Found bool
@@ -36,14 +38,22 @@ const MissingJournal = "journal"
 // MissingStore is the name of the store in Answer.Missing.
 const MissingStore = "store"
 
-// unread names stored entries that a partial answer lacks.
+// unread names the entries that a partial answer lacks.
 func unread(missing []bucket.Missing) (names []string) {
 	for _, m := range missing {
 		if m.Source == "" {
-			names = append(names, "entry "+m.Key+" of "+human.Stamp(m.Time))
+			names = append(names, entryName(m.Key, m.Time))
 		}
 	}
 	return names
+}
+
+// entryName names an entry, or the value of an open tick, which has no key yet.
+func entryName(key string, at time.Time) string {
+	if key == "" {
+		return "open tick of " + human.Stamp(at)
+	}
+	return "entry " + key + " of " + human.Stamp(at)
 }
 
 // withShortcuts merges shortcuts into a report, which is nil when there is none.
@@ -63,6 +73,16 @@ func withShortcuts(r *report.Report, held []*report.Report) (*report.Report, err
 type Holdings struct {
 	bucket.Held[*report.Report]
 	Shortcuts []shortcuts.Shortcut
+	// Missing holds MissingClock and MissingJournal where they hold of the collector.
+	Missing []string
+}
+
+// within reports whether every value has from ≤ instant < to, as a collector that was
+// asked for these must answer.
+func (h *Holdings) within(from, to time.Time) bool {
+	return !slices.ContainsFunc(h.Sealed, func(v bucket.HeldValue[*report.Report]) bool {
+		return v.Err == nil && (v.Entry.Time < from.UnixNano() || v.Entry.Time >= to.UnixNano())
+	})
 }
 
 // startQuestion starts the span of a question about [from, to).

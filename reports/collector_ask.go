@@ -123,6 +123,7 @@ func (c *Collector) Held(ctx context.Context, tenant string, from, to time.Time)
 	// Shortcuts first: the window holds a report before it drops the shortcuts
 	// that the report supersedes.
 	h.Shortcuts = c.hub.Held(tenant)
+	h.Missing = append(c.clock.missing(), c.lost(from)...)
 	h.Held, err = c.live.Held(ctx, tenant, from, to)
 	return h, err
 }

@@ -35,9 +35,8 @@ func (p memoryPeer) Held(ctx context.Context, tenant string, from, to time.Time)
 	return p.Collector.Held(ctx, tenant, from, to)
 }
 
-func (p memoryPeer) Live(ctx context.Context, tenant string) (*report.Report, error) {
-	a, err := p.Ask(ctx, tenant, Question{To: p.AfterNow()})
-	return a.Report, err
+func (p memoryPeer) Live(ctx context.Context, tenant string) (Answer, error) {
+	return p.Ask(ctx, tenant, Question{To: p.AfterNow()})
 }
 
 // storeFaults are ways in which a store fails, and how long an answer about now

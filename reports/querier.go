@@ -37,10 +37,12 @@ type Peers interface {
 type Peer interface {
 	Name() string // its address
 	// Held returns what the collector holds of a tenant with from ≤ instant < to.
-	// The error is ErrNoHoldings for a collector that cannot tell.
+	// The error is ErrNoHoldings for a collector that cannot tell. The caller may
+	// change the list of sealed values.
 	Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error)
-	// Live returns the collector's live window.
-	Live(ctx context.Context, tenant string) (*report.Report, error)
+	// Live returns the collector's live window, and what that lacks. Only Report and
+	// Missing of the answer count.
+	Live(ctx context.Context, tenant string) (Answer, error)
 }
 
 // ErrNoHoldings is returned by a collector that does not tell what it holds, as

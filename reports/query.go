@@ -53,6 +53,10 @@ type call struct {
 	err       error // why it did not
 	shortcuts []shortcuts.Shortcut
 	window    *report.Report // the live window with shortcuts; nil if the call did not ask for it
+
+	version string   // of the holdings
+	missing []string // what the collector lacks, with its name
+	unread  []error  // why values that it holds cannot be read
 }
 
 // Held implements bucket.Source.
@@ -63,16 +67,49 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
 		h, err = Holdings{}, skewed(c.peer.Name(), time.Unix(0, h.Next))
 	}
+	if err == nil && !h.within(from, to) {
+		h, err = Holdings{}, fmt.Errorf("collector %s: it answered another question", c.peer.Name())
+	}
 	c.told, c.err, c.shortcuts = err == nil, err, h.Shortcuts
+	if err == nil {
+		c.note(&h)
+	}
 	for _, v := range h.Sealed {
-		if v.Err == nil {
-			c.hub.Supersede(tenant, v.Value, "")
-		}
+		c.hub.Supersede(tenant, v.Value, "")
 	}
 	if h.IsOpen {
 		c.hub.Supersede(tenant, h.Open, "")
 	}
 	return h.Held, err
+}
+
+// note notes what the collector lacks, and removes the values that cannot be read
+// from what it holds: the answer has all others, and names these. A collector that
+// is asked again may have sealed or stored something meanwhile.
+func (c *call) note(h *Holdings) {
+	if h.Version != c.version {
+		c.version, c.missing, c.unread = h.Version, nil, nil
+	}
+	for _, name := range h.Missing {
+		if name != MissingClock || c.present { // a range has the instants that values got
+			c.lacks(name)
+		}
+	}
+	h.Sealed = slices.DeleteFunc(h.Sealed, func(v bucket.HeldValue[*report.Report]) bool {
+		if v.Err != nil && c.lacks(entryName(v.Entry.Key, time.Unix(0, v.Entry.Time))) {
+			c.unread = append(c.unread, v.Err)
+		}
+		return v.Err != nil
+	})
+}
+
+// lacks notes, once, something that the collector lacks.
+func (c *call) lacks(what string) (noted bool) {
+	what += " of " + c.peer.Name()
+	if noted = !slices.Contains(c.missing, what); noted {
+		c.missing = append(c.missing, what)
+	}
+	return noted
 }
 
 // askNow asks about now, and gives up on a store that does not answer within the
@@ -135,10 +172,17 @@ func (p *query) none() error {
 	return &NoCollectorError{p.unknown, slices.DeleteFunc(slices.Clone(p.failed), func(err error) bool { return err == nil })}
 }
 
-// missing names the collectors whose holdings the answer lacks, and the stored
-// entries. It counts and logs the collectors. Scope's collectors have stored what is older than a window.
+// missing names the collectors whose holdings the answer lacks, what the others
+// lack, and the stored entries. It counts and logs the collectors. Scope's
+// collectors have stored what is older than a window.
 func (p *query) missing() (names []string) {
 	for i, err := range p.failed {
+		if err == nil {
+			names = append(names, p.calls[i].missing...)
+			for _, err := range p.calls[i].unread {
+				p.q.log.Warn("a collector holds a value that cannot be read", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "err", err)
+			}
+		}
 		if err == nil || errors.Is(err, ErrNoHoldings) && !p.recent {
 			continue
 		}
@@ -187,7 +231,12 @@ func (p *query) live(ctx context.Context, missing []string) (Answer, error) {
 			continue
 		}
 		asked.Go(func() error {
-			c.window, p.failed[i] = c.peer.Live(ctx, p.tenant)
+			a, err := c.peer.Live(ctx, p.tenant)
+			c.window, p.failed[i] = a.Report, err
+			c.missing, c.unread = nil, nil // the live window is the answer, and not what is held
+			for _, name := range a.Missing {
+				c.lacks(name)
+			}
 			return nil
 		})
 	}

@@ -36,7 +36,8 @@
 // When an answer is incomplete, the header Timeblob-Missing names what it lacks,
 // with commas between: collectors, "store", "clock" for a window after the clock
 // was set, "journal" for times before the start of a collector whose journal is
-// damaged, and entries with their keys and instants. It names up to 20 and counts
+// damaged, and entries with their keys and instants. A query service names what its
+// collectors lack, too, such as "journal of 10.0.0.1:4040". It names up to 20 and counts
 // the others.
 //
 // GET /api/wait is our addition. It answers {"shortcut":true} as soon as a shortcut

@@ -10,9 +10,12 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -20,9 +23,12 @@ import (
 )
 
 // A collector sends what it holds as multipart/mixed (RFC 2046). The version, the
-// next instant and the last seal of bucket.Held are headers of the answer. Each report is a
+// next instant and the last seal of bucket.Held are headers of the answer, and so is
+// what the collector lacks. Each report is a
 // part in msgpack; the headers of the part name its role, and its entry. Instants
-// are decimal Unix nanoseconds.
+// are decimal Unix nanoseconds. A value that cannot be read or encoded is a part with the
+// reason in words. A query service of an earlier version does not know that role, and
+// takes such an answer for one of a collector that does not answer.
 const (
 	headerVersion = "Timeblob-Version"
 	headerNext    = "Timeblob-Next"
@@ -30,6 +36,12 @@ const (
 	headerInstant = "Timeblob-Instant" // of a part: the entry's instant
 	headerKey     = "Timeblob-Key"     // of a part: the key of the entry or shortcut
 	headerRole    = "Timeblob-Role"    // of a part: one of the roles below
+
+	// headerMissing is on other answers of collectors, too: what an answer lacks, with
+	// commas between. headerParts is the number of parts, so that an answer that was
+	// cut short is told. Earlier versions send neither with holdings.
+	headerMissing = "Timeblob-Missing"
+	headerParts   = "Timeblob-Parts"
 )
 
 // The roles of parts.
@@ -38,6 +50,7 @@ const (
 	roleSealed   = "sealed"   // a sealed value whose key may still become another writer's
 	roleOpen     = "open"     // the value of the open tick
 	roleShortcut = "shortcut" // a shortcut that live answers hold
+	roleUnread   = "unread"   // a sealed or open value that the collector cannot read
 )
 
 // EncodeHoldings returns holdings in their wire form. It sets the content type
@@ -45,30 +58,30 @@ const (
 func EncodeHoldings(head http.Header, h *reports.Holdings) (body []byte, err error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	add := func(role string, e index.Entry, r *report.Report) {
-		if err == nil {
-			err = writePart(w, role, e, r)
-		}
-	}
 	for _, v := range h.Sealed {
-		if v.Err != nil {
-			return nil, v.Err
-		}
 		role := roleSealed
 		if v.Own {
 			role = roleOwn
 		}
-		add(role, v.Entry, v.Value)
+		err = errors.Join(err, writePart(w, role, v.Entry, v.Value, v.Err))
 	}
 	if h.IsOpen {
-		add(roleOpen, index.Entry{}, h.Open)
+		err = errors.Join(err, writePart(w, roleOpen, index.Entry{}, h.Open, nil))
 	}
 	for _, c := range h.Shortcuts {
-		add(roleShortcut, index.Entry{Key: c.Key}, c.Report)
+		err = errors.Join(err, writePart(w, roleShortcut, index.Entry{Key: c.Key}, c.Report, nil))
 	}
 	err = errors.Join(err, w.Close())
 	head.Set(headerVersion, h.Version)
 	head.Set(headerNext, strconv.FormatInt(h.Next, 10))
+	parts := len(h.Sealed) + len(h.Shortcuts)
+	if h.IsOpen {
+		parts++
+	}
+	head.Set(headerParts, strconv.Itoa(parts))
+	if len(h.Missing) > 0 {
+		head.Set(headerMissing, strings.Join(h.Missing, ", "))
+	}
 	if h.Since != 0 {
 		head.Set(headerSince, strconv.FormatInt(h.Since, 10))
 	}
@@ -76,17 +89,25 @@ func EncodeHoldings(head http.Header, h *reports.Holdings) (body []byte, err err
 	return b.Bytes(), err
 }
 
-func writePart(w *multipart.Writer, role string, e index.Entry, r *report.Report) error {
-	head := textproto.MIMEHeader{headerRole: {role}, "Content-Type": {"application/msgpack"}}
+// writePart writes a report, or why it cannot be read.
+func writePart(w *multipart.Writer, role string, e index.Entry, r *report.Report, unread error) error {
+	media := "application/msgpack"
+	var data []byte
+	if unread == nil {
+		data, unread = wire.AppendMsgpack(nil, r)
+	}
+	if held, ok := errors.AsType[*bucket.HeldError](unread); ok {
+		unread = held.Err // the query service knows the rest
+	}
+	if unread != nil {
+		role, media, data = roleUnread, "text/plain; charset=utf-8", []byte(human.Line(unread.Error()))
+	}
+	head := textproto.MIMEHeader{headerRole: {role}, "Content-Type": {media}}
 	if e.Key != "" {
 		head[headerKey] = []string{e.Key}
 		head[headerInstant] = []string{strconv.FormatInt(e.Time, 10)}
 	}
 	part, err := w.CreatePart(head)
-	if err != nil {
-		return err
-	}
-	data, err := wire.AppendMsgpack(nil, r)
 	if err != nil {
 		return err
 	}
@@ -100,7 +121,7 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 	if err != nil || media != "multipart/mixed" || head.Get(headerVersion) == "" {
 		return h, fmt.Errorf("content type %.80q is not the one of a collector's holdings", head.Get("Content-Type"))
 	}
-	h.Version = head.Get(headerVersion)
+	h.Version, h.Missing = head.Get(headerVersion), missingIn(head)
 	if h.Next, err = strconv.ParseInt(head.Get(headerNext), 10, 64); err != nil {
 		return h, fmt.Errorf("header %s: %w", headerNext, err)
 	}
@@ -110,10 +131,10 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 		}
 	}
 	bounded := &io.LimitedReader{R: body, N: limit + 1}
-	for parts := multipart.NewReader(bounded, given["boundary"]); ; {
+	for n, parts := 0, multipart.NewReader(bounded, given["boundary"]); ; n++ {
 		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return h, nil
+		if err == io.EOF { // an error that wraps io.EOF says that the end is missing
+			return h, checkParts(head, n)
 		}
 		if err == nil {
 			err = addPart(&h, part, limit)
@@ -127,30 +148,65 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 	}
 }
 
-// addPart decodes a part and adds it to h.
+// checkParts returns an error when the answer had more parts than were read.
+func checkParts(head http.Header, read int) error {
+	sent := head.Get(headerParts)
+	if sent != "" && sent != strconv.Itoa(read) {
+		return fmt.Errorf("the answer was cut short: it has %d parts of %.20s", read, sent)
+	}
+	return nil
+}
+
+// addPart decodes a part and adds it to h. A value that does not decode hides no other.
 func addPart(h *reports.Holdings, part *multipart.Part, limit int64) error {
 	data, err := wire.ReadBody(part, false, limit)
 	if err != nil {
 		return err
 	}
-	r, err := wire.DecodeMsgpack(data)
-	if err != nil {
-		return err
-	}
-	switch role := part.Header.Get(headerRole); role {
-	case roleOpen:
-		h.Open, h.IsOpen = r, true
-	case roleShortcut:
-		h.Shortcuts = append(h.Shortcuts, shortcuts.Shortcut{Key: part.Header.Get(headerKey), Report: r})
-	case roleOwn, roleSealed:
-		at, err := strconv.ParseInt(part.Header.Get(headerInstant), 10, 64)
-		if err != nil {
+	role, e := part.Header.Get(headerRole), index.Entry{Time: h.Next, Key: part.Header.Get(headerKey)}
+	if role == roleOwn || role == roleSealed || role == roleUnread && e.Key != "" {
+		if e.Time, err = strconv.ParseInt(part.Header.Get(headerInstant), 10, 64); err != nil {
 			return fmt.Errorf("header %s: %w", headerInstant, err)
 		}
-		e := index.Entry{Time: at, Key: part.Header.Get(headerKey)}
-		h.Sealed = append(h.Sealed, bucket.HeldValue[*report.Report]{Entry: e, Own: role == roleOwn, Value: r})
+	}
+	v := bucket.HeldValue[*report.Report]{Entry: e, Own: role == roleOwn}
+	switch role {
+	case roleOpen, roleShortcut, roleOwn, roleSealed:
+		v.Value, err = wire.DecodeMsgpack(data)
+	case roleUnread:
+		err = errors.New(human.Line(string(data)))
 	default:
 		return fmt.Errorf("header %s is %.20q: is the collector of a later version?", headerRole, role)
 	}
+	switch {
+	case err != nil:
+		v.Err = &bucket.HeldError{Time: time.Unix(0, e.Time), Err: err}
+		h.Sealed = append(h.Sealed, v)
+	case role == roleOpen:
+		h.Open, h.IsOpen = v.Value, true
+	case role == roleShortcut:
+		h.Shortcuts = append(h.Shortcuts, shortcuts.Shortcut{Key: e.Key, Report: v.Value})
+	default:
+		h.Sealed = append(h.Sealed, v)
+	}
 	return nil
+}
+
+// maxMissing bounds what is read of headerMissing: names, and bytes of each.
+const (
+	maxMissing     = 20
+	maxMissingName = 200
+)
+
+// missingIn returns what an answer says that it lacks.
+func missingIn(head http.Header) (names []string) {
+	for name := range strings.SplitSeq(head.Get(headerMissing), ", ") {
+		switch {
+		case len(names) == maxMissing:
+			return append(names, "more")
+		case name != "":
+			names = append(names, strings.ToValidUTF8(name[:min(len(name), maxMissingName)], ""))
+		}
+	}
+	return names
 }

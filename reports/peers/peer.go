@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports"
@@ -30,6 +31,7 @@ type collector struct {
 	name  string // host and port
 	asker *asker
 	scope atomic.Int64 // until when it is taken for one of Scope's, in Unix nanoseconds
+	ours  atomic.Int64 // until when it is known to be none of Scope's, likewise
 }
 
 // asker makes the requests to collectors.
@@ -48,11 +50,16 @@ type asker struct {
 // one of Scope's. After that it is asked again.
 const scopeFor = time.Minute
 
+// oursFor is how long a collector that has told what it holds is not taken for one of
+// Scope's. A 404 in that time is of a proxy in front of it.
+const oursFor = 10 * time.Minute
+
 // Name returns the host and port.
 func (p *collector) Name() string { return p.name }
 
 // Held asks the collector what it holds of a tenant with from ≤ instant < to. The
-// error is reports.ErrNoHoldings for a collector that answers 404.
+// error is reports.ErrNoHoldings for a collector that answers 404, unless it has told
+// what it holds before.
 func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time) (h reports.Holdings, err error) {
 	if p.asker.now().UnixNano() < p.scope.Load() {
 		return h, reports.ErrNoHoldings
@@ -62,28 +69,39 @@ func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time)
 		h, err = DecodeHoldings(answer.Header, answer.Body, p.asker.limit)
 		return err
 	})
-	var refused *statusError
-	if errors.As(err, &refused) && refused.status == http.StatusNotFound {
-		p.scope.Store(p.asker.now().Add(scopeFor).UnixNano())
+	for _, v := range h.Sealed {
+		if unread, ok := errors.AsType[*bucket.HeldError](v.Err); ok {
+			unread.Tenant = tenant
+		}
+	}
+	now := p.asker.now()
+	refused, isStatus := errors.AsType[*statusError](err)
+	switch {
+	case err == nil:
+		p.ours.Store(now.Add(oursFor).UnixNano())
+	case isStatus && refused.status == http.StatusNotFound && now.UnixNano() >= p.ours.Load():
+		p.scope.Store(now.Add(scopeFor).UnixNano())
 		err = reports.ErrNoHoldings
 	}
 	return h, err
 }
 
 // Live asks the collector for its live window, as Scope's query services do.
-func (p *collector) Live(ctx context.Context, tenant string) (r *report.Report, err error) {
+func (p *collector) Live(ctx context.Context, tenant string) (a reports.Answer, err error) {
 	err = p.get(ctx, "report", tenant, "/api/report", func(answer *http.Response) error {
 		data, err := wire.ReadBody(answer.Body, false, p.asker.limit)
 		if err != nil {
 			return err
 		}
-		r, err = wire.DecodeMsgpack(data)
+		a.Missing = missingIn(answer.Header)
+		a.Report, err = wire.DecodeMsgpack(data)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return reports.Answer{}, err
 	}
-	return report.Upgrade(r)
+	a.Report, err = report.Upgrade(a.Report)
+	return a, err
 }
 
 // get requests a path and passes the answer to read, all within the timeout.

@@ -181,7 +181,9 @@ func TestHoldingsOnTheWire(t *testing.T) {
 			Sealed: []bucket.HeldValue[*report.Report]{
 				{Entry: index.Entry{Time: -7, Key: "k/-7"}, Value: hosts("h1")},
 				{Entry: index.Entry{Time: 8, Key: "k/8"}, Own: true, Value: hosts("h2")},
-			}}, Shortcuts: []shortcuts.Shortcut{{Key: "k/1", Report: hosts("s1")}, {Key: "k/2", Report: hosts("s2")}}},
+				{Entry: index.Entry{Time: 9, Key: "k/9"}, Err: errors.New("rotten")},
+			}}, Shortcuts: []shortcuts.Shortcut{{Key: "k/1", Report: hosts("s1")}, {Key: "k/2", Report: hosts("s2")}},
+			Missing: []string{reports.MissingClock, reports.MissingJournal}},
 	} {
 		head := http.Header{}
 		body, err := EncodeHoldings(head, &h)
@@ -193,7 +195,11 @@ func TestHoldingsOnTheWire(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		same := got.Version == h.Version && got.Next == h.Next && got.Since == h.Since && got.IsOpen == h.IsOpen &&
+			slices.Equal(got.Missing, h.Missing) &&
 			slices.EqualFunc(got.Sealed, h.Sealed, func(a, b bucket.HeldValue[*report.Report]) bool {
+				if b.Err != nil {
+					return a.Entry == b.Entry && errors.As(a.Err, new(*bucket.HeldError)) && strings.Contains(a.Err.Error(), b.Err.Error())
+				}
 				equal(t, a.Value, b.Value)
 				return a.Entry == b.Entry && a.Own == b.Own
 			}) && slices.EqualFunc(got.Shortcuts, h.Shortcuts, func(a, b shortcuts.Shortcut) bool {
@@ -205,6 +211,47 @@ func TestHoldingsOnTheWire(t *testing.T) {
 		}
 		if h.IsOpen {
 			equal(t, got.Open, h.Open)
+		}
+		for length := range len(body) - len("\r\n") {
+			if _, err := DecodeHoldings(head, bytes.NewReader(body[:length]), 1<<20); err == nil {
+				t.Fatalf("%s: %d of %d bytes were taken for the whole", name, length, len(body))
+			}
+		}
+	}
+}
+
+// TestHoldingsOfOtherVersions reads the headers that earlier collectors send, parts that do not decode, and what no version sends.
+func TestHoldingsOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	part := func(head string) string { return "--b\r\n" + head + "\r\n\r\n" }
+	for name, c := range map[string]struct {
+		body, parts string
+		sealed      int
+		fails       bool
+	}{
+		"nothing":               {body: "--b--"},
+		"no end":                {body: "", fails: true},
+		"no end of a part":      {body: part("Timeblob-Role: open") + "\x80", fails: true},
+		"no next part":          {body: part("Timeblob-Role: open") + "\x80\r\n--b\r\n", parts: "2", fails: true},
+		"fewer parts":           {body: part("Timeblob-Role: open") + "\x80\r\n--b--", parts: "2", fails: true},
+		"a value that is bad":   {body: part("Timeblob-Role: own\r\nTimeblob-Key: k\r\nTimeblob-Instant: 3") + "\xc1\r\n--b--", parts: "1", sealed: 1},
+		"an open tick, bad":     {body: part("Timeblob-Role: open") + "\xc1\r\n--b--", sealed: 1},
+		"an open tick, unread":  {body: part("Timeblob-Role: unread") + "rotten\r\n--b--", sealed: 1},
+		"a role of a later one": {body: part("Timeblob-Role: later") + "\x80\r\n--b--", fails: true},
+		"no instant":            {body: part("Timeblob-Role: unread\r\nTimeblob-Key: k") + "\x80\r\n--b--", fails: true},
+	} {
+		head := http.Header{"Content-Type": {"multipart/mixed; boundary=b"}, headerVersion: {"v"}, headerNext: {"1"}}
+		if c.parts != "" {
+			head.Set(headerParts, c.parts)
+		}
+		h, err := DecodeHoldings(head, strings.NewReader(c.body), 1<<16)
+		if (err != nil) != c.fails || err == nil && len(h.Sealed) != c.sealed {
+			t.Errorf("%s: %d values, error %v", name, len(h.Sealed), err)
+		}
+		for _, v := range h.Sealed {
+			if v.Err == nil {
+				t.Errorf("%s: the value is %v", name, v.Value)
+			}
 		}
 	}
 }
