@@ -131,21 +131,18 @@ func (badCodec) Decode(blob []byte) (ids, error) {
 }
 
 func badValue(t *testing.T, bad string, ticks int, later, journaled bool) {
-	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour).Truncate(time.Second).UTC()}
-	var err error
-	if r.blobs, err = tiered.New(badCodec{}, r.tier, nil); err != nil {
-		t.Fatal(err)
-	}
-	opts := fast()
-	opts.Now, opts.MergeLater = func() time.Time { return r.now }, later
-	opts.Tick, opts.Window = time.Second, time.Minute
-	opts.Failed = func(_ string, v ids, err error) { t.Errorf("%v is given up: %v", v, err) }
-	if journaled {
-		opts.Journal = newMemJournal()
-	}
-	if r.Collector, err = bucket.NewCollector(r.index, r.blobs, mergeSome, opts); err != nil {
-		t.Fatal(err)
-	}
+	r := restingWith(t, nil, mergeSome, func(r *resting, opts *bucket.CollectorOptions[ids]) {
+		r.now = r.now.Truncate(time.Second).UTC()
+		var err error
+		if r.blobs, err = tiered.New(badCodec{}, r.tier, nil); err != nil {
+			t.Fatal(err)
+		}
+		opts.MergeLater, opts.Tick, opts.Window = later, time.Second, time.Minute
+		opts.Failed = func(_ string, v ids, err error) { t.Errorf("%v is given up: %v", v, err) }
+		if journaled {
+			opts.Journal = newMemJournal()
+		}
+	})
 	goods := 0
 	good := func(n int) {
 		for range n {
@@ -277,9 +274,6 @@ func TestCallbacksThatPanic(t *testing.T) {
 // and is the answer.
 func TestABadOpenTickDoesNotHideALongWindow(t *testing.T) {
 	t.Parallel()
-	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour)}
-	opts := fast()
-	opts.Now, opts.Tick, opts.Window = func() time.Time { return r.now }, time.Second, time.Minute
 	apart := func(parts []ids) (ids, error) {
 		all, err := mergeIDs(parts)
 		if len(all) > 0 && all[0] < 0 && all[len(all)-1] >= 0 {
@@ -287,10 +281,9 @@ func TestABadOpenTickDoesNotHideALongWindow(t *testing.T) {
 		}
 		return all, err
 	}
-	var err error
-	if r.Collector, err = bucket.NewCollector(r.index, r.blobs, apart, opts); err != nil {
-		t.Fatal(err)
-	}
+	r := restingWith(t, nil, apart, func(_ *resting, opts *bucket.CollectorOptions[ids]) {
+		opts.Tick, opts.Window = time.Second, time.Minute
+	})
 	for i := range 20 {
 		mustAdd(t, r.Collector, "a", 2*i, 2*i+1)
 		r.tick(t)

@@ -52,6 +52,7 @@ type Collector[T any] struct {
 
 	sealing  sealing[T]
 	ticked   atomic.Bool  // a tick has ended
+	refusing atomic.Bool  // the journal did not take the last value
 	firstAdd atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
 
 	adding gate.Gate     // the Adds under way; Close closes it
@@ -102,7 +103,8 @@ func (c *Collector[T]) wire(merge Merge[T]) (err error) {
 		sealed: c.metrics.values.Inc}
 	c.tenants = &registry[T]{limit: c.opts.MaxTenants, newTenant: c.shared.newTenant, gauge: c.metrics.tenantIDs}
 	c.shared.forgotten.Store(math.MinInt64)
-	c.shared.started.Store(c.now())
+	c.shared.begun = c.opts.Now()
+	c.shared.started.Store(c.shared.begun.UnixNano())
 	c.shared.lastSealed.Store(c.now())
 	return nil
 }

@@ -54,6 +54,7 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 	}
 	a := record.Arrived{Tenant: tenant, Time: c.now(), HasAt: in.past, At: in.at, HasID: in.hasID, ID: in.id}
 	id, err := c.append(ctx, record.KindArrived, a.Encode(), bytes)
+	c.tellJournal(err)
 	if err == nil {
 		c.unsynced.Note(int64(len(bytes)))
 	} else {
@@ -62,6 +63,17 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 	}
 	in.record = id
 	return err
+}
+
+// tellJournal logs that the journal began to refuse values, and that it takes them again.
+func (c *Collector[T]) tellJournal(err error) {
+	failed, refuses := errors.AsType[*JournalError](err)
+	switch {
+	case refuses && !c.refusing.Swap(true):
+		c.opts.Logger.Warn("the journal takes no values, so they are refused", "err", failed.Err)
+	case err == nil && c.refusing.Load() && c.refusing.Swap(false):
+		c.opts.Logger.Info("the journal takes values again")
+	}
 }
 
 // append appends to the journal. The error is the context's or a *JournalError.

@@ -195,14 +195,10 @@ func TestBlobsOfABusyTickAreReadOnce(t *testing.T) {
 // that values which nobody merges are let go.
 func TestDecodedBlobsAreBounded(t *testing.T) {
 	t.Parallel()
-	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour)}
-	opts := fast()
-	opts.MergeLater, opts.LiveCacheBytes, opts.Now = true, 2*5*16, func() time.Time { return r.now }
-	opts.Size = func(v ids) int64 { return 1 }
-	var err error
-	if r.Collector, err = bucket.NewCollector(index.NewMemIndex(), r.blobs, mergeIDs, opts); err != nil {
-		t.Fatal(err)
-	}
+	r := restingWith(t, index.NewMemIndex(), mergeIDs, func(_ *resting, opts *bucket.CollectorOptions[ids]) {
+		opts.MergeLater, opts.LiveCacheBytes = true, 2*5*16
+		opts.Size = func(v ids) int64 { return 1 }
+	})
 	c := &checkedBlobs{resting: r}
 	c.add(t, "a", upTo(5)...)
 	c.wants(t, "room for one value", 4, 1, 0)

@@ -21,13 +21,28 @@ type resting struct {
 
 func newResting(t *testing.T, change func(*bucket.CollectorOptions[ids])) *resting {
 	t.Helper()
+	return restingWith(t, nil, mergeIDs, func(_ *resting, opts *bucket.CollectorOptions[ids]) {
+		opts.Size = func(v ids) int64 { return int64(len(v)) }
+		if change != nil {
+			change(opts)
+		}
+	})
+}
+
+// restingWith is newResting with another index, unless it is nil, and another merge. The function may change the stores, too.
+func restingWith(t *testing.T, idx index.Index, merge bucket.Merge[ids], change func(*resting, *bucket.CollectorOptions[ids])) *resting {
+	t.Helper()
 	r := &resting{stores: newStores(t), now: time.Now().Add(-time.Hour)}
 	opts := fast()
 	opts.Now = func() time.Time { return r.now }
-	if change != nil {
-		change(opts)
+	change(r, opts)
+	if idx == nil {
+		idx = r.index
 	}
-	r.Collector = r.collector(t, opts)
+	var err error
+	if r.Collector, err = bucket.NewCollector(idx, r.blobs, merge, opts); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 

@@ -141,6 +141,7 @@ type shared[T any] struct {
 	changes atomic.Uint64 // how many versions tenants have had
 	running atomic.Bool   // Run runs
 	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
+	begun   time.Time     // when the collector was made, with the reading of the monotonic clock
 
 	lastSealed atomic.Int64 // Unix nanoseconds; written with the collector's sealing held
 
@@ -150,6 +151,13 @@ type shared[T any] struct {
 }
 
 func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
+
+// steady is the time by the monotonic clock, where Now reads it: it goes on as if nobody
+// set the clock. Ids are remembered by it, so that a clock that was set neither forgets
+// an id within the window nor remembers it for longer.
+func (s *shared[T]) steady() int64 {
+	return s.begun.UnixNano() + int64(s.opts.Now().Sub(s.begun))
+}
 
 func (s *shared[T]) newTenant(id string) *tenant[T] {
 	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, mu: gate.NewLatch(), asking: make(chan struct{}, 1),

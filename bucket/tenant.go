@@ -64,7 +64,7 @@ func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *la
 	switch {
 	case t.gone:
 		return needTenant, nil, nil
-	case in.hasID && t.seen(in.id, now):
+	case in.hasID && t.seen(in.id):
 		in.repeated = true
 		return needNothing, nil, nil
 	case t.shared.opts.Journal != nil && in.record == 0 && in.good():
@@ -77,7 +77,7 @@ func (t *tenant[T]) add(ctx context.Context, in *input[T]) (need need, whole *la
 	if need != needNothing || err != nil {
 		return need, whole, err
 	}
-	t.took(in, now)
+	t.took(in)
 	if whole = t.unproven(); whole != nil {
 		return needProof, whole, nil
 	}
@@ -113,11 +113,11 @@ func (t *tenant[T]) sealSpoilt(ctx context.Context, whole *lazy[T]) error {
 }
 
 // took notes that a value is in. The caller holds mu.
-func (t *tenant[T]) took(in *input[T], now int64) {
+func (t *tenant[T]) took(in *input[T]) {
 	in.taken = true
 	t.emptied.Store(false)
 	if in.hasID {
-		t.ids.Add(in.id, now)
+		t.ids.Add(in.id, t.shared.steady())
 	}
 	if in.record != 0 && !in.past {
 		t.open.records = append(t.open.records, in.record)
@@ -125,10 +125,13 @@ func (t *tenant[T]) took(in *input[T], now int64) {
 }
 
 // seen reports whether an id was added within the window. The caller holds mu.
-func (t *tenant[T]) seen(id once.ID, now int64) bool {
-	t.ids.Expire(now - int64(t.shared.opts.Window))
+func (t *tenant[T]) seen(id once.ID) bool {
+	t.expireIDs()
 	return t.ids.Has(id)
 }
+
+// expireIDs forgets the ids of more than a window ago. The caller holds mu.
+func (t *tenant[T]) expireIDs() { t.ids.Expire(t.shared.steady() - int64(t.shared.opts.Window)) }
 
 // hold adds a sealed value to what is held and hands it to the outbox. The
 // caller holds mu.
@@ -161,7 +164,7 @@ func (t *tenant[T]) endTick() (idle bool) {
 		t.ticksChanged()
 	}
 	t.expire(now)
-	t.ids.Expire(now - int64(t.shared.opts.Window))
+	t.expireIDs()
 	idleFor := now - t.restarted.Load()
 	if t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
 		t.shared.forget(t.last)
@@ -224,7 +227,7 @@ func (t *tenant[T]) adopt(v *record.Value) {
 func (t *tenant[T]) remember(s *record.Seen) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ids.Add(s.ID, s.Time)
+	t.ids.Add(s.ID, min(s.Time, t.shared.steady()))
 }
 
 // restHeld leaves to the journal what has left the live window and is still not

@@ -6,7 +6,6 @@ import (
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
-	"github.com/timeblob/timeblob/internal/weigh"
 )
 
 // PanicError says that a function that the user of this package wrote
@@ -68,10 +67,10 @@ func (u *userFuncs[T]) decode(blob []byte) (v T, err error) {
 	return u.decoder.Decode(blob)
 }
 
-// weigh returns how many bytes of memory a value takes, from 1 to weigh.Most.
+// weigh returns how many bytes of memory a value takes, 1 at the least.
 func (u *userFuncs[T]) weigh(v T) (size int64, err error) {
 	defer guard.Recover("size", &err)
-	return min(max(u.opts.Size(v), 1), weigh.Most), nil
+	return max(u.opts.Size(v), 1), nil
 }
 
 // callbacks calls functions of the user that return nothing, several at a time, and

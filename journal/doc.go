@@ -110,5 +110,8 @@
 // When the disk takes no writes at all while the journal is opened, the journal is
 // read-only at first. It tries again every second, and takes records when the disk
 // takes writes. It stays read-only when another process has written to it meanwhile,
-// or when the file of a segment has a wrong name: the next Open renames the file.
+// or when the file of a segment has a wrong name: the next Open renames the file. The
+// error of Append then wraps ErrReopen. So it does when somebody has removed the file of
+// a segment, which the journal notices within a second: what waits can still be read and
+// ended, but no further value is taken, since a kill would lose it.
 package journal

@@ -9,8 +9,29 @@ import (
 // ErrClosed is returned for a journal that was closed.
 var ErrClosed = errors.New("journal is closed")
 
-// ErrReadOnly is what Append's error wraps when the journal was opened read-only, or
-// when its disk has taken no writes since it was opened.
+// ErrReopen is what Append's error wraps, beside ErrReadOnly, when the journal takes no
+// value before it is opened again, whatever its disk does.
+var ErrReopen = errors.New("open the journal again")
+
+// ErrRemoved is what Append's error wraps, beside ErrReopen, when somebody has removed
+// files of the journal that is open: a kill then loses what they hold.
+var ErrRemoved = errors.New("its files were removed")
+
+// errGone is the error of Append of a journal whose files were removed.
+var errGone = &refusal{": " + ErrRemoved.Error() + ": " + ErrReopen.Error(), errors.Join(ErrRemoved, ErrReopen)}
+
+// refusal says that the journal is read-only, and why.
+type refusal struct {
+	reason string
+	why    error
+}
+
+func (e *refusal) Error() string { return ErrReadOnly.Error() + e.reason }
+
+func (e *refusal) Unwrap() []error { return []error{ErrReadOnly, e.why} }
+
+// ErrReadOnly is what Append's error wraps when the journal was opened read-only,
+// when its disk has taken no writes since it was opened, or when its files were removed.
 var ErrReadOnly = errors.New("journal is open to read only")
 
 // FullError is returned by Append when the journal's files have reached their

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -328,7 +326,7 @@ func TestOpenOnAReadOnlyDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := j.Stats(); s.Live != want || !s.ReadOnly {
+		if s := j.Stats(); s.Live != want || !errors.Is(s.ReadOnly, ErrReadOnly) || errors.Is(s.ReadOnly, ErrReopen) {
 			t.Errorf("%+v, want %d records to read", s, want)
 		}
 		if _, _, blob, err := j.Read(id); want > 0 && (err != nil || string(blob) != "blob") {
@@ -341,131 +339,4 @@ func TestOpenOnAReadOnlyDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// TestTheDiskTakesWritesAgain opens a journal on a disk that is full or read-only, and
-// then makes the disk take writes. A record that End named before stays done after another start.
-func TestTheDiskTakesWritesAgain(t *testing.T) {
-	t.Parallel()
-	for _, fault := range []syscall.Errno{syscall.EROFS, syscall.ENOSPC} {
-		for _, exists := range []bool{true, false} {
-			dir, kept := filepath.Join(t.TempDir(), "journal"), []uint64{}
-			if exists {
-				j := mustOpen(t, dir, nil)
-				kept = append(kept, mustAppend(t, j, "done", "later"), mustAppend(t, j, "stays", "here"))
-				mustClose(t, j)
-			}
-			disk := &faulty{}
-			disk.set(func(op, name string) error {
-				if op == "open" || op == "names" || op == "read" {
-					return nil
-				}
-				return &os.PathError{Op: op, Path: name, Err: fault}
-			})
-			j := mustOpen(t, dir, &Options{files: readOnlyDisk{disk}, pause: time.Millisecond})
-			if exists {
-				j.End(kept[0])
-			}
-			if _, err := j.Append(t.Context(), 1, nil, []byte("too early")); !errors.Is(err, fault) {
-				t.Errorf("append: %v", err)
-			}
-			disk.set(nil)
-			for j.Stats().ReadOnly {
-				time.Sleep(time.Millisecond)
-			}
-			mustAppend(t, j, "new", "one")
-			_, err := Open(dir, nil)
-			if _, locked := errors.AsType[*LockedError](err); !locked {
-				t.Errorf("opened twice: %v", err)
-			}
-			mustClose(t, j)
-			j = mustOpen(t, dir, nil)
-			if s, want := j.Stats(), min(len(kept), 1)+1; s.Live != want || len(j.Damage()) > 0 {
-				t.Errorf("%v: %+v, want %d records; damage %v", fault, s, want, j.Damage())
-			}
-			mustClose(t, j)
-		}
-	}
-}
-
-// TestWrittenMeanwhile has another process write to a journal that waits for its disk.
-// The journal then stays read-only.
-func TestWrittenMeanwhile(t *testing.T) {
-	t.Parallel()
-	dir, disk := filepath.Join(t.TempDir(), "journal"), &faulty{}
-	disk.set(failing(syscall.EROFS, "", "create", "mkdir"))
-	j := mustOpen(t, dir, &Options{files: readOnlyDisk{disk}, pause: time.Millisecond})
-	other := mustOpen(t, dir, nil)
-	mustAppend(t, other, "m", "b")
-	disk.set(nil)
-	refused := func() string {
-		_, err := j.Append(t.Context(), 1, nil, nil)
-		return err.Error()
-	}
-	for !strings.Contains(refused(), "another process uses") {
-		time.Sleep(time.Millisecond)
-	}
-	mustClose(t, other)
-	for !strings.Contains(refused(), "has written to the journal meanwhile") {
-		time.Sleep(time.Millisecond)
-	}
-	mustClose(t, j)
-}
-
-// TestAWrongNameWhileTheDiskWaits gives the newest segment the name of the next one and
-// opens the journal on a read-only disk. When the disk takes writes, a new segment must
-// not take the file's place. The next Open renames the file.
-func TestAWrongNameWhileTheDiskWaits(t *testing.T) {
-	t.Parallel()
-	dir, disk := t.TempDir(), &faulty{}
-	for _, blob := range []string{"first", "second"} {
-		j := mustOpen(t, dir, nil)
-		mustAppend(t, j, "m", blob)
-		mustClose(t, j)
-	}
-	if err := os.Rename(filepath.Join(dir, segmentName(2)), filepath.Join(dir, segmentName(3))); err != nil {
-		t.Fatal(err)
-	}
-	disk.set(failing(syscall.EROFS, "", "create", "mkdir"))
-	j := mustOpen(t, dir, &Options{files: readOnlyDisk{disk}, pause: time.Millisecond})
-	disk.set(nil)
-	for {
-		_, err := j.Append(t.Context(), 1, []byte("m"), []byte("third"))
-		if err == nil {
-			t.Error("the journal took a record")
-			break
-		}
-		if strings.Contains(err.Error(), "open the journal again") {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	mustClose(t, j)
-	j = mustOpen(t, dir, nil)
-	mustAppend(t, j, "m", "last")
-	mustClose(t, j)
-	got, _ := reopen(t, dir)
-	if want := []string{"1=m:first", "2=m:second", "3=m:last"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-// readOnlyDisk refuses to make directories, and to take locks alone, when the disk fails.
-type readOnlyDisk struct{ *faulty }
-
-func (d readOnlyDisk) MkdirAll(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := d.check("mkdir", dir); err != nil {
-		return err
-	}
-	return d.faulty.MkdirAll(dir)
-}
-
-func (d readOnlyDisk) Lock(name string, shared bool) (io.Closer, error) {
-	if err := d.check("create", name); !shared && err != nil {
-		return nil, err
-	}
-	return d.faulty.Lock(name, shared)
 }

@@ -32,6 +32,8 @@ type Journal struct {
 
 	writes  atomic.Bool // state, writer and keeper are there, and Append writes
 	waiting *waiting    // for the disk to take writes; nil when it did at the start
+	gone    atomic.Bool // a segment's file was removed by somebody else
+	found   int64       // bytes of all segments at Open, which may be more than MaxBytes
 }
 
 // Open opens the journal in a directory, which it creates, and reads all of
@@ -78,8 +80,13 @@ func (j *Journal) open() (err error) {
 		closeAll(j.ledger.close())
 		return err
 	}
+	j.found, _, _ = j.ledger.totals()
 	switch {
 	case j.waiting != nil:
+		if r.wrong {
+			why := errWrongName
+			j.waiting.why.Store(&why)
+		}
 		go j.waiting.run(r)
 	case !j.opts.ReadOnly:
 		j.startWriting(r)
@@ -132,7 +139,8 @@ func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
 // never be changed afterwards.
 //
 // A record without a blob may take half of the segment that is kept free for
-// moving records, because such a record says what lets others become done.
+// moving records, because such a record says what lets others become done. So it may
+// when the journal was opened with less MaxBytes than it holds.
 //
 // The error is a *FullError when the journal has no room, ErrClosed,
 // ErrReadOnly, or what the disk said. The record is then not in the journal.
@@ -145,6 +153,8 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 		return 0, ErrReadOnly
 	case !j.writes.Load():
 		return 0, j.waiting.refusal()
+	case j.gone.Load() && len(blob) > 0: // other records let the values that wait become done
+		return 0, errGone
 	case kind == kindEnd:
 		return 0, errors.New("journal: append: kind 0 is the journal's own")
 	case len(meta) > maxMeta || len(blob) > maxBlob:
@@ -155,7 +165,7 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 	e := newEntry(kind, 0, meta, blob)
 	limit := j.limit()
 	if len(blob) == 0 {
-		limit += j.opts.SegmentBytes / 2
+		limit = max(limit, j.found) + j.opts.SegmentBytes/2
 	}
 	if err := j.ledger.reserve(e.size, limit); err != nil {
 		j.metrics.refused.Inc()
@@ -226,12 +236,25 @@ type Stats struct {
 	Limit     int64 // from which on Append refuses
 	LiveBytes int64 // of records that are not done
 	Live      int   // records that are not done
-	ReadOnly  bool  // Append refuses every record now
+	// ReadOnly is why Append refuses every value now; nil when it takes values. It
+	// wraps ErrReopen when that lasts until the journal is opened again.
+	ReadOnly error
+	// Fault is what the disk said when a write failed in the last seconds, and none has
+	// succeeded since.
+	Fault error
 }
 
 // Stats returns the journal's figures of now.
 func (j *Journal) Stats() Stats {
-	s := Stats{Limit: j.limit(), ReadOnly: !j.writes.Load()}
+	s := Stats{Limit: j.limit(), Fault: j.queue.broken()}
+	switch {
+	case j.opts.ReadOnly:
+		s.ReadOnly = ErrReadOnly
+	case !j.writes.Load():
+		s.ReadOnly = j.waiting.refusal()
+	case j.gone.Load():
+		s.ReadOnly = errGone
+	}
 	s.Bytes, s.LiveBytes, s.Live = j.ledger.totals()
 	return s
 }

@@ -59,8 +59,24 @@ func (k *keeper) run() {
 			if k.ledger.ended() { // their write failed, or was not begun
 				k.queue.kick()
 			}
+			k.look()
 		case <-k.stop:
 			return
+		}
+	}
+}
+
+// look finds out whether somebody else has removed a segment's file. The journal can
+// still read it, but another process cannot after a kill. So no further value is taken.
+func (k *keeper) look() {
+	expected := k.ledger.files() // only the keeper removes some of them
+	names, err := k.opts.files.Names(k.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	for _, name := range expected {
+		if !slices.Contains(names, name) && !k.gone.Swap(true) {
+			_ = k.metrics.fault(errGone)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -258,6 +259,16 @@ func (l *ledger) remove() {
 	defer l.mu.Unlock()
 	l.count(-l.segments[0].bytes)
 	l.segments = slices.Delete(l.segments, 0, 1)
+}
+
+// files returns the names of the segments' files.
+func (l *ledger) files() (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		names = append(names, filepath.Base(s.path))
+	}
+	return names
 }
 
 // totals returns the bytes of all segments, and the bytes and the number of records that are not done.

@@ -119,6 +119,21 @@ func (q *queue) pause(err error, pause time.Duration) {
 	q.fault, q.until = err, time.Now().Add(pause)
 }
 
+// faultTold is for how long after a pause Stats tells the fault, when nothing was
+// written since.
+const faultTold = 10 * time.Second
+
+// broken returns the last fault of the disk, unless a write has succeeded since or the
+// fault is long ago.
+func (q *queue) broken() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fault == nil || time.Since(q.until) > faultTold {
+		return nil
+	}
+	return q.fault
+}
+
 // healthy ends a pause.
 func (q *queue) healthy() {
 	q.mu.Lock()

@@ -30,13 +30,20 @@ func newWaiting(j *Journal, why error) *waiting {
 // refusal is the error for a record. It names no file, since it may be told to a client.
 func (w *waiting) refusal() error {
 	why := *w.why.Load()
+	if errors.Is(why, ErrReopen) {
+		return &refusal{": " + why.Error(), why}
+	}
+	if _, ok := errors.AsType[*LockedError](why); ok {
+		return &refusal{" while another process uses its directory", why}
+	}
 	if failed, ok := errors.AsType[*fs.PathError](why); ok {
 		why = failed.Err
-	} else if _, ok := errors.AsType[*LockedError](why); ok {
-		why = errors.New("another process uses its directory")
 	}
-	return fmt.Errorf("%w until its disk takes writes: %w", ErrReadOnly, why)
+	return &refusal{" until its disk takes writes: " + why.Error(), why}
 }
+
+// errWrongName says that a new segment could take the place of a file.
+var errWrongName = fmt.Errorf("a segment's file has a wrong name, which needs a disk that takes writes: %w", ErrReopen)
 
 // run tries again and again to lock the journal for writing. r has read the records that exist.
 func (w *waiting) run(r *recovery) {
@@ -59,11 +66,11 @@ func (w *waiting) run(r *recovery) {
 
 // try has the journal take records if the disk takes writes.
 func (w *waiting) try(r *recovery) error {
+	if r.wrong {
+		return errWrongName
+	}
 	if err := w.probe(); err != nil {
 		return err
-	}
-	if r.wrong { // a new segment could take the place of the file
-		return errors.New("a segment's file has a wrong name: open the journal again")
 	}
 	return w.swapLocks(func() error {
 		if err := w.unchanged(r); err != nil {
@@ -116,7 +123,7 @@ func (w *waiting) swapLocks(then func() error) (err error) {
 func (w *waiting) unchanged(r *recovery) error {
 	names, err := w.journal.opts.files.Names(w.journal.dir)
 	if err == nil && !slices.Equal(segmentsAmong(names), r.names) {
-		err = errors.New("another process has written to the journal meanwhile: open it again")
+		err = fmt.Errorf("another process has written to the journal meanwhile: %w", ErrReopen)
 	}
 	return err
 }

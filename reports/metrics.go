@@ -192,9 +192,9 @@ func (m *metrics) lastHeard() map[string]time.Time {
 
 // counts reads a tenant's counters.
 func (m *metrics) counts(tenant string) Counts {
-	m.mu.Lock()
+	m.mu.Lock() // also while the counters are read: a report is then in all of them or in none
+	defer m.mu.Unlock()
 	s := m.tenants[tenant]
-	m.mu.Unlock()
 	if s == nil {
 		return Counts{}
 	}

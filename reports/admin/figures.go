@@ -27,7 +27,7 @@ type figure struct {
 // tierFigures describes one tier that reports are read from.
 type tierFigures struct {
 	Name, About    string
-	Requests, Hits int64
+	Requests, Hits int64 // at most as many hits as requests, also when one was counted between the two
 	Errors         figure
 }
 
@@ -89,7 +89,7 @@ func (r gathered) cache(name, about, prefix string) []tierFigures {
 	if !requests.Known || !hits.Known {
 		return nil
 	}
-	return []tierFigures{{Name: name, About: about, Requests: requests.Value, Hits: hits.Value}}
+	return []tierFigures{{Name: name, About: about, Requests: requests.Value, Hits: min(hits.Value, requests.Value)}}
 }
 
 // tiers returns the figures of the tiers below memory, the authority last.
@@ -101,7 +101,7 @@ func (r gathered) tiers() []tierFigures {
 		if name == tierAuthority {
 			about = "holds every blob"
 		}
-		all = append(all, tierFigures{Name: name, About: about, Requests: n, Hits: hits[name],
+		all = append(all, tierFigures{Name: name, About: about, Requests: n, Hits: min(hits[name], n),
 			Errors: figure{Known: true, Value: errors[name]}})
 	}
 	last := func(t tierFigures) int {

@@ -16,8 +16,9 @@ import (
 )
 
 var copyCommand = cli.Command{
-	Name:  "copy",
-	Usage: []string{"--from STORE --to STORE [--create] [--start TIME] [--end TIME] [--tenant ID]…"},
+	Name: "copy",
+	Usage: []string{"--from STORE --to STORE [--tenant ID]… [--start TIME] [--end TIME] " +
+		"[--create] [--rollup-shared] [--parallel N]"},
 	Brief: "copies what one store holds to another",
 	About: `A STORE is a directory that no running collector holds, as ./data or dir:./data, or a table of DynamoDB and
 a bucket of S3: their URLs with a comma between them, as dynamodb://us-east-1/reports,s3://us-east-1/reports;
@@ -116,6 +117,9 @@ func (c *copying) span() (from, to int64) {
 func (c *copying) run(ctx context.Context, p *cli.Process, args []string) (err error) {
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: copy takes no arguments", args[0])
+	}
+	if c.from.Embedded() {
+		warnOfJournal(p, c.from.Data)
 	}
 	source, err := c.from.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {

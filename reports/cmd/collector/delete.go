@@ -18,8 +18,8 @@ import (
 var deleteCommand = cli.Command{
 	Name: "delete",
 	Usage: []string{
-		"--data DIR --tenant ID (--start TIME --end TIME | --all) [--yes]",
-		"--index URL --blobs URL [--cache URL] --tenant ID (--start … | --all) [--yes]",
+		"--data DIR --tenant ID (--start TIME --end TIME | --all) [--yes] [--wait DURATION]",
+		"--index URL --blobs URL [--cache URL] --tenant ID (--start … | --all) …",
 	},
 	Brief: "deletes a tenant's stored reports for good",
 	About: `The command shows what it found, and asks before it deletes anything. Without a terminal to answer on it
@@ -101,6 +101,9 @@ func (d *deleting) run(ctx context.Context, p *cli.Process, args []string) (err 
 	}
 	if !d.yes && !terminal.CanAnswer(p.Stdin) {
 		return cli.Usagef("standard input is no terminal to confirm on: give --yes to delete without a question")
+	}
+	if d.place.Embedded() {
+		warnOfJournal(p, d.place.Data)
 	}
 	store, err := d.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {

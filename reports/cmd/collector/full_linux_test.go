@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -31,11 +32,16 @@ func TestFullDisk(t *testing.T) {
 		} else {
 			resp.Body.Close()
 		}
+		r.says(t, "the journal takes no values")
+		if status, text := fetch(t, r.url+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "journal: its disk fails, and reports are refused: no space left") {
+			t.Errorf("/readyz: %d %s", status, text)
+		}
 		before := l.acknowledged()
 		if err := os.Remove(filler); err != nil {
 			t.Error(err)
 		}
 		servertest.Eventually(t, "posts are taken again", func() bool { return l.acknowledged() > before+10 })
+		r.says(t, "the journal takes values again")
 		_ = r.cmd.Process.Kill()
 		<-r.ended
 	})

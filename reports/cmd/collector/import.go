@@ -27,8 +27,8 @@ import (
 var importCommand = cli.Command{
 	Name: "import",
 	Usage: []string{
-		"[--data DIR] [--tenant ID] FILE|DIR…",
-		"--index URL --blobs URL [--create] [--tenant ID] FILE|DIR…",
+		"[--data DIR] [--tenant ID] [--blob-format FORMAT] [--parallel N] [--max-inflated BYTES] FILE|DIR…",
+		"--index URL --blobs URL [--cache URL] [--create] [--tenant ID] … FILE|DIR…",
 	},
 	Brief: "stores report files under the times in their names",
 	About: `A file named 1795332870932684457.msgpack.gz is stored as received at that instant, in Unix nanoseconds.

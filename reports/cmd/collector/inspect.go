@@ -15,7 +15,7 @@ import (
 
 var inspectCommand = cli.Command{
 	Name:  "inspect",
-	Usage: []string{"[--upgrade] [--json] FILE|DIR…"},
+	Usage: []string{"[--upgrade] [--json] [--max-inflated BYTES] FILE|DIR…"},
 	Brief: "shows what is in report files",
 	About: `Each report is shown as it was decoded: how large it is, when and by whom it was made, and what its
 topologies hold. With --json each is a line of JSON, and nothing else is on standard output. The FILE - is

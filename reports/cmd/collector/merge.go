@@ -17,7 +17,7 @@ import (
 
 var mergeCommand = cli.Command{
 	Name:  "merge",
-	Usage: []string{"[-o FILE] [--json] [--keep-going] FILE|DIR…"},
+	Usage: []string{"[-o FILE] [--json] [--keep-going] [--max-inflated BYTES] FILE|DIR…"},
 	Brief: "merges report files into one",
 	About: `Each report is brought to the form of today (as inspect --upgrade does) and merged with those before it.
 The result is shown as a table, or written as JSON with --json, or to a file with -o. When a file cannot be

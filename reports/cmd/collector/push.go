@@ -22,8 +22,11 @@ import (
 )
 
 var pushCommand = cli.Command{
-	Name:  "push",
-	Usage: []string{"--to URL [--pace[=N]] [--tenant ID] FILE|DIR…"},
+	Name: "push",
+	Usage: []string{
+		"--to URL [--pace[=N]] [--parallel N] [--patience DURATION] [--timeout DURATION] FILE|DIR…",
+		"--to URL [--tenant ID] [--tenant-header NAME] [--token TOKEN] [--ca FILE] [--cert FILE --key FILE] … FILE|DIR…",
+	},
 	Brief: "posts report files to a collector, as a probe does",
 	About: `Files are posted as they are: msgpack gzip'd, JSON as JSON. As many as --parallel says are under way at a
 time, as fast as it goes or, with --pace, as far apart as the Unix nanoseconds in their names, or N times as

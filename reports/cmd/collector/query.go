@@ -21,9 +21,10 @@ import (
 var queryCommand = cli.Command{
 	Name: "query",
 	Usage: []string{
-		"(--data DIR | --from URL) --at TIME [--window 15s] [--json]",
-		"(--data DIR | --from URL) --start TIME --end TIME [--json]",
+		"(--data DIR | --from URL) --at TIME [--window 15s] [--tenant ID] [--json] [--partial]",
+		"(--data DIR | --from URL) --start TIME --end TIME [--tenant ID] [--json] [--partial] [--round]",
 		"--index URL --blobs URL [--cache URL] (--at TIME | --start TIME --end TIME) …",
+		"--from URL … [--tenant-header NAME] [--token TOKEN] [--timeout DURATION] [--ca FILE] [--cert FILE --key FILE]",
 	},
 	Brief: "shows the merge of a window of time",
 	About: `The answer is the merge of everything received from START on and before END, or in the window before AT.
@@ -106,6 +107,9 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 	if q.from != "" {
 		return q.askRemote(ctx, p)
 	}
+	if q.place.Embedded() {
+		warnOfJournal(p, q.place.Data)
+	}
 	s, err := q.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true,
 		Instead: "ask it with --from URL in place of --data, or stop it"})
 	if err != nil {
@@ -152,7 +156,7 @@ func (q *question) askRemote(ctx context.Context, p *cli.Process) (*report.Repor
 		return nil, nil, fmt.Errorf("%s: %w", q.from, err)
 	}
 	if a.Missing != "" {
-		p.Warn("warning: the answer is without what could not be asked: %s", a.Missing)
+		p.Warn("warning: the answer may lack reports: %s", a.Missing)
 	}
 	if q.ownWindow() {
 		return a.Report, []view.Fact{{Name: "range", Value: "the collector's window before " + q.untilText()}}, nil

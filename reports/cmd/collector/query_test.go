@@ -65,7 +65,7 @@ func TestQueryNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for missing, want := range map[string]string{
 		"":         "",
-		"a:1, b:2": "collector: warning: the answer is without what could not be asked: a:1, b:2\n",
+		"a:1, b:2": "collector: warning: the answer may lack reports: a:1, b:2\n",
 	} {
 		s := newStub(t, func(w http.ResponseWriter, _ int) {
 			w.Header().Set("Timeblob-Missing", missing)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -73,4 +74,53 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Fatalf("replay: %v: %s", err, out)
 	}
 	l.check(data)
+}
+
+// TestAJournalThatNeedsARestart gives the newest segment of a journal a wrong name, and starts the collector on a read-only disk. It
+// says that it must be started again, also when the disk takes writes. The next start takes posts. It mounts a small file
+// system, which needs root.
+func TestAJournalThatNeedsARestart(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t)
+	args := []string{"--data", filepath.Join(disk, "data"), "--tick", "100ms", "--window", "1s", "--journal-size", "32MiB"}
+	r := runServe(t, nil, args...)
+	if status, answer := postHost(t, r.url, "host-000001"); status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	_ = r.cmd.Process.Kill()
+	<-r.ended
+	segments := must1(filepath.Glob(filepath.Join(disk, "data", "journal", "*.log")))
+	if err := os.Rename(segments[len(segments)-1], filepath.Join(disk, "data", "journal", "00000000000000ff.log")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	r = runServe(t, nil, args...)
+	said := func() string { _, text := fetch(t, r.url+"/readyz"); return text }
+	const again = "journal: takes no reports until the collector is started again: "
+	servertest.Eventually(t, "it says that it must be started again", func() bool { return strings.Contains(said(), again) })
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if text := said(); !strings.Contains(text, again) {
+		t.Errorf("when the disk takes writes: %s", text)
+	}
+	if status, answer := postHost(t, r.url, "host-000002"); status != http.StatusServiceUnavailable || !strings.Contains(answer, "open the journal again") {
+		t.Errorf("a post: %d %s", status, answer)
+	}
+	_ = r.cmd.Process.Kill()
+	<-r.ended
+	r = runServe(t, nil, args...)
+	if status, answer := postHost(t, r.url, "host-000002"); status != http.StatusOK {
+		t.Errorf("a post after a start: %d %s", status, answer)
+	}
+	r.signal()
+	if code, _ := r.end(t); code != 0 {
+		t.Errorf("exit code %d: %s", code, r.stderr)
+	}
+	if found := storedReports(t, args[1]); len(found) != 2 {
+		t.Errorf("%d reports are stored, want 2", len(found))
+	}
 }

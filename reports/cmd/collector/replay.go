@@ -23,8 +23,8 @@ import (
 var replayCommand = cli.Command{
 	Name: "replay",
 	Usage: []string{
-		"[--journal DIR] [--data DIR]",
-		"--journal DIR --index URL --blobs URL",
+		"[--journal DIR] [--data DIR] [--blob-format FORMAT]",
+		"--journal DIR --index URL --blobs URL [--cache URL] [--blob-format FORMAT]",
 	},
 	Brief: "stores what the journal of a collector that does not come back holds",
 	About: `Reports that the collector had acknowledged and not stored are stored once, under the instants that it gave

@@ -23,8 +23,9 @@ import (
 var rollupCommand = cli.Command{
 	Name: "rollup",
 	Usage: []string{
-		"[--data DIR] [--tenant ID]… [--start TIME] [--end TIME] [--verify]",
-		"--index URL --blobs URL --rollup-shared [--tenant ID]… [--start TIME] …",
+		"[--data DIR] [--tenant ID]… [--start TIME] [--end TIME] [--verify] [--rollup-spans DURATIONS] [--rollup-lateness DURATION] " +
+			"[--blob-format FORMAT]",
+		"--index URL --blobs URL [--cache URL] --rollup-shared [--tenant ID]… [--start TIME] …",
 	},
 	Brief: "builds the roll-ups that a store lacks, and checks the others",
 	About: `A roll-up is the stored merge of a whole minute, hour or day. The command builds those of the range that are
@@ -90,6 +91,9 @@ func (r *rolling) span() (from, to time.Time) {
 func (r *rolling) run(ctx context.Context, p *cli.Process, args []string) (err error) {
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: rollup takes no arguments", args[0])
+	}
+	if r.place.Embedded() {
+		warnOfJournal(p, r.place.Data)
 	}
 	store, err := r.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {

@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
@@ -87,6 +90,20 @@ func (j *journaling) start(place *stores.Place, window time.Duration, metrics pr
 	return nil
 }
 
+// warnOfJournal says that a directory's journal holds what a collector has acknowledged and may not have stored, so
+// that a command which reads the directory does not see it.
+func warnOfJournal(p *cli.Process, data string) {
+	dir := filepath.Join(data, journalName)
+	j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
+	if err != nil {
+		return // there is none, or a collector holds it
+	}
+	defer j.Close()
+	if n := j.Stats().Live; n > 0 {
+		p.Warn("warning: %s holds reports that may not be in the store yet (%s): start the collector, or run collector replay", dir, human.Plural(n, "record"))
+	}
+}
+
 // bucket returns the journal as the collector takes it.
 func (j *journaling) bucket() bucket.Journal {
 	if j.open == nil {
@@ -104,6 +121,17 @@ func (j *journaling) replacesLog(r role) bool { return r != roleQuery && j.sync 
 // less would be compacted more often, and the journal must not fill meanwhile.
 func (j *journaling) syncBytes() int64 { return min(24<<20, int64(*j.size)/8) }
 
+// keeps says what becomes of values that a stop could not store.
+func (j *journaling) keeps() string {
+	switch {
+	case j.open == nil:
+		return "lost"
+	case errors.Is(j.open.Stats().ReadOnly, journal.ErrRemoved):
+		return "lost: the files of the journal were removed"
+	}
+	return "not stored: the journal keeps them for the next start"
+}
+
 func (j *journaling) close() error {
 	if j.open == nil {
 		return nil
@@ -120,6 +148,14 @@ func (j *journaling) damaged() bool {
 // many.
 const nearlyFull = 1 << 20
 
+// reasonOf returns what the system said of a file, without the file's name.
+func reasonOf(fault error) string {
+	if number, ok := errors.AsType[syscall.Errno](fault); ok {
+		return number.Error()
+	}
+	return "the collector's log says why"
+}
+
 // checks returns the readiness checks of the journal: it has room. Damage in it is
 // only a note.
 func (j *journaling) checks() []health.Check {
@@ -128,8 +164,17 @@ func (j *journaling) checks() []health.Check {
 	}
 	room := func(context.Context) error {
 		s := j.open.Stats()
-		if s.ReadOnly {
+		if errors.Is(s.ReadOnly, journal.ErrReopen) {
+			return health.Unready(fmt.Sprintf("takes no reports until the collector is started again: %v", s.ReadOnly))
+		}
+		if _, locked := errors.AsType[*journal.LockedError](s.ReadOnly); locked {
+			return health.Unready("takes no reports: another process uses its directory")
+		}
+		if s.ReadOnly != nil {
 			return health.Unready("is on a disk that is read-only or full: reports are taken a second after the disk takes writes")
+		}
+		if s.Fault != nil {
+			return health.Unready("its disk fails, and reports are refused: " + reasonOf(s.Fault))
 		}
 		if s.Bytes+nearlyFull > s.Limit {
 			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", cli.Size(s.Bytes), cli.Size(s.Limit)))

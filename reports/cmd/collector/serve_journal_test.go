@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -114,5 +115,60 @@ func TestDamagedJournalIsANote(t *testing.T) {
 	reasons, notes := health.New(j.checks(), slog.New(slog.DiscardHandler)).Ask(t.Context())
 	if damaged != 1 || len(reasons) > 0 || len(notes) != 1 || notes[0] != "note: journal: is damaged: the collector's log says where" {
 		t.Errorf("%d files damaged: %q, %q", damaged, reasons, notes)
+	}
+}
+
+// TestCommandsWarnOfAJournal kills a collector that has stored nothing yet. Commands that read the directory then say that its
+// journal holds reports, until they are replayed.
+func TestCommandsWarnOfAJournal(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	r := runServe(t, nil, "--data", data, "--tick", "1m", "--window", "1m")
+	if status, answer := postHost(t, r.url, "host-000001"); status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	_ = r.cmd.Process.Kill()
+	<-r.ended
+	warns := func(want bool) {
+		t.Helper()
+		for _, args := range [][]string{
+			{"query", "--data", data, "--start", "-1h", "--end", "+1h"},
+			{"check", data},
+			{"copy", "--from", data, "--to", filepath.Join(t.TempDir(), "copy")},
+			{"backup", "--data", data, "--to", filepath.Join(t.TempDir(), "backup")},
+		} {
+			if got := collect(t, args...); got.code != 0 || strings.Contains(got.stderr, "run collector replay") != want {
+				t.Errorf("%v: exit %d, says %q, want a warning: %v", args, got.code, got.stderr, want)
+			}
+		}
+	}
+	warns(true)
+	must(t, "replay", "--data", data)
+	warns(false)
+}
+
+// TestAJournalThatIsRemoved removes the files of an open journal. The collector is not ready, and does not say that the journal keeps
+// anything for the next start.
+func TestAJournalThatIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir, size := filepath.Join(t.TempDir(), "journal"), cli.Size(32<<20)
+	j := &journaling{dir: dir, size: &size}
+	if err := j.start(&stores.Place{}, 0, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer j.close()
+	must1(j.open.Append(t.Context(), 1, nil, []byte("x")))
+	if said := j.keeps(); !strings.Contains(said, "the journal keeps them") {
+		t.Errorf("it says %q", said)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return j.open.Stats().ReadOnly != nil }, "the journal does not notice")
+	if said := j.keeps(); !strings.Contains(said, "the files of the journal were removed") {
+		t.Errorf("it says %q", said)
+	}
+	if reasons, _ := health.New(j.checks(), slog.New(slog.DiscardHandler)).Ask(t.Context()); len(reasons) != 1 || !strings.Contains(reasons[0], "until the collector is started again") {
+		t.Errorf("ready: %q", reasons)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ func (c *Command) help(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "collector %s %s.\n\nUsage:\n", c.Name, c.Brief)
 	for _, form := range c.Usage {
-		fmt.Fprintf(&b, "  collector %s %s\n", c.Name, form)
+		writeForm(&b, "  collector "+c.Name+" ", form)
 	}
 	for paragraph := range strings.SplitSeq(c.About, "\n\n") {
 		b.WriteString("\n")
@@ -63,6 +64,16 @@ func (c *Command) help(w io.Writer) error {
 	terminal.Wrap(&b, envForms, 0)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// valued matches a flag and its value in a form of usage.
+var valued = regexp.MustCompile(`(-[a-z-]+) ([A-Z]+)`)
+
+// writeForm writes a form of usage after a head. Flags stay in one line with their values.
+func writeForm(b *strings.Builder, head, form string) {
+	var lines strings.Builder
+	terminal.Wrap(&lines, valued.ReplaceAllString(form, "$1\x00$2"), len(head))
+	b.WriteString(head + strings.ReplaceAll(lines.String(), "\x00", " "))
 }
 
 // helpFlags writes the flags with their descriptions in one column.
