@@ -30,7 +30,7 @@
 // a new one. Segments are removed in the order of their ids, when all of their
 // records are done. When the journal has reached half of Options.MaxBytes, and
 // a quarter of its records' bytes are done, the few records that keep the oldest segment are
-// copied to the end first. So one tenant whose values cannot be stored does
+// copied to the end first. A journal that is nearly full does so when a sixteenth is done. So one tenant whose values cannot be stored does
 // not stop the others: its records are copied once in a while.
 //
 // # Format

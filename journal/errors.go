@@ -71,6 +71,9 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("journal: record %d is damaged: %s, offset %d", e.ID, e.File, e.Offset)
 }
 
+// Corrupt makes the error one that a collector takes as final.
+func (e *CorruptError) Corrupt() bool { return true }
+
 // LockedError is returned by Open when another process holds the directory.
 type LockedError struct{ Dir string }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -201,18 +202,31 @@ func (j *Journal) wait(ctx context.Context, e *entry) (id uint64, err error) {
 
 // Read returns a record that is not done, its checksum verified. The bytes are
 // the caller's. It costs one read of the file. The error is a *NotFoundError,
-// a *CorruptError, or what the disk said.
+// a *CorruptError, which Damage then tells too, ErrClosed, or what the disk said.
 func (j *Journal) Read(id uint64) (kind byte, meta, blob []byte, err error) {
 	for {
-		p, ok := j.ledger.place(id)
-		if !ok {
-			return 0, nil, nil, &NotFoundError{ID: id}
+		p, err := j.ledger.place(id)
+		if err != nil {
+			return 0, nil, nil, err
 		}
 		kind, meta, blob, err = p.seg.read(p, id)
-		if now, _ := j.ledger.place(id); err == nil || now == p {
-			return kind, meta, blob, err
-		} // it has moved meanwhile
+		if err == nil {
+			return kind, meta, blob, nil
+		}
+		if now, unknown := j.ledger.place(id); unknown == nil && now == p {
+			return 0, nil, nil, j.noteCorrupt(p, id, err)
+		} // it has moved meanwhile, or is done
 	}
+}
+
+// noteCorrupt has Damage tell of a record that is damaged, and returns its error.
+func (j *Journal) noteCorrupt(p place, id uint64, err error) error {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		j.ledger.damaged(p.seg)
+		j.damage.add(Damage{File: filepath.Base(p.seg.path), Offset: p.offset, Bytes: p.size, First: id, Last: id,
+			Reason: "the bytes of a record have changed since it was written, or since the journal was opened"})
+	}
+	return err
 }
 
 // End says that records are done: nobody needs them any more, and Replay calls
@@ -260,7 +274,7 @@ func (j *Journal) Stats() Stats {
 }
 
 // Damage returns what could not be read, by Open and since, the first 1000
-// stretches of it. Each Open tells it again until the segment is removed. A
+// stretches of it, each once. Each Open tells it again until the segment is removed. A
 // torn end is told until a record was written after it.
 func (j *Journal) Damage() []Damage { return j.damage.all() }
 
@@ -299,10 +313,14 @@ type damages struct {
 
 const maxDamages = 1000
 
+// add adds a stretch, unless it is known already.
 func (d *damages) add(damage Damage) {
-	d.metrics.damage.Inc()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if slices.Contains(d.list, damage) {
+		return
+	}
+	d.metrics.damage.Inc()
 	if len(d.list) < maxDamages {
 		d.list = append(d.list, damage)
 	}

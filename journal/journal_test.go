@@ -84,8 +84,31 @@ func TestWritersShareSyncs(t *testing.T) {
 	}
 }
 
+// TestReadTellsWhatIsNotThere reads records that never were, are damaged or cut off, are
+// done, and belong to a journal that is closed. Damage is told once, and the file is kept.
 func TestReadTellsWhatIsNotThere(t *testing.T) {
 	t.Parallel()
+	for what, harm := range map[string]func(t *testing.T, name string){
+		"flipped": func(t *testing.T, name string) {
+			b := readFile(t, name)
+			b[len(b)-1] ^= 1
+			writeFile(t, name, b)
+		},
+		"cut": func(t *testing.T, name string) {
+			if err := os.Truncate(name, headerSize+1); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			testReadOfADamagedRecord(t, harm)
+		})
+	}
+}
+
+func testReadOfADamagedRecord(t *testing.T, harm func(t *testing.T, name string)) {
+	t.Helper()
 	dir := t.TempDir()
 	j := mustOpen(t, dir, nil)
 	id := mustAppend(t, j, "m", "blob")
@@ -93,16 +116,27 @@ func TestReadTellsWhatIsNotThere(t *testing.T) {
 		t.Errorf("a record that never was: %v", err)
 	}
 	name := logs(t, dir)[0]
-	b := readFile(t, name)
-	b[len(b)-1] ^= 1
-	writeFile(t, name, b)
-	_, _, _, err := j.Read(id)
-	if corrupt, ok := errors.AsType[*CorruptError](err); !ok || corrupt.ID != id || corrupt.File != name {
-		t.Errorf("a damaged record: %v", err)
+	harm(t, name)
+	for range 2 {
+		_, _, _, err := j.Read(id)
+		if corrupt, ok := errors.AsType[*CorruptError](err); !ok || !corrupt.Corrupt() || corrupt.ID != id || corrupt.File != name {
+			t.Errorf("a damaged record: %v", err)
+		}
+	}
+	if d := j.Damage(); len(d) != 1 || d[0].First != id || d[0].Last != id || d[0].Torn || !j.ledger.segments[0].damaged {
+		t.Errorf("damage: %v", d)
+	}
+	if got := undone(t, j); len(got) > 0 {
+		t.Errorf("replayed: %q", got)
 	}
 	j.End(id)
 	if _, _, _, err := j.Read(id); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a record that is done: %v", err)
+	}
+	id = mustAppend(t, j, "m", "blob")
+	mustClose(t, j)
+	if _, _, _, err := j.Read(id); !errors.Is(err, ErrClosed) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a journal that is closed: %v", err)
 	}
 }
 

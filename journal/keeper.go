@@ -24,9 +24,10 @@ const (
 // the end of the journal first.
 type keeper struct {
 	*Journal
-	wake  chan struct{} // has one element when there may be something to remove
-	stop  chan struct{}
-	ended chan struct{}
+	wake    chan struct{} // has one element when there may be something to remove
+	stop    chan struct{}
+	ended   chan struct{}
+	failing time.Time // since when the disk cannot read a record that is to be moved; zero: it can
 }
 
 func newKeeper(j *Journal) *keeper {
@@ -89,7 +90,7 @@ func (k *keeper) step() bool {
 		return false
 	default:
 	}
-	front, remove, move := k.ledger.oldest(k.opts.Keep, k.opts.MaxBytes)
+	front, remove, move := k.ledger.oldest(k.opts.Keep, k.opts.MaxBytes, k.limit())
 	switch {
 	case remove:
 		return k.release(front)
@@ -170,11 +171,14 @@ func (k *keeper) move(s *segment) bool {
 	var group []*entry
 	var bytes int64
 	for _, id := range k.ledger.standing(s) {
-		p, ok := k.ledger.place(id)
-		if !ok || p.seg != s {
+		p, err := k.ledger.place(id)
+		if err != nil || p.seg != s {
 			continue
 		}
 		e, err := copyOf(p, id)
+		if err != nil && !k.isLasting(err) {
+			return false
+		}
 		if err != nil {
 			k.unreadable(p, id, err)
 			continue
@@ -190,7 +194,23 @@ func (k *keeper) move(s *segment) bool {
 			group, bytes = nil, 0
 		}
 	}
+	k.failing = time.Time{}
 	return k.copied(group, bytes)
+}
+
+// patience is for how many pauses of the journal the disk may fail to read a record that
+// is to be moved. Then the record is lost, so that it does not fill the journal.
+const patience = 60
+
+// isLasting reports whether a record that cannot be read is lost.
+func (k *keeper) isLasting(err error) bool {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		return true
+	}
+	if k.failing.IsZero() {
+		k.failing = time.Now()
+	}
+	return time.Since(k.failing) >= patience*k.opts.pause
 }
 
 // copyOf returns an entry that writes a record once more.

@@ -112,6 +112,35 @@ func add(t *testing.T, j *Journal, blob string) uint64 {
 	}
 }
 
+// TestAFullJournalOfSmallRecordsDrains fills a journal with small records. Each needs another
+// record without a blob to become done. These take more bytes than the journal keeps free for them.
+func TestAFullJournalOfSmallRecordsDrains(t *testing.T) {
+	t.Parallel()
+	j := mustOpen(t, t.TempDir(), &Options{SegmentBytes: 8 << 10, MaxBytes: 64 << 10, Sync: Off})
+	var ids []uint64
+	for {
+		id, err := j.Append(t.Context(), 1, []byte("meta"), []byte("small"))
+		if err != nil {
+			break
+		}
+		ids = append(ids, id)
+	}
+	waits := 0
+	for i, id := range ids {
+		sealed, err := j.Append(t.Context(), 2, make([]byte, 100), nil)
+		for ; err != nil; sealed, err = j.Append(t.Context(), 2, make([]byte, 100), nil) {
+			if waits++; waits > 10_000 {
+				t.Fatalf("%d of %d records are done, and the journal says %v", i, len(ids), err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		j.End(id, sealed)
+	}
+	if got := undone(t, j); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
 // TestDoneCopyStaysDone calls a record done before, during and after the write
 // of its copy. It must not come back in this process, and the record that says
 // so must not stand before the copy.
@@ -142,7 +171,7 @@ func TestDoneCopyStaysDone(t *testing.T) {
 		}
 		l.wrote(now, 200, entries)
 		step("after")
-		if _, ok := l.place(1); ok || old.live+now.live != 0 {
+		if _, err := l.place(1); err == nil || old.live+now.live != 0 {
 			t.Errorf("%s: the record came back", when)
 		}
 		if _, ends := l.prepare(nil); (len(ends) == 1) == (when == "before") {
@@ -276,6 +305,45 @@ func TestLostWhileMoved(t *testing.T) {
 	}
 	if d := j.Damage(); len(d) != 1 || d[0].First != lost || d[0].Last != lost || d[0].Torn {
 		t.Errorf("damage: %v", d)
+	}
+	if aside, err := filepath.Glob(first + asideInfix + "*"); err != nil || len(aside) != 1 {
+		t.Errorf("kept aside: %q, %v", aside, err)
+	}
+}
+
+// TestADiskThatCannotReadForAWhile lets reads fail when the keeper wants to move a record,
+// for a while or for good. A record that can be read again later is not lost.
+func TestADiskThatCannotReadForAWhile(t *testing.T) {
+	t.Parallel()
+	for _, lasting := range []bool{false, true} {
+		t.Run(fmt.Sprint("lasting ", lasting), func(t *testing.T) {
+			t.Parallel()
+			files, pause := &faulty{}, time.Hour
+			if lasting {
+				pause = time.Nanosecond
+			}
+			j := mustOpen(t, t.TempDir(), &Options{SegmentBytes: 2000, MaxBytes: 8000, files: files, pause: pause})
+			want := []string{record(mustAppend(t, j, "m", "kept"), "kept")}
+			files.set(failing(errDisk, "0000000000000001"+segmentSuffix, "read"))
+			for range 15 {
+				id, err := j.Append(context.Background(), 1, []byte("m"), []byte(strings.Repeat("x", 400)))
+				if err != nil {
+					break
+				}
+				j.End(id)
+			}
+			failed := func(call string) bool { return strings.HasPrefix(call, "read 0000000000000001") }
+			for !slices.ContainsFunc(files.calls(), failed) || lasting && len(j.Damage()) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			files.set(nil)
+			if lasting {
+				want = nil
+			}
+			if got := undone(t, j); !slices.Equal(got, want) || len(j.Damage()) > 0 != lasting {
+				t.Errorf("got %q and %v, want %q", got, j.Damage(), want)
+			}
+		})
 	}
 }
 

@@ -251,7 +251,7 @@ func copyDir(t testing.TB, dir string) string {
 func waitIdle(t testing.TB, j *Journal) {
 	t.Helper()
 	for {
-		_, remove, move := j.ledger.oldest(j.opts.Keep, j.opts.MaxBytes)
+		_, remove, move := j.ledger.oldest(j.opts.Keep, j.opts.MaxBytes, j.limit())
 		if !remove && !move {
 			return
 		}

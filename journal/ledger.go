@@ -163,11 +163,23 @@ func (l *ledger) discard(id uint64) {
 	l.drop(id)
 }
 
-// lost forgets a record that cannot be read, if it still stands there.
+// lost forgets a record that cannot be read, if it still stands there. Its segment will
+// be kept aside.
 func (l *ledger) lost(id uint64, at place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.live[id] == at && l.drop(id)
+	if l.live[id] != at {
+		return false
+	}
+	at.seg.damaged = true
+	return l.drop(id)
+}
+
+// damaged notes that a segment is to be kept aside when it goes.
+func (l *ledger) damaged(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.damaged = true
 }
 
 // end forgets records that are done.
@@ -188,11 +200,19 @@ func (l *ledger) ended() bool {
 	return len(l.ends) > 0
 }
 
-func (l *ledger) place(id uint64) (place, bool) {
+// place returns where a record stands that is not done. The error is a *NotFoundError or
+// ErrClosed.
+func (l *ledger) place(id uint64) (place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.live == nil {
+		return place{}, ErrClosed
+	}
 	p, ok := l.live[id]
-	return p, ok
+	if !ok {
+		return place{}, &NotFoundError{ID: id}
+	}
+	return p, nil
 }
 
 // extent is a segment and how far its records reach.
@@ -216,18 +236,19 @@ func (l *ledger) all() (segments []extent, records []listed) {
 }
 
 // oldest returns the oldest segment, nil when it is the one that grows, and
-// what may be done with it: removed, or moved to the end of the journal. limit
-// is the most bytes that the journal may have.
-func (l *ledger) oldest(keep time.Duration, limit int64) (front *segment, remove, move bool) {
+// what may be done with it: removed, or moved to the end of the journal. most
+// is the most bytes that the journal may have, and from limit on it refuses records.
+func (l *ledger) oldest(keep time.Duration, most, limit int64) (front *segment, remove, move bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.segments) < 2 {
 		return nil, false, false
 	}
 	s := l.segments[0]
-	over := l.bytes > limit/2
+	over, full := l.bytes > most/2, l.bytes > limit-limit/16
 	remove = s.live == 0 && (over || time.Since(s.touched) >= keep)
-	move = s.live > 0 && over && l.bytes-l.liveBytes >= l.bytes/4
+	done := l.bytes - l.liveBytes
+	move = s.live > 0 && (over && done >= l.bytes/4 || full && done >= l.bytes/16)
 	return s, remove, move
 }
 

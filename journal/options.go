@@ -60,7 +60,8 @@ type Options struct {
 	// batch: 4 MiB, or one larger record.
 	SegmentBytes int64
 	// MaxBytes bounds the bytes of all segments. Append refuses records one
-	// segment earlier, which leaves room to move records that wait for long.
+	// segment earlier, which leaves room to move records that wait for long. A journal
+	// that is full takes up to half a segment more while it moves records.
 	// The default is 4 GiB. It must be at least four segments. Damaged
 	// segments that are kept aside take up to an eighth of MaxBytes more.
 	MaxBytes int64

@@ -39,7 +39,9 @@ func (r *recovery) run() error {
 		r.damage.add(Damage{File: stateName, Torn: true, Reason: "the file is missing or damaged, so missing segments cannot be told from removed ones"})
 		r.state = stateValues{oldest: segments[0].id, newest: segments[len(segments)-1].id}
 	}
-	segments = r.inOrder(segments)
+	if segments, err = r.inOrder(segments); err != nil {
+		return err
+	}
 	for i, s := range segments {
 		r.missingFiles(s)
 		r.state.newest = max(r.state.newest, s.id)
@@ -112,8 +114,9 @@ func (r *recovery) open(name string, id uint64) (*segment, error) {
 }
 
 // inOrder leaves out segments that were removed before and copies of others,
-// and gives each file its name.
-func (r *recovery) inOrder(segments []*segment) (ordered []*segment) {
+// and gives each file its name. A file that keeps a wrong name is an error: a new segment
+// could take its place.
+func (r *recovery) inOrder(segments []*segment) (ordered []*segment, err error) {
 	for _, s := range segments {
 		base := filepath.Base(s.path)
 		r.wrong = r.wrong || base != segmentName(s.id)
@@ -123,16 +126,21 @@ func (r *recovery) inOrder(segments []*segment) (ordered []*segment) {
 			r.leftover(s)
 		case last >= 0 && ordered[last].id == s.id:
 			r.damage.add(Damage{File: base, Bytes: s.size, Reason: "the file is a copy of another segment"})
-			r.aside(s)
+			err = errors.Join(err, r.aside(s))
 		default:
 			ordered = append(ordered, s)
 		}
 	}
-	if !r.opts.ReadOnly {
-		r.rename(ordered, movingSuffix)
-		r.rename(ordered, "")
+	for _, suffix := range []string{movingSuffix, ""} {
+		if err == nil && !r.opts.ReadOnly {
+			err = r.rename(ordered, suffix)
+		}
 	}
-	return ordered
+	if err != nil {
+		closeAll(ordered)
+		return nil, err
+	}
+	return ordered, nil
 }
 
 // leftover removes a segment that was to be removed before a crash.
@@ -144,24 +152,27 @@ func (r *recovery) leftover(s *segment) {
 }
 
 // aside keeps a file that is not read under another name.
-func (r *recovery) aside(s *segment) {
+func (r *recovery) aside(s *segment) error {
 	_ = r.faults(s.file.Close())
-	if !r.opts.ReadOnly {
-		_ = r.faults(r.opts.files.Rename(s.path, asideName(s.path)))
+	if r.opts.ReadOnly {
+		return nil
 	}
+	return r.faults(r.opts.files.Rename(s.path, asideName(s.path)))
 }
 
 // rename gives segments whose name is wrong the right one, with a suffix.
-func (r *recovery) rename(segments []*segment, suffix string) {
+func (r *recovery) rename(segments []*segment, suffix string) error {
 	for _, s := range segments {
 		right := filepath.Join(r.dir, segmentName(s.id))
 		if s.path == right {
 			continue
 		}
-		if r.faults(r.opts.files.Rename(s.path, right+suffix)) == nil {
-			s.path = right + suffix
+		if err := r.faults(r.opts.files.Rename(s.path, right+suffix)); err != nil {
+			return fmt.Errorf("the name of a segment's file is wrong: %w", err)
 		}
+		s.path = right + suffix
 	}
+	return nil
 }
 
 // missingFiles tells segments that should stand before s and are not there.

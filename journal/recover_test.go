@@ -254,6 +254,38 @@ func testChangedFiles(t *testing.T, pristine string, change func(dir string) err
 	}
 }
 
+// TestAWrongNameThatStays gives the newest segment the name of the next one, or leaves a copy
+// there, and opens the journal on a disk that renames no file. A new segment would take
+// the file's place, so Open fails, and works when the disk does.
+func TestAWrongNameThatStays(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(from, to string) error{
+		"renamed": os.Rename,
+		"copied":  func(from, to string) error { return os.WriteFile(to, readFile(t, from), 0o600) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir, disk := t.TempDir(), &faulty{}
+			j := mustOpen(t, dir, nil)
+			mustAppend(t, j, "m", "first")
+			mustClose(t, j)
+			if err := change(filepath.Join(dir, segmentName(1)), filepath.Join(dir, segmentName(2))); err != nil {
+				t.Fatal(err)
+			}
+			disk.set(failing(errDisk, segmentName(2), "rename"))
+			if j, err := Open(dir, &Options{files: disk}); !errors.Is(err, errDisk) {
+				t.Errorf("opened: %v", err)
+				disk.set(nil)
+				mustAppend(t, j, "m", "second")
+				mustClose(t, j)
+			}
+			if got, _ := reopen(t, dir); !slices.Equal(got, []string{"1=m:first"}) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
 func TestDamagedSegmentIsKeptAside(t *testing.T) {
 	t.Parallel()
 	dir, _ := small(t)

@@ -12,7 +12,7 @@ import (
 // which they were written first. Records that are done are among them while
 // their segment is there, see Options.Keep. The bytes are visit's to keep. It
 // ends at the first error of visit and returns it. It may leave out records that
-// are appended meanwhile.
+// are appended meanwhile, and leaves out damaged records, which Damage tells.
 //
 // It is meant for the time after Open. It costs two reads of the files and
 // some 40 bytes more of memory for each record.
@@ -21,6 +21,9 @@ func (j *Journal) Replay(visit func(id uint64, kind byte, meta, blob []byte, don
 		kind, meta, blob, done, err := j.readAny(r)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed) {
 			continue // done since, and its segment removed
+		}
+		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+			continue // Damage tells it
 		}
 		if err != nil {
 			return fmt.Errorf("journal: replay: %w", err)
