@@ -18,8 +18,8 @@ type DeleteOptions struct {
 	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
 	// other process adds values. A request to the index that its sender gave up may
 	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
-	// until the range is deleted once more. So has an entry that arrives between the end
-	// of Wait and the deletion of the blobs. Default one minute; negative: none. A
+	// until the range is deleted once more. An entry that arrives after Wait, and while
+	// blobs are deleted, is removed, too. Default one minute; negative: none. A
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
 	Wait time.Duration
@@ -233,6 +233,9 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 		}
 		if _, e := p.state(); p.own() || e.Time >= from && e.Time < to {
 			stored = append(stored, e)
+			for _, e.Key = range p.before().keys { // an earlier request may still arrive
+				stored = append(stored, e)
+			}
 		}
 		c.abandon(p)
 		p.turn.Unlock()
@@ -240,9 +243,13 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 	return stored, nil
 }
 
-// abandon ends a value that was withdrawn. The caller has the turn.
+// abandon ends a value that was withdrawn. Questions that began before may still read it.
+// The caller has the turn.
 func (c *Collector[T]) abandon(p *pending[T]) {
 	if !p.finished() {
+		if p.owner.readers.Load() > 0 {
+			c.keepForReaders(p)
+		}
 		c.endRecords(p)
 		c.release(p)
 	}

@@ -3,6 +3,7 @@ package bucket
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -127,7 +128,35 @@ func tooLarge(err error) bool {
 func permanent(err error) bool {
 	_, unable := errors.AsType[*EncodeError](err)
 	_, final := errors.AsType[*FinalError](err)
-	return unable || final || tooLarge(err)
+	return unable || final || tooLarge(err) || isLost(err)
+}
+
+// lostError says that a record of the journal can never be read again.
+type lostError struct {
+	record uint64
+	err    error // the journal's
+}
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("the value of record %d is lost: %v", e.record, e.err)
+}
+
+func (e *lostError) Unwrap() error { return e.err }
+
+// isLost reports whether an error says that a record of the journal is lost.
+func isLost(err error) bool {
+	_, lost := errors.AsType[*lostError](err)
+	return lost
+}
+
+// neverRead reports whether an error of a journal's Read says that no later Read will
+// find the record.
+func neverRead(err error) bool {
+	damaged, ok := errors.AsType[interface {
+		error
+		Corrupt() bool
+	}](err)
+	return ok && damaged.Corrupt() || errors.Is(err, fs.ErrNotExist)
 }
 
 // UndeliveredError is returned by Flush and Close for values that could not be

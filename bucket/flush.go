@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -24,10 +25,8 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 	}
 	epoch := c.unsynced.Epoch()
 	err := c.traceFlush(ctx, p, failed+1)
-	if err == nil && c.opts.Sync != nil {
-		err = c.keepUntilSynced(p, epoch)
-	} else if err == nil {
-		c.finish(p)
+	if err == nil {
+		err = c.settle(ctx, p, epoch)
 	}
 	switch {
 	case err == nil:
@@ -46,6 +45,21 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		c.opts.Logger.Warn("flush failed, will be tried again", "attempt", failed+1, "err", err)
 	}
 	return err
+}
+
+// settle finishes a value that is in the index, or keeps it until the next sync.
+func (c *Collector[T]) settle(ctx context.Context, p *pending[T], begun unsynced.Epoch) error {
+	switch {
+	case c.opts.Sync == nil:
+	case p.blob != nil:
+		return c.keepUntilSynced(p, begun)
+	default: // it cannot be committed again, so a sync that fails is tried again
+		if err := c.syncNow(ctx); err != nil {
+			return err
+		}
+	}
+	c.finish(p)
+	return nil
 }
 
 // finish forgets a value that has become discoverable: a reader that no longer
@@ -87,22 +101,33 @@ func (c *Collector[T]) giveUp(p *pending[T], cause error) error {
 		}
 		return err
 	}
-	lost := p.members()
-	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(lost), "err", cause)
-	if err := c.lazies.wake(p.value); err != nil {
+	c.dropFailed(p, cause)
+	return nil
+}
+
+// dropFailed forgets a value that can never be stored, and tells it to Failed. A record
+// that is lost is not done: the journal keeps its damaged file.
+func (c *Collector[T]) dropFailed(p *pending[T], cause error) {
+	members, lost := p.members(), isLost(cause)
+	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(members), "err", cause)
+	if err := c.lazies.wake(p.value); err != nil && !lost {
 		c.opts.Logger.Error("a value that is dropped cannot be read", "tenant", p.owner.id, "err", err)
 	}
 	p.owner.drop(p, false)
 	c.release(p)
-	for _, l := range lost {
+	for _, l := range members {
 		c.metrics.failed.Inc()
 		v, err := c.lazies.value(l)
+		if lost {
+			err = nil // Failed is told
+		}
 		if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
 			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
 		}
 	}
-	c.endRecords(p)
-	return nil
+	if !lost {
+		c.endRecords(p)
+	}
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.
@@ -113,6 +138,7 @@ func (c *Collector[T]) storeHalves(p *pending[T], halves []*pending[T], cause er
 		p.left().halves = halves
 	} else { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
+		c.endRecords(p)
 	}
 	c.release(p)
 }
@@ -142,9 +168,9 @@ func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
 // deliver takes a value through the stages that it has not reached yet.
 func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 	if err := c.encode(p); err != nil {
-		return err
+		return c.unlessIndexed(ctx, p, err)
 	}
-	if found, err := c.findReplayed(ctx, p); found || err != nil {
+	if found, err := c.findIndexed(ctx, p); found || err != nil {
 		return err
 	}
 	for range maxMoves {
@@ -164,6 +190,23 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 		}
 	}
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
+}
+
+// unlessIndexed returns the error of a value that cannot be encoded. It returns nil if an
+// attempt that seemed to fail, or an earlier process, has put the value into the index.
+func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause error) error {
+	if !p.before().unsure || !permanent(cause) {
+		return cause
+	}
+	missing, err := c.takenByOther(ctx, p)
+	if err != nil {
+		return err
+	}
+	if missing {
+		return cause
+	}
+	c.keepForReaders(p)
+	return nil
 }
 
 // tooLate ends the delivery of a value whose span became final. It returns nil if an
@@ -246,17 +289,17 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 	if p.stage >= stored {
 		return false, nil
 	}
+	p.beginPut()
 	err = c.attempt(ctx, "Put", p, func(ctx context.Context) error {
 		return c.blobs.Put(ctx, p.entry.Key, p.blob)
 	})
-	if errors.Is(err, index.ErrExists) {
-		if !p.fresh {
-			return true, nil
-		}
-		err = nil
-	}
-	if err == nil {
-		p.reach(stored)
+	before := errors.Is(err, index.ErrExists)
+	switch {
+	case before && !p.fresh:
+		return true, nil
+	case before || err == nil:
+		p.endPut(before)
+		return false, nil
 	}
 	return false, err
 }
@@ -270,38 +313,46 @@ func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, er
 		return c.takenByOther(ctx, p)
 	}
 	if err == nil {
-		err = c.indexed(ctx, p)
+		err = c.indexed(ctx, p, p.entry)
 	}
 	return false, err
 }
 
-// indexed notes that a value is discoverable. A blob that may have been deleted before
-// its entry was there is stored again.
-func (c *Collector[T]) indexed(ctx context.Context, p *pending[T]) error {
-	if p.doubtful() {
-		if err := c.storeAgain(ctx, p); err != nil && !errors.Is(err, index.ErrExists) {
+// indexed notes that a value is discoverable by its entry e. A blob that may have been
+// deleted before its entry was there is stored again.
+func (c *Collector[T]) indexed(ctx context.Context, p *pending[T], e index.Entry) error {
+	if c.opts.Committer == nil && p.doubts(e) {
+		if err := c.storeAgain(ctx, p, e); err != nil && !errors.Is(err, index.ErrExists) {
 			return err
 		}
 	}
-	p.reach(indexed)
+	p.reachIndex(e)
 	return nil
 }
 
-// storeAgain puts the blob of a value that was stored. A value that rests has no blob: its
-// values are merged and encoded again, which not every codec does to the same bytes.
-func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T]) (err error) {
+// storeAgain puts the blob of a value that has the entry e. A value that rests has no
+// blob: its values are merged and encoded again, which not every codec does to the same
+// bytes.
+func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T], e index.Entry) (err error) {
 	bytes := p.blob
 	if bytes == nil {
-		if bytes, _, err = c.lazies.blobOf(p.value); err != nil {
-			return err
-		}
+		bytes, _, err = c.lazies.blobOf(p.value)
 	}
-	if blob.SumOf(bytes) != p.entry.Sum {
-		c.opts.Logger.Error("a blob waited long for its entry and cannot be made again: if a deletion took it, questions about it fail until its range is deleted",
-			"tenant", p.owner.id, "key", p.entry.Key)
+	if _, unread := errors.AsType[*JournalError](err); unread && !isLost(err) {
+		return err
+	}
+	sum := e.Sum
+	if noted := p.before().noted; !sum.Known() && noted.Key == e.Key {
+		sum = noted.Sum
+	} else if !sum.Known() && p.entry.Key == e.Key {
+		sum = p.entry.Sum
+	}
+	if err != nil || blob.SumOf(bytes) != sum {
+		c.opts.Logger.Warn("a blob waited long for its entry and cannot be made again: if a deletion took it, questions about it fail until its range is deleted",
+			"tenant", p.owner.id, "key", e.Key)
 		return nil
 	}
-	return c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, p.entry.Key, bytes) })
+	return c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, e.Key, bytes) })
 }
 
 // takenByOther tells whether a taken instant is another writer's, or this value's
@@ -316,8 +367,8 @@ func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken b
 	if err != nil {
 		return false, err
 	}
-	if slices.ContainsFunc(there, p.isOwn) {
-		return false, c.indexed(ctx, p)
+	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {
+		return false, c.indexed(ctx, p, there[i])
 	}
 	return true, nil
 }

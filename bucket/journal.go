@@ -25,7 +25,8 @@ type Journal interface {
 	// ended. A record without a blob should find room when others do not: it
 	// is what lets others become done.
 	Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error)
-	// Read returns a record that is not done.
+	// Read returns a record that is not done. An error that is fs.ErrNotExist, or has a
+	// method Corrupt that returns true, says that no later Read will find the record.
 	Read(id uint64) (kind byte, meta, blob []byte, err error)
 	// End says that records are done, all of one call together. It does not
 	// wait. Numbers that are unknown mean nothing.
@@ -106,7 +107,7 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	if len(p.records) == 0 || noted.Key == p.entry.Key && noted.Sum == p.entry.Sum {
 		return nil
 	}
-	if noted.Key == p.entry.Key {
+	if p.differs() {
 		p.owner.renew(p)
 	}
 	e := p.entry
@@ -120,14 +121,14 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	return nil
 }
 
-// keepForReaders brings a stored value back to memory if it rests in the journal. It is
-// for questions that read the index before the value's entry was there.
+// keepForReaders brings a value whose records end back to memory if it rests in the
+// journal. It is for questions that read the index before the value's entry was there.
 func (c *Collector[T]) keepForReaders(p *pending[T]) {
 	if !p.value.isResting() {
 		return
 	}
 	if err := c.lazies.load(p.value, p.records); err != nil {
-		c.opts.Logger.Warn("questions under way cannot read a value that was stored meanwhile", "tenant", p.owner.id, "err", err)
+		c.opts.Logger.Warn("questions under way cannot read a value that was stored or deleted meanwhile", "tenant", p.owner.id, "err", err)
 	}
 }
 
@@ -138,10 +139,12 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 	}
 }
 
-// findReplayed reports whether the index has a value that an earlier process was
-// storing when it ended.
-func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found bool, err error) {
-	if !p.before().replayed {
+// findIndexed reports whether the index has a value already: an earlier process was
+// storing it when it ended, or an attempt of this one seemed to fail, and the blob, which
+// gets another key then, has come out differently since.
+func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bool, err error) {
+	left := p.before()
+	if !left.replayed && !(left.unsure && p.differs()) {
 		return false, nil
 	}
 	missing, err := c.takenByOther(ctx, p)
@@ -153,7 +156,8 @@ func (c *Collector[T]) findReplayed(ctx context.Context, p *pending[T]) (found b
 }
 
 // splitRecords returns two values, each with half of a value's records.
-// They are merged again from the journal. The error is a *JournalError.
+// They are merged again from the journal. The error is a *JournalError of a record that
+// is not lost.
 func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err error) {
 	if err := c.lazies.wakeApart(p.value); err != nil { // its records will be gone before it leaves the live window
 		return nil, err

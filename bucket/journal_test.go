@@ -30,13 +30,14 @@ type killing struct {
 	next    int
 	taken   map[string]ids
 
-	opts func(bucket.Journal) *bucket.CollectorOptions[ids]
-	kill func() // what a kill does beside
+	opts   func(bucket.Journal) *bucket.CollectorOptions[ids]
+	kill   func()           // what a kill does beside
+	refuse func(error) bool // whether an Add may fail so
 }
 
 func newKilling(t *testing.T, s *stores, seed uint64) *killing {
 	return &killing{t: t, stores: s, rng: rand.New(rand.NewPCG(seed, 1)), journal: newMemJournal(), taken: make(map[string]ids),
-		opts: journaled, kill: func() {}}
+		opts: journaled, kill: func() {}, refuse: func(error) bool { return false }}
 }
 
 // check delivers the rest, and looks for every value that was taken among the stored ones.
@@ -71,6 +72,9 @@ func (k *killing) add(c *bucket.Collector[ids]) {
 	}
 	for range 2 {
 		if err := k.addOnce(c, tenant, v, opts); err != nil {
+			if k.refuse(err) {
+				return
+			}
 			k.t.Fatal(err)
 		}
 		if !again {

@@ -184,7 +184,10 @@ func (ls *lazies[T]) value(l *lazy[T]) (T, error) {
 // resolve decodes the blob of a form, or merges its parts. It forgets the values of
 // parts that were decoded when they came.
 func (ls *lazies[T]) resolve(f *form[T]) (v T, err error) {
-	if f.parts == nil {
+	switch {
+	case f.records != nil:
+		return ls.valueOf(f.records)
+	case f.parts == nil:
 		return ls.decode(f.blob)
 	}
 	values, errs := make([]T, len(f.parts)), make([]error, len(f.parts))
@@ -220,9 +223,12 @@ func (ls *lazies[T]) valueOf(records []uint64) (v T, err error) {
 	return mergeParts(ls.user.merge, parts)
 }
 
-// blobIn returns the blob of a record in the journal.
+// blobIn returns the blob of a record in the journal. The error is a *JournalError.
 func (ls *lazies[T]) blobIn(id uint64) ([]byte, error) {
 	_, _, blob, err := ls.user.opts.Journal.Read(id)
+	if err != nil && neverRead(err) {
+		err = &lostError{id, err}
+	}
 	if err != nil {
 		return nil, &JournalError{Err: err}
 	}
@@ -242,26 +248,31 @@ func (ls *lazies[T]) wake(l *lazy[T]) error {
 }
 
 // wakeApart does what wake does. If the value cannot be read, it brings back the blobs of
-// the records instead, to be merged later. The error is a *JournalError.
+// the records instead, to be merged later. The error is load's.
 func (ls *lazies[T]) wakeApart(l *lazy[T]) error {
 	err := ls.wake(l)
 	f := l.form.Load()
-	if _, unread := errors.AsType[*JournalError](err); err == nil || unread || f.records == nil {
+	if _, unread := errors.AsType[*JournalError](err); err == nil || unread && !isLost(err) || f.records == nil {
 		return err
 	}
 	return ls.load(l, f.records)
 }
 
 // load brings the blobs of records back to memory, to be merged when somebody asks. l is
-// the merge of the records. The error is a *JournalError.
+// the merge of the records. A record that is lost rests on, so that each reader gets the
+// journal's error. The error is a *JournalError of another record.
 func (ls *lazies[T]) load(l *lazy[T], records []uint64) error {
 	parts := make([]*lazy[T], len(records))
 	for i, id := range records {
 		blob, err := ls.blobIn(id)
-		if err != nil {
+		switch {
+		case err == nil:
+			parts[i] = encodedOnly[T](blob)
+		case isLost(err):
+			parts[i] = restingOn[T]([]uint64{id})
+		default:
 			return err
 		}
-		parts[i] = encodedOnly[T](blob)
 	}
 	l.form.Store(&form[T]{parts: parts})
 	return nil

@@ -59,8 +59,10 @@ type CollectorOptions[T any] struct {
 	// length of its blob in bytes, by many goroutines at a time.
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called with each value that was taken and can never be stored, and
-	// with the error: the value cannot be encoded, is too large for the store, or
-	// belongs to a span that retention keeps as one merge only. The value is
+	// with the error: the value cannot be encoded, is too large for the store,
+	// belongs to a span that retention keeps as one merge only, or its record in the
+	// journal is damaged or missing. In the last case v is the zero value of T, and the
+	// error is a *JournalError that names the record. The value is
 	// dropped then, and the other values of its tick are stored. Many goroutines
 	// call Failed at a time.
 	Failed func(tenant string, v T, err error)

@@ -2,13 +2,14 @@ package bucket_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
-	"github.com/timeblob/timeblob/journal"
+	"github.com/timeblob/timeblob/tiered"
 )
 
 // TestDeleteWithdrawsWhatWasTakenOver deletes a value that an earlier process left in the journal. It leaves the live window, too.
@@ -17,21 +18,13 @@ func TestDeleteWithdrawsWhatWasTakenOver(t *testing.T) {
 	d, dir := newDeletable(t), t.TempDir()
 	life := func(use func(c *bucket.Collector[ids])) {
 		t.Helper()
-		j, err := journal.Open(dir, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := mustOpen(t, dir)
 		opts := fast()
 		opts.Journal, opts.Window = j, time.Hour
 		opts.Tick = opts.Window / 5
 		c := d.collector(t, d.blobs, opts)
 		use(c)
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		_ = c.Close(ended)
-		if err := j.Close(); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, c, j)
 	}
 	d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
 	life(func(c *bucket.Collector[ids]) {
@@ -78,16 +71,8 @@ func deleteWhileABlobWaits(t *testing.T, ago time.Duration) {
 	if err := c.Add(t.Context(), "a", ids{1}, &add); err != nil {
 		t.Fatal(err)
 	}
-	flushed := make(chan error)
-	go func() { flushed <- c.Flush(t.Context()) }()
-	synctest.Wait()
-	deleter, err := bucket.NewDeleter(d.mem, d.held)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if done, err := deleter.Delete(t.Context(), "a", from, to, nil); err != nil || done.Orphans != 1 {
-		t.Fatalf("deleted %+v, %v", done, err)
-	}
+	flushed := d.flushing(t, c)
+	d.deleteHours(t, d.held)
 	d.rows.Heal()
 	if err := <-flushed; err != nil {
 		t.Fatal(err)
@@ -97,4 +82,122 @@ func deleteWhileABlobWaits(t *testing.T, ago time.Duration) {
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// meanwhile is a tier that calls before the first deletion of blobs.
+type meanwhile struct {
+	*tiered.MemTier
+	before func()
+}
+
+func (m meanwhile) Delete(ctx context.Context, keys []string) error {
+	m.before()
+	return m.MemTier.Delete(ctx, keys)
+}
+
+// flushing has a collector flush, again and again while the index refuses entries.
+func (d *deletable) flushing(t *testing.T, c *bucket.Collector[ids]) (flushed chan error) {
+	t.Helper()
+	flushed = make(chan error, 1)
+	go func() { flushed <- c.Flush(t.Context()) }()
+	synctest.Wait()
+	return flushed
+}
+
+// deleteHours deletes two hours with blobs in another process.
+func (d *deletable) deleteHours(t *testing.T, blobs bucket.BlobDeleter) {
+	t.Helper()
+	deleter, err := bucket.NewDeleter(d.mem, blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := deleter.Delete(t.Context(), "a", time.Now().Add(-2*time.Hour), time.Now().Add(time.Minute), nil); err != nil || done.Orphans != 1 {
+		t.Fatalf("deleted %+v, %v", done, err)
+	}
+}
+
+// TestAnEntryComesWhileItsBlobIsDeleted has an entry arrive after a deletion by another process has read the index for the last
+// time, and before it deletes the blob. The entry goes with the blob, so that no question fails.
+func TestAnEntryComesWhileItsBlobIsDeleted(t *testing.T) {
+	t.Parallel()
+	for name, ago := range map[string]time.Duration{"now": 0, "past": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeletable(t)
+				opts := fast()
+				opts.Backoff, opts.MaxBackoff = time.Second, 10*time.Second
+				c := d.collector(t, d.blobs, opts)
+				d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+				from, to := time.Now().Add(-2*time.Hour), time.Now().Add(time.Minute)
+				var add bucket.AddOptions
+				if ago > 0 {
+					add.At = time.Now().Add(-ago)
+				}
+				if err := c.Add(t.Context(), "a", ids{1}, &add); err != nil {
+					t.Fatal(err)
+				}
+				flushed := d.flushing(t, c)
+				d.deleteHours(t, meanwhile{d.held, sync.OnceFunc(func() {
+					d.rows.Heal()
+					if err := <-flushed; err != nil {
+						t.Error(err)
+					}
+				})})
+				a, err := c.Range(t.Context(), "a", from, to, nil)
+				wantIDs(t, "deleted", a, err, nil)
+				d.want(t, 0, nil)
+			})
+		})
+	}
+}
+
+// TestALateEntryOfAKilledCollector kills a collector whose blob a deletion takes, and whose last request to the index arrives after
+// that. The next collector finds the entry, and stores the blob again.
+func TestALateEntryOfAKilledCollector(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), newMemJournal()
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken, Behind: 1 << 20})
+		killed := d.collector(t, d.blobs, journaled(j))
+		mustAdd(t, killed, "a", 1)
+		ended, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := killed.Flush(ended); err == nil {
+			t.Fatal("flushed into an index that fails")
+		}
+		d.deleteHours(t, d.held)
+		d.rows.Heal()
+		c := d.collector(t, d.blobs, journaled(j.afterKill(0)))
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, 1, ids{1})
+	})
+}
+
+// TestTheAgeOfABlobThatWasThere puts a blob with an attempt that seems to fail. Much later the collector finds that the blob is there.
+// A deletion has listed it, and deletes it just before the entry arrives.
+func TestTheAgeOfABlobThatWasThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeletable(t)
+		opts := fast()
+		opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+		c := d.collector(t, d.blobs, opts)
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		flushed := d.flushing(t, c)
+		time.AfterFunc(50*time.Second, d.tier.Heal)
+		d.deleteHours(t, d.held) // takes a minute
+		d.rows.Heal()
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, 1, ids{1})
+	})
 }

@@ -43,7 +43,7 @@ type pending[T any] struct {
 
 	mu       sync.Mutex // guards what follows
 	stage    stage
-	storedAt int64 // when its blob was stored, Unix nanoseconds
+	storedAt int64 // since when the blob may be under its key, Unix nanoseconds; 0: it is not
 	entry    index.Entry
 	blob     []byte
 	size     int64 // bytes of memory, as counted in the budget
@@ -124,7 +124,7 @@ func (p *pending[T]) unstore() {
 	if p.blob == nil {
 		p.stage = sealed
 	}
-	p.stage = min(p.stage, encoded)
+	p.stage, p.storedAt = min(p.stage, encoded), 0
 }
 
 // encode notes the value's blob, which takes so many bytes more than what was
@@ -178,7 +178,7 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 		return 0
 	}
 	p.value.rest(p.records)
-	if p.blob = nil; p.stage < stored {
+	if p.blob = nil; p.stage != stored { // a commit that could not be synced is made again
 		p.stage = sealed
 	}
 	freed, p.size = p.size-restBytes, restBytes
@@ -207,6 +207,13 @@ func (p *pending[T]) noteLost(cause error) (bytes int64) {
 	return p.size
 }
 
+// differs reports whether the blob differs from the one that the journal has noted for
+// the present key. The caller has the turn.
+func (p *pending[T]) differs() bool {
+	noted := p.before().noted
+	return noted.Key == p.entry.Key && noted.Sum != p.entry.Sum
+}
+
 // isOwn reports whether an entry at the value's instant is its own. The caller
 // has the turn.
 func (p *pending[T]) isOwn(e index.Entry) bool {
@@ -217,7 +224,35 @@ func (p *pending[T]) isOwn(e index.Entry) bool {
 func (p *pending[T]) reach(s stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stage = s; s == stored {
+	p.stage = s
+}
+
+// reachIndex notes that the index has the value as the entry e. A value that was not encoded
+// learns its blob's size and sum from e.
+func (p *pending[T]) reachIndex(e index.Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stage < encoded {
+		p.entry = e
+	}
+	p.stage = indexed
+}
+
+// beginPut notes that the blob may be under its key from now on.
+func (p *pending[T]) beginPut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.storedAt == 0 {
+		p.storedAt = time.Now().UnixNano()
+	}
+}
+
+// endPut notes that the blob is under its key. A blob that was there before may be as old
+// as the first attempt to put it.
+func (p *pending[T]) endPut(before bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stage = stored; !before {
 		p.storedAt = time.Now().UnixNano()
 	}
 }
@@ -226,12 +261,14 @@ func (p *pending[T]) reach(s stage) {
 // that a deletion, of another process also, leaves such blobs alone.
 const storedFor = 30 * time.Second
 
-// doubtful reports whether the value's blob has waited so long for its entry that a
-// deletion may have taken it. The caller has the turn.
-func (p *pending[T]) doubtful() bool {
+// doubts reports whether the blob of the value's entry e has waited so long for e that a
+// deletion may have taken it. It is true when an earlier process, or an attempt under
+// another key, has stored the blob, and when the clock was set back. The caller has the turn.
+func (p *pending[T]) doubts(e index.Entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stage == stored && time.Now().UnixNano()-p.storedAt > int64(storedFor)
+	age := time.Now().UnixNano() - p.storedAt
+	return p.stage != stored || e.Key != p.entry.Key || age < 0 || age > int64(storedFor)
 }
 
 // own reports whether an entry that has this value's instant and key is its own

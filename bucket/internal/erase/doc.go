@@ -11,9 +11,12 @@
 //	reads the range's rows     entries that came meanwhile keep their blobs;
 //	                           an entry that was removed and came back goes again
 //	deletes the blobs
+//	reads the range's rows     entries that came while blobs were deleted go, too
 //
 // A blob that no entry names may be on its way into the index. The wait gives
-// it time to arrive, and the reading then finds it named.
+// it time to arrive, and the reading then finds it named. An entry that comes later
+// still, and before the last reading, is removed. After the last reading all blobs are
+// gone, so a writer that puts its blob again when it has put a late entry loses nothing.
 //
 // A round that is interrupted leaves blobs without entries. The next call for
 // the same range finds them by listing. A range of more than a year is not

@@ -3,6 +3,7 @@ package erase
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -64,7 +65,11 @@ func (r *run) round(ctx context.Context, end int64) error {
 	if err := r.spare(ctx); err != nil {
 		return err
 	}
-	return r.deleteBlobs(ctx)
+	deleted := maps.Clone(r.pending)
+	if err := r.deleteBlobs(ctx); err != nil {
+		return err
+	}
+	return r.removeLate(ctx, deleted)
 }
 
 // at returns the keys of an hour.
@@ -193,37 +198,60 @@ func listRow(ctx context.Context, l lister, row index.Row, from, to int64) (keys
 // spare takes the keys out of the round that entries name by now. An entry that was
 // removed and is there again came late, since no key is used twice: it goes once more.
 func (r *run) spare(ctx context.Context) error {
+	return r.readAgain(ctx, r.pending, func(ctx context.Context, row index.Row, entries []index.Entry, keys *rowKeys) error {
+		named := make(map[string]bool, len(entries))
+		for _, e := range entries {
+			named[e.Key] = true
+		}
+		keys.orphans = slices.DeleteFunc(keys.orphans, func(key string) bool { return named[key] })
+		_, err := r.removeAgain(ctx, row, entries, keys.removed)
+		return err
+	})
+}
+
+// removeLate removes the entries that came after spare has read the rows, and whose blobs
+// are deleted. Their writers may have stored the blobs again, so these are deleted too.
+func (r *run) removeLate(ctx context.Context, deleted map[int64]*rowKeys) error {
+	return r.readAgain(ctx, deleted, func(ctx context.Context, row index.Row, entries []index.Entry, keys *rowKeys) error {
+		late, err := r.removeAgain(ctx, row, entries, slices.Concat(keys.removed, keys.orphans))
+		if err != nil || len(late) == 0 {
+			return err
+		}
+		return r.blobs.Delete(ctx, late)
+	})
+}
+
+// readAgain reads the rows of keys, and calls then with each row that has entries.
+func (r *run) readAgain(ctx context.Context, rows map[int64]*rowKeys, then func(context.Context, index.Row, []index.Entry, *rowKeys) error) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(rowsAtOnce)
-	for hour, keys := range r.pending {
+	for hour, keys := range rows {
 		g.Go(func() error {
 			row := index.Row{Tenant: r.tenant, Hour: hour}
 			entries, err := r.query(running, row, math.MinInt64, math.MaxInt64)
 			if err != nil || len(entries) == 0 {
 				return err
 			}
-			named := make(map[string]bool, len(entries))
-			for _, e := range entries {
-				named[e.Key] = true
-			}
-			keys.orphans = slices.DeleteFunc(keys.orphans, func(key string) bool { return named[key] })
-			return r.removeAgain(running, row, entries, keys.removed)
+			return then(running, row, entries, keys)
 		})
 	}
 	return g.Wait()
 }
 
-// removeAgain removes the entries of a row that have removed keys.
-func (r *run) removeAgain(ctx context.Context, row index.Row, entries []index.Entry, removed []string) error {
+// removeAgain removes the entries of a row that have removed keys, and returns their keys.
+func (r *run) removeAgain(ctx context.Context, row index.Row, entries []index.Entry, removed []string) (late []string, err error) {
 	gone := make(map[string]bool, len(removed))
 	for _, key := range removed {
 		gone[key] = true
 	}
-	late := slices.DeleteFunc(entries, func(e index.Entry) bool { return !gone[e.Key] })
-	if len(late) == 0 {
-		return nil
+	again := slices.DeleteFunc(slices.Clone(entries), func(e index.Entry) bool { return !gone[e.Key] })
+	if len(again) == 0 {
+		return nil, nil
 	}
-	return r.deleter.Delete(ctx, row, late)
+	for _, e := range again {
+		late = append(late, e.Key)
+	}
+	return late, r.deleter.Delete(ctx, row, again)
 }
 
 // deleteBlobs deletes the round's blobs.
