@@ -3,11 +3,8 @@ package wire
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
-
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/timeblob/timeblob/reports/report"
 )
@@ -46,10 +43,8 @@ func (c Codec) Encode(r *report.Report) ([]byte, error) {
 	case int64(len(plain)) > c.limit():
 		return nil, fmt.Errorf("encode report: %w", &TooLargeError{What: "encoded report", Limit: c.limit()})
 	}
-	if err := c.pack(b, plain); err != nil {
-		return nil, fmt.Errorf("encode report: %w", err)
-	}
-	return bytes.Clone(b.packed.Bytes()), nil
+	b.packed = c.pack(b.packed[:0], plain)
+	return bytes.Clone(b.packed), nil
 }
 
 // Decode returns the report in a blob of any format, see [DecodeMsgpack]. The
@@ -123,10 +118,7 @@ func decoderOf(name string) (func([]byte) (*report.Report, error), bool) {
 
 // A buffer holds the msgpack and the compressed form of a report while it is
 // encoded or decoded.
-type buffer struct {
-	plain  []byte
-	packed bytes.Buffer
-}
+type buffer struct{ plain, packed []byte }
 
 // maxKept is how many bytes a buffer may hold to be used again.
 const maxKept = 4 << 20
@@ -134,30 +126,9 @@ const maxKept = 4 << 20
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func (b *buffer) release() {
-	if cap(b.plain)+b.packed.Cap() <= maxKept {
-		b.packed.Reset()
+	if cap(b.plain)+cap(b.packed) <= maxKept {
 		buffers.Put(b)
 	}
-}
-
-// level gives the smallest blobs in reasonable time. A report of 772 kB has
-// 68.9 kB at level 1, 62.1 kB at level 5, 58.7 kB at level 6 and 60.7 kB at level
-// 7; level 9 takes five times as long as level 6.
-const level = 6
-
-var deflates = sync.Pool{New: func() any {
-	zw, _ := gzip.NewWriterLevel(io.Discard, level) // the level is valid
-	return zw
-}}
-
-func deflate(dst io.Writer, plain []byte) error {
-	zw := deflates.Get().(*gzip.Writer)
-	defer deflates.Put(zw)
-	zw.Reset(dst)
-	if _, err := zw.Write(plain); err != nil {
-		return err
-	}
-	return zw.Close()
 }
 
 // Upgrading is a Codec whose Decode also upgrades the report, so that what holds
@@ -173,11 +144,10 @@ func (c Upgrading) Decode(blob []byte) (*report.Report, error) {
 	return report.Upgrade(r)
 }
 
-// pack writes the compressed form of plain to b.packed.
-func (c Codec) pack(b *buffer, plain []byte) error {
+// pack appends the compressed form of plain to dst.
+func (c Codec) pack(dst, plain []byte) []byte {
 	if c.Format == Zstd {
-		b.packed.Write(zstdWriter().EncodeAll(plain, b.packed.AvailableBuffer()))
-		return nil
+		return zstdWriter().EncodeAll(plain, dst)
 	}
-	return deflate(&b.packed, plain)
+	return appendGzip(dst, plain)
 }

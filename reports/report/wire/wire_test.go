@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,49 @@ func TestEveryWidthIsRead(t *testing.T) {
 		r, err := wire.DecodeMsgpack([]byte(one("Plugins", head+one("id", fix("p")))))
 		if err != nil || len(r.Plugins) != 1 || r.Plugins[0].ID != "p" {
 			t.Errorf("%q: %v", head, err)
+		}
+	}
+}
+
+// TestFieldsOfANodeComeInAnyOrder moves each field of a node to each place, and writes each one twice: first with
+// another value, since the last counts.
+func TestFieldsOfANodeComeInAnyOrder(t *testing.T) {
+	t.Parallel()
+	stamp := "\xaf\x01\x00\x00\x00\x0e\xdc\xe5\xe8\x00\x00\x00\x00\x05\xff\xff"
+	field := func(name, value string) string { return fix(name) + value }
+	fields := []string{
+		field("id", fix("n")), field("topology", fix("pod")), field("sets", one("s", "\x91"+fix("x"))), field("adjacency", "\x91"+fix("m")),
+		field("latest", one("k", "\x82"+field("timestamp", stamp)+field("value", fix("v")))), field("metrics", one("m", one("max", "\x07"))),
+		field("parents", one("p", "\x91"+fix("y"))), field("children", "\x91"+one("id", fix("c"))),
+	}
+	others := []string{
+		field("id", fix("o")), field("topology", fix("host")), field("sets", "\xc0"), field("adjacency", "\x90"), field("latest", "\x80"),
+		field("metrics", "\x80"), field("parents", "\xc0"), field("children", "\xc0"),
+	}
+	decode := func(fields []string) *report.Report {
+		t.Helper()
+		node := string([]byte{0x80 | byte(len(fields))}) + strings.Join(fields, "")
+		r, err := wire.DecodeMsgpack([]byte(one("Pod", one("nodes", "\x82"+fix("n")+node+fix("u")+"\x80"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	want := decode(fields)
+	if n := want.Topologies[report.Pod].Nodes[0]; n.ID != "n" || n.Topology != "pod" || len(n.Children) != 1 || len(n.Parents) != 1 || n.Latest.Len() != 1 {
+		t.Fatalf("%+v", n)
+	}
+	for from := range fields {
+		rest := slices.Delete(slices.Clone(fields), from, from+1)
+		for to := range fields {
+			moved := slices.Insert(slices.Clone(rest), to, fields[from])
+			if got := decode(moved); !reflect.DeepEqual(got, want) {
+				t.Errorf("field %d at place %d: %s", from, to, text(got))
+			}
+			twice := slices.Insert(slices.Clone(fields), min(to, from), others[from])
+			if got := decode(twice); !reflect.DeepEqual(got, want) {
+				t.Errorf("field %d before, at place %d: %s", from, min(to, from), text(got))
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/timeblob/timeblob/reports/report/internal/deflate"
 	"github.com/timeblob/timeblob/reports/report/internal/inflate"
 )
 
@@ -141,4 +142,17 @@ const maxRatio = 32
 // inflateBlob inflates a blob of gzip into dst, which is empty but may have a capacity.
 func inflateBlob(dst, blob []byte, limit int64) ([]byte, error) {
 	return gunzip(slices.Grow(dst, inflatedSize(blob, limit)), blob, limit)
+}
+
+var deflaters = sync.Pool{New: func() any { return new(deflate.Encoder) }}
+
+// appendGzip appends a file of gzip that holds plain to dst. Like the headers of Scope's
+// blobs, its header names neither a time nor a system.
+func appendGzip(dst, plain []byte) []byte {
+	e := deflaters.Get().(*deflate.Encoder)
+	defer deflaters.Put(e)
+	dst = append(dst, gzipHead+"\x00\x00\x00\x00\x00\x00\xff"...)
+	dst = e.Append(dst, plain)
+	dst = binary.LittleEndian.AppendUint32(dst, crc32.ChecksumIEEE(plain))
+	return binary.LittleEndian.AppendUint32(dst, uint32(len(plain)))
 }
