@@ -52,6 +52,7 @@ func TestCounts(t *testing.T) {
 	countReadThrough(t, got)
 	countWindow(t, got)
 	countRange(t, got)
+	countCold(t, got)
 	countSliding(t, got)
 	countDirectory(t, got)
 	countPost(t, got)
@@ -276,6 +277,28 @@ func countRange(t *testing.T, f *figures) {
 	must(t, s.Close(t.Context()))
 }
 
+// countCold asks about 15 s of 15 reports of a large node when nothing is kept in memory.
+func countCold(t *testing.T, f *figures) {
+	idx, authority := index.NewMemIndex(), new(countedTier)
+	from := time.Unix(1_699_999_200, 0)
+	all := blobs(t, node)
+	for i := range windowTicks {
+		at := from.Add(time.Duration(i) * time.Second).UnixNano()
+		row := index.RowAt("a", at)
+		must(t, authority.Put(t.Context(), row.BlobKey(at), all[i%len(all)]))
+		must(t, idx.Put(t.Context(), row, index.Entry{Time: at, Key: row.BlobKey(at)}))
+	}
+	s, err := tiered.New(wire.Codec{}, authority, &tiered.Options[*report.Report]{Memory: -1})
+	must(t, err)
+	q, err := bucket.NewQuantizer(idx, s, report.Merge, &bucket.QuantizerOptions[*report.Report]{CacheBytes: -1})
+	must(t, err)
+	_, err = q.Range(t.Context(), "a", from, from.Add(windowTicks*time.Second), nil)
+	must(t, err)
+	f.add("keys fetched: 15 s of 15 reports, nothing in memory", float64(authority.keys.Load()))
+	f.add("fetches: 15 s of 15 reports, nothing in memory", float64(authority.gets.Load()))
+	must(t, s.Close(t.Context()))
+}
+
 // countSliding asks about 15 s of 15 reports in memory: again, and moved by a tick.
 func countSliding(t *testing.T, f *figures) {
 	s := newSliding(t, time.Minute)
@@ -309,10 +332,16 @@ func countDirectory(t *testing.T, f *figures) {
 	must(t, db.Close())
 }
 
-// countedTier counts puts.
+// countedTier counts puts, gets, and the keys of gets.
 type countedTier struct {
 	tiered.MemTier
-	puts atomic.Int64
+	puts, gets, keys atomic.Int64
+}
+
+func (c *countedTier) Get(ctx context.Context, keys []string) ([][]byte, error) {
+	c.gets.Add(1)
+	c.keys.Add(int64(len(keys)))
+	return c.MemTier.Get(ctx, keys)
 }
 
 func (c *countedTier) Put(ctx context.Context, key string, blob []byte) error {

@@ -13,16 +13,24 @@ import (
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/httpapi"
+	"github.com/timeblob/timeblob/reports/report"
+	"github.com/timeblob/timeblob/reports/report/wire"
 	"github.com/timeblob/timeblob/tiered"
 )
 
 const tenantHeader = "X-Scope-OrgID"
 
-// posts is a collector behind a server, without a journal, and one connection to it.
+// posts is a collector behind a server, without a journal, and a client of it.
 type posts struct {
+	*client
+	c   *reports.Collector
+	now *ticking
+}
+
+// client is one connection to a server. It runs in the server's process: with a client in another process the
+// server sleeps and wakes for each request, which takes more processor time than the client.
+type client struct {
 	b       *testing.B
-	c       *reports.Collector
-	now     *ticking
 	conn    net.Conn
 	answers *bufio.Reader
 	request []byte
@@ -35,16 +43,22 @@ func newPosts(b *testing.B, idx index.Index, authority tiered.Tier) *posts {
 	must(b, err)
 	h, err := httpapi.New(c, &httpapi.Options{TenantHeader: tenantHeader})
 	must(b, err)
+	return &posts{client: newClient(b, h), c: c, now: now}
+}
+
+// newClient starts a server with a handler, and returns a client of it.
+func newClient(b *testing.B, h http.Handler) *client {
+	b.Helper()
 	server := httptest.NewServer(h)
 	b.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	must(b, err)
 	b.Cleanup(func() { _ = conn.Close() })
-	return &posts{b: b, c: c, now: now, conn: conn, answers: bufio.NewReader(conn)}
+	return &client{b: b, conn: conn, answers: bufio.NewReader(conn)}
 }
 
 // post sends a request in one write. A client of net/http would take as much processor time as the server.
-func (p *posts) post(tenant string, blob []byte) {
+func (p *client) post(tenant string, blob []byte) {
 	p.request = fmt.Appendf(p.request[:0], "POST /api/report HTTP/1.1\r\nHost: collector\r\nContent-Type: application/msgpack\r\n"+
 		"Content-Encoding: gzip\r\n%s: %s\r\nContent-Length: %d\r\n\r\n", tenantHeader, tenant, len(blob))
 	p.request = append(p.request, blob...)
@@ -132,4 +146,30 @@ func BenchmarkPostAndFlush(b *testing.B) {
 			})
 		})
 	}
+	b.Run("floor", func(b *testing.B) { benchmarkPostFloor(b, all) })
+}
+
+// benchmarkPostFloor does what no collector of 60 posts to one tick can leave out: it reads requests with net/http, inflates
+// their bodies, and encodes and stores the merged report. It reads no msgpack and merges nothing.
+func benchmarkPostFloor(b *testing.B, all [][]byte) {
+	idx, tier := servers(b)
+	merged, err := report.Merge(decoded(b, hosts))
+	must(b, err)
+	client := newClient(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := wire.ReadBody(r.Body, true, wire.DefaultMaxBytes); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	}))
+	at := time.Unix(1_700_000_001, 0).UnixNano()
+	besideGunzipOf(b, all, func() time.Duration {
+		at += int64(time.Second)
+		return timed(func() {
+			each(b, all, func(blob []byte) { client.post("t", blob) })
+			blob, err := wire.Codec{}.Encode(merged)
+			must(b, err)
+			row := index.RowAt("t", at)
+			must(b, tier.Put(b.Context(), row.BlobKey(at), blob))
+			must(b, idx.Put(b.Context(), row, index.Entry{Time: at, Key: row.BlobKey(at)}))
+		})
+	})
 }
