@@ -169,7 +169,8 @@ func (e *engine) get(key []byte) (mine []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	mine = append(make([]byte, 0, len(value)), value...)
+	mine = make([]byte, len(value)) // together with copy, make clears nothing
+	copy(mine, value)
 	return mine, closer.Close()
 }
 
