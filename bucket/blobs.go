@@ -29,7 +29,8 @@ type Blobs[T any] interface {
 // Merge makes one value of two or more. It must be associative and commutative
 // by meaning. Its parts are shared with readers and with other merges: Merge must
 // not write to them, not even to sort or to cache something in them, but its
-// result may share memory with them. Many goroutines call it at a time. It is
+// result may be one of them, or share memory with them. The slice itself is Merge's
+// own. Many goroutines call it at a time. It is
 // never called with fewer than two parts: the merge of one part is the part, and
 // the merge of none is the zero value of T.
 //
@@ -37,9 +38,10 @@ type Blobs[T any] interface {
 // panic, are refused for good: Add returns the error, and so does a question
 // that needs the merge. Package codectest checks a merge function.
 //
-// A function of the user should return soon. One that never returns stops its tenant:
-// calls about the tenant end with their contexts, other tenants' values are taken and
-// stored, and Flush and Close end with their contexts.
+// A function of the user should return soon. One that never returns stops its tenant.
+// The Add or the question that has called it cannot end. Other calls about the tenant end with
+// their contexts, other tenants' values are taken and stored, and Flush and Close end with
+// their contexts.
 type Merge[T any] func(parts []T) (T, error)
 
 // mergeParts returns the merge of any number of parts.

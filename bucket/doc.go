@@ -10,6 +10,11 @@
 // DynamoDB. Values have any type with a [Merge] function; how they become bytes is the business of
 // the [Blobs] store, which tiered.Store implements.
 //
+// A tenant is one series of values. Its id is empty, or 1 to 64 of the ASCII letters,
+// digits and "-_." (see index.CheckTenant). For series that are named by labels, use a
+// hash of the labels, and ask for several series at once with RangeMany: the repository's
+// examples/profiles does so.
+//
 // # A collector
 //
 // Package embedded makes one of a codec, a merge function and a directory. The parts by
@@ -32,4 +37,9 @@
 // panic is a [*PanicError]. Each hurts only the value that it was given, and at most its
 // tenant. They must not change what they are given, nor keep it to change it later;
 // codectest.Run checks a codec and a merge.
+//
+// Codec, merge, Into, size and clone must not call the collector, which may wait for them
+// with the tenant locked. The callbacks Stored, Failed and Progress may add values and ask
+// questions. Flush, Close and Delete wait for Stored and Failed: a callback that calls one
+// of them waits for itself, until the context ends.
 package bucket

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -264,6 +265,29 @@ func TestLimitsHoldWithoutASize(t *testing.T) {
 	}
 	if err := c.Close(t.Context()); err != nil || c.Pending() != 0 {
 		t.Errorf("close: %v, %d bytes pending", err, c.Pending())
+	}
+}
+
+// TestASizeThatSaysTooMuch adds blobs whose value is said to take all memory that there can be. The
+// second one has to be merged and is refused. The pending bytes stay the same.
+func TestASizeThatSaysTooMuch(t *testing.T) {
+	t.Parallel()
+	blobs, err := tiered.New(textCodec{}, &tiered.MemTier{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := bucket.NewCollector(index.NewMemIndex(), blobs, mergeTexts, &bucket.CollectorOptions[string]{Size: func(string) int64 { return math.MaxInt64 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		err := c.AddBlob(t.Context(), "a", bucket.Encoded[string]{Blob: []byte("four")}, nil)
+		if _, full := errors.AsType[*bucket.FullError](err); full != (i > 0) || err != nil && !full {
+			t.Errorf("blob %d: %v", i, err)
+		}
+		if c.Pending() != 4 {
+			t.Errorf("after blob %d: %d bytes are pending, want 4", i, c.Pending())
+		}
 	}
 }
 

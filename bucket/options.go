@@ -107,7 +107,7 @@ type CollectorOptions[T any] struct {
 	// Deadline bounds each request of an attempt to store and index a value: of the
 	// blob, and of the entry. An attempt that fails after a quarter of it counts as
 	// slow, and one that takes three times as long, because a function of the user
-	// hangs, is not waited for. Default 10 s.
+	// hangs, is not waited for. Default 10 s, at least 1 ms.
 	Deadline time.Duration
 	// Backoff is the wait after a value's first failed attempt. It doubles
 	// with each further one up to MaxBackoff, and each wait is spread by a
@@ -240,6 +240,8 @@ func (o *CollectorOptions[T]) sharePast() {
 
 func (o *CollectorOptions[T]) check() error {
 	switch {
+	case o.Window == o.Tick && o.Window < time.Millisecond:
+		return fmt.Errorf("a window of %v: must be at least 1ms", o.Window)
 	case o.Tick < time.Millisecond:
 		return fmt.Errorf("a tick of %v: must be at least 1ms", o.Tick)
 	case o.Window < o.Tick:
@@ -255,6 +257,8 @@ func (o *CollectorOptions[T]) check() error {
 		return errors.New("option Sync needs Committer and Journal")
 	case o.SyncEvery < 0 || o.SyncBytes < 0:
 		return fmt.Errorf("options SyncEvery %v and SyncBytes %d must be positive", o.SyncEvery, o.SyncBytes)
+	case o.Deadline > 0 && o.Deadline < time.Millisecond:
+		return fmt.Errorf("a deadline of %v: must be at least 1ms, or no value could be stored", o.Deadline)
 	case o.Deadline < 0 || o.Backoff < 0 || o.MaxBackoff < o.Backoff:
 		return fmt.Errorf("times Deadline %v, Backoff %v and MaxBackoff %v must be positive and in order",
 			o.Deadline, o.Backoff, o.MaxBackoff)

@@ -13,11 +13,13 @@ import (
 
 	"github.com/timeblob/timeblob/bucket/internal/plan"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/guard"
 	"github.com/timeblob/timeblob/internal/pause"
 )
 
-// Source tells what a collector holds; *Collector is one, and what asks one in
-// another process is another. It is safe for any number of goroutines.
+// Source tells what a collector holds. A *Collector is one, and a remote.Client,
+// which asks a collector in another process, is another. It is safe for any number of
+// goroutines. A panic of its methods is a *PanicError, as if the source did not answer.
 type Source[T any] interface {
 	// Held returns what Collector.Held does, or an error; it must return when
 	// ctx ends.
@@ -154,12 +156,7 @@ func (q *Querier[T]) Tenants(ctx context.Context, sources []Source[T]) ([]string
 	g.SetLimit(maxAskers)
 	for i, s := range sources {
 		g.Go(func() (_ error) {
-			lister, ok := s.(TenantSource)
-			if !ok {
-				errs[i] = &SourceError{nameOf(s, i), fmt.Errorf("list its tenants: %w", errors.ErrUnsupported)}
-				return
-			}
-			ids, err := lister.HeldTenants(ctx)
+			ids, err := tenantsOf(ctx, s)
 			if lists[i] = ids; err != nil {
 				errs[i] = &SourceError{nameOf(s, i), err}
 			}
@@ -172,6 +169,16 @@ func (q *Querier[T]) Tenants(ctx context.Context, sources []Source[T]) ([]string
 		return nil, err
 	}
 	return union(append(lists, stored)...), errors.Join(errs...)
+}
+
+// tenantsOf asks one source for the tenants whose values it holds.
+func tenantsOf[T any](ctx context.Context, s Source[T]) (ids []string, err error) {
+	lister, ok := s.(TenantSource)
+	if !ok {
+		return nil, fmt.Errorf("list its tenants: %w", errors.ErrUnsupported)
+	}
+	defer guard.Recover("a source's HeldTenants", &err)
+	return lister.HeldTenants(ctx)
 }
 
 // gather asks the sources and reads the index, for several tenants at a time.
@@ -276,7 +283,7 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	g.SetLimit(maxAskers)
 	for _, i := range places {
 		g.Go(func() error {
-			into[i], p.failed[i] = p.sources[i].Held(ctx, p.tenant, p.from, p.to)
+			into[i], p.failed[i] = p.heldOf(ctx, p.sources[i])
 			if p.failed[i] != nil {
 				into[i], p.held[i] = Held[T]{}, Held[T]{}
 			}
@@ -285,6 +292,12 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	}
 	_ = g.Wait()
 	return ctx.Err()
+}
+
+// heldOf asks one source.
+func (p *poll[T]) heldOf(ctx context.Context, s Source[T]) (h Held[T], err error) {
+	defer guard.Recover("a source's Held", &err)
+	return s.Held(ctx, p.tenant, p.from, p.to)
 }
 
 // live returns the values held that are not among the entries. Of sources that

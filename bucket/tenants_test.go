@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -86,6 +87,42 @@ func TestHasNamesASourceThatFails(t *testing.T) {
 	}
 	if has, err := s.querier(t).Has(t.Context(), "a", from, to, sources); !has || err != nil {
 		t.Errorf("held by the other source: %v, %v", has, err)
+	}
+}
+
+// wild is a source whose methods panic.
+type wild struct{}
+
+func (wild) String() string { return "wild" }
+
+func (wild) Held(context.Context, string, time.Time, time.Time) (bucket.Held[ids], error) {
+	panic(errBroken)
+}
+
+func (wild) HeldTenants(context.Context) ([]string, error) { panic(errBroken) }
+
+// TestASourceThatPanics asks a querier of a source that panics and of one that answers. The
+// first one is a source that does not answer.
+func TestASourceThatPanics(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	c := s.collector(t, nil)
+	mustAdd(t, c, "a", 1)
+	sources := []bucket.Source[ids]{wild{}, c}
+	from, to := always()
+	a, err := s.querier(t).Range(t.Context(), "a", from, to, sources, nil)
+	wantIDs(t, "range", a, err, ids{1})
+	if len(a.Missing) != 1 || a.Missing[0].Source != "wild" || !errors.Is(a.Missing[0].Err, errBroken) {
+		t.Errorf("missing: %v", a.Missing)
+	}
+	q, err := bucket.NewQuerier(index.NewMemIndex(), s.blobs, mergeIDs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenants, err := q.Tenants(t.Context(), sources)
+	said, ok := errors.AsType[*bucket.SourceError](err)
+	if _, panicked := errors.AsType[*bucket.PanicError](err); !ok || !panicked || said.Source != "wild" || !slices.Equal(tenants, []string{"a"}) {
+		t.Errorf("tenants: %v, %v", tenants, err)
 	}
 }
 

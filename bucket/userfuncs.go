@@ -6,6 +6,7 @@ import (
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/guard"
+	"github.com/timeblob/timeblob/internal/weigh"
 )
 
 // PanicError says that a function that the user of this package wrote
@@ -67,10 +68,10 @@ func (u *userFuncs[T]) decode(blob []byte) (v T, err error) {
 	return u.decoder.Decode(blob)
 }
 
-// weigh returns how many bytes of memory a value takes, 1 at the least.
+// weigh returns how many bytes of memory a value takes, from 1 to weigh.Most.
 func (u *userFuncs[T]) weigh(v T) (size int64, err error) {
 	defer guard.Recover("size", &err)
-	return max(u.opts.Size(v), 1), nil
+	return min(max(u.opts.Size(v), 1), weigh.Most), nil
 }
 
 // callbacks calls functions of the user that return nothing, several at a time, and

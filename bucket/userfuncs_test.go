@@ -344,6 +344,39 @@ func TestOptionsFollowEachOther(t *testing.T) {
 	}
 }
 
+// TestOptionsAreChecked gives options that cannot work. The error names the option that was given.
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	for want, opts := range map[string]bucket.CollectorOptions[ids]{
+		"a tick of 1ns: must be at least 1ms":              {Tick: 1},
+		"a window of 1ns: must be at least 1ms":            {Window: 1},
+		"a window of -1ns is shorter than a tick of 3s":    {Window: -1},
+		"a window of 1s is shorter than a tick of 2s":      {Window: time.Second, Tick: 2 * time.Second},
+		"Into needs Clone":                                 {Into: func(dst, _ ids) (ids, error) { return dst, nil }},
+		"MaxPending -1":                                    {MaxPending: -1},
+		"MaxTenantPending -1":                              {MaxTenantPending: -1},
+		"MaxTenants -1":                                    {MaxTenants: -1},
+		"MaxBlob -1":                                       {MaxBlob: -1},
+		"Flushes -1":                                       {Flushes: -1},
+		"FlushesMax 1":                                     {FlushesMax: 1},
+		"SyncEvery -1ns":                                   {SyncEvery: -1},
+		"SyncBytes -1":                                     {SyncBytes: -1},
+		"a deadline of 1µs: must be at least 1ms":          {Deadline: time.Microsecond},
+		"Deadline -1ns":                                    {Deadline: -1},
+		"Backoff -1ns":                                     {Backoff: -1},
+		"MaxBackoff 1ns":                                   {MaxBackoff: 1},
+		"a quantum of 1ns: must be at least 1ms":           {Past: bucket.QuantizerOptions[ids]{Quantum: 1}},
+		"Rows -1":                                          {Past: bucket.QuantizerOptions[ids]{Rows: -1}},
+		"MaxDecodedBytes -1":                               {Past: bucket.QuantizerOptions[ids]{MaxDecodedBytes: -1}},
+		"a span of 1ms: must be one or more whole seconds": {Past: bucket.QuantizerOptions[ids]{Levels: &bucket.LevelOptions{Spans: []time.Duration{time.Millisecond}}}},
+	} {
+		if _, err := bucket.NewCollector(s.index, s.blobs, mergeIDs, &opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error about %q", err, want)
+		}
+	}
+}
+
 // TestACollectorThatNobodyRunsSaysSo in the log, once.
 func TestACollectorThatNobodyRunsSaysSo(t *testing.T) {
 	t.Parallel()

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/window"
+	"github.com/timeblob/timeblob/internal/guard"
 )
 
 // Window is the live window of one tenant: the open tick, into which values are
 // merged, and the sealed ticks that ended less than the window's length ago. Use
 // it apart from a Collector for a live answer over values that are not stored.
 // A Window is safe for any number of goroutines; while one merges, the others
-// wait, and a merge that never returns stops the window.
+// wait, and a merge that never returns stops the window. A merge that panics is
+// one that fails with a *PanicError.
 //
 // The value of a window of up to eight ticks is merged when somebody asks for
 // it. A longer window keeps its merge ready, at the cost of at most five merges
@@ -39,7 +41,11 @@ func NewWindow[T any](length time.Duration, merge Merge[T]) (*Window[T], error) 
 	if merge == nil {
 		return nil, errors.New("window: needs a merge function")
 	}
-	return &Window[T]{merge: merge, length: length, sealed: window.New(int64(length), window.Merge[T](merge))}, nil
+	guarded := func(parts []T) (v T, err error) {
+		defer guard.Recover("merge", &err)
+		return merge(parts)
+	}
+	return &Window[T]{merge: guarded, length: length, sealed: window.New(int64(length), guarded)}, nil
 }
 
 // Add merges v into the open tick and costs one merge. When the merge fails, Add

@@ -214,6 +214,50 @@ func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
 	}
 }
 
+// TestWindowWhoseMergePanics has nine ticks, one of which the merge panics on. Each call
+// returns, and the window is whole again when that tick has left it.
+func TestWindowWhoseMergePanics(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	merge := mergeBags(&calls)
+	w, err := NewWindow(20*time.Second, func(parts []bag) (bag, error) {
+		if slices.ContainsFunc(parts, func(b bag) bool { return slices.Contains(b, -1) }) {
+			panic(errPoison)
+		}
+		return merge(parts)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	panicked := func(what string, err error) {
+		t.Helper()
+		if _, ok := errors.AsType[*PanicError](err); !ok || !errors.Is(err, errPoison) {
+			t.Errorf("%s: got %v, want a *PanicError of the merge", what, err)
+		}
+	}
+	for i := range 12 {
+		v := bag{i}
+		if i == 2 {
+			v = bag{-1}
+		}
+		if err := w.Add(v); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			panicked("add", w.Add(bag{2}))
+		}
+		if got, ok := w.Seal(time.Unix(int64(i), 0)); !ok || !slices.Equal(got, v) {
+			t.Fatalf("tick %d: %v, %v", i, got, ok)
+		}
+	}
+	_, err = w.Value()
+	panicked("value", err)
+	w.Seal(time.Unix(22, 0)) // drops the first three ticks
+	if v, err := w.Value(); err != nil || !slices.Equal(v, bag{3, 4, 5, 6, 7, 8, 9, 10, 11}) {
+		t.Errorf("the window without the tick: %v, %v", v, err)
+	}
+}
+
 func TestWindowRefusesOptions(t *testing.T) {
 	t.Parallel()
 	calls := 0

@@ -88,7 +88,7 @@
 //
 // Query, PutItem and GetItem on the table; Delete needs DeleteItem; CreateTable
 // needs DescribeTable, CreateTable and, with a retention, DescribeTimeToLive
-// and UpdateTimeToLive; Rows, Tenants and Scan need Scan.
+// and UpdateTimeToLive; Rows, Tenants, and Entries of more than a year, need Scan.
 //
 // # Why the SDK
 //

@@ -15,6 +15,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,9 @@ import (
 	"github.com/timeblob/timeblob/tiered"
 )
 
-// Options are the settings of the parts; nil or a zero field means the default.
+// Options are the settings of the parts; nil or a zero field means the default. The
+// Collector's Registerer, Namespace, Size, Now and Logger serve the other parts too, where
+// these have none of their own.
 type Options[T any] struct {
 	Directory local.Options
 	Memory    tiered.Options[T]
@@ -63,6 +66,7 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 	if opts != nil {
 		o = *opts
 	}
+	o.share()
 	o.wireLevels()
 	journaled := !o.NoJournal && o.Collector.Journal == nil
 	synced := journaled && o.Journal.Sync != journal.Off
@@ -87,6 +91,29 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 		return nil, errors.Join(err, s.closeDirectory())
 	}
 	return s, nil
+}
+
+// share gives the parts what the collector has and they have not.
+func (o *Options[T]) share() {
+	c := &o.Collector
+	if o.Memory.Registerer == nil {
+		o.Memory.Registerer, o.Memory.Namespace = c.Registerer, cmp.Or(o.Memory.Namespace, c.Namespace)
+	}
+	if o.Journal.Registerer == nil {
+		o.Journal.Registerer, o.Journal.Namespace = c.Registerer, cmp.Or(o.Journal.Namespace, c.Namespace, "timeblob")
+	}
+	if o.Memory.Size == nil {
+		o.Memory.Size = c.Size
+	}
+	if o.Memory.Now == nil {
+		o.Memory.Now = c.Now
+	}
+	if o.Directory.Now == nil {
+		o.Directory.Now = c.Now
+	}
+	if o.Directory.Logger == nil {
+		o.Directory.Logger = c.Logger
+	}
 }
 
 // wireLevels has the directory and the levels say the same.

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -98,6 +102,78 @@ func TestStats(t *testing.T) {
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWithoutAJournal has the value in the directory after Close, and no journal beside it.
+func TestWithoutAJournal(t *testing.T) {
+	t.Parallel()
+	dir, begun := t.TempDir(), time.Now()
+	for i := range 2 {
+		s, err := embedded.Open(dir, jsonCodec{}, addUp, &embedded.Options[counts]{NoJournal: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), "acme", counts{"GET": 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "journal")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the directory has a journal: %v", err)
+		}
+		if s, err = embedded.Open(dir, jsonCodec{}, addUp, &embedded.Options[counts]{NoJournal: true}); err != nil {
+			t.Fatal(err)
+		}
+		a, err := s.Range(t.Context(), "acme", begun.Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		if err != nil || a.Value["GET"] != i+1 {
+			t.Errorf("run %d: %v, %v", i, a, err)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestThePartsShareWhatTheCollectorHas gives a registry, a size and a clock to the collector alone.
+func TestThePartsShareWhatTheCollectorHas(t *testing.T) {
+	t.Parallel()
+	registry, sized := prometheus.NewRegistry(), atomic.Int64{}
+	o := &embedded.Options[counts]{Collector: bucket.CollectorOptions[counts]{Registerer: registry, Namespace: "mine", Now: time.Now,
+		Size: func(counts) int64 { sized.Add(1); return 100 }}}
+	s, err := embedded.Open(t.TempDir(), jsonCodec{}, addUp, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if err := s.Add(t.Context(), "acme", counts{"GET": 1}, &bucket.AddOptions{At: now.Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Range(t.Context(), "acme", now.Add(-2*time.Hour), now, nil); err != nil {
+		t.Fatal(err)
+	}
+	if of, err := s.Stats(t.Context()); err != nil || of.Blobs.Bytes < 100 || of.Blobs.Bytes > 500 {
+		t.Errorf("memory holds %+v, %v; want one value of 100 bytes and its key", of.Blobs, err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	for _, part := range []string{"mine_journal_records", "mine_in_process_cache_bytes", "mine_pending_bytes"} {
+		if !slices.Contains(names, part) {
+			t.Errorf("no metric %s in %q", part, names)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // version wrote has no size and no sum.
 type Entry struct {
 	Time int64    // the instant, Unix nanoseconds
-	Key  string   // the blob's key
+	Key  string   // the blob's key; package tiered says what keys look like
 	Size int64    // the blob's length in bytes; 0 when it is unknown
 	Sum  blob.Sum // the sum of the blob's bytes; zero when it is unknown
 }
@@ -31,8 +31,10 @@ var ErrExists = blob.ErrExists
 
 // Index finds the entries of a row. How it stores rows is its own affair: one
 // that keys entries by tenant and instant, in an ordered table, needs no rows at
-// all. An index is safe for any number of goroutines and processes.
-// indextest.Run checks every promise made here but durability.
+// all. An index is safe for any number of goroutines and processes. Its methods, and
+// the methods of the optional interfaces, return soon after their context has ended, with the
+// context's error; so does a call whose context has ended before. Keys of entries may be any
+// UTF-8 of up to 1 kB. indextest.Run checks every promise made here but durability.
 type Index interface {
 	// Put adds an entry. Its Time lies within the row's hour: the caller sees to
 	// that, and an index may refuse other instants. When the row already has

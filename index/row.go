@@ -16,8 +16,8 @@ const hour = int64(time.Hour)
 
 // Row names one tenant's entries of one hour.
 type Row struct {
-	Tenant string
-	Hour   int64 // hours since the Unix epoch, rounded down, so negative before 1970
+	Tenant string // an id that CheckTenant lets through: "", "." and "a-" are ids, and "a" and "A" are two
+	Hour   int64  // hours since the Unix epoch, rounded down, so negative before 1970
 }
 
 // RowAt returns the row that holds the instant t, in Unix nanoseconds.

@@ -173,12 +173,14 @@ func (c *Client[T]) Steps(ctx context.Context, tenant string, from, to time.Time
 	}
 }
 
-// Values yields the handler's answers to a Values question as they arrive. An error ends the sequence.
+// Values yields the handler's answers to a Values question as they arrive. An error ends the
+// sequence. With RangeOptions.Partial a value that the handler cannot encode, or that the
+// client cannot decode, is yielded with its Err.
 func (c *Client[T]) Values(ctx context.Context, tenant string, from, to time.Time, opts *bucket.RangeOptions) iter.Seq2[bucket.Value[T], error] {
 	return func(yield func(bucket.Value[T], error) bool) {
 		err := c.ask(ctx, "values", newQuestion([]string{tenant}, from, to, opts), func(body *frames) error {
 			return each(body, c.String(), func(kind byte, f *fields) (bool, error) {
-				v, known, err := c.value(kind, f)
+				v, known, err := c.value(kind, f, opts)
 				if known && err == nil && !yield(v, nil) {
 					err = errStop
 				}
@@ -234,12 +236,17 @@ func (c *Client[T]) tenants(ctx context.Context, what string) (ids []string, err
 	return ids, err
 }
 
-// value reads a frame of an answer to Values.
-func (c *Client[T]) value(kind byte, f *fields) (v bucket.Value[T], known bool, err error) {
+// value reads a frame of an answer to Values. A value that does not decode is missing from
+// a partial answer.
+func (c *Client[T]) value(kind byte, f *fields, opts *bucket.RangeOptions) (v bucket.Value[T], known bool, err error) {
 	switch kind {
 	case kindValue:
 		v = bucket.Value[T]{Time: f.time(), Tenant: f.text(), Key: f.text()}
 		v.Value, err = c.decode(f)
+		if opts != nil && opts.Partial && f.err == nil && err != nil {
+			var none T
+			v.Value, v.Err, err = none, fmt.Errorf("%v: %w", c, err), nil
+		}
 	case kindMissing:
 		m := f.missing(c.String())
 		v, err = bucket.Value[T]{Tenant: m.Tenant, Time: m.Time, Key: m.Key, Err: m.Err}, f.err

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,6 +44,51 @@ func TestACodecThatFails(t *testing.T) {
 		failed, ok := errors.AsType[*Error](err)
 		if !ok || failed.Reason != Failed || !strings.Contains(failed.Message, said) || a.Value != "" {
 			t.Errorf("%s: %+v, %v", value, a, err)
+		}
+	}
+}
+
+// several answers Values with some values.
+type several struct {
+	scripted
+	values []string
+}
+
+func (s several) Values(context.Context, string, time.Time, time.Time, *bucket.RangeOptions) iter.Seq2[bucket.Value[string], error] {
+	return func(yield func(bucket.Value[string], error) bool) {
+		for i, v := range s.values {
+			if !yield(bucket.Value[string]{Tenant: "acme", Time: time.Unix(0, int64(i)), Key: "k", Value: v}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestABadValueEndsNoPartialSequence asks for seven values. The handler cannot encode two of them, and the
+// client cannot decode one. A partial answer names these three, and has the other values.
+func TestABadValueEndsNoPartialSequence(t *testing.T) {
+	t.Parallel()
+	h, err := NewHandler(nil, text{}, &HandlerOptions[string]{Questions: several{values: []string{"a", "fail", "b", "poison", "c", "panic", "d"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clientOf(t, through{h}, ClientOptions{})
+	i, want := 0, []string{"", "cannot encode that", "", "cannot decode this", "", "encode panicked", ""}
+	for v, err := range c.Values(t.Context(), "acme", from, to, &bucket.RangeOptions{Partial: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (v.Err == nil) != (want[i] == "") || v.Err != nil && !strings.Contains(v.Err.Error(), want[i]) || v.Tenant != "acme" || v.Time.UnixNano() != int64(i) || v.Key != "k" || (v.Value == "") != (v.Err != nil) {
+			t.Errorf("value %d: %+v, want an error about %q", i, v, want[i])
+		}
+		i++
+	}
+	if i != len(want) {
+		t.Errorf("got %d values, want %d", i, len(want))
+	}
+	for v, err := range c.Values(t.Context(), "acme", from, to, nil) {
+		if err == nil && v.Value == "b" {
+			t.Error("a whole answer goes on after a value that cannot be encoded")
 		}
 	}
 }

@@ -211,15 +211,27 @@ func (h *Handler[T]) values(ctx context.Context, out *answer, q question) error 
 		case v.Err != nil:
 			err = out.missing(bucket.Missing{Tenant: v.Tenant, Time: v.Time, Key: v.Key, Err: v.Err})
 		default:
-			err = h.sendValue(out, kindValue, v.Value, func(b []byte) []byte {
-				return appendText(appendText(appendTime(b, v.Time), v.Tenant), v.Key)
-			})
+			err = h.value(out, &v, q.opts.Partial)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// value sends one value. A value that cannot be encoded is missing from a partial answer.
+func (h *Handler[T]) value(out *answer, v *bucket.Value[T], partial bool) error {
+	blob, err := h.encode(v.Value)
+	if err != nil && partial {
+		return out.missing(bucket.Missing{Tenant: v.Tenant, Time: v.Time, Key: v.Key, Err: err})
+	}
+	if err != nil {
+		return err
+	}
+	return out.send(appendFrame(out.buffer(), kindValue, func(b []byte) []byte {
+		return append(appendText(appendText(appendTime(b, v.Time), v.Tenant), v.Key), blob...)
+	}))
 }
 
 // sendAnswer sends an answer after what it misses.
@@ -236,18 +248,11 @@ func (h *Handler[T]) sendAnswer(out *answer, s bucket.Step[T]) error {
 	if s.Entries == 0 {
 		return out.send(appendFrame(out.buffer(), kindAnswer, head))
 	}
-	return h.sendValue(out, kindAnswer, s.Value, head)
-}
-
-// sendValue sends a frame of what head appends, and of the value's blob.
-func (h *Handler[T]) sendValue(out *answer, kind byte, v T, head func(b []byte) []byte) error {
-	blob, err := h.encode(v)
+	blob, err := h.encode(s.Value)
 	if err != nil {
 		return err
 	}
-	return out.send(appendFrame(out.buffer(), kind, func(b []byte) []byte {
-		return append(head(b), blob...)
-	}))
+	return out.send(appendFrame(out.buffer(), kindAnswer, func(b []byte) []byte { return append(head(b), blob...) }))
 }
 
 func (h *Handler[T]) encode(v T) (blob []byte, err error) {

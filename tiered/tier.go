@@ -15,8 +15,9 @@ var ErrExists = fs.ErrExist
 // it; package bucket's are at most 98 bytes of ASCII letters, digits, slashes and
 // hyphens: index.RollUpKey makes the longest. A blob under a key never
 // changes. A tier is safe for any number of goroutines, returns soon after its
-// context has ended, keeps no reference to what it is given, and returns bytes
-// that are the caller's; tiertest.Run checks all that is said here but durability.
+// context has ended, with the context's error, and so does a call whose context has ended
+// before. It keeps no reference to what it is given, and returns bytes
+// that are the caller's. tiertest.Run checks all that is said here but durability.
 type Tier interface {
 	// Get returns the blob of each key, by index. The blob of a key that the
 	// tier does not hold is nil, and that is no error; an empty blob is not

@@ -41,6 +41,10 @@ type Store struct {
 // catalogued is how often a series enters the catalogue.
 const catalogued = time.Hour
 
+// mostKnown is how many series are remembered. A series that is forgotten enters the
+// catalogue once more, which changes nothing in it.
+const mostKnown = 100_000
+
 // Open opens a directory, which it creates when there is none. Call Close in the
 // end.
 func Open(dir string) (*Store, error) {
@@ -94,6 +98,9 @@ func (s *Store) isNew(id string, hour int64) bool {
 func (s *Store) noteKnown(id string, hour int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.known) >= mostKnown {
+		clear(s.known)
+	}
 	s.known[id] = hour
 }
 

@@ -21,6 +21,15 @@ const (
 // value was measured.
 const unlearned = 4
 
+// Most is the most bytes of memory that a value is taken for, whatever a user's function
+// says: sums of it do not overflow.
+const Most = 1 << 50
+
+// mostTimes bounds what one value teaches: a byte of its blob is taken for so many bytes of
+// memory at most. Deflate makes at most 1032 bytes of one, and Go's values about 16 of each. A
+// user's function that says too much of one value thus makes no others seem too large.
+const mostTimes = 1 << 14
+
 // Scale weighs values of one kind. It is safe for any number of goroutines.
 type Scale[T any] struct {
 	size  func(T) int64 // the user's; nil: it is learned
@@ -38,7 +47,8 @@ func New[T any](size func(T) int64) *Scale[T] { return &Scale[T]{size: size} }
 
 // Weigh returns the bytes of memory that v takes. Blob is the length of the
 // blob that v was decoded from, or of the blobs of its parts together; 0 when it
-// is unknown. It is 0 when the user's function panics, or says so.
+// is unknown. It is at most Most, and 0 when the user's function panics or does not return
+// a positive number.
 func (s *Scale[T]) Weigh(v T, blob int64) int64 {
 	if s.size == nil && !s.due() {
 		return s.Expect(blob)
@@ -66,10 +76,15 @@ func (s *Scale[T]) measure(v T, blob int64) int64 {
 		return weight
 	}
 	weight, err := s.ask(v)
-	if err != nil {
+	if err != nil || weight <= 0 {
 		return 0
 	}
-	s.learn(float64(weight), float64(blob))
+	weight = min(weight, Most)
+	taught := float64(weight)
+	if blob > 0 {
+		taught = min(taught, float64(blob)*mostTimes)
+	}
+	s.learn(taught, float64(blob))
 	return weight
 }
 

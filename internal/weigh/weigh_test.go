@@ -98,3 +98,21 @@ func TestScaleOfTheUser(t *testing.T) {
 		t.Errorf("weighed %d and %d", a, b)
 	}
 }
+
+// TestAUsersFunctionThatLies says of one value that it takes all memory, and of another that it
+// takes less than nothing. Both are weighed within bounds, and make no other value seem too large.
+func TestAUsersFunctionThatLies(t *testing.T) {
+	t.Parallel()
+	for _, lie := range []int64{math.MaxInt64, math.MinInt64, 0} {
+		s := New(func(n int64) int64 { return n })
+		for range 20 {
+			s.Weigh(400, 100)
+		}
+		if got := s.Weigh(lie, 100); got != min(max(lie, 0), Most) {
+			t.Errorf("a value that is said to take %d bytes weighs %d", lie, got)
+		}
+		if got := s.Expect(1000); got < 1000 || got > 1000*mostTimes {
+			t.Errorf("after %d: a blob of 1000 bytes is taken for %d bytes of memory", lie, got)
+		}
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 
@@ -34,8 +36,9 @@ const maxSamples = 6
 // Run checks a codec and a merge function with samples, which must be at least
 // two. It checks that encoding, merging and cloning change nothing that they
 // were given, also while others read it, that decoding undoes encoding and keeps
-// no part of the blob, and that the merge is associative and commutative. A check
-// that does not apply is skipped and says why.
+// no part of the blob, that a blob stays as it is when another value is encoded, and
+// that the merge is associative and commutative. Functions that panic fail their
+// check. A check that does not apply is skipped and says why.
 func Run[T any](t *testing.T, codec tiered.Codec[T], merge func([]T) (T, error), samples []T, opts *Options[T]) {
 	t.Helper()
 	if len(samples) < 2 {
@@ -50,7 +53,7 @@ func Run[T any](t *testing.T, codec tiered.Codec[T], merge func([]T) (T, error),
 	}
 	for _, c := range s.checks() {
 		t.Run(c.name, func(t *testing.T) {
-			err := c.check()
+			err := guarded(c.check)
 			if errors.Is(err, errSkip) {
 				t.Skipf("SKIP: %v", err)
 			}
@@ -59,6 +62,16 @@ func Run[T any](t *testing.T, codec tiered.Codec[T], merge func([]T) (T, error),
 			}
 		})
 	}
+}
+
+// guarded calls a check. A panic of the user's functions is an error.
+func guarded(check func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panics: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return check()
 }
 
 // errSkip is wrapped by a check that does not apply.
@@ -79,8 +92,9 @@ type check struct {
 func (s *suite[T]) checks() []check {
 	return []check{
 		{"decoding undoes encoding", s.roundTrip},
+		{"a blob belongs to its caller", s.blobsApart},
 		{"decoding keeps no part of the blob", s.keepsNothing},
-		{"decoding refuses cut blobs without a panic", s.cutBlobs},
+		{"decoding refuses damaged blobs without a panic", s.damagedBlobs},
 		{"encoding changes nothing", s.encodingChangesNothing},
 		{"merging changes nothing", s.mergingChangesNothing},
 		{"values may be read at the same time", s.readTogether},
@@ -117,6 +131,26 @@ func (s *suite[T]) reencode(v T) (again T, err error) {
 	return again, nil
 }
 
+// blobsApart keeps each blob while the other values are encoded.
+func (s *suite[T]) blobsApart() error {
+	for i, v := range s.samples {
+		blob, err := s.codec.Encode(v)
+		if err != nil {
+			return fmt.Errorf("sample %d: encode: %w", i, err)
+		}
+		before := bytes.Clone(blob)
+		for j, other := range s.samples {
+			if _, err := s.codec.Encode(other); err != nil {
+				return fmt.Errorf("sample %d: encode: %w", j, err)
+			}
+			if !bytes.Equal(blob, before) {
+				return fmt.Errorf("encoding sample %d changes the blob of sample %d: Encode must not use again the memory that it returned", j, i)
+			}
+		}
+	}
+	return nil
+}
+
 func (s *suite[T]) keepsNothing() error {
 	for i, v := range s.samples {
 		blob, err := s.codec.Encode(v)
@@ -139,19 +173,24 @@ func (s *suite[T]) keepsNothing() error {
 	return nil
 }
 
-func (s *suite[T]) cutBlobs() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoding a blob that was cut panics: %v", p)
-		}
-	}()
+// damagedBlobs decodes blobs that were cut, and blobs with a wrong byte. Decode may take
+// them, because some formats cannot tell.
+func (s *suite[T]) damagedBlobs() error {
 	for i, v := range s.samples {
 		blob, err := s.codec.Encode(v)
 		if err != nil {
 			return fmt.Errorf("sample %d: encode: %w", i, err)
 		}
 		for n := 0; n < len(blob); n += max(1, len(blob)/64) {
-			_, _ = s.codec.Decode(bytes.Clone(blob[:n])) // may take it: some formats cannot tell
+			for what, damage := range map[string]func(b []byte) []byte{
+				"cut":          func(b []byte) []byte { return b[:n] },
+				"a wrong bit":  func(b []byte) []byte { b[n] ^= 1; return b },
+				"a wrong byte": func(b []byte) []byte { b[n] ^= 0xff; return b },
+			} {
+				if err := guarded(func() error { _, _ = s.codec.Decode(damage(bytes.Clone(blob))); return nil }); err != nil {
+					return fmt.Errorf("sample %d: decoding its blob with damage at byte %d (%s) %w", i, n, what, err)
+				}
+			}
 		}
 	}
 	return nil
@@ -198,19 +237,24 @@ func (s *suite[T]) readTogether() error {
 	errs := make([]error, 4)
 	for r := range errs {
 		readers.Go(func() {
-			for _, v := range s.samples {
-				if s.opts.Clone != nil {
-					v = s.opts.Clone(v)
-				}
-				_, err := s.codec.Encode(v)
-				errs[r] = errors.Join(errs[r], err)
-			}
-			_, err := s.merge(s.samples)
-			errs[r] = errors.Join(errs[r], err)
+			errs[r] = guarded(s.readAll)
 		})
 	}
 	readers.Wait()
 	return errors.Join(errs...)
+}
+
+// readAll encodes and merges all samples.
+func (s *suite[T]) readAll() (errs error) {
+	for _, v := range s.samples {
+		if s.opts.Clone != nil {
+			v = s.opts.Clone(v)
+		}
+		_, err := s.codec.Encode(v)
+		errs = errors.Join(errs, err)
+	}
+	_, err := s.merge(slices.Clone(s.samples))
+	return errors.Join(errs, err)
 }
 
 // few returns the samples that laws are checked with.
@@ -264,7 +308,7 @@ func (s *suite[T]) associate(a, b, c T) error {
 }
 
 func (s *suite[T]) mergesRoundTrip() error {
-	sum, err := s.merge(s.samples)
+	sum, err := s.merge(slices.Clone(s.samples))
 	if err != nil {
 		return fmt.Errorf("merge of all samples: %w", err)
 	}

@@ -1,6 +1,7 @@
 package codectest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -72,6 +73,39 @@ type lossy struct{ listCodec }
 
 func (lossy) Decode(blob []byte) (*list, error) { return &list{Numbers: []int{int(blob[0])}}, nil }
 
+// trusting panics for a blob whose first byte is wrong, and takes an empty one.
+type trusting struct{ listCodec }
+
+func (trusting) Decode(blob []byte) (*list, error) {
+	if len(blob) > 0 && blob[0] != '{' {
+		panic("not a list")
+	}
+	return &list{}, nil
+}
+
+// reusing writes every blob to the same memory.
+type reusing struct {
+	listCodec
+	buf bytes.Buffer
+}
+
+func (r *reusing) Encode(l *list) ([]byte, error) {
+	r.buf.Reset()
+	err := json.NewEncoder(&r.buf).Encode(l)
+	return r.buf.Bytes(), err
+}
+
+// TestAPanicIsAnErrorOfItsCheck calls checks whose functions panic, in this goroutine and in others.
+func TestAPanicIsAnErrorOfItsCheck(t *testing.T) {
+	t.Parallel()
+	s := &suite[*list]{codec: listCodec{}, merge: func([]*list) (*list, error) { panic("no merge") }, samples: samples(), opts: Options[*list]{Equal: same}}
+	for name, check := range map[string]func() error{"merge": s.commutes, "readers": s.readTogether} {
+		if err := guarded(check); err == nil || !strings.Contains(err.Error(), "panics: no merge") {
+			t.Errorf("%s: got %v, want the panic", name, err)
+		}
+	}
+}
+
 // TestEachFaultIsFound breaks one promise after the other.
 func TestEachFaultIsFound(t *testing.T) {
 	t.Parallel()
@@ -86,7 +120,9 @@ func TestEachFaultIsFound(t *testing.T) {
 		"encode writes":    {func(s *suite[*list]) { s.codec = listCodec{sorts: true} }, (*suite[*list]).encodingChangesNothing, "set CollectorOptions.Clone"},
 		"decode forgets":   {func(s *suite[*list]) { s.codec = lossy{} }, (*suite[*list]).roundTrip, "another value"},
 		"merges forget":    {func(s *suite[*list]) { s.codec = lossy{} }, (*suite[*list]).mergesRoundTrip, "another value"},
-		"decode panics":    {func(s *suite[*list]) { s.codec = lossy{} }, (*suite[*list]).cutBlobs, "panics"},
+		"decode panics":    {func(s *suite[*list]) { s.codec = lossy{} }, (*suite[*list]).damagedBlobs, "panics"},
+		"decode trusts":    {func(s *suite[*list]) { s.codec = trusting{} }, (*suite[*list]).damagedBlobs, "a wrong b"},
+		"blob is reused":   {func(s *suite[*list]) { s.codec = &reusing{} }, (*suite[*list]).blobsApart, "must not use again"},
 		"merge writes":     {func(s *suite[*list]) { s.merge = intoFirst }, (*suite[*list]).mergingChangesNothing, "changes them"},
 		"merge takes over": {func(s *suite[*list]) { s.merge = takesOver }, (*suite[*list]).mergingChangesNothing, "a later merge"},
 		"order matters":    {func(s *suite[*list]) { s.merge = inOrder }, (*suite[*list]).commutes, "order"},

@@ -126,12 +126,12 @@ func (p *Protocol) readAll(ctx context.Context) (s Settings, id string, err erro
 	there, err := p.places.Places(ctx, index.SettingsSet, 0, 1)
 	switch {
 	case err != nil:
-		return s, "", fmt.Errorf("levels: read the settings: %w", err)
+		return s, "", fmt.Errorf("index: read the settings of its levels: %w", err)
 	case len(there) == 0:
 		return s, "", ErrOff
 	}
 	if err := json.Unmarshal(there[0].State, &s); err != nil {
-		return s, "", fmt.Errorf("levels: read the settings: %w", err)
+		return s, "", fmt.Errorf("index: read the settings of its levels: %w", err)
 	}
 	return s, there[0].ID, s.Check()
 }

@@ -25,12 +25,25 @@ func (s *server) stop(ctx context.Context, p *cli.Process, listener net.Listener
 	err := s.runner.Close(ctx)
 	var lost *bucket.UndeliveredError
 	if errors.As(err, &lost) {
-		for _, v := range lost.Values {
-			p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time.UnixNano(), v.Err)
-		}
+		tellUndelivered(p, lost.Values)
 		return fmt.Errorf("%s %s", human.Plural(len(lost.Values), "value"), s.journal.keeps())
 	}
 	return err
+}
+
+// mostTold is how many values that were not stored are named at the end.
+const mostTold = 20
+
+func tellUndelivered(p *cli.Process, values []bucket.Undelivered) {
+	for _, v := range values[:min(len(values), mostTold)] {
+		if v.Err == nil {
+			v.Err = errors.New("its turn had not come")
+		}
+		p.Warn("not stored: tenant %q, instant %d: %v", v.Tenant, v.Time.UnixNano(), v.Err)
+	}
+	if more := len(values) - mostTold; more > 0 {
+		p.Warn("not stored: %s more", human.Plural(more, "value"))
+	}
 }
 
 // endRequests closes the listener and waits for requests under way, for at most half of the remaining time.
