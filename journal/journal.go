@@ -166,7 +166,10 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 	e := newEntry(kind, 0, meta, blob)
 	limit := j.limit()
 	if len(blob) == 0 {
-		limit = max(limit, j.found) + j.opts.SegmentBytes/2
+		if j.found > limit {
+			limit = j.found + j.opts.SegmentBytes // which the records that are moved take for a while
+		}
+		limit += j.opts.SegmentBytes / 2
 	}
 	if err := j.ledger.reserve(e.size, limit); err != nil {
 		j.metrics.refused.Inc()
