@@ -74,7 +74,7 @@ func (r *raw) put(t *testing.T, tenant string, ts int64, blob []byte) {
 	}
 }
 
-// liar is a tier of which a test can replace a blob.
+// liar is a tier whose blobs a test can replace.
 type liar struct {
 	authority tiered.Tier
 	caches    []tiered.Cache
