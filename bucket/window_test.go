@@ -214,7 +214,7 @@ func TestWindowRefusesWhatDoesNotMerge(t *testing.T) {
 	}
 }
 
-// TestWindowWhoseMergePanics has nine ticks, one of which the merge panics on. Each call
+// TestWindowWhoseMergePanics has nine ticks. The merge panics on one of them. Each call
 // returns, and the window is whole again when that tick has left it.
 func TestWindowWhoseMergePanics(t *testing.T) {
 	t.Parallel()
