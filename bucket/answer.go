@@ -158,7 +158,7 @@ func (c *Collector[T]) gather(ctx context.Context, tenants []string, from, to ti
 // Has reports whether the tenant has any value with from ≤ instant < to, in
 // the index or not yet.
 func (c *Collector[T]) Has(ctx context.Context, tenant string, from, to time.Time) (bool, error) {
-	start, end, err := c.span(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return false, err
 	}
@@ -181,18 +181,11 @@ func (c *Collector[T]) holds(ctx context.Context, id string, from, to int64) (bo
 // Entries returns the index's entries of the tenant with from ≤ Time < to, in
 // order.
 func (c *Collector[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error) {
-	start, end, err := c.span(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return nil, err
 	}
 	return c.past.entries(ctx, tenant, start, end)
-}
-
-func (c *Collector[T]) span(tenant string, from, to time.Time) (start, end int64, err error) {
-	if err := index.CheckTenant(tenant); err != nil {
-		return 0, 0, err
-	}
-	return span(from, to)
 }
 
 // known returns the entries of a tenant, and its values that are not among them.

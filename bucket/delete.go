@@ -134,7 +134,7 @@ func (s dropping) Replaced(ctx context.Context, tenant string, from, to int64) (
 // Find counts what Delete would delete. It reads the range's entries, and the places
 // of its roll-ups.
 func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (DeleteFound, error) {
-	start, end, err := deletable(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return DeleteFound{}, err
 	}
@@ -158,7 +158,7 @@ func (d *Deleter) Find(ctx context.Context, tenant string, from, to time.Time) (
 // *FinalError, the index's, or a *BlobsLeftError. Delete may be called again after
 // any of the last two.
 func (d *Deleter) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
-	start, end, err := deletable(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -176,13 +176,6 @@ func (d *Deleter) DeleteTenant(ctx context.Context, tenant string, opts *DeleteO
 	return d.Delete(ctx, tenant, firstInstant, lastInstant, opts)
 }
 
-func deletable(tenant string, from, to time.Time) (start, end int64, err error) {
-	if err := index.CheckTenant(tenant); err != nil {
-		return 0, 0, err
-	}
-	return span(from, to)
-}
-
 // Delete is [Deleter.Delete], and also withdraws the values that this collector
 // holds: it ends the tenant's open tick, so that every value has an instant, and
 // drops those in the range from the live window and from what is to be stored. A
@@ -194,7 +187,7 @@ func deletable(tenant string, from, to time.Time) (start, end int64, err error) 
 // reaches into it empties it. A collector that is Alone then reads the rest from
 // the store; At of another one holds only what comes after.
 func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.Time, opts *DeleteOptions) (Deleted, error) {
-	start, end, err := c.span(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return Deleted{}, err
 	}

@@ -60,7 +60,7 @@ type HeldValue[T any] struct {
 // store, but decodes and merges values that are held as blobs. If the open tick has a
 // value that does not decode or merge, Held ends the tick.
 func (c *Collector[T]) Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error) {
-	start, end, err := c.span(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return Held[T]{}, err
 	}

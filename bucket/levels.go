@@ -345,7 +345,7 @@ func (q *Quantizer[T]) RollUp(ctx context.Context, tenant string, from, to time.
 	if q.builder == nil {
 		return RollUpDone{}, errors.New("roll-ups are not built: LevelOptions must be given, with Owned or AllKnow, and Build must not be off")
 	}
-	start, end, err := deletable(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return RollUpDone{}, err
 	}
@@ -448,7 +448,7 @@ func sumOf(entries []index.Entry, prints []string) (string, error) {
 // Count returns how many roll-ups of a tenant's range the source has, and how many of
 // them cannot be built again, since retention may have removed their values.
 func (c *RollUpCopier) Count(ctx context.Context, tenant string, from, to time.Time) (all, final int, err error) {
-	start, end, err := deletable(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -484,7 +484,7 @@ func (c *RollUpCopier) Prepare(ctx context.Context) (time.Time, error) {
 // Copy copies the roll-ups of a tenant's spans that lie in [from, to). Its error says
 // that a store fails.
 func (c *RollUpCopier) Copy(ctx context.Context, tenant string, from, to time.Time) (RollUpsCopied, error) {
-	start, end, err := deletable(tenant, from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil {
 		return RollUpsCopied{}, err
 	}

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,8 +138,8 @@ func decodedBytes() int64 {
 // Every answer is exact for the entries that the index returned, or it is an
 // error: of the index or the store, a *MissingError for an entry without a
 // blob, a *MergeError for values that the merge function refuses, a
-// *TooManyError, a *RangeTooLargeError, a *RangeError, a *CoarserError where
-// retention has left only roll-ups, or the context's. A question
+// *TooManyError, a *RangeTooLargeError, a *RangeError, an *index.TenantError, a
+// *CoarserError where retention has left only roll-ups, or the context's. A question
 // with RangeOptions.Partial leaves out the values that cannot be read or merged
 // and names them. A question ends within one decoding or one call of the merge
 // function, which gets at most 64 parts, when its context ends. Answers are
@@ -187,7 +188,9 @@ func NewQuantizer[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 // Range returns the merge of the tenant's stored values with from ≤ instant
 // < to. It takes the longest roll-ups that fit, reads the rows of the index
 // between them, and makes at most one call of Blobs.Get for each Batch of blobs
-// unless another caller whose fetch it waits for gives up. What is neither
+// unless another caller whose fetch it waits for gives up. An index that is no
+// index.Scanner is asked for every hour of the range, values or not: 8 766 queries a year
+// on DynamoDB, beside roll-ups. What is neither
 // cached nor worth caching is merged in one call.
 func (q *Quantizer[T]) Range(ctx context.Context, tenant string, from, to time.Time, opts *RangeOptions) (Answer[T], error) {
 	return q.RangeMany(ctx, []string{tenant}, from, to, opts)
@@ -208,7 +211,7 @@ func (q *Quantizer[T]) RangeMany(ctx context.Context, tenants []string, from, to
 // question reads what a range is answered from.
 func (q *Quantizer[T]) question(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, how reading) (x plan.Question[T], err error) {
 	start, end, err := span(from, to)
-	if err != nil {
+	if err = cmp.Or(err, checkTenants(tenants)); err != nil {
 		return x, err
 	}
 	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (plan.Series, error) {
@@ -351,7 +354,7 @@ func yieldInOrder[T any](items iter.Seq2[plan.Item[T], error], tenant string, q 
 // Entries returns the tenant's entries with from ≤ Time < to in ascending
 // order of Time. The slice is the caller's.
 func (q *Quantizer[T]) Entries(ctx context.Context, tenant string, from, to time.Time) ([]index.Entry, error) {
-	a, b, err := span(from, to)
+	a, b, err := spanOf(tenant, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +364,7 @@ func (q *Quantizer[T]) Entries(ctx context.Context, tenant string, from, to time
 // Has reports whether the tenant has entries with from ≤ Time < to. It starts
 // no further row of the index once it knows of one.
 func (q *Quantizer[T]) Has(ctx context.Context, tenant string, from, to time.Time) (bool, error) {
-	a, b, err := span(from, to)
+	a, b, err := spanOf(tenant, from, to)
 	if err != nil {
 		return false, err
 	}

@@ -206,6 +206,43 @@ func TestRangeRefuses(t *testing.T) {
 	}
 }
 
+// TestNoDriverSeesABadTenant asks about ids that are none, such as a path to another directory. The index is
+// not asked.
+func TestNoDriverSeesABadTenant(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	q, err := bucket.NewQuantizer(s.index, s.blobs, mergeIDs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := always()
+	for _, tenant := range []string{"../../etc", "a/b", "a\x00b", strings.Repeat("x", 1<<20)} {
+		ask := map[string]error{}
+		_, ask["range"] = q.Range(t.Context(), tenant, from, to, nil)
+		_, ask["range many"] = q.RangeMany(t.Context(), []string{"a", tenant}, from, to, nil)
+		_, ask["has"] = q.Has(t.Context(), tenant, from, to)
+		_, ask["entries"] = q.Entries(t.Context(), tenant, from, to)
+		_, ask["spans"] = q.LevelSpans(t.Context(), tenant, from, to)
+		for _, ask["steps"] = range q.Steps(t.Context(), tenant, from, to, time.Hour, nil) {
+			break
+		}
+		for _, ask["values"] = range q.Values(t.Context(), tenant, from, to, nil) {
+			break
+		}
+		for _, ask["blobs"] = range q.Blobs(t.Context(), tenant, from, to, nil) {
+			break
+		}
+		for what, err := range ask {
+			if _, ok := errors.AsType[*index.TenantError](err); !ok || len(err.Error()) > 200 {
+				t.Errorf("%s of %.10q: got %.200v, want a short *TenantError", what, tenant, err)
+			}
+		}
+	}
+	if n := s.index.Calls(faulttest.Query); n > 0 {
+		t.Errorf("the index was asked %d times", n)
+	}
+}
+
 // TestRangeAtTheEndsOfTime reads quanta at the ends of time, which are cut short.
 func TestRangeAtTheEndsOfTime(t *testing.T) {
 	t.Parallel()

@@ -156,6 +156,24 @@ func span(from, to time.Time) (a, b int64, err error) {
 	return from.UnixNano(), to.UnixNano(), nil
 }
 
+// spanOf is span for a question about a tenant, whose id it checks.
+func spanOf(tenant string, from, to time.Time) (a, b int64, err error) {
+	if err := index.CheckTenant(tenant); err != nil {
+		return 0, 0, err
+	}
+	return span(from, to)
+}
+
+// checkTenants returns the error of the first id that is none, so that no driver sees it.
+func checkTenants(tenants []string) error {
+	for _, tenant := range tenants {
+		if err := index.CheckTenant(tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // known is what the index and the sources have of one tenant's range. No roll-up
 // covers an instant of what the sources hold.
 type known[T any] struct {
@@ -175,13 +193,8 @@ type gathered[T any] struct {
 // gather asks look about several tenants side by side.
 func (q *Quantizer[T]) gather(ctx context.Context, tenants []string, from, to time.Time, opts *RangeOptions, how reading, look func(ctx context.Context, tenant string, from, to int64, how reading) (known[T], error)) (g gathered[T], err error) {
 	start, end, err := span(from, to)
-	if err != nil {
+	if err = cmp.Or(err, checkTenants(tenants)); err != nil {
 		return g, err
-	}
-	for _, tenant := range tenants {
-		if err := index.CheckTenant(tenant); err != nil {
-			return g, err
-		}
 	}
 	found := make([]known[T], len(tenants))
 	series, err := q.past.SeriesOf(ctx, tenants, func(ctx context.Context, i int) (s plan.Series, err error) {

@@ -130,7 +130,7 @@ type LevelSpans struct {
 // the shortest first. It asks the index once a level and reads no blob. The
 // result is empty where levels are off.
 func (q *Quantizer[T]) LevelSpans(ctx context.Context, tenant string, from, to time.Time) ([]LevelSpans, error) {
-	start, end, err := span(from, to)
+	start, end, err := spanOf(tenant, from, to)
 	if err != nil || q.protocol == nil {
 		return nil, err
 	}

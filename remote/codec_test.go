@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -35,7 +36,7 @@ func (o one) RangeMany(context.Context, []string, time.Time, time.Time, *bucket.
 // TestACodecThatFails answers with values that cannot be encoded.
 func TestACodecThatFails(t *testing.T) {
 	t.Parallel()
-	for value, said := range map[string]string{"fail": "cannot encode that", "panic": "encode panicked: cannot encode this"} {
+	for value, said := range map[string]string{"fail": "cannot encode that", "panic": "encode panicked: cannot encode this", "typed nil": "<nil>"} {
 		h, err := NewHandler(nil, text{}, &HandlerOptions[string]{Questions: one{value: value}})
 		if err != nil {
 			t.Fatal(err)
@@ -44,6 +45,13 @@ func TestACodecThatFails(t *testing.T) {
 		failed, ok := errors.AsType[*Error](err)
 		if !ok || failed.Reason != Failed || !strings.Contains(failed.Message, said) || a.Value != "" {
 			t.Errorf("%s: %+v, %v", value, a, err)
+		}
+		if h, err = NewHandler(holds{Version: "c1", Sealed: []bucket.HeldValue[string]{{Value: value}, {Value: "good"}}}, text{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		held, err := clientOf(t, through{h}, ClientOptions{}).Held(t.Context(), "acme", from, to)
+		if err != nil || len(held.Sealed) != 2 || !strings.Contains(fmt.Sprint(held.Sealed[0].Err), said) || held.Sealed[1].Value != "good" {
+			t.Errorf("%s, held: %+v, %v", value, held, err)
 		}
 	}
 }

@@ -80,7 +80,8 @@ func reasonOf(err error) Reason {
 // Error is what a handler said in place of an answer, or about a value that is
 // missing. It is bucket.ErrClosed, bucket.ErrUnstable, bucket.ErrNoBlob or
 // context.DeadlineExceeded to errors.Is, and a *bucket.CoarserError to errors.As,
-// when its reason says so.
+// when its reason says so. Of a value that is missing, a CoarserError is known by its
+// Reason alone.
 type Error struct {
 	Server  string // the client's String
 	Reason  Reason

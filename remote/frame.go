@@ -102,7 +102,7 @@ func appendEntry(b []byte, e index.Entry, own, untried bool) []byte {
 
 func appendUnread(b []byte, v index.Entry, own, untried bool, err error) []byte {
 	b = appendText(appendEntry(b, v, own, untried), string(reasonOf(err)))
-	return append(b, err.Error()...)
+	return fmt.Append(b, err)
 }
 
 func appendBool(b []byte, is bool) []byte {
@@ -117,12 +117,12 @@ func appendMissing(b []byte, m bucket.Missing) []byte {
 	for _, s := range []string{m.Tenant, m.Key, m.Source, string(reasonOf(m.Err))} {
 		b = appendText(b, s)
 	}
-	return append(b, m.Err.Error()...)
+	return fmt.Append(b, m.Err)
 }
 
 func appendFailure(b []byte, err error) []byte {
 	b = appendText(appendText(b, string(reasonOf(err))), detailOf(err))
-	return append(b, err.Error()...)
+	return fmt.Append(b, err)
 }
 
 // errShort says that a frame ends before its last field.

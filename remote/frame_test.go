@@ -29,9 +29,16 @@ func (text) Encode(s string) ([]byte, error) {
 		panic("cannot encode this")
 	case "fail":
 		return nil, errors.New("cannot encode that")
+	case "typed nil":
+		return nil, (*textError)(nil)
 	}
 	return []byte(s), nil
 }
+
+// textError is an error that many codecs return by mistake: as a nil pointer it is an error, and its method panics.
+type textError struct{ said string }
+
+func (e *textError) Error() string { return e.said }
 
 func (text) Decode(b []byte) (string, error) {
 	if string(b) == "poison" {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -329,7 +330,7 @@ func (a *answer) fail(err error) {
 	if detail := detailOf(err); detail != "" {
 		a.w.Header().Set(detailHeader, detail)
 	}
-	http.Error(a.w, err.Error(), status)
+	http.Error(a.w, fmt.Sprint(err), status) // fmt calls an Error method that panics, too
 }
 
 // What the headers of an answer that failed before its first byte hold.

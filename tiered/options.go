@@ -24,9 +24,6 @@ type Options[T any] struct {
 	// Memory bounds the values kept in memory, in bytes. Default 64 MiB;
 	// negative: none are kept.
 	Memory int64
-	// MemoryTTL is how long a value stays in memory; 0: until it is evicted.
-	// Blobs never change, so it only matters where retention removes them.
-	MemoryTTL time.Duration
 	// Size is how many bytes of memory a value takes. By default the store
 	// measures some of the values that it decodes, with reflection, and learns
 	// from them how much memory a byte of a blob takes. A key's length and 160
@@ -85,8 +82,6 @@ func (o *Options[T]) withDefaults() (Options[T], error) {
 	switch {
 	case all.Decoders < 0:
 		return all, errors.New("tiered: Options.Decoders must not be negative")
-	case all.MemoryTTL < 0:
-		return all, errors.New("tiered: Options.MemoryTTL must not be negative")
 	}
 	caches, err := checkCaches(all.Caches)
 	all.Caches = caches

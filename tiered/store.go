@@ -56,7 +56,7 @@ func New[T any](codec Codec[T], authority Tier, opts *Options[T]) (*Store[T], er
 	}
 	s := &Store[T]{codec: codec, decoder: newDecoder(codec, o.Decoders), scale: weigh.New(o.Size), metrics: m}
 	if o.Memory > 0 {
-		if s.memory, err = cache.New[string, kept[T]](o.Memory, &cache.Options{TTL: o.MemoryTTL, Now: o.Now}); err != nil {
+		if s.memory, err = cache.New[string, kept[T]](o.Memory, &cache.Options{Now: o.Now}); err != nil {
 			return nil, err
 		}
 	}

@@ -35,7 +35,6 @@ func TestNewChecksOptions(t *testing.T) {
 		{"defaults", nil, true},
 		{"no memory", &tiered.Options[string]{Memory: -1}, true},
 		{"decoders", &tiered.Options[string]{Decoders: -1}, false},
-		{"time to live", &tiered.Options[string]{MemoryTTL: -1}, false},
 		{"cache", &tiered.Options[string]{Caches: []tiered.Cache{{Name: "a", Tier: mem}}}, true},
 		{"cache without a name", &tiered.Options[string]{Caches: []tiered.Cache{{Tier: mem}}}, false},
 		{"cache without a tier", &tiered.Options[string]{Caches: []tiered.Cache{{Name: "a"}}}, false},
