@@ -77,7 +77,8 @@ const roundEntries = 100_000
 // A deletion removes entries first, and their blobs after a wait. A question that
 // begins when Delete has returned finds nothing of it. A deletion may be
 // interrupted and repeated. What collectors hold and have not stored yet, they
-// still deliver: stop them, or use their Delete.
+// still deliver: stop them, or use their Delete. A collector that was killed may
+// store once more, from its journal, what it stored a moment before.
 type Deleter struct {
 	writer *Writer
 	blobs  BlobDeleter

@@ -71,7 +71,8 @@ func (m *model) deleted(d *deletion, by *process, err error) (n int64) {
 	for _, id := range d.surely {
 		v := m.values[id]
 		moved := v.loose && !d.whole && (v.at < d.from || v.at >= d.to)
-		if v.gone == 0 && !moved {
+		mayReturn := v.at == 0 && v.node != d.of // its process was killed meanwhile
+		if v.gone == 0 && !moved && !mayReturn {
 			v.gone, v.goneBy = m.events, by
 			n++
 		}
@@ -84,7 +85,7 @@ func (m *model) stored(stored ids, at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range stored {
-		m.values[id].at = at
+		m.values[id].at, m.values[id].told = at, time.Now()
 	}
 }
 

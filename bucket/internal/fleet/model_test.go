@@ -24,10 +24,11 @@ type value struct {
 	process          *process
 	sent             time.Time
 
-	at     int64    // its instant, once it is known to be stored; 0 before
-	doubt  bool     // a deletion that may concern it has begun
-	gone   int      // the event since which it is deleted for sure; 0: it is not
-	goneBy *process // the process that deleted it
+	at     int64     // its instant, once it is known to be stored; 0 before
+	told   time.Time // when that was told
+	doubt  bool      // a deletion that may concern it has begun
+	gone   int       // the event since which it is deleted for sure; 0: it is not
+	goneBy *process  // the process that deleted it
 }
 
 // model knows which values were sent, and which were acknowledged.
@@ -80,6 +81,18 @@ func (m *model) clockSet(n *node) {
 		if v.node == n && time.Since(v.sent) < 2*window {
 			v.loose = true
 			m.doubted(v)
+		}
+	}
+}
+
+// killed notes that a node's process was killed. Its journal may not say yet that values are stored which were stored a
+// moment ago. If a deletion takes them before the next process looks, that one stores them again.
+func (m *model) killed(n *node) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range m.values {
+		if v.node == n && time.Since(v.told) < tick {
+			v.at = 0
 		}
 	}
 }

@@ -122,6 +122,7 @@ func (n *node) kill() {
 	n.stall.end()
 	p.end()
 	p.bury()
+	n.world.model.killed(n)
 	n.journal = next
 	n.world.stats.kills.Add(1)
 }
