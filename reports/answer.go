@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -77,9 +78,12 @@ type Holdings struct {
 	Missing []string
 }
 
-// within reports whether every value has from ≤ instant < to, as a collector that was
-// asked for these must answer.
+// within reports whether every value has from ≤ instant < to, and the open tick
+// belongs to these, as a collector that was asked for them must answer.
 func (h *Holdings) within(from, to time.Time) bool {
+	if h.IsOpen && (h.Next < from.UnixNano() || min(h.Next, cmp.Or(h.Since, h.Next)) >= to.UnixNano()) {
+		return false
+	}
 	return !slices.ContainsFunc(h.Sealed, func(v bucket.HeldValue[*report.Report]) bool {
 		return v.Err == nil && (v.Entry.Time < from.UnixNano() || v.Entry.Time >= to.UnixNano())
 	})

@@ -83,7 +83,7 @@ func NewQuerier(idx index.Index, authority tiered.Tier, peers Peers, opts *Queri
 		return nil, err
 	}
 	f := metric.Factory{Registerer: o.Registerer, Namespace: o.Namespace}
-	missing := f.Counter("collectors_missing_total", "Collectors that an answer lacks, and names without a collector, counted for each answer.")
+	missing := f.Counter("collectors_missing_total", "Collectors that an answer lacks as a whole or in part, and names without a collector, counted for each answer.")
 	if f.Err != nil {
 		return nil, f.Err
 	}

@@ -70,21 +70,23 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	if err == nil && !h.within(from, to) {
 		h, err = Holdings{}, fmt.Errorf("collector %s: it answered another question", c.peer.Name())
 	}
-	c.told, c.err, c.shortcuts = err == nil, err, h.Shortcuts
-	if err == nil {
-		c.note(&h)
+	c.told, c.err, c.shortcuts = err == nil, err, nil
+	if err != nil {
+		return bucket.Held[*report.Report]{}, err // h may be a part
 	}
+	c.note(&h)
+	c.shortcuts = h.Shortcuts
 	for _, v := range h.Sealed {
 		c.hub.Supersede(tenant, v.Value, "")
 	}
 	if h.IsOpen {
 		c.hub.Supersede(tenant, h.Open, "")
 	}
-	return h.Held, err
+	return h.Held, nil
 }
 
-// note notes what the collector lacks, and removes the values that cannot be read
-// from what it holds: the answer has all others, and names these. A collector that
+// note notes what the collector lacks, and removes the values and shortcuts that cannot
+// be read from what it holds: the answer has all others, and names these. A collector that
 // is asked again may have sealed or stored something meanwhile.
 func (c *call) note(h *Holdings) {
 	if h.Version != c.version {
@@ -100,6 +102,12 @@ func (c *call) note(h *Holdings) {
 			c.unread = append(c.unread, v.Err)
 		}
 		return v.Err != nil
+	})
+	h.Shortcuts = slices.DeleteFunc(h.Shortcuts, func(s shortcuts.Shortcut) bool {
+		if s.Err != nil && c.present && c.lacks("shortcut "+s.Key) { // ranges hold no shortcuts
+			c.unread = append(c.unread, s.Err)
+		}
+		return s.Err != nil
 	})
 }
 
@@ -173,14 +181,15 @@ func (p *query) none() error {
 }
 
 // missing names the collectors whose holdings the answer lacks, what the others
-// lack, and the stored entries. It counts and logs the collectors. Scope's
-// collectors have stored what is older than a window.
+// lack, and the stored entries. It counts and logs these collectors, and those with
+// values that cannot be read. Scope's collectors have stored what is older than a window.
 func (p *query) missing() (names []string) {
 	for i, err := range p.failed {
 		if err == nil {
 			names = append(names, p.calls[i].missing...)
-			for _, err := range p.calls[i].unread {
-				p.q.log.Warn("a collector holds a value that cannot be read", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "err", err)
+			if unread := p.calls[i].unread; len(unread) > 0 {
+				p.q.missing.Inc()
+				p.q.log.Warn("a collector holds what cannot be read", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "values", len(unread), "err", unread[0])
 			}
 		}
 		if err == nil || errors.Is(err, ErrNoHoldings) && !p.recent {

@@ -32,7 +32,9 @@ func (h *Handler) send(w http.ResponseWriter, r *request, media string, data []b
 	defer h.buffered.give(int64(len(data)))
 	head := w.Header()
 	head.Set("Content-Type", media)
-	head.Set("Cache-Control", "no-cache")
+	if head.Get("Cache-Control") == "" {
+		head.Set("Cache-Control", "no-cache")
+	}
 	head.Add("Vary", "Accept-Encoding")
 	head.Set("X-Content-Type-Options", "nosniff")
 	// Twice: before it sends the answer, the server waits for a body that was not read.

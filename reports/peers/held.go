@@ -69,7 +69,7 @@ func EncodeHoldings(head http.Header, h *reports.Holdings) (body []byte, err err
 		err = errors.Join(err, writePart(w, roleOpen, index.Entry{}, h.Open, nil))
 	}
 	for _, c := range h.Shortcuts {
-		err = errors.Join(err, writePart(w, roleShortcut, index.Entry{Key: c.Key}, c.Report, nil))
+		err = errors.Join(err, writePart(w, roleShortcut, index.Entry{Key: c.Key}, c.Report, c.Err))
 	}
 	err = errors.Join(err, w.Close())
 	head.Set(headerVersion, h.Version)
@@ -179,13 +179,13 @@ func addPart(h *reports.Holdings, part *multipart.Part, limit int64) error {
 		return fmt.Errorf("header %s is %.20q: is the collector of a later version?", headerRole, role)
 	}
 	switch {
+	case role == roleShortcut:
+		h.Shortcuts = append(h.Shortcuts, shortcuts.Shortcut{Key: e.Key, Report: v.Value, Err: err})
 	case err != nil:
 		v.Err = &bucket.HeldError{Time: time.Unix(0, e.Time), Err: err}
 		h.Sealed = append(h.Sealed, v)
 	case role == roleOpen:
 		h.Open, h.IsOpen = v.Value, true
-	case role == roleShortcut:
-		h.Shortcuts = append(h.Shortcuts, shortcuts.Shortcut{Key: e.Key, Report: v.Value})
 	default:
 		h.Sealed = append(h.Sealed, v)
 	}

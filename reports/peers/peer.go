@@ -51,15 +51,15 @@ type asker struct {
 const scopeFor = time.Minute
 
 // oursFor is how long a collector that has told what it holds is not taken for one of
-// Scope's. A 404 in that time is of a proxy in front of it.
+// Scope's because of a 404 alone, which may come from a proxy in front of it.
 const oursFor = 10 * time.Minute
 
 // Name returns the host and port.
 func (p *collector) Name() string { return p.name }
 
 // Held asks the collector what it holds of a tenant with from ≤ instant < to. The
-// error is reports.ErrNoHoldings for a collector that answers 404, unless it has told
-// what it holds before.
+// error is reports.ErrNoHoldings for a collector that answers 404. One that has told
+// what it holds lately must then answer with its live window, as Scope's do.
 func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time) (h reports.Holdings, err error) {
 	if p.asker.now().UnixNano() < p.scope.Load() {
 		return h, reports.ErrNoHoldings
@@ -79,11 +79,18 @@ func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time)
 	switch {
 	case err == nil:
 		p.ours.Store(now.Add(oursFor).UnixNano())
-	case isStatus && refused.status == http.StatusNotFound && now.UnixNano() >= p.ours.Load():
+	case isStatus && refused.status == http.StatusNotFound && (now.UnixNano() >= p.ours.Load() || p.answersLive(ctx, tenant)):
+		p.ours.Store(0)
 		p.scope.Store(now.Add(scopeFor).UnixNano())
 		err = reports.ErrNoHoldings
 	}
 	return h, err
+}
+
+// answersLive reports whether the collector answers with its live window.
+func (p *collector) answersLive(ctx context.Context, tenant string) bool {
+	_, err := p.Live(ctx, tenant)
+	return err == nil
 }
 
 // Live asks the collector for its live window, as Scope's query services do.

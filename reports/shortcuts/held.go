@@ -29,6 +29,7 @@ type store struct {
 type Shortcut struct {
 	Key    string         // of its blob, the same in every service
 	Report *report.Report // shared: nobody may change it
+	Err    error          // why a collector's shortcut cannot be read; a hub holds none with an Err
 
 	sources []string // the probes and hosts that made it, as far as known; sorted
 	size    int64    // bytes
