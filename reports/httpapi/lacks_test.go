@@ -187,16 +187,22 @@ func TestACutAnswerDropsNoShortcut(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-waiter
+	var at atomic.Int64
 	c.collectors[0].intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		body, err := peers.EncodeHoldings(w.Header(), heldAt())
+		h := heldAt()
+		h.Sealed = h.Sealed[at.Load():]
+		body, err := peers.EncodeHoldings(w.Header(), h)
 		if err != nil {
 			t.Error(err)
 		}
 		_, _ = w.Write(body[:len(body)-10])
 		return true
 	})
-	a, err := c.Report(t.Context(), "a", noon)
-	c.want(t, a, err, []string{c.collectors[0].name()}, said)
+	for _, first := range []int{1, 0} { // the value that cannot be read comes first
+		at.Store(int64(first))
+		a, err := c.Report(t.Context(), "a", noon)
+		c.want(t, a, err, []string{c.collectors[0].name()}, said)
+	}
 }
 
 // TestAShortcutThatCannotBeReadIsNamed has a collector hold a shortcut that does not decode.
