@@ -50,10 +50,10 @@ type Collector[T any] struct {
 	outbox   *outbox.Outbox[*pending[T]]
 	unsynced *unsynced.Set[*pending[T]] // values that are committed and may still be lost
 
-	sealing  sealing[T]
-	ticked   atomic.Bool  // a tick has ended
-	refusing atomic.Bool  // the journal did not take the last value
-	firstAdd atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
+	sealing     sealing[T]
+	ticked      atomic.Bool  // a tick has ended
+	lastRefused atomic.Int64 // when the journal refused a value last, Unix nanoseconds; 0: it takes values again
+	firstAdd    atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
 
 	adding gate.Gate     // the Adds under way; Close closes it
 	stop   chan struct{} // closed by Close

@@ -53,8 +53,13 @@ func (c *Collector[T]) settle(ctx context.Context, p *pending[T], begun unsynced
 	case c.opts.Sync == nil:
 	case p.blob != nil:
 		return c.keepUntilSynced(p, begun)
-	default: // it cannot be committed again, so a sync that fails is tried again
-		if err := c.syncNow(ctx); err != nil {
+	default: // the entry of an earlier attempt: if a sync failed, the index is asked again
+		err := c.syncNow(ctx)
+		if err == nil && c.unsynced.Epoch() != begun {
+			err = errUnsynced
+		}
+		if err != nil {
+			p.reach(sealed)
 			return err
 		}
 	}

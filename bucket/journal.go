@@ -66,14 +66,22 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 	return err
 }
 
+// calm is for how long the journal must have refused nothing before it is said to take
+// values again: a journal that is nearly full takes some and refuses others.
+const calm = time.Second
+
 // tellJournal logs that the journal began to refuse values, and that it takes them again.
 func (c *Collector[T]) tellJournal(err error) {
 	failed, refuses := errors.AsType[*JournalError](err)
 	switch {
-	case refuses && !c.refusing.Swap(true):
-		c.opts.Logger.Warn("the journal takes no values, so they are refused", "err", failed.Err)
-	case err == nil && c.refusing.Load() && c.refusing.Swap(false):
-		c.opts.Logger.Info("the journal takes values again")
+	case refuses:
+		if c.lastRefused.Swap(c.now()) == 0 {
+			c.opts.Logger.Warn("the journal takes no values, so they are refused", "err", failed.Err)
+		}
+	case err == nil:
+		if last := c.lastRefused.Load(); last != 0 && c.now()-last > int64(calm) && c.lastRefused.CompareAndSwap(last, 0) {
+			c.opts.Logger.Info("the journal takes values again")
+		}
 	}
 }
 

@@ -232,7 +232,7 @@ func (t *tenant[T]) remember(s *record.Seen) {
 
 // restHeld leaves to the journal what has left the live window and is still not
 // discoverable, and keeps the blob alone of a value that is committed. A question that
-// began before reads it from there. The caller holds mu.
+// began before reads the value from the journal. The caller holds mu.
 func (t *tenant[T]) restHeld(now int64) {
 	if t.shared.opts.Journal == nil {
 		return

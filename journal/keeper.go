@@ -27,7 +27,7 @@ type keeper struct {
 	wake    chan struct{} // has one element when there may be something to remove
 	stop    chan struct{}
 	ended   chan struct{}
-	failing time.Time // since when the disk cannot read a record that is to be moved; zero: it can
+	failing failure
 }
 
 func newKeeper(j *Journal) *keeper {
@@ -194,7 +194,7 @@ func (k *keeper) move(s *segment) bool {
 			group, bytes = nil, 0
 		}
 	}
-	k.failing = time.Time{}
+	k.failing = failure{}
 	return k.copied(group, bytes)
 }
 
@@ -207,11 +207,20 @@ func (k *keeper) isLasting(err error) bool {
 	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		return true
 	}
-	if k.failing.IsZero() {
-		k.failing = time.Now()
+	now, f := time.Now(), &k.failing
+	if now.Sub(f.last) > apart {
+		f.first = now
 	}
-	return time.Since(k.failing) >= patience*k.opts.pause
+	f.last = now
+	return now.Sub(f.first) >= patience*k.opts.pause
 }
+
+// apart is the time between two failures that do not belong together: while reading
+// fails, the keeper tries about once a second.
+const apart = 10 * time.Second
+
+// failure is a stretch of time in which the disk cannot read what is to be moved.
+type failure struct{ first, last time.Time }
 
 // copyOf returns an entry that writes a record once more.
 func copyOf(p place, id uint64) (*entry, error) {

@@ -86,6 +86,8 @@ func Repair(ctx context.Context, from, to string, opts *Options) (*Findings, err
 // directory is whole.
 const unfinishedName = "UNFINISHED"
 
+const lockName = "LOCK" // Pebble's
+
 // errUnfinished says that a directory was to be the result of a repair that was cut short.
 var errUnfinished = errors.New("a repair into this directory was cut short, so that it lacks values: " +
 	"repeat the repair, which begins the directory again")
@@ -107,13 +109,7 @@ func beginRepair(fsys vfs.FS, dir string) error {
 		if refuseUnfinished(fsys, dir) == nil {
 			return errors.New("it is not empty")
 		}
-		lock, err := lockDirectory(fsys, dir) // the other repair may be under way
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(lock.Close(), fsys.RemoveAll(dir)); err != nil {
-			return err
-		}
+		return emptyUnfinished(fsys, dir)
 	}
 	if err := makeDirectory(fsys, dir, private); err != nil {
 		return err
@@ -123,6 +119,28 @@ func beginRepair(fsys vfs.FS, dir string) error {
 		return err
 	}
 	return errors.Join(mark.Sync(), mark.Close(), syncDirectory(fsys, dir))
+}
+
+// emptyUnfinished removes what an earlier repair has written, but not its mark: a kill
+// must not leave an unmarked part of a store.
+func emptyUnfinished(fsys vfs.FS, dir string) error {
+	lock, err := lockDirectory(fsys, dir) // the other repair may be under way
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	names, err := fsys.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name != unfinishedName && name != lockName {
+			if err := fsys.RemoveAll(fsys.PathJoin(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return syncDirectory(fsys, dir)
 }
 
 // endRepair says that the directory of a repair is whole.

@@ -22,24 +22,30 @@ func (db *DB) retain() error {
 	if err := db.sweepAtStart(ctx); err != nil {
 		return err
 	}
-	db.retention.Go(func() { db.retainHourly(ctx) })
+	begun := time.Now()
+	jumps := newJumps(db.opts.Now, func() time.Duration { return time.Since(begun) })
+	db.retention.Go(func() { db.retainHourly(ctx, jumps) })
 	return nil
 }
 
-func (db *DB) retainHourly(ctx context.Context) {
-	ticker, begun := time.NewTicker(time.Hour), time.Now()
+// retainHourly removes what is past its retention, each hour. When the clock was set ahead
+// it waits once; a machine that sleeps each hour seems to set its clock each time.
+func (db *DB) retainHourly(ctx context.Context, jumps *jumps) {
+	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
-	jumps := newJumps(db.opts.Now, func() time.Duration { return time.Since(begun) })
+	waited := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if by := jumps.ahead(); by > time.Minute {
+		if by := jumps.ahead(); by > time.Minute && !waited {
+			waited = true
 			db.opts.Logger.Warn("the clock was set ahead: retention removes nothing for an hour", "dir", db.dir, "by", by)
 			continue
 		}
+		waited = false
 		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err)
 		}

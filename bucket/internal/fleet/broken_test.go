@@ -28,7 +28,7 @@ var brokenLines = []broken{
 	{"an own put that is found is taken for another writer's, so that the entry is indexed twice", "flush.go",
 		"	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {", "	if i := slices.IndexFunc(there, p.isOwn); false && i >= 0 {"},
 	{"any entry at the instant is taken for an own put", "flush.go",
-		"	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {", "	if i := 0; len(there) > 0 {"},
+		"	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {", "	if i := max(0, slices.IndexFunc(there, p.isOwn)); len(there) > 0 {"},
 	{"what is held is counted beside its entry", "held.go",
 		"		if v.foreign || !names(entries, v.Entry) {", "		if true {"},
 	{"a querier does not ask again when a tick was sealed meanwhile", "held.go",

@@ -1,7 +1,6 @@
 package rollup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -249,7 +248,10 @@ func (w *work) sameValue(ctx context.Context, s levels.Settings, seal levels.Pla
 		return false, err
 	}
 	again, err := w.Merger.Merge(ctx, seal.Tenant, parts) // merges of merges may have other bytes
-	return err == nil && bytes.Equal(own, again.Blob), unlessLasting(w.Merger, err)
+	if err != nil {
+		return false, unlessLasting(w.Merger, err)
+	}
+	return w.Merger.Same(own, again.Blob)
 }
 
 // unlessLasting returns an error that says nothing about the roll-up.
