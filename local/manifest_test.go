@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"testing"
@@ -63,39 +62,6 @@ func TestManifestIsBegunAgain(t *testing.T) {
 	rewrite(t, mem, "data/"+after, nil)
 	rewrite(t, mem, "data/"+manifestNote, readAll(t, mem, "lost/"+manifestNote))
 	wantOpen(t, mem, 43)
-}
-
-// TestTheFirstNoteOfAManifestIsOnDisk leaves the note of a longer manifest with the same number, as a start that was cut short does.
-// The power fails when the next start has synced its manifest, and before it has noted more.
-func TestTheFirstNoteOfAManifestIsOnDisk(t *testing.T) {
-	t.Parallel()
-	mem := vfs.NewCrashableMem()
-	old, err := mem.Create(manifestNote, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = old.Write(noted(t, wal.Synced{Log: 5, Length: 1000}))
-	root, failed := mem.OpenDir("")
-	if err := errors.Join(err, old.Sync(), old.Close(), failed, root.Sync(), root.Close()); err != nil {
-		t.Fatal(err)
-	}
-	m := wal.Manifests{Note: wal.NoteOfManifests(mem, ""), Blown: func() error { return nil }}
-	created, err := mem.Create("MANIFEST-000005", vfs.WriteCategoryUnspecified)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := m.Opened("MANIFEST-000005", created)
-	_, err = f.Write(make([]byte, 300))
-	if err := errors.Join(err, f.Sync()); err != nil {
-		t.Fatal(err)
-	}
-	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
-	if got := readAll(t, crashed, manifestNote); !bytes.Equal(got, noted(t, wal.Synced{Log: 5, Length: 300})) {
-		t.Errorf("the note on disk is %x", got)
-	}
-	if err := errors.Join(f.Close(), m.Close()); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestManifestInUseIsCut cuts the manifest that the marker names. The store is refused.

@@ -87,8 +87,7 @@ type Manifests struct {
 	Note  Note         // used by one goroutine at a time
 	Blown func() error // why nothing may reach the disk any more
 
-	mu     sync.Mutex // held while Note is used; guards newest
-	newest uint64     // the manifest that was noted last
+	mu sync.Mutex // held while Note is used
 }
 
 // manifestFile is a manifest that is being written, by one goroutine at a time.
@@ -125,17 +124,11 @@ func (f *manifestFile) noted(err error) error {
 }
 
 // remember notes how much of a manifest is on disk. A note that cannot be written is
-// no fault: less is known of damage then. The first note of a manifest is on disk before
-// Pebble's marker names the manifest. Otherwise a power failure could bring back the note
-// of a longer manifest with the same number, which an earlier start has begun. Later
-// notes need not be on disk, since they only say more.
+// no fault: less is known of damage then.
 func (m *Manifests) remember(s Synced) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := m.Note.Write(s)
-	if err == nil && s.Log != m.newest && m.Note.Sync() == nil {
-		m.newest = s.Log
-	}
+	_ = m.Note.Write(s)
 }
 
 // Close lets go of the file.

@@ -84,9 +84,6 @@ func (n *Note) Write(s Synced) (err error) {
 	return err
 }
 
-// Sync forces what was written last to the disk.
-func (n *Note) Sync() error { return n.file.Sync() }
-
 // Close lets go of the file.
 func (n *Note) Close() (err error) {
 	if n.file != nil {
