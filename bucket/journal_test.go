@@ -12,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/internal/logtest"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -298,4 +299,31 @@ func TestAJournalNeedsADecoder(t *testing.T) {
 		t.Error("taken")
 	}
 	var _ bucket.Decoder[ids] = (*tiered.Store[ids])(nil)
+}
+
+// TestTheJournalIsToldOnceToRefuse has a journal that is nearly full take one value and refuse the next, again and again. The log has a
+// line when that begins and one when it is over.
+func TestTheJournalIsToldOnceToRefuse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, j, full, lines := newStores(t), newMemJournal(), errors.New("full"), &logtest.Journal{}
+		opts := journaled(j)
+		opts.Logger = lines.Logger()
+		c := s.collector(t, opts)
+		for range 50 {
+			j.fail.Store(&full)
+			if err := c.Add(t.Context(), "a", ids{1}, nil); !errors.Is(err, full) {
+				t.Fatal(err)
+			}
+			j.fail.Store(nil)
+			time.Sleep(time.Second / 10)
+			mustAdd(t, c, "a", 2)
+		}
+		time.Sleep(time.Minute)
+		mustAdd(t, c, "a", 3, 4)
+		if refuses, takes := lines.Lines("the journal takes no values"), lines.Lines("the journal takes values again"); refuses != 1 || takes != 1 {
+			t.Errorf("told %d and %d times", refuses, takes)
+		}
+		closeSoon(t, c)
+	})
 }

@@ -237,6 +237,7 @@ func (m merger[T]) PrintOf(entries []index.Entry) string { return plan.PrintOf(e
 
 // Same implements rollup.Merger.
 func (m merger[T]) Same(a, b []byte) (same bool, err error) {
+	defer guard.Recover("equal", &err)
 	decoder, ok := m.q.blobs.(Decoder[T])
 	if bytes.Equal(a, b) || m.q.opts.Equal == nil || !ok {
 		return bytes.Equal(a, b), nil
@@ -246,7 +247,6 @@ func (m merger[T]) Same(a, b []byte) (same bool, err error) {
 	if err = errors.Join(err, failed); err != nil {
 		return false, err
 	}
-	defer guard.Recover("equal", &err)
 	return m.q.opts.Equal(x, y), nil
 }
 

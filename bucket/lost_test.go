@@ -176,6 +176,37 @@ func TestALostRecordOfAStoredValue(t *testing.T) {
 	}
 }
 
+// TestALostRecordAndAFailedSync has an attempt commit a tick and seem to fail. The tick rests in the journal, one of its records is
+// lost, and the first sync fails and takes the commit back. The other values of the tick are committed again, with their blobs.
+func TestALostRecordAndAFailedSync(t *testing.T) {
+	t.Parallel()
+	for name, lost := range lostRecords {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				co, syncs, told := &committer{index: index.NewMemIndex()}, atomic.Int64{}, &losses{}
+				co.fault = func(call int) (f faulttest.Fault) {
+					if call == 1 {
+						f = faulttest.Fault{Err: errBroken, Applied: true}
+					}
+					return f
+				}
+				s := co.stores(t)
+				opts := synced(co, func() bool { return syncs.Add(1) == 1 }, "a")(damagedJournal{newMemJournal(), 2, lost})
+				opts.Tick, opts.Window, opts.SyncEvery, opts.Backoff, opts.MaxBackoff = time.Second, 5*time.Second, time.Hour, time.Minute, time.Minute
+				opts.Failed = told.failed(t)
+				c := s.collector(t, opts)
+				go func() { _ = c.Run(context.Background()) }()
+				mustAdd(t, c, "a", 0, 1, 2)
+				time.Sleep(10 * time.Minute)
+				closeSoon(t, c)
+				told.want(t, lost, "record 2")
+				wantIDs(t, "stored", s.stored(t, "a"), nil, ids{0, 2})
+			})
+		})
+	}
+}
+
 // restless encodes a value differently each time.
 type restless struct {
 	idCodec

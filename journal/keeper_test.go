@@ -347,6 +347,28 @@ func TestADiskThatCannotReadForAWhile(t *testing.T) {
 	}
 }
 
+// TestReadsThatFailFarApart fails a read now and then for days, and then for a minute without a break.
+func TestReadsThatFailFarApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{Journal: &Journal{opts: Options{pause: time.Second}}}
+		for range 100 {
+			time.Sleep(time.Hour)
+			if k.isLasting(errDisk) || k.isLasting(errDisk) {
+				t.Fatal("a record is lost")
+			}
+		}
+		lasting := false
+		for range 2 * patience {
+			time.Sleep(time.Second)
+			lasting = k.isLasting(errDisk)
+		}
+		if !lasting {
+			t.Error("a disk that never reads is waited for")
+		}
+	})
+}
+
 func dirBytes(t *testing.T, dir string) (bytes int64) {
 	t.Helper()
 	for _, name := range logs(t, dir) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -88,25 +89,16 @@ const unfinishedName = "UNFINISHED"
 
 const lockName = "LOCK" // Pebble's
 
-// errUnfinished says that a directory was to be the result of a repair that was cut short.
-var errUnfinished = errors.New("a repair into this directory was cut short, so that it lacks values: " +
+// errUnfinished says that a directory is to be the result of a repair that is not done.
+var errUnfinished = errors.New("a repair into this directory was cut short or is under way, so that it lacks values: " +
 	"repeat the repair, which begins the directory again")
-
-// refuseUnfinished returns errUnfinished for the directory of a repair that was cut
-// short. A directory that cannot be looked at is no such directory.
-func refuseUnfinished(fsys vfs.FS, dir string) error {
-	if _, err := fsys.Stat(fsys.PathJoin(dir, unfinishedName)); err != nil {
-		return nil
-	}
-	return errUnfinished
-}
 
 // beginRepair makes an empty directory for a repair. It empties one that an earlier
 // repair left unfinished, and refuses any other that is not empty.
 func beginRepair(fsys vfs.FS, dir string) error {
 	names, err := fsys.List(dir)
 	if err == nil && len(names) > 0 {
-		if refuseUnfinished(fsys, dir) == nil {
+		if !slices.Contains(names, unfinishedName) {
 			return errors.New("it is not empty")
 		}
 		return emptyUnfinished(fsys, dir)
@@ -168,8 +160,8 @@ func survey(ctx context.Context, dir string, opts *Options, to *DB) (*Findings, 
 	if format != "" {
 		s.found.damaged(formatName, format)
 	}
-	if err := refuseUnfinished(full.FS, dir); err != nil {
-		s.found.damaged(unfinishedName, err.Error())
+	if _, err := full.FS.Stat(full.FS.PathJoin(dir, unfinishedName)); !errors.Is(err, fs.ErrNotExist) {
+		s.found.damaged(unfinishedName, errUnfinished.Error())
 	}
 	if err := s.missingFiles(); err != nil {
 		return nil, err

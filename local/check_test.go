@@ -165,6 +165,44 @@ func TestRepairThatIsCutShort(t *testing.T) {
 	}
 }
 
+// stuck is a file system that removes only files whose name begins as said.
+type stuck struct {
+	vfs.FS
+	goes string
+}
+
+func (f stuck) RemoveAll(name string) error {
+	if !strings.HasPrefix(f.PathBase(name), f.goes) {
+		return errDisk
+	}
+	return f.FS.RemoveAll(name)
+}
+
+// TestRepairThatIsCutShortAgain interrupts a repair, and then a second one while it empties the directory. The directory is no store then.
+func TestRepairThatIsCutShortAgain(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, goes := range []string{"UNFINISHED", "FORMAT", "MANIFEST", "marker"} {
+		t.Run(goes, func(t *testing.T) {
+			t.Parallel()
+			mem := vfs.NewMem()
+			fillBoth(t, mem)
+			opts := &Options{FS: mem, Logger: slog.New(slog.DiscardHandler)}
+			if _, err := Repair(gone, "data", "new", opts); err == nil {
+				t.Fatal("the repair succeeded")
+			}
+			if _, err := Repair(t.Context(), "data", "new", &Options{FS: stuck{mem, goes}, Logger: opts.Logger}); !errors.Is(err, errDisk) {
+				t.Fatalf("repeated: %v", err)
+			}
+			wantRefusal(t, "new", opts, "cut short")
+			if found, err := Repair(t.Context(), "data", "new", opts); err != nil || !found.Sound() {
+				t.Errorf("%+v, %v", found, err)
+			}
+		})
+	}
+}
+
 // fillBoth makes a store whose values stand in a table, and three in the log.
 func fillBoth(t *testing.T, mem vfs.FS) {
 	t.Helper()

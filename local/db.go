@@ -69,14 +69,9 @@ func open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, lock, err := takeDirectory(full.FS, dir)
+	dir, lock, err := takeDirectory(full.FS, dir, full.repairing)
 	if err != nil {
 		return nil, err
-	}
-	if !full.repairing {
-		if err := refuseUnfinished(full.FS, dir); err != nil {
-			return nil, errors.Join(err, lock.Close())
-		}
 	}
 	engine, err := startEngine(dir, lock, &full)
 	if err != nil {

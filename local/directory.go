@@ -29,8 +29,9 @@ const (
 
 // takeDirectory makes sure that dir is a directory of this store, an empty one
 // becomes one, and locks it against other processes and this one. It returns
-// the path the directory is called by from now on.
-func takeDirectory(fsys vfs.FS, dir string) (string, *pebble.Lock, error) {
+// the path the directory is called by from now on. Only a repair takes a directory that
+// an earlier repair left unfinished.
+func takeDirectory(fsys vfs.FS, dir string, repairing bool) (string, *pebble.Lock, error) {
 	if err := makeDirectory(fsys, dir, private); err != nil {
 		return "", nil, err
 	}
@@ -38,7 +39,7 @@ func takeDirectory(fsys vfs.FS, dir string) (string, *pebble.Lock, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if err := checkListing(fsys, dir); err != nil {
+	if err := checkListing(fsys, dir, repairing); err != nil {
 		return "", nil, err
 	}
 	lock, err := lockDirectory(fsys, dir)
@@ -102,13 +103,17 @@ func syncDirectory(fsys vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// checkListing refuses a directory that holds other things than this store,
-// and one whose store has lost the file that leads to all others: Pebble would
-// begin an empty one in its place.
-func checkListing(fsys vfs.FS, dir string) error {
+// checkListing refuses a directory that holds other things than this store, and
+// one whose store has lost the file that leads to all others: Pebble would begin
+// an empty one in its place. It also refuses one that a repair left unfinished,
+// unless this is a repair.
+func checkListing(fsys vfs.FS, dir string, repairing bool) error {
 	names, err := fsys.List(dir)
 	if err != nil {
 		return err
+	}
+	if !repairing && slices.Contains(names, unfinishedName) {
+		return errUnfinished
 	}
 	if !slices.Contains(names, formatName) {
 		if slices.Contains(names, wal.SyncedName) && slices.ContainsFunc(names, isManifestMarker) {

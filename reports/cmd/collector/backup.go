@@ -58,8 +58,8 @@ func (b *backingUp) run(ctx context.Context, p *cli.Process, args []string) (err
 
 // write opens the store and writes the copy.
 func (b *backingUp) write(ctx context.Context, p *cli.Process) (err error) {
-	warnOfJournal(p, b.data)
 	place := &stores.Place{Data: b.data}
+	warnOfJournal(p, place)
 	store, err := place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func runCheck(ctx context.Context, p *cli.Process, args []string) error {
 	default:
 		return cli.Usagef("check takes one directory")
 	}
-	warnOfJournal(p, dir)
+	warnOfJournal(p, &stores.Place{Data: dir})
 	found, err := local.Check(ctx, dir, &local.Options{Logger: telemetry.Warnings(p.Stderr)})
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (r *repairing) run(ctx context.Context, p *cli.Process, args []string) erro
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: repair takes no arguments", args[0])
 	}
-	warnOfJournal(p, r.data)
+	warnOfJournal(p, &stores.Place{Data: r.data})
 	found, err := local.Repair(ctx, r.data, r.to, &local.Options{Logger: telemetry.Warnings(p.Stderr)})
 	if err != nil {
 		return err

@@ -118,9 +118,7 @@ func (c *copying) run(ctx context.Context, p *cli.Process, args []string) (err e
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: copy takes no arguments", args[0])
 	}
-	if c.from.Embedded() {
-		warnOfJournal(p, c.from.Data)
-	}
+	warnOfJournal(p, c.from)
 	source, err := c.from.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {
 		return err

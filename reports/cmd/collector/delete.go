@@ -102,9 +102,7 @@ func (d *deleting) run(ctx context.Context, p *cli.Process, args []string) (err 
 	if !d.yes && !terminal.CanAnswer(p.Stdin) {
 		return cli.Usagef("standard input is no terminal to confirm on: give --yes to delete without a question")
 	}
-	if d.place.Embedded() {
-		warnOfJournal(p, d.place.Data)
-	}
+	warnOfJournal(p, d.place)
 	store, err := d.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {
 		return err

@@ -107,9 +107,7 @@ func (q *question) answer(ctx context.Context, p *cli.Process) (*report.Report, 
 	if q.from != "" {
 		return q.askRemote(ctx, p)
 	}
-	if q.place.Embedded() {
-		warnOfJournal(p, q.place.Data)
-	}
+	warnOfJournal(p, q.place)
 	s, err := q.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true,
 		Instead: "ask it with --from URL in place of --data, or stop it"})
 	if err != nil {

@@ -92,9 +92,7 @@ func (r *rolling) run(ctx context.Context, p *cli.Process, args []string) (err e
 	if len(args) > 0 {
 		return cli.Usagef("%q is no flag: rollup takes no arguments", args[0])
 	}
-	if r.place.Embedded() {
-		warnOfJournal(p, r.place.Data)
-	}
+	warnOfJournal(p, r.place)
 	store, err := r.place.Open(ctx, stores.Options{Logger: telemetry.Warnings(p.Stderr), Existing: true, Instead: "stop it"})
 	if err != nil {
 		return err

@@ -92,8 +92,11 @@ func (j *journaling) start(place *stores.Place, window time.Duration, metrics pr
 
 // warnOfJournal says that a directory's journal holds what a collector has acknowledged and may not have stored, so
 // that a command which reads the directory does not see it.
-func warnOfJournal(p *cli.Process, data string) {
-	dir := filepath.Join(data, journalName)
+func warnOfJournal(p *cli.Process, place *stores.Place) {
+	if !place.Embedded() {
+		return
+	}
+	dir := filepath.Join(place.Data, journalName)
 	j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
 	if err != nil {
 		return // there is none, or a collector holds it
