@@ -130,6 +130,10 @@ func (c *Collector) sweep(ctx context.Context) {
 	}
 }
 
+// Behind returns how long the oldest report that waits to be stored has waited since its tick
+// ended, and 0 when none waits. It takes time in proportion to the values that wait.
+func (c *Collector) Behind() time.Duration { return c.live.Stats().OldestSealed }
+
 // Flush stores all reports that were added so far and returns when they can be
 // found. It retries until ctx ends, and then returns a *bucket.UndeliveredError.
 func (c *Collector) Flush(ctx context.Context) error { return c.live.Flush(ctx) }

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/timeblob/timeblob/internal/human"
+	"github.com/timeblob/timeblob/internal/pause"
 )
 
 // memoryHelp is the part of help about memory.
@@ -35,4 +38,27 @@ func limitMemory(log *slog.Logger, available func() (uint64, error)) {
 	limit := int64(most / 5 * 4)
 	debug.SetMemoryLimit(limit)
 	log.Info("the memory limit is 80 % of the cgroup's", "limit", human.Bytes(limit), "cgroup", human.Bytes(int64(most)))
+}
+
+// While reports have waited longer than fellBehind, which is also when the alert FlushesFallBehind fires, garbage is
+// collected when the heap has grown by behindPercent, as GOGC would say. Storing a backlog makes garbage at a multiple
+// of the usual rate, and the backlog's keys live meanwhile.
+const (
+	fellBehind    = 30 * time.Second
+	behindPercent = 70
+	lookEvery     = 5 * time.Second
+)
+
+// saveMemory has garbage collected more often while behind returns more than fellBehind, until ctx ends.
+func saveMemory(ctx context.Context, behind func() time.Duration) {
+	for pause.For(ctx, lookEvery) == nil {
+		if behind() <= fellBehind {
+			continue
+		}
+		usual := debug.SetGCPercent(behindPercent)
+		debug.SetGCPercent(min(usual, behindPercent)) // GOGC may say less, or off, which is -1: then GOMEMLIMIT decides
+		for behind() > fellBehind && pause.For(ctx, lookEvery) == nil {
+		}
+		debug.SetGCPercent(usual)
+	}
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -41,6 +45,41 @@ func TestLimitMemory(t *testing.T) {
 			limitMemory(slog.New(slog.NewTextHandler(&said, nil)), func() (uint64, error) { return c.available, c.err })
 			if got := debug.SetMemoryLimit(-1); got != c.want || !strings.Contains(said.String(), c.said) {
 				t.Errorf("limit %d, want %d; said %s", got, c.want, said.String())
+			}
+		})
+	}
+}
+
+// TestSaveMemory has reports wait, and be stored. Garbage is collected more often in between, unless GOGC says less.
+func TestSaveMemory(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	percent := func() int {
+		p := debug.SetGCPercent(100)
+		debug.SetGCPercent(p)
+		return p
+	}
+	for usual, want := range map[int]int{100: behindPercent, 200: behindPercent, 50: 50, -1: -1} {
+		synctest.Test(t, func(t *testing.T) {
+			debug.SetGCPercent(usual)
+			var behind atomic.Int64
+			ctx, cancel := context.WithCancel(t.Context())
+			go saveMemory(ctx, func() time.Duration { return time.Duration(behind.Load()) })
+			for _, step := range []struct {
+				behind time.Duration
+				want   int
+			}{{0, usual}, {fellBehind, usual}, {fellBehind + 1, want}, {time.Hour, want}, {time.Second, usual}, {time.Hour, want}} {
+				behind.Store(int64(step.behind))
+				time.Sleep(2 * lookEvery)
+				synctest.Wait()
+				if got := percent(); got != step.want {
+					t.Errorf("GOGC %d, behind %v: %d, want %d", usual, step.behind, got, step.want)
+				}
+			}
+			cancel()
+			synctest.Wait()
+			if got := percent(); got != usual {
+				t.Errorf("at the end %d, want %d", got, usual)
 			}
 		})
 	}

@@ -67,6 +67,9 @@ func (s *server) endRequests(ctx context.Context, listener net.Listener) {
 // serve answers requests until ctx ends or serving fails. Then it stores what the collector still holds.
 func (s *server) serve(ctx context.Context, p *cli.Process, listener net.Listener) error {
 	defer s.tenancy.watch(ctx)()
+	if s.behind != nil {
+		go saveMemory(ctx, s.behind)
+	}
 	running := make(chan error, 2)
 	go func() { running <- s.runner.Run(context.WithoutCancel(ctx)) }()
 	go func() { running <- s.ops.tls.Serve(s.web, listener) }()

@@ -48,6 +48,7 @@ type server struct {
 	store   *stores.Store
 	stored  atomic.Int64 // the number of stored values
 	runner  runner
+	behind  func() time.Duration // how long the oldest report has waited to be stored; nil for a query service
 	handler *httpapi.Handler
 	web     *http.Server
 }
@@ -95,7 +96,7 @@ func (s *server) wireCollector() error {
 	if err != nil {
 		return err
 	}
-	s.runner = c
+	s.runner, s.behind = c, c.Behind
 	h, err := httpapi.New(c, s.handlerOptions())
 	if err != nil {
 		return err
