@@ -82,7 +82,10 @@ func Open[T any](dir string, codec tiered.Codec[T], merge bucket.Merge[T], opts 
 	}
 	s := &Store[T]{db: db, ran: make(chan struct{})}
 	if journaled {
-		err = s.openJournal(filepath.Join(dir, "journal"), &o)
+		err = s.openJournal(journalIn(dir), &o)
+	}
+	if err == nil {
+		err = s.rely(dir, &o)
 	}
 	if err == nil {
 		err = s.start(codec, merge, &o)
@@ -152,10 +155,7 @@ func (s *Store[T]) openJournal(dir string, o *Options[T]) (err error) {
 		return err
 	}
 	o.Collector.Journal = s.journal
-	logger := o.Collector.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger := loggerOf(o)
 	for _, d := range s.journal.Damage() {
 		level := slog.LevelError
 		if d.Torn {
@@ -164,6 +164,39 @@ func (s *Store[T]) openJournal(dir string, o *Options[T]) (err error) {
 		logger.Log(context.Background(), level, "the journal is damaged", "dir", dir, "damage", d.String())
 	}
 	return nil
+}
+
+// rely has the directory note that the journal may hold values which it lacks. It logs that the directory was last
+// used with another journal, and not closed since.
+func (s *Store[T]) rely(dir string, o *Options[T]) error {
+	before, err := local.Relied(dir, &o.Directory)
+	if err != nil {
+		return err
+	}
+	mine := local.Journal{}
+	if s.journal != nil {
+		mine = local.Journal{ID: s.journal.ID(), Dir: journalIn(dir)}
+	}
+	logger := loggerOf(o)
+	if before.ID != "" && before.ID != mine.ID {
+		logger.Error("the store was last used with another journal, which may hold values that the store lacks", "dir", dir, "journal", before.Dir)
+	}
+	if mine.ID == "" {
+		return nil
+	}
+	if err := s.db.Rely(mine); err != nil {
+		logger.Warn("a later open with another journal will not be noticed", "dir", dir, "err", err)
+	}
+	return nil
+}
+
+func journalIn(dir string) string { return filepath.Join(dir, "journal") }
+
+func loggerOf[T any](o *Options[T]) *slog.Logger {
+	if o.Collector.Logger == nil {
+		return slog.Default()
+	}
+	return o.Collector.Logger
 }
 
 // windowOf returns the window of a collector with these options.
@@ -225,6 +258,9 @@ func (s *Store[T]) Close(ctx context.Context) error {
 func (s *Store[T]) closeDirectory() error {
 	if s.journal == nil {
 		return s.db.Close()
+	}
+	if s.journal.Stats().Live == 0 {
+		_ = s.db.Rely(local.Journal{}) // where it fails, the directory asks for a journal that holds nothing
 	}
 	return errors.Join(s.journal.Close(), s.db.Close())
 }

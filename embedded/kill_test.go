@@ -2,8 +2,10 @@ package embedded_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +84,41 @@ func TestKillsLoseNothing(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestAJournalThatIsGone kills a process and removes its journal, or opens the directory without one. The next Open
+// says that values may be missing, and an Open after an orderly Close does not.
+func TestAJournalThatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, without := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "data")
+		runAndKill(t, dir, journal.Off, 20, make(map[string]bool))
+		if !without {
+			if err := os.RemoveAll(filepath.Join(dir, "journal")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open := func(without bool) (log string) {
+			var b bytes.Buffer
+			o := &embedded.Options[counts]{NoJournal: without}
+			o.Collector.Logger = slog.New(slog.NewTextHandler(&b, nil))
+			s, err := embedded.Open(dir, jsonCodec{}, addUp, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return b.String()
+		}
+		if log := open(without); !strings.Contains(log, "last used with another journal") {
+			t.Errorf("without %v: the log is %s", without, log)
+		}
+		open(false)
+		if log := open(without); strings.Contains(log, "another journal") {
+			t.Errorf("without %v: after a Close the log is %s", without, log)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@
 //
 //	LOCK                           one process at a time has its lock (flock)
 //	STATE                          which segments exist, and what was acknowledged
+//	ID                             what tells this journal from others
 //	0000000000000001.log …         segments: records, in the order of writing
 //	….log.damaged-20260102T150405… damaged segments that were kept aside
 //	….log.tmp                      a segment that is being created

@@ -31,10 +31,11 @@ type Journal struct {
 	closing  sync.Once
 	closeErr error
 
-	writes  atomic.Bool // state, writer and keeper are there, and Append writes
-	waiting *waiting    // for the disk to take writes; nil when it did at the start
-	gone    atomic.Bool // a segment's file was removed by somebody else
-	found   int64       // bytes of all segments at Open, which may be more than MaxBytes
+	writes  atomic.Bool            // state, writer and keeper are there, and Append writes
+	waiting *waiting               // for the disk to take writes; nil when it did at the start
+	gone    atomic.Bool            // a segment's file was removed by somebody else
+	id      atomic.Pointer[string] // nil for none
+	found   int64                  // bytes of all segments at Open, which may be more than MaxBytes
 }
 
 // Open opens the journal in a directory, which it creates, and reads all of
@@ -70,6 +71,7 @@ func (j *Journal) open() (err error) {
 	if err := j.lockDirectory(); err != nil {
 		return err
 	}
+	j.readID()
 	read := j.opts
 	read.ReadOnly = read.ReadOnly || j.waiting != nil
 	r := &recovery{dir: j.dir, opts: &read, ledger: j.ledger, damage: j.damage, faults: j.metrics.fault}
@@ -97,6 +99,7 @@ func (j *Journal) open() (err error) {
 
 // startWriting lets the journal take records after those that were recovered.
 func (j *Journal) startWriting(r *recovery) {
+	j.makeID()
 	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
 	j.writer = newWriter(j, r.seq, r.state.newest)
 	j.keeper = newKeeper(j)

@@ -30,14 +30,11 @@ func (db *DB) backup(e *engine, to string) error {
 	if to == "" {
 		return errors.New("no directory given")
 	}
-	if fsys == vfs.Default {
-		abs, err := filepath.Abs(to)
-		if err != nil {
-			return err
-		}
-		to = abs
+	to, inside, err := within(fsys, to, db.dir)
+	if err != nil {
+		return err
 	}
-	if to == db.dir || strings.HasPrefix(to, db.dir+string(filepath.Separator)) {
+	if inside {
 		return errors.New("the copy must not be inside the store")
 	}
 	if _, err := fsys.Stat(to); err == nil {
@@ -58,4 +55,14 @@ func (db *DB) backup(e *engine, to string) error {
 		}
 	}
 	return writeFormat(fsys, to)
+}
+
+// within returns a path as an absolute one, and whether it is dir or inside it.
+func within(fsys vfs.FS, path, dir string) (absolute string, inside bool, err error) {
+	if fsys == vfs.Default {
+		if path, err = filepath.Abs(path); err != nil {
+			return "", false, err
+		}
+	}
+	return path, path == dir || strings.HasPrefix(path, dir+string(filepath.Separator)), nil
 }

@@ -64,6 +64,9 @@ func Repair(ctx context.Context, from, to string, opts *Options) (*Findings, err
 	if err != nil {
 		return nil, err
 	}
+	if err := apart(full.FS, from, to); err != nil {
+		return nil, fmt.Errorf("repair to %q: %w", to, err)
+	}
 	if err := beginRepair(full.FS, to); err != nil {
 		return nil, fmt.Errorf("repair to %q: %w", to, err)
 	}
@@ -81,6 +84,19 @@ func Repair(ctx context.Context, from, to string, opts *Options) (*Findings, err
 		return nil, fmt.Errorf("repair store %q: %w", from, err)
 	}
 	return found, nil
+}
+
+// apart returns an error when a repair would write into the directory that it reads.
+func apart(fsys vfs.FS, from, to string) error {
+	from, err := oneName(fsys, from)
+	if err != nil {
+		return err
+	}
+	_, inside, err := within(fsys, to, from)
+	if err == nil && inside {
+		err = errors.New("the new directory must not be inside the damaged one")
+	}
+	return err
 }
 
 // unfinishedName is a file in a directory that a repair writes. It is there until the

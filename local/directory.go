@@ -52,6 +52,16 @@ func takeDirectory(fsys vfs.FS, dir string, repairing bool) (string, *pebble.Loc
 	return dir, lock, nil
 }
 
+// Exists reports whether a directory holds a store.
+func Exists(dir string, opts *Options) bool {
+	full, err := opts.filled()
+	if err != nil {
+		return false
+	}
+	_, err = full.FS.Stat(full.FS.PathJoin(dir, formatName))
+	return err == nil
+}
+
 // oneName returns the same path for all the names a directory of the operating
 // system has: locks are per process there, so Pebble tells apart by path what
 // this process holds.
@@ -215,18 +225,23 @@ func readFile(fsys vfs.FS, name string) (string, error) {
 	return string(text), errors.Join(err, f.Close())
 }
 
-// writeFormat writes the format version so that it is there whole or not.
+// writeFormat writes the format version.
 func writeFormat(fsys vfs.FS, dir string) error {
-	draft := fsys.PathJoin(dir, formatDraft)
+	return writeWhole(fsys, dir, formatName, formatDraft, formatPrefix+strconv.Itoa(formatVersion)+"\n")
+}
+
+// writeWhole writes a file, through a draft, so that it is there whole or not.
+func writeWhole(fsys vfs.FS, dir, name, draft, text string) error {
+	draft = fsys.PathJoin(dir, draft)
 	f, err := fsys.Create(draft, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write([]byte(formatPrefix + strconv.Itoa(formatVersion) + "\n"))
+	_, err = f.Write([]byte(text))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := fsys.Rename(draft, fsys.PathJoin(dir, formatName)); err != nil {
+	if err := fsys.Rename(draft, fsys.PathJoin(dir, name)); err != nil {
 		return err
 	}
 	return syncDirectory(fsys, dir)

@@ -2,7 +2,10 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -140,4 +143,59 @@ func (s *saves) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = nil
+}
+
+// Frozen: the file that names the journal on which the store relies. It holds the journal's id, a space, its
+// directory and a newline.
+const (
+	reliedName  = "JOURNAL"
+	reliedDraft = "JOURNAL.tmp"
+)
+
+// Journal names a journal that holds values which a store may lack: values that wait to
+// be stored and, with Options.NoLog, values that are not on disk yet.
+type Journal struct {
+	ID  string // tells the journal from others
+	Dir string // where it is
+}
+
+// Relied returns the journal that the last DB.Rely of a directory named. Its ID is empty when there
+// is none. A process may hold the directory.
+func Relied(dir string, opts *Options) (Journal, error) {
+	full, err := opts.filled()
+	if err != nil {
+		return Journal{}, err
+	}
+	text, err := readFile(full.FS, full.FS.PathJoin(dir, reliedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Journal{}, nil
+	}
+	if err != nil {
+		return Journal{}, fmt.Errorf("read on which journal the store %q relies: %w", dir, err)
+	}
+	id, at, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
+	if id == "" {
+		id = "unknown" // the file is damaged
+	}
+	return Journal{id, at}, nil
+}
+
+// Rely notes durably that a journal may hold values which the store lacks, so that a later open with
+// another journal can find out. With an empty ID the store lacks nothing any more.
+func (db *DB) Rely(j Journal) error {
+	if err := db.rely(j); err != nil {
+		return fmt.Errorf("note on which journal the store %q relies: %w", db.dir, err)
+	}
+	return nil
+}
+
+func (db *DB) rely(j Journal) error {
+	fsys := db.opts.FS
+	if j.ID != "" {
+		return writeWhole(fsys, db.dir, reliedName, reliedDraft, j.ID+" "+j.Dir+"\n")
+	}
+	if err := fsys.Remove(fsys.PathJoin(db.dir, reliedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDirectory(fsys, db.dir)
 }

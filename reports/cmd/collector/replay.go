@@ -13,6 +13,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/human"
+	"github.com/timeblob/timeblob/journal"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
@@ -61,7 +62,7 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 	}
 	size := cli.Size(4 << 30)
 	j := &journaling{dir: r.dir, size: &size}
-	if _, err := os.Stat(j.dirOf(r.place)); err != nil {
+	if err := isJournal(j.dirOf(r.place)); err != nil {
 		return err
 	}
 	log := telemetry.Warnings(p.Stderr)
@@ -74,6 +75,9 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	if err := j.resumes(r.place, store, log); err != nil {
+		return err
+	}
 	c, err := reports.New(store.Index, store.Authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{Alone: r.place.Embedded(), Committer: store.Committer, Journal: j.bucket(),
 			Window: 15 * time.Second, Stored: func(string, index.Entry, int) { r.stored.Add(1) }},
@@ -85,4 +89,16 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 	err = c.Close(ctx)
 	fmt.Fprintf(p.Stdout, "stored %s\n", human.Plural(int(r.stored.Load()), "value"))
 	return err
+}
+
+// isJournal returns an error for a directory that is no journal, so that a wrong name does not pass for a journal with nothing
+// to store.
+func isJournal(dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return stores.Named("--journal", err)
+	}
+	if !journal.Exists(dir) {
+		return fmt.Errorf("--journal %s: it is no journal", dir)
+	}
+	return nil
 }

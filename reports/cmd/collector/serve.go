@@ -220,5 +220,11 @@ func (s *server) openJournal() error {
 	if s.role.role == roleQuery {
 		return nil
 	}
-	return s.journal.start(s.place, s.window, s.metrics, s.log)
+	if err := s.journal.start(s.place, s.window, s.metrics, s.log); err != nil || s.journal.open == nil {
+		return err
+	}
+	if err := s.journal.relies(s.place, s.store, s.log); err != nil {
+		return errors.Join(err, s.journal.close())
+	}
+	return nil
 }

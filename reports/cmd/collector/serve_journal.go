@@ -15,6 +15,7 @@ import (
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/journal"
+	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/cli"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/health"
@@ -35,8 +36,13 @@ type journaling struct {
 	sync journal.Sync
 	size *cli.Size
 
-	open *journal.Journal // nil for none
+	open  *journal.Journal // nil for none
+	other bool             // the embedded store was last used with another journal
+	rely  relyFunc         // nil where the store does not rely on this journal
 }
+
+// relyFunc is local.DB.Rely.
+type relyFunc = func(local.Journal) error
 
 func defineJournal(f *cli.Flags) *journaling {
 	j := &journaling{}
@@ -46,7 +52,7 @@ func defineJournal(f *cli.Flags) *journaling {
 	j.size = f.Size("journal-size", 4<<30, "answer 503 when the journal holds up to `BYTES`")
 	f.Must(func() error {
 		if *j.size < minJournal {
-			return fmt.Errorf("--journal-size %v: must be at least %v", j.size, cli.Size(minJournal))
+			return fmt.Errorf("--journal-size %v: must be at least %v", j.size, human.ExactBytes(minJournal))
 		}
 		return nil
 	})
@@ -74,6 +80,9 @@ func (j *journaling) start(place *stores.Place, window time.Duration, metrics pr
 			"which is a tick's, and all since the store went away")
 		return nil
 	}
+	if local.Exists(dir, nil) {
+		return fmt.Errorf("--journal %s: it is the directory of an embedded store: give a directory of its own", dir)
+	}
 	size := int64(*j.size)
 	j.open, err = journal.Open(dir, &journal.Options{Sync: j.sync, MaxBytes: size, SegmentBytes: min(64<<20, size/8), Keep: window,
 		Registerer: metrics, Namespace: stores.Namespace})
@@ -90,21 +99,86 @@ func (j *journaling) start(place *stores.Place, window time.Duration, metrics pr
 	return nil
 }
 
-// warnOfJournal says that a directory's journal holds what a collector has acknowledged and may not have stored, so
+// relies has an embedded store note that the journal may hold reports which the store lacks. It logs
+// that the store was last used with another journal, and not stopped in order since.
+func (j *journaling) relies(place *stores.Place, store *stores.Store, log *slog.Logger) error {
+	if store.Rely == nil {
+		return nil
+	}
+	before, err := local.Relied(place.Data, nil)
+	if err != nil {
+		return err
+	}
+	mine := local.Journal{ID: j.open.ID()}
+	if mine.Dir, err = filepath.Abs(j.dirOf(place)); err != nil {
+		return err
+	}
+	j.rely = store.Rely
+	if before == mine {
+		return nil
+	}
+	if j.other = before.ID != "" && before.ID != mine.ID; j.other {
+		log.Error("the store was last used with another journal, which may hold reports that the store lacks: "+otherJournal, "journal", mine.Dir, "other", before.Dir)
+	}
+	if err := j.rely(mine); err != nil {
+		log.Warn("a later start with another journal will not be noticed", "err", err)
+	}
+	return nil
+}
+
+// otherJournal says what to do about reports that are in another journal than the one that is used.
+const otherJournal = "if it is still there, stop the collector and run collector replay with --journal OTHER"
+
+// resumes has the store note, when all is delivered, that it lacks nothing of this journal. It warns when the store was
+// last used with another one.
+func (j *journaling) resumes(place *stores.Place, store *stores.Store, log *slog.Logger) error {
+	if store.Rely == nil {
+		return nil
+	}
+	before, err := local.Relied(place.Data, nil)
+	switch {
+	case err != nil:
+		return err
+	case before.ID == j.open.ID():
+		j.rely = store.Rely
+	case before.ID != "":
+		log.Warn("the store was last used with another journal, which may hold reports that the store lacks", "other", before.Dir)
+	}
+	return nil
+}
+
+// warnOfJournal says that a journal holds what a collector has acknowledged and may not have stored in a directory, so
 // that a command which reads the directory does not see it.
 func warnOfJournal(p *cli.Process, place *stores.Place) {
 	if !place.Embedded() {
 		return
 	}
-	dir := filepath.Join(place.Data, journalName)
-	j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
+	relied, err := local.Relied(place.Data, nil)
 	if err != nil {
-		return // there is none, or a collector holds it
+		p.Warn("warning: %v", err)
 	}
-	defer j.Close()
-	if n := j.Stats().Live; n > 0 {
-		p.Warn("warning: %s holds reports that may not be in the store yet (%s): start the collector, or run collector replay", dir, human.Plural(n, "record"))
+	seen := relied.ID == ""
+	for _, dir := range []string{filepath.Join(place.Data, journalName), relied.Dir} {
+		j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
+		if _, held := errors.AsType[*journal.LockedError](err); held {
+			return // by a collector, which holds the directory as well
+		}
+		if err != nil {
+			continue
+		}
+		seen = seen || j.ID() == relied.ID
+		if n := j.Stats().Live; n > 0 {
+			p.Warn("warning: %s holds reports that may not be in the store yet (%s): start the collector, or run collector replay", dir, human.Plural(n, "record"))
+		}
+		j.Close()
+		if seen {
+			return
+		}
 	}
+	if seen {
+		return
+	}
+	p.Warn("warning: the store was last used with the journal %s, which is gone or cannot be read: reports may be missing", relied.Dir)
 }
 
 // bucket returns the journal as the collector takes it.
@@ -139,12 +213,20 @@ func (j *journaling) close() error {
 	if j.open == nil {
 		return nil
 	}
+	if j.rely != nil && j.open.Stats().Live == 0 {
+		_ = j.rely(local.Journal{}) // where it fails, the store asks for a journal that holds nothing
+	}
 	return j.open.Close()
 }
 
-// damaged reports whether the journal has lost records that were acknowledged.
+// damaged reports whether records that were acknowledged may be lost.
 func (j *journaling) damaged() bool {
-	return j.open != nil && slices.ContainsFunc(j.open.Damage(), func(d journal.Damage) bool { return !d.Torn })
+	return j.open != nil && (j.other || j.holed())
+}
+
+// holed reports whether the journal has lost records that were acknowledged.
+func (j *journaling) holed() bool {
+	return slices.ContainsFunc(j.open.Damage(), func(d journal.Damage) bool { return !d.Torn })
 }
 
 // nearlyFull is how many bytes of room make a journal full: a report may have as
@@ -180,12 +262,15 @@ func (j *journaling) checks() []health.Check {
 			return health.Unready("its disk fails, and reports are refused: " + reasonOf(s.Fault))
 		}
 		if s.Bytes+nearlyFull > s.Limit {
-			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", cli.Size(s.Bytes), cli.Size(s.Limit)))
+			return health.Unready(fmt.Sprintf("is full: it has %v of %v, for reports that are not stored yet", human.Bytes(s.Bytes), human.Bytes(s.Limit)))
 		}
 		return nil
 	}
 	whole := func(context.Context) error {
-		if j.damaged() {
+		if j.other {
+			return health.Unready("is not the one that the store was last used with: the collector's log names the other")
+		}
+		if j.holed() {
 			return health.Unready("is damaged: the collector's log says where")
 		}
 		return nil

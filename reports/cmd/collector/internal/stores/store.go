@@ -35,6 +35,7 @@ type Store struct {
 	Retention time.Duration                               // older values need not be stored; 0 for no limit
 	Backup    func(ctx context.Context, dir string) error // for the embedded store only; else nil
 	Sync      func(ctx context.Context) error             // of an embedded store with Options.NoLog; else nil
+	Rely      func(local.Journal) error                   // of the embedded store; else nil
 	Close     func() error
 }
 
@@ -46,7 +47,7 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	}
 	s := &Store{
 		Blobs: Blobs, Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
-		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Close: db.Close,
+		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Rely: db.Rely, Close: db.Close,
 	}
 	if opts != nil && opts.NoLog {
 		s.Sync = db.Sync

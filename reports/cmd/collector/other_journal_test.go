@@ -1,0 +1,99 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAnotherJournal kills a collector on an embedded store, whose journal then holds what the store lacks, and
+// starts it with another journal. It says so, and its answers do, until the first journal was delivered.
+func TestAnotherJournal(t *testing.T) {
+	t.Parallel()
+	dir, first, second := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	serve := func(args ...string) *served {
+		t.Helper()
+		return serveAsProcess(t, append([]string{"--data", dir, "--tick", "100ms", "--window", "1s"}, args...)...)
+	}
+	lacks := func(s *served) (missing, said string) {
+		t.Helper()
+		for !strings.Contains(s.said(), "msg=serving") { // which it logs after what it found
+			time.Sleep(time.Millisecond)
+		}
+		resp := must1(http.Get(s.url + "/api/report?start=" + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)))
+		defer resp.Body.Close()
+		return resp.Header.Get("Timeblob-Missing"), s.said()
+	}
+	s := serve("--journal", first)
+	if status, answer := postHost(t, s.url, "host-000001"); status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	s.kill()
+	if r := collect(t, "query", "--data", dir, "--at", "now"); !strings.Contains(r.stderr, "warning: "+first+" holds reports") {
+		t.Errorf("a query does not warn of the journal: %s", r.stderr)
+	}
+
+	s = serve("--journal", second)
+	_, ready := fetch(t, s.url+"/readyz")
+	if missing, said := lacks(s); !strings.Contains(said, "last used with another journal") || !strings.Contains(said, first) || !strings.Contains(missing, "journal") ||
+		!strings.Contains(ready, "note: journal: is not the one that the store was last used with") {
+		t.Errorf("lacks %q, ready %q, log: %s", missing, ready, said)
+	}
+	if code := s.stop(); code != 0 {
+		t.Error(s.said())
+	}
+	if said := must(t, "replay", "--data", dir, "--journal", first); !strings.Contains(said, "stored 1 value") {
+		t.Errorf("the replay said %s", said)
+	}
+
+	s = serve() // with a third one, its own, after an orderly stop
+	if missing, said := lacks(s); strings.Contains(said, "another journal") || missing != "" {
+		t.Errorf("after an orderly stop: lacks %q, log: %s", missing, said)
+	}
+	s.kill()
+	s = serve()
+	if missing, said := lacks(s); strings.Contains(said, "another journal") || missing != "" {
+		t.Errorf("with the same journal: lacks %q, log: %s", missing, said)
+	}
+	s.kill()
+	if err := os.RemoveAll(filepath.Join(dir, journalName)); err != nil {
+		t.Fatal(err)
+	}
+	if r := collect(t, "query", "--data", dir, "--at", "now"); !strings.Contains(r.stderr, "is gone or cannot be read") {
+		t.Errorf("a query does not warn of the journal that was removed: %s", r.stderr)
+	}
+	s = serve()
+	if missing, said := lacks(s); !strings.Contains(said, "another journal") || !strings.Contains(missing, "journal") {
+		t.Errorf("the journal was removed: lacks %q, log: %s", missing, said)
+	}
+}
+
+// TestWrongDirectories gives commands directories that are none of a journal, or the one that they would damage.
+func TestWrongDirectories(t *testing.T) {
+	t.Parallel()
+	dir, other := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	must(t, "import", "--data", dir, write(t, filepath.Join(t.TempDir(), "1700000000000000000.json"), sample("one", 1)))
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"it is the directory of an embedded store: give a directory of its own", []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--journal", dir}},
+		{"it is no journal", []string{"replay", "--data", dir, "--journal", other}},
+		{"it is no journal", []string{"replay", "--data", dir, "--journal", dir}},
+		{"--journal: stat", []string{"replay", "--data", dir}},
+		{"the new directory must not be inside the damaged one", []string{"repair", "--data", dir, "--to", filepath.Join(dir, "x")}},
+		{"the new directory must not be inside the damaged one", []string{"repair", "--data", dir, "--to", dir}},
+		{"--journal-size 1: must be at least 32MiB", []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--journal-size", "1"}},
+	} {
+		r := collect(t, c.args...)
+		if r.code == 0 || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "warning") {
+			t.Errorf("%v: exit code %d: %s%s", c.args, r.code, r.stdout, r.stderr)
+		}
+	}
+	if left, err := os.ReadDir(other); err != nil || len(left) > 0 {
+		t.Errorf("a replay of no journal has made %v, %v", left, err)
+	}
+}
