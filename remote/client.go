@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -346,6 +347,8 @@ func (q *question) query() url.Values {
 	return query
 }
 
+var errOtherQuestion = errors.New("it answers another question: does a proxy in front of the server keep answers?")
+
 // ask sends a request and passes the frames of the answer to read.
 func (c *Client[T]) ask(ctx context.Context, what string, q question, read func(*frames) error) error {
 	u := c.base.JoinPath(what)
@@ -356,6 +359,7 @@ func (c *Client[T]) ask(ctx context.Context, what string, q question, read func(
 	if err != nil {
 		return fmt.Errorf("%v: %w", c, err)
 	}
+	r.Header.Set(questionHeader, rand.Text())
 	response, err := c.opts.HTTP.Do(r)
 	if err != nil {
 		return c.explain(ctx, &transportError{err})
@@ -363,6 +367,9 @@ func (c *Client[T]) ask(ctx context.Context, what string, q question, read func(
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return c.refusal(response)
+	}
+	if said := response.Header.Get(questionHeader); said != "" && said != r.Header.Get(questionHeader) {
+		return &FormatError{c.String(), errOtherQuestion}
 	}
 	body := &frames{r: &source{response.Body}, limit: c.opts.MaxBytes}
 	if err := body.begin(); err != nil {

@@ -27,6 +27,10 @@
 //	round    true for RangeOptions.Round; for range only
 //	max      RangeOptions.MaxBytes
 //
+// The client sends a random text in the header Timeblob-Question, and the handler sends it back
+// in the same header. A client refuses an answer with another text: a proxy has kept it, or
+// gave it to another request. An answer without the header is not checked.
+//
 // Neither side authenticates the other. Wrap the handler to check who asks for
 // which tenant, and give the client an http.Client that sends credentials.
 //

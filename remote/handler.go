@@ -54,8 +54,15 @@ func NewHandler[T any](source bucket.Source[T], codec tiered.Codec[T], opts *Han
 	return &Handler[T]{source: source, questions: o.Questions, codec: codec, clone: o.Clone}, nil
 }
 
+// maxRandom bounds what is sent back of a request's random text.
+const maxRandom = 64
+
 // ServeHTTP implements http.Handler.
 func (h *Handler[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // an earlier answer lacks what came since
+	if random := r.Header.Get(questionHeader); random != "" {
+		w.Header().Set(questionHeader, random[:min(len(random), maxRandom)])
+	}
 	out := &answer{w: w}
 	if err := h.serve(out, r); err != nil {
 		out.fail(err)
@@ -332,6 +339,10 @@ func (a *answer) fail(err error) {
 	}
 	http.Error(a.w, fmt.Sprint(err), status) // fmt calls an Error method that panics, too
 }
+
+// questionHeader holds a random text in a request, and the same text in its answer. So a client
+// notices an answer that a proxy kept, or gave to another request.
+const questionHeader = "Timeblob-Question"
 
 // What the headers of an answer that failed before its first byte hold.
 const (
