@@ -62,6 +62,13 @@ const (
 	roundPause = 2 * time.Millisecond
 )
 
+// A source that seals while it answers slowly would be asked 40 times. A question does not ask
+// it any more after minAsks times, and maxAsking in all.
+const (
+	minAsks   = 3
+	maxAsking = 3 * time.Second
+)
+
 // ErrUnstable is returned when sources changed each time that they were
 // looked at: their ticks are shorter than a question takes.
 var ErrUnstable = errors.New("collectors seal faster than they can be asked: ask again, or make ticks longer")
@@ -74,8 +81,9 @@ var ErrUnstable = errors.New("collectors seal faster than they can be asked: ask
 // a range that reaches past a source's last seal includes its open tick.
 //
 // What a source that fails holds is not in the answer: Answer.Missing names the
-// source, by its String method where it has one. Any other failure is an error
-// as in [Quantizer.Range], a *TenantError, or ErrUnstable.
+// source, by its String method where it has one. A source that seals a value during each of
+// its answers has failed when it was asked three times, and for 3 s in all. Any other failure
+// is an error as in [Quantizer.Range], a *TenantError, or ErrUnstable.
 func (q *Querier[T]) Range(ctx context.Context, tenant string, from, to time.Time, sources []Source[T], opts *RangeOptions) (Answer[T], error) {
 	return q.RangeMany(ctx, []string{tenant}, from, to, sources, opts)
 }
@@ -203,11 +211,14 @@ type poll[T any] struct {
 	sources  []Source[T]
 	held     []Held[T] // by source
 	failed   []error   // likewise
+	asks     []int     // how often each was asked
+	spent    []time.Duration
 }
 
 func newPoll[T any](tenant string, from, to time.Time, sources []Source[T]) *poll[T] {
 	return &poll[T]{tenant: tenant, from: from, to: to, sources: sources,
-		held: make([]Held[T], len(sources)), failed: make([]error, len(sources))}
+		held: make([]Held[T], len(sources)), failed: make([]error, len(sources)),
+		asks: make([]int, len(sources)), spent: make([]time.Duration, len(sources))}
 }
 
 func (p *poll[T]) all() []int {
@@ -283,7 +294,7 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	g.SetLimit(maxAskers)
 	for _, i := range places {
 		g.Go(func() error {
-			into[i], p.failed[i] = p.heldOf(ctx, p.sources[i])
+			into[i], p.failed[i] = p.heldOf(ctx, i)
 			if p.failed[i] != nil {
 				into[i], p.held[i] = Held[T]{}, Held[T]{}
 			}
@@ -294,10 +305,15 @@ func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
 	return ctx.Err()
 }
 
-// heldOf asks one source.
-func (p *poll[T]) heldOf(ctx context.Context, s Source[T]) (h Held[T], err error) {
+// heldOf asks the i-th source.
+func (p *poll[T]) heldOf(ctx context.Context, i int) (h Held[T], err error) {
+	if p.asks[i] >= minAsks && p.spent[i] >= maxAsking {
+		return h, fmt.Errorf("asked %d times in %v: %w", p.asks[i], p.spent[i].Round(time.Millisecond), ErrUnstable)
+	}
 	defer guard.Recover("a source's Held", &err)
-	return s.Held(ctx, p.tenant, p.from, p.to)
+	p.asks[i]++
+	defer func(begun time.Time) { p.spent[i] += time.Since(begun) }(time.Now())
+	return p.sources[i].Held(ctx, p.tenant, p.from, p.to)
 }
 
 // live returns the values held that are not among the entries. Of sources that

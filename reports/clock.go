@@ -7,7 +7,8 @@ import (
 )
 
 // MissingClock is the name in Answer.Missing of the reports that an answer about
-// now lacks because the clock was set less than a window ago.
+// now lacks because the clock was set less than a window ago. A querier's answer also names
+// the clock of a collector that is more than a second behind.
 const MissingClock = "clock"
 
 // setBy is how far the clock may differ from the monotonic one, since both were

@@ -156,3 +156,97 @@ func TestCollectorWithoutStoreInTime(t *testing.T) {
 		})
 	}
 }
+
+// slowPeer is a collector that takes two seconds to answer, and seals a tick before each answer. Meanwhile another collector stores
+// a report.
+type slowPeer struct {
+	memoryPeer
+	other *Collector
+	asked int
+}
+
+func (*slowPeer) Name() string { return "slow:1" }
+
+func (p *slowPeer) Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error) {
+	p.asked++
+	gone, leave := context.WithCancel(ctx)
+	leave()
+	err := p.Add(ctx, tenant, hosts("slow"), Origin{})
+	_ = p.Flush(gone) // which seals
+	h, heldErr := p.Collector.Held(ctx, tenant, from, to)
+	time.Sleep(2 * time.Second)
+	return h, errors.Join(err, heldErr, p.other.Add(ctx, tenant, hosts("other"), Origin{}), p.other.Flush(ctx))
+}
+
+// TestASlowCollectorThatSeals asks about now while a collector never answers before it has sealed its next tick. The answer comes after a
+// few seconds, without this collector, and names it.
+func TestASlowCollectorThatSeals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		idx, blobs := index.NewMemIndex(), new(tiered.MemTier)
+		other, err := New(idx, blobs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &slowPeer{other: other}
+		if p.Collector, err = New(idx, blobs, nil); err != nil {
+			t.Fatal(err)
+		}
+		q, err := NewQuerier(idx, blobs, peerList{p, memoryPeer{Collector: other}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		a, err := q.Report(t.Context(), "a", q.AfterNow())
+		if took := time.Since(begun); err != nil || took > 10*time.Second || !slices.Equal(a.Missing, []string{p.Name()}) {
+			t.Errorf("missing %q, error %v after %v, asked %d times", a.Missing, err, took, p.asked)
+		}
+		if err := errors.Join(q.Close(t.Context()), p.Close(t.Context()), other.Close(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPatienceAddsUp checks that a question waits for the store for its limit at a time, and three times as long in all. The time in which
+// collectors are asked does not count.
+func TestPatienceAddsUp(t *testing.T) {
+	t.Parallel()
+	for _, rounds := range []int{0, 3, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			p := newPatience(time.Second, cancel)
+			p.start()
+			for range rounds {
+				time.Sleep(700 * time.Millisecond)
+				p.pause()
+				p.pause()
+				time.Sleep(time.Minute)
+				p.resume()
+				p.resume()
+			}
+			last := min(time.Second, 3*time.Second-time.Duration(rounds)*700*time.Millisecond)
+			if time.Sleep(last - time.Millisecond); ctx.Err() != nil {
+				t.Errorf("after %d rounds it ended before its time", rounds)
+			}
+			time.Sleep(2 * time.Millisecond)
+			if synctest.Wait(); context.Cause(ctx) != errStoreSlow {
+				t.Errorf("after %d rounds it ended with %v", rounds, context.Cause(ctx))
+			}
+			p.stop()
+		})
+	}
+}
+
+// TestAQuestionThatEndsSaysNothingOfItsCollectors ends a question while it asks a collector that answered before.
+func TestAQuestionThatEndsSaysNothingOfItsCollectors(t *testing.T) {
+	t.Parallel()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	f := setup(t, nil)
+	for _, told := range []bool{true, false} {
+		c := &call{peer: memoryPeer{Collector: f.Collector}, hub: f.hub, now: f.now, told: told}
+		if _, err := c.Held(ended, "a", noon, noon.Add(time.Minute)); !errors.Is(err, context.Canceled) || c.err != nil || c.told != told {
+			t.Errorf("told %v: error %v, noted %v, told %v", told, err, c.err, c.told)
+		}
+	}
+}

@@ -37,8 +37,8 @@ type Peers interface {
 type Peer interface {
 	Name() string // its address
 	// Held returns what the collector holds of a tenant with from ≤ instant < to.
-	// The error is ErrNoHoldings for a collector that cannot tell. The caller may
-	// change the list of sealed values.
+	// The error is ErrNoHoldings for a collector that cannot tell, and ErrHidden for one
+	// that is kept from telling. The caller may change the list of sealed values.
 	Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error)
 	// Live returns the collector's live window, and what that lacks. Only Report and
 	// Missing of the answer count.
@@ -48,6 +48,19 @@ type Peer interface {
 // ErrNoHoldings is returned by a collector that does not tell what it holds, as
 // Scope's collectors do not.
 var ErrNoHoldings = errors.New("the collector does not tell what it holds: it is one of Scope's")
+
+// ErrHidden is returned by a collector of ours whose answer about what it holds does not
+// come through. It is ErrNoHoldings to errors.Is: an answer about now has the collector's live
+// window. Other answers name the collector.
+var ErrHidden error = hiddenError{}
+
+type hiddenError struct{}
+
+func (hiddenError) Error() string {
+	return "a proxy in front of the collector answers 404 for /api/held: let that path pass"
+}
+
+func (hiddenError) Is(target error) bool { return target == ErrNoHoldings }
 
 // Querier answers questions from the reports of several collectors, ours or
 // Scope's, that share an index and an authority. It accepts no reports.

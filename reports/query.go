@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ type query struct {
 func (q *Querier) newQuery(tenant string, from, to time.Time) *query {
 	p := &query{q: q, tenant: tenant, from: from, to: to, recent: to.After(q.now().Add(-q.window)), unknown: q.peers.Unknown()}
 	for _, known := range q.peers.Known() {
-		p.calls = append(p.calls, &call{peer: known, hub: q.hub})
+		p.calls = append(p.calls, &call{peer: known, hub: q.hub, now: q.now})
 	}
 	p.failed = make([]error, len(p.calls))
 	return p
@@ -48,6 +49,7 @@ type call struct {
 	peer      Peer
 	store     *patience
 	hub       *shortcuts.Hub
+	now       func() time.Time
 	present   bool  // the question is about now, so that the open tick belongs to it
 	told      bool  // the collector told what it holds
 	err       error // why it did not
@@ -59,16 +61,16 @@ type call struct {
 	unread  []error  // why values that it holds cannot be read
 }
 
+// String returns the name by which bucket names a source that is missing.
+func (c *call) String() string { return c.peer.Name() }
+
 // Held implements bucket.Source.
 func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (bucket.Held[*report.Report], error) {
 	c.store.pause()
 	defer c.store.resume()
-	h, err := c.peer.Held(ctx, tenant, from, to)
-	if err == nil && c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()) {
-		h, err = Holdings{}, skewed(c.peer.Name(), time.Unix(0, h.Next))
-	}
-	if err == nil && !h.within(from, to) {
-		h, err = Holdings{}, fmt.Errorf("collector %s: it answered another question", c.peer.Name())
+	h, err := c.ask(ctx, tenant, from, to)
+	if err != nil && ctx.Err() != nil { // the question ended, which says nothing about the collector
+		return bucket.Held[*report.Report]{}, err
 	}
 	c.told, c.err, c.shortcuts = err == nil, err, nil
 	if err != nil {
@@ -83,6 +85,23 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 		c.hub.Supersede(tenant, h.Open, "")
 	}
 	return h.Held, nil
+}
+
+// ask asks the collector what it holds, and checks that the answer belongs to the question.
+func (c *call) ask(ctx context.Context, tenant string, from, to time.Time) (h Holdings, err error) {
+	before := c.now().UnixNano()
+	h, err = c.peer.Held(ctx, tenant, from, to)
+	switch {
+	case err != nil:
+		return h, err
+	case c.present && (h.Next < from.UnixNano() || h.Next >= to.UnixNano()):
+		return Holdings{}, skewed(c.peer.Name(), time.Unix(0, h.Next))
+	case !h.within(from, to):
+		return Holdings{}, fmt.Errorf("collector %s: it answered another question", c.peer.Name())
+	case before-h.Next > int64(setBy): // its reports leave the answer too early
+		h.Missing = append(h.Missing, MissingClock)
+	}
+	return h, nil
 }
 
 // note notes what the collector lacks, and removes the values and shortcuts that cannot
@@ -124,7 +143,7 @@ func (c *call) lacks(what string) (noted bool) {
 // limit. The error is then errStoreSlow.
 func (p *query) askNow(ctx context.Context, limit time.Duration) (*report.Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	store := &patience{limit: limit, cancel: cancel}
+	store := newPatience(limit, cancel)
 	defer store.stop()
 	for _, c := range p.calls {
 		c.present, c.store = true, store
@@ -151,11 +170,24 @@ func (p *query) ask(ctx context.Context) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range a.Missing {
+		p.gaveUp(m.Source, m.Err)
+	}
 	p.unread, p.roundedFrom, p.roundedTo = unread(a.Missing), a.From, a.To
 	if p.recent && !p.fromScope() && p.silent() == len(p.calls) {
 		return nil, p.none()
 	}
 	return a.Value, nil
+}
+
+// gaveUp notes a collector that the answer lacks, although it told what it holds when it was
+// asked last: it was not asked again.
+func (p *query) gaveUp(name string, err error) {
+	for i, c := range p.calls {
+		if name == c.String() {
+			p.failed[i] = cmp.Or(p.failed[i], err)
+		}
+	}
 }
 
 // fromScope reports whether one of Scope's collectors was asked.
@@ -192,7 +224,7 @@ func (p *query) missing() (names []string) {
 				p.q.log.Warn("a collector holds what cannot be read", "collector", p.calls[i].peer.Name(), "tenant", p.tenant, "values", len(unread), "err", unread[0])
 			}
 		}
-		if err == nil || errors.Is(err, ErrNoHoldings) && !p.recent {
+		if err == nil || errors.Is(err, ErrNoHoldings) && !errors.Is(err, ErrHidden) && !p.recent {
 			continue
 		}
 		names = append(names, p.calls[i].peer.Name())

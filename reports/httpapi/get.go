@@ -11,6 +11,7 @@ import (
 	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/internal/tracing"
 	"github.com/timeblob/timeblob/reports"
+	"github.com/timeblob/timeblob/reports/peers"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
 )
@@ -39,12 +40,16 @@ func (h *Handler) getReport(w http.ResponseWriter, r *request) error {
 	if q.Round, err = p.flag("round"); err != nil {
 		return err
 	}
+	q.Partial = q.Partial || peers.Asks(r.Header)
 	a, err := h.reader.Ask(r.Context(), tenant, q)
 	if err != nil {
 		return err
 	}
 	setMissing(w, a)
 	setRange(w, a)
+	if h.collector != nil && q.Open && !q.Ranged {
+		peers.EchoLive(w.Header(), r.Header, tenant)
+	}
 	return h.sendReport(w, r, censor.of(a.Report))
 }
 

@@ -31,6 +31,7 @@ func (h *Handler) getHeld(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	peers.EchoHeld(w.Header(), r.Header, tenant, q.From, q.To)
 	w.Header().Set("Cache-Control", "no-store") // an earlier answer lacks what came since
 	return h.send(w, r, w.Header().Get("Content-Type"), body)
 }

@@ -47,7 +47,21 @@ func (h *Handler) receive(w http.ResponseWriter, r *request, tenant string) erro
 	if err := body.read(r.Request); err != nil {
 		return err
 	}
+	if f.gzipped {
+		unstamp(body.data)
+	}
 	return h.decodeAndAdd(r.Context(), tenant, f, body.data, reports.Origin{Probe: r.Header.Get(headerProbe), Body: body.data})
+}
+
+// unstamp removes the time of compression from the header of a gzip'd body. A client that
+// compresses a report again to repeat the post then sends the same bytes. The header is RFC
+// 1952's: its fourth byte holds flags, one of which says that a checksum of the header follows,
+// and the next four hold the time.
+func unstamp(body []byte) {
+	const flags, hasChecksum = 3, 1 << 1
+	if len(body) >= 10 && body[flags]&hasChecksum == 0 {
+		clear(body[flags+1 : flags+5])
+	}
 }
 
 // usual is the inflated size of usual reports, in bytes; the report of a node with

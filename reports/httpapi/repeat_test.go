@@ -25,6 +25,11 @@ func TestARepeatedPostCountsOnce(t *testing.T) {
 	}
 	zipped, plain, json := []string{mp, gz}, []string{mp}, []string{js}
 	first := encode(t, sampled("1"))
+	at := func(second byte) []byte { // compressed at a time, as Python's gzip writes it
+		body := slices.Clone(first)
+		body[4] = second
+		return body
+	}
 	type post struct {
 		body    []byte
 		headers []string
@@ -41,6 +46,7 @@ func TestARepeatedPostCountsOnce(t *testing.T) {
 		"without gzip":       {nil, []post{{msgpack(t, sampled("1")), plain}, {msgpack(t, sampled("1")), plain}}, 0, 1, 1},
 		"JSON":               {nil, []post{{asJSON(t, sampled("1")), json}, {asJSON(t, sampled("1")), json}}, 0, 1, 1},
 		"topologies dropped": {nil, []post{{encode(t, large), zipped}, {encode(t, large), zipped}}, 0, 1, 1},
+		"compressed again":   {nil, []post{{at(1), zipped}, {at(2), zipped}, {first, zipped}}, 0, 1, 2},
 		"another ID":         {nil, []post{{first, zipped}, {encode(t, sampled("2")), zipped}}, 0, 2, 0},
 		"other bytes":        {nil, []post{{first, zipped}, {append(slices.Clone(first), gzipped(t, nil)...), zipped}}, 0, 2, 0},
 		"no ID":              {nil, []post{{encode(t, sampled("")), zipped}, {encode(t, sampled("")), zipped}}, 0, 2, 0},
@@ -63,5 +69,22 @@ func TestARepeatedPostCountsOnce(t *testing.T) {
 				t.Errorf("%v repeated, want %v", n, c.repeated)
 			}
 		})
+	}
+}
+
+// TestUnstamp checks what of a gzip'd body is changed: the time, unless a checksum covers it.
+func TestUnstamp(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"":                                     "",
+		"\x1f\x8b\x08\x00\x01\x02\x03\x04\x02": "\x1f\x8b\x08\x00\x01\x02\x03\x04\x02",
+		"\x1f\x8b\x08\x00\x01\x02\x03\x04\x02\x03x":    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03x",
+		"\x1f\x8b\x08\x08\x01\x02\x03\x04\x02\x03name": "\x1f\x8b\x08\x08\x00\x00\x00\x00\x02\x03name",
+		"\x1f\x8b\x08\x0a\x01\x02\x03\x04\x02\x03name": "\x1f\x8b\x08\x0a\x01\x02\x03\x04\x02\x03name",
+	} {
+		got := []byte(body)
+		if unstamp(got); string(got) != want {
+			t.Errorf("%x became %x, want %x", body, got, want)
+		}
 	}
 }

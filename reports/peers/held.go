@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,12 @@ const (
 	roleShortcut = "shortcut" // a shortcut that live answers hold
 	roleUnread   = "unread"   // a sealed or open value that the collector cannot read
 )
+
+// readRoles are the roles of parts with a report.
+var readRoles = []string{roleOwn, roleSealed, roleOpen, roleShortcut}
+
+// mediaUnread is the content type of a part that says why a value or shortcut cannot be read.
+const mediaUnread = "text/plain; charset=utf-8"
 
 // EncodeHoldings returns holdings in their wire form. It sets the content type
 // and the other headers in head.
@@ -100,7 +107,10 @@ func writePart(w *multipart.Writer, role string, e index.Entry, r *report.Report
 		unread = held.Err // the query service knows the rest
 	}
 	if unread != nil {
-		role, media, data = roleUnread, "text/plain; charset=utf-8", []byte(human.Line(unread.Error()))
+		media, data = mediaUnread, []byte(human.Line(unread.Error()))
+	}
+	if unread != nil && role != roleShortcut {
+		role = roleUnread
 	}
 	head := textproto.MIMEHeader{headerRole: {role}, "Content-Type": {media}}
 	if e.Key != "" {
@@ -133,6 +143,9 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 	bounded := &io.LimitedReader{R: body, N: limit + 1}
 	for n, parts := 0, multipart.NewReader(bounded, given["boundary"]); ; n++ {
 		part, err := parts.NextRawPart()
+		if err == nil && int64(n) >= max(limit/minPart, 1) {
+			err = tooLarge(limit)
+		}
 		if err == io.EOF { // an error that wraps io.EOF says that the end is missing
 			return h, checkParts(head, n)
 		}
@@ -140,13 +153,17 @@ func DecodeHoldings(head http.Header, body io.Reader, limit int64) (h reports.Ho
 			err = addPart(&h, part, limit)
 		}
 		if bounded.N == 0 {
-			err = &wire.TooLargeError{What: "answer of a collector", Limit: limit}
+			err = tooLarge(limit)
 		}
 		if err != nil {
 			return h, err
 		}
 	}
 }
+
+// minPart is how many bytes a part counts at least: the report of the shortest part takes as much
+// memory.
+const minPart = 4 << 10
 
 // checkParts returns an error when the answer had more parts than were read.
 func checkParts(head http.Header, read int) error {
@@ -159,7 +176,7 @@ func checkParts(head http.Header, read int) error {
 
 // addPart decodes a part and adds it to h. A value that does not decode hides no other.
 func addPart(h *reports.Holdings, part *multipart.Part, limit int64) error {
-	data, err := wire.ReadBody(part, false, limit)
+	data, err := readAll(part, limit)
 	if err != nil {
 		return err
 	}
@@ -170,11 +187,11 @@ func addPart(h *reports.Holdings, part *multipart.Part, limit int64) error {
 		}
 	}
 	v := bucket.HeldValue[*report.Report]{Entry: e, Own: role == roleOwn}
-	switch role {
-	case roleOpen, roleShortcut, roleOwn, roleSealed:
-		v.Value, err = wire.DecodeMsgpack(data)
-	case roleUnread:
+	switch {
+	case role == roleUnread, role == roleShortcut && part.Header.Get("Content-Type") == mediaUnread:
 		err = errors.New(human.Line(string(data)))
+	case slices.Contains(readRoles, role):
+		v.Value, err = wire.DecodeMsgpack(data)
 	default:
 		return fmt.Errorf("header %s is %.20q: is the collector of a later version?", headerRole, role)
 	}

@@ -30,7 +30,8 @@ type Options struct {
 	Refresh time.Duration
 	// Timeout bounds each request to a collector. Default 3 s.
 	Timeout time.Duration
-	// MaxAnswer bounds the answer of a collector, in bytes. Default 256 MiB.
+	// MaxAnswer bounds the answer of a collector, in bytes. Default 256 MiB. Twice as much bounds
+	// all answers that are read at a time, without the first 4 MiB of each.
 	MaxAnswer int64
 	// Dial connects to collectors; default a net.Dialer's DialContext. TLS
 	// configures connections to collectors at https://; nil for the defaults.

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -27,11 +28,11 @@ const spans = tracing.Scope("reports")
 
 // collector is one collector. It implements reports.Peer.
 type collector struct {
-	base  string // scheme, host and port
-	name  string // host and port
-	asker *asker
-	scope atomic.Int64 // until when it is taken for one of Scope's, in Unix nanoseconds
-	ours  atomic.Int64 // until when it is known to be none of Scope's, likewise
+	base   string // scheme, host and port
+	name   string // host and port
+	asker  *asker
+	mute   atomic.Int64 // until when it is not asked what it holds, in Unix nanoseconds
+	hidden atomic.Bool  // while it is not asked: it is none of Scope's
 }
 
 // asker makes the requests to collectors.
@@ -39,6 +40,7 @@ type asker struct {
 	client       *http.Client
 	timeout      time.Duration
 	limit        int64 // bytes of an answer
+	reading      budget
 	tenantHeader string
 	token        string
 	propagator   propagation.TextMapPropagator
@@ -46,27 +48,23 @@ type asker struct {
 	now          func() time.Time
 }
 
-// scopeFor is how long a collector that does not tell what it holds is taken for
-// one of Scope's. After that it is asked again.
-const scopeFor = time.Minute
-
-// oursFor is how long a collector that has told what it holds is not taken for one of
-// Scope's because of a 404 alone, which may come from a proxy in front of it.
-const oursFor = 10 * time.Minute
+// muteFor is how long a collector that does not tell what it holds is not asked for it.
+const muteFor = time.Minute
 
 // Name returns the host and port.
 func (p *collector) Name() string { return p.name }
 
 // Held asks the collector what it holds of a tenant with from ≤ instant < to. The
-// error is reports.ErrNoHoldings for a collector that answers 404. One that has told
-// what it holds lately must then answer with its live window, as Scope's do.
+// error is reports.ErrNoHoldings for a collector of Scope's, which answers 404 and has
+// a live window. It is reports.ErrHidden if the live window is from a collector of ours: the
+// 404 then comes from a proxy in front of it.
 func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time) (h reports.Holdings, err error) {
-	if p.asker.now().UnixNano() < p.scope.Load() {
-		return h, reports.ErrNoHoldings
+	if p.asker.now().UnixNano() < p.mute.Load() {
+		return h, p.noHoldings()
 	}
-	path := "/api/held?" + url.Values{"start": {human.Stamp(from)}, "end": {human.Stamp(to)}}.Encode()
-	err = p.get(ctx, "held", tenant, path, func(answer *http.Response) (err error) {
-		h, err = DecodeHoldings(answer.Header, answer.Body, p.asker.limit)
+	q := url.Values{"start": {human.Stamp(from)}, "end": {human.Stamp(to)}}
+	_, err = p.get(ctx, "held", tenant, "/api/held?"+q.Encode(), rangeOf(from, to), func(answer *http.Response, body io.Reader) (err error) {
+		h, err = DecodeHoldings(answer.Header, body, p.asker.limit)
 		return err
 	})
 	for _, v := range h.Sealed {
@@ -74,29 +72,37 @@ func (p *collector) Held(ctx context.Context, tenant string, from, to time.Time)
 			unread.Tenant = tenant
 		}
 	}
-	now := p.asker.now()
 	refused, isStatus := errors.AsType[*statusError](err)
-	switch {
-	case err == nil:
-		p.ours.Store(now.Add(oursFor).UnixNano())
-	case isStatus && refused.status == http.StatusNotFound && (now.UnixNano() >= p.ours.Load() || p.answersLive(ctx, tenant)):
-		p.ours.Store(0)
-		p.scope.Store(now.Add(scopeFor).UnixNano())
-		err = reports.ErrNoHoldings
+	if !isStatus || refused.status != http.StatusNotFound {
+		return h, err
 	}
-	return h, err
+	_, ours, liveErr := p.live(ctx, tenant)
+	if liveErr != nil {
+		return h, err
+	}
+	p.hidden.Store(ours)
+	p.mute.Store(p.asker.now().Add(muteFor).UnixNano())
+	return h, p.noHoldings()
 }
 
-// answersLive reports whether the collector answers with its live window.
-func (p *collector) answersLive(ctx context.Context, tenant string) bool {
-	_, err := p.Live(ctx, tenant)
-	return err == nil
+// noHoldings returns the error of a collector that is not asked what it holds.
+func (p *collector) noHoldings() error {
+	if p.hidden.Load() {
+		return reports.ErrHidden
+	}
+	return reports.ErrNoHoldings
 }
 
 // Live asks the collector for its live window, as Scope's query services do.
-func (p *collector) Live(ctx context.Context, tenant string) (a reports.Answer, err error) {
-	err = p.get(ctx, "report", tenant, "/api/report", func(answer *http.Response) error {
-		data, err := wire.ReadBody(answer.Body, false, p.asker.limit)
+func (p *collector) Live(ctx context.Context, tenant string) (reports.Answer, error) {
+	a, _, err := p.live(ctx, tenant)
+	return a, err
+}
+
+// live returns the live window, and whether the collector is one of ours.
+func (p *collector) live(ctx context.Context, tenant string) (a reports.Answer, ours bool, err error) {
+	ours, err = p.get(ctx, "report", tenant, "/api/report", aboutNow, func(answer *http.Response, body io.Reader) error {
+		data, err := readAll(body, p.asker.limit)
 		if err != nil {
 			return err
 		}
@@ -105,14 +111,15 @@ func (p *collector) Live(ctx context.Context, tenant string) (a reports.Answer, 
 		return err
 	})
 	if err != nil {
-		return reports.Answer{}, err
+		return reports.Answer{}, false, err
 	}
 	a.Report, err = report.Upgrade(a.Report)
-	return a, err
+	return a, ours, err
 }
 
-// get requests a path and passes the answer to read, all within the timeout.
-func (p *collector) get(ctx context.Context, method, tenant, path string, read func(*http.Response) error) (err error) {
+// get requests a path and passes the answer to read, all within the timeout. It reports
+// whether the answer says which question it answers, as our collectors' answers do.
+func (p *collector) get(ctx context.Context, method, tenant, path, about string, read func(*http.Response, io.Reader) error) (ours bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.asker.timeout)
 	defer cancel()
 	ctx, asked := spans.Client(ctx, "ask")
@@ -123,22 +130,27 @@ func (p *collector) get(ctx context.Context, method, tenant, path string, read f
 	defer func() { p.asker.metrics.observe(method, status, p.asker.now().Sub(begun)) }()
 	request, err := p.request(ctx, tenant, path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	answer, err := p.asker.client.Do(request)
 	if err != nil {
-		return p.explain(ctx, err)
+		return false, p.explain(ctx, err)
 	}
 	defer answer.Body.Close()
 	status = strconv.Itoa(answer.StatusCode)
 	if answer.StatusCode != http.StatusOK {
-		return &statusError{p.name, answer.StatusCode, firstLine(answer.Body)}
+		return false, &statusError{p.name, answer.StatusCode, firstLine(answer.Body)}
 	}
-	if err := read(answer); err != nil {
+	body := &metered{src: answer.Body, budget: &p.asker.reading}
+	defer body.release()
+	if ours, err = answersTo(answer, questionOf(request.Header.Get(headerQuestion), about, tenant)); err == nil {
+		err = read(answer, body)
+	}
+	if err != nil {
 		status = "error"
-		return p.explain(ctx, err)
+		return false, p.explain(ctx, err)
 	}
-	return nil
+	return ours, nil
 }
 
 // urlPath returns a path without its query.
@@ -155,6 +167,7 @@ func (p *collector) request(ctx context.Context, tenant, path string) (*http.Req
 	}
 	request.Header.Set("Accept", "application/msgpack")
 	request.Header.Set("Accept-Encoding", "identity")
+	request.Header.Set(headerQuestion, rand.Text())
 	if p.asker.tenantHeader != "" {
 		request.Header.Set(p.asker.tenantHeader, tenant)
 	}

@@ -55,7 +55,7 @@ func New(list List, opts *Options) (*Set, error) {
 	}
 	client := o.client()
 	s := &Set{list: list, resolver: o.Resolver, refresh: o.Refresh, client: client, metrics: m, log: o.Logger,
-		asker: &asker{client: client, timeout: o.Timeout, limit: o.MaxAnswer, tenantHeader: o.TenantHeader,
+		asker: &asker{client: client, timeout: o.Timeout, limit: o.MaxAnswer, reading: budget{max: 2 * o.MaxAnswer}, tenantHeader: o.TenantHeader,
 			token: o.Token, propagator: o.Propagator, metrics: m, now: time.Now},
 		found: make([][]string, len(list.locations))}
 	fixed := make([][]string, len(list.locations))
