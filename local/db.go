@@ -189,7 +189,7 @@ func (db *DB) heal() (*engine, error) {
 	if fresh.readOnly != nil {
 		db.tried = time.Now()
 	} else {
-		db.opts.Logger.Info("store works again", "dir", db.dir, "fault", db.fault)
+		db.opts.Logger.Info("store works again", "dir", db.dir, "fault", fmt.Sprint(db.fault))
 	}
 	db.engine, db.fault = fresh, nil
 	return fresh, nil

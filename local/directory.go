@@ -186,7 +186,7 @@ func raiseFormat(fsys vfs.FS, dir string, log *slog.Logger) (int, error) {
 	}
 	if err := writeFormat(fsys, dir); err != nil {
 		log.Warn("store keeps its older format version: entries have neither size nor sum",
-			"dir", dir, "version", version, "err", err)
+			"dir", dir, "version", version, "err", err.Error())
 		return version, nil
 	}
 	return formatVersion, nil

@@ -272,7 +272,7 @@ func (l pebbleLogger) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if l.fuse.blown() == nil {
-				l.slog.Error("pebble: background work failed", "err", err)
+				l.slog.Error("pebble: background work failed", "err", err.Error())
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {

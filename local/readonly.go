@@ -51,7 +51,7 @@ func startReadOnly(dir string, lock *pebble.Lock, opts *Options, cause error) (*
 		return nil, errors.Join(cause, err)
 	}
 	e.readOnly = fmt.Errorf("%w: %w", ErrReadOnly, cause)
-	opts.Logger.Warn("store is opened to read only", "dir", dir, "err", cause)
+	opts.Logger.Warn("store is opened to read only", "dir", dir, "err", cause.Error())
 	return e, nil
 }
 

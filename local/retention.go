@@ -47,7 +47,7 @@ func (db *DB) retainHourly(ctx context.Context, jumps *jumps) {
 		}
 		waited = false
 		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err)
+			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err.Error())
 		}
 	}
 }

@@ -34,11 +34,22 @@ func (l *Logging) check() error {
 func (l *Logging) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	level.UnmarshalText([]byte(l.level)) // checked before
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: plain}
 	if l.format == "json" {
 		return slog.New(traceIDs{slog.NewJSONHandler(w, opts)})
 	}
 	return slog.New(traceIDs{slog.NewTextHandler(w, opts)})
+}
+
+// plain has errors logged as their text. A text handler formats them with %+v, and Pebble's errors then add a
+// stack trace.
+func plain(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindAny {
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(err.Error())
+		}
+	}
+	return a
 }
 
 // Warnings returns the logger of subcommands that log warnings and errors only.
