@@ -130,8 +130,11 @@ func (c *Collector[T]) dropFailed(p *pending[T], cause error) {
 			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
 		}
 	}
-	if !lost {
+	switch {
+	case !lost:
 		c.endRecords(p)
+	case len(p.before().seals) > 0:
+		c.opts.Journal.End(p.before().seals...)
 	}
 }
 

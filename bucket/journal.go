@@ -22,13 +22,14 @@ type Journal interface {
 	// Append writes a record and returns its number, above 0, when a crash of
 	// the process cannot lose it. The bytes are not changed afterwards. After
 	// an error the record must not be found by a later Replay, unless ctx
-	// ended. A record without a blob should find room when others do not: it
-	// is what lets others become done.
+	// ended. A record whose blob is nil should find room when others do not: it
+	// is what lets others become done. An empty blob that is not nil is a value.
 	Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error)
 	// Read returns a record that is not done. An error that is fs.ErrNotExist, or has a
 	// method Corrupt that returns true, says that no later Read will find the record.
 	Read(id uint64) (kind byte, meta, blob []byte, err error)
-	// End says that records are done, all of one call together. It does not
+	// End says that records are done, all of one call together. After a crash the
+	// last ones of a long call may be undone, and the first ones not. It does not
 	// wait. Numbers that are unknown mean nothing.
 	End(ids ...uint64)
 }
@@ -52,6 +53,9 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 		if size := int64(len(bytes)); size > c.opts.MaxBlob {
 			return &TooLargeError{Tenant: tenant, Size: size, Limit: c.opts.MaxBlob}
 		}
+	}
+	if bytes == nil {
+		bytes = []byte{} // the journal takes a record without a blob for a note
 	}
 	a := record.Arrived{Tenant: tenant, Time: c.now(), HasAt: in.past, At: in.at, HasID: in.hasID, ID: in.id}
 	id, err := c.append(ctx, record.KindArrived, a.Encode(), bytes)
@@ -140,10 +144,12 @@ func (c *Collector[T]) keepForReaders(p *pending[T]) {
 	}
 }
 
-// endRecords says that a value needs its records no longer.
+// endRecords says that a value needs its records no longer. The sealed ones come last: if a
+// crash leaves the end of the list undone, they tell the next process which entry the rest
+// belongs to.
 func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {
-		c.opts.Journal.End(slices.Concat(p.before().seals, p.records)...)
+		c.opts.Journal.End(slices.Concat(p.records, p.before().seals)...)
 	}
 }
 

@@ -70,7 +70,8 @@ type CollectorOptions[T any] struct {
 	// MaxPending bounds the bytes of values that are not in the index yet,
 	// all tenants together; past it Add refuses. Default 1 GiB. It counts values
 	// as they were added. Beside them, a tick of several values takes the memory
-	// of their merge.
+	// of their merge. A tick that waits in the journal alone counts 640 bytes, and
+	// 100 for each further value in it.
 	MaxPending int64
 	// MaxTenantPending bounds one tenant's part of MaxPending, so that a few
 	// tenants that send too much leave room for others while the store is

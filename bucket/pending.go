@@ -27,7 +27,7 @@ const (
 
 // pending is a sealed value until it is discoverable, or known never to be. One
 // goroutine at a time moves it on: the one that holds its turn. There are many of
-// them while the store is away, so it is small: see restBytes.
+// them while the store is away, so it is small: see restSize.
 type pending[T any] struct {
 	owner   *tenant[T]
 	value   *lazy[T]
@@ -64,6 +64,13 @@ type trail[T any] struct {
 // journal: with its key and its place in the outbox 545, which
 // TestRestingValuesAreSmall weighs, and the journal's note of where its record is.
 const restBytes = 640
+
+// recordBytes is about how many bytes each further record of a value takes that rests: its
+// number, and the journal's note of where it is.
+const recordBytes = 100
+
+// restSize returns how many bytes of memory the value takes when it rests.
+func (p *pending[T]) restSize() int64 { return restBytes + recordBytes*int64(len(p.records)-1) }
 
 func newPending[T any](t *tenant[T], v *lazy[T], size int64) *pending[T] {
 	return &pending[T]{owner: t, value: v, size: size}
@@ -174,14 +181,14 @@ func (p *pending[T]) rest(before int64) (freed int64) {
 			p.value.keepEncoded(p.blob)
 		}
 		return 0
-	case p.size == restBytes && p.blob == nil:
+	case p.size == p.restSize() && p.blob == nil:
 		return 0
 	}
 	p.value.rest(p.records)
 	if p.blob = nil; p.stage != stored { // a commit that could not be synced is made again
 		p.stage = sealed
 	}
-	freed, p.size = p.size-restBytes, restBytes
+	freed, p.size = p.size-p.restSize(), p.restSize()
 	return freed
 }
 

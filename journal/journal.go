@@ -122,8 +122,20 @@ func (j *Journal) lockDirectory() (err error) {
 	return err
 }
 
+// makeDirectory makes the journal's directory, and forces the name of a new one to the disk
+// where the system can: a power failure must not take the whole journal.
+func (j *Journal) makeDirectory() error {
+	files := j.opts.files
+	_, before := files.Names(j.dir)
+	err := files.MkdirAll(j.dir)
+	if err == nil && errors.Is(before, fs.ErrNotExist) {
+		_ = files.SyncDir(filepath.Dir(j.dir))
+	}
+	return err
+}
+
 func (j *Journal) lockToWrite() (io.Closer, error) {
-	if err := j.opts.files.MkdirAll(j.dir); err != nil {
+	if err := j.makeDirectory(); err != nil {
 		return nil, err
 	}
 	return j.opts.files.Lock(filepath.Join(j.dir, lockName), false)
@@ -142,9 +154,10 @@ func (j *Journal) limit() int64 { return j.opts.MaxBytes - j.opts.SegmentBytes }
 // takes up to 16 MiB and a blob up to 1 GiB. Both may be empty, and both must
 // never be changed afterwards.
 //
-// A record without a blob may take half of the segment that is kept free for
+// A record whose blob is nil may take half of the segment that is kept free for
 // moving records, because such a record says what lets others become done. So it may
-// when the journal was opened with less MaxBytes than it holds.
+// when the journal was opened with less MaxBytes than it holds, and when files of the
+// journal were removed. A blob that is empty and not nil is a value like any other.
 //
 // The error is a *FullError when the journal has no room, ErrClosed,
 // ErrReadOnly, or what the disk said. The record is then not in the journal.
@@ -157,7 +170,7 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 		return 0, ErrReadOnly
 	case !j.writes.Load():
 		return 0, j.waiting.refusal()
-	case j.gone.Load() && len(blob) > 0: // other records let the values that wait become done
+	case j.gone.Load() && blob != nil: // other records let the values that wait become done
 		return 0, errGone
 	case kind == kindEnd:
 		return 0, errors.New("journal: append: kind 0 is the journal's own")
@@ -168,7 +181,7 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 	}
 	e := newEntry(kind, 0, meta, blob)
 	limit := j.limit()
-	if len(blob) == 0 {
+	if blob == nil {
 		if j.found > limit {
 			limit = j.found + j.opts.SegmentBytes // which the records that are moved take for a while
 		}
@@ -219,26 +232,33 @@ func (j *Journal) Read(id uint64) (kind byte, meta, blob []byte, err error) {
 		if err == nil {
 			return kind, meta, blob, nil
 		}
-		if now, unknown := j.ledger.place(id); unknown == nil && now == p {
-			return 0, nil, nil, j.noteCorrupt(p, id, err)
-		} // it has moved meanwhile, or is done
+		if j.isFinal(p, id, err) {
+			return 0, nil, nil, err
+		} // else it has moved meanwhile, or is done
 	}
 }
 
-// noteCorrupt has Damage tell of a record that is damaged, and returns its error.
-func (j *Journal) noteCorrupt(p place, id uint64, err error) error {
-	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
-		j.ledger.damaged(p.seg)
-		j.damage.add(Damage{File: filepath.Base(p.seg.path), Offset: p.offset, Bytes: p.size, First: id, Last: id,
-			Reason: "the bytes of a record have changed since it was written, or since the journal was opened"})
+// isFinal reports whether a record that Read could not read stands where it was read. A
+// record that is damaged is lost: Damage tells it, and the journal does not wait until it is
+// done.
+func (j *Journal) isFinal(p place, id uint64, err error) bool {
+	if _, corrupt := errors.AsType[*CorruptError](err); !corrupt {
+		now, unknown := j.ledger.place(id)
+		return unknown == nil && now == p
 	}
-	return err
+	if !j.ledger.lost(id, p, err) {
+		return false
+	}
+	j.damage.add(Damage{File: filepath.Base(p.seg.path), Offset: p.offset, Bytes: p.size, First: id, Last: id,
+		Reason: "the bytes of a record have changed since it was written, or since the journal was opened"})
+	return true
 }
 
 // End says that records are done: nobody needs them any more, and Replay calls
 // them done. It does not wait for the disk. A crash soon afterwards may make
-// them undone again, so a caller of Replay must recognise finished work. Numbers
-// that the journal does not hold mean nothing.
+// them undone again, so a caller of Replay must recognise finished work. A crash makes
+// all records of one call undone or none. In a call with more than 4096 records it may
+// make the last ones undone. Numbers that the journal does not hold mean nothing.
 func (j *Journal) End(ids ...uint64) {
 	if j.opts.ReadOnly {
 		return

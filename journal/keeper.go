@@ -69,6 +69,8 @@ func (k *keeper) run() {
 
 // look finds out whether somebody else has removed a segment's file. The journal can
 // still read it, but another process cannot after a kill. So no further value is taken.
+// The listing of a network's file system may lack a file that is there, so the file is
+// opened too.
 func (k *keeper) look() {
 	expected := k.ledger.files() // only the keeper removes some of them
 	names, err := k.opts.files.Names(k.dir)
@@ -76,10 +78,19 @@ func (k *keeper) look() {
 		return
 	}
 	for _, name := range expected {
-		if !slices.Contains(names, name) && !k.gone.Swap(true) {
+		if !slices.Contains(names, name) && k.isGone(name) && !k.gone.Swap(true) {
 			_ = k.metrics.fault(errGone)
 		}
 	}
+}
+
+// isGone reports whether the system finds no file of a name.
+func (k *keeper) isGone(name string) bool {
+	f, err := k.opts.files.Open(filepath.Join(k.dir, name), os.O_RDONLY)
+	if err == nil {
+		_ = f.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // step removes the oldest segment, or moves its records, when that is due. It
@@ -244,7 +255,7 @@ func (k *keeper) copied(group []*entry, bytes int64) bool {
 
 // unreadable tells that a record is lost, and forgets it.
 func (k *keeper) unreadable(p place, id uint64, err error) {
-	if k.ledger.lost(id, p) {
+	if k.ledger.lost(id, p, err) {
 		k.damage.add(Damage{File: filepath.Base(p.seg.path), Offset: p.offset, Bytes: p.size, First: id, Last: id,
 			Reason: fmt.Sprintf("record cannot be moved: %v", err)})
 	}

@@ -78,6 +78,14 @@ func (f *faulty) Remove(name string) error {
 	return f.osFiles.Remove(name)
 }
 
+// errHidden is the fault of a listing that lacks a file.
+var errHidden = errors.New("not listed")
+
+func (f *faulty) Names(dir string) ([]string, error) {
+	names, err := f.osFiles.Names(dir)
+	return slices.DeleteFunc(names, func(name string) bool { return f.check("list", name) == errHidden }), err
+}
+
 func (f *faulty) SyncDir(dir string) error {
 	if err := f.check("syncdir", dir); err != nil {
 		return err

@@ -22,15 +22,16 @@ type ledger struct {
 
 	mu        sync.Mutex // guards what follows, and the segments' counts
 	live      map[uint64]place
-	segments  []*segment // by id; the last one may still grow
-	ends      []uint64   // records that are done, which no record says yet
-	bytes     int64      // of all segments
-	liveBytes int64      // of records that are not done
-	reserved  int64      // of records that are being written
+	corrupt   map[uint64]error // of records that were live and cannot be read, until End
+	segments  []*segment       // by id; the last one may still grow
+	ends      [][]uint64       // records that are done, which no record says yet, by call of End
+	bytes     int64            // of all segments
+	liveBytes int64            // of records that are not done
+	reserved  int64            // of records that are being written
 }
 
 func newLedger(m *metrics) *ledger {
-	return &ledger{metrics: m, live: make(map[uint64]place)}
+	return &ledger{metrics: m, live: make(map[uint64]place), corrupt: make(map[uint64]error)}
 }
 
 // reserve counts the bytes of a record that will be written, unless the files
@@ -55,7 +56,7 @@ func (l *ledger) unreserve(size int64) {
 // are done left out, and the numbers of records that the batch must call done.
 // Both are looked at in one step: no copy of a record comes after the record
 // that calls it done.
-func (l *ledger) prepare(batch []*entry) (entries []*entry, ends []uint64) {
+func (l *ledger) prepare(batch []*entry) (entries []*entry, ends [][]uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ends, l.ends = l.ends, nil
@@ -68,7 +69,7 @@ func (l *ledger) prepare(batch []*entry) (entries []*entry, ends []uint64) {
 }
 
 // restore takes back numbers that could not be written.
-func (l *ledger) restore(ends []uint64) {
+func (l *ledger) restore(ends [][]uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ends = append(ends, l.ends...)
@@ -93,7 +94,7 @@ func (l *ledger) wrote(s *segment, size int64, entries []*entry) {
 			continue
 		}
 		if e.gone { // its writer waits no longer and never learns the number
-			l.ends = append(l.ends, e.id)
+			l.ends = append(l.ends, []uint64{e.id})
 			continue
 		}
 		if _, ok := l.live[e.id]; ok || e.id == e.seq { // else a copy of a record that is done since
@@ -163,33 +164,32 @@ func (l *ledger) discard(id uint64) {
 	l.drop(id)
 }
 
-// lost forgets a record that cannot be read, if it still stands there. Its segment will
-// be kept aside.
-func (l *ledger) lost(id uint64, at place) bool {
+// lost forgets a record that cannot be read, if it still stands there, so that it keeps no
+// segment. Its own segment will be kept aside. Until End, place returns why.
+func (l *ledger) lost(id uint64, at place, why error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.live[id] != at {
 		return false
 	}
 	at.seg.damaged = true
+	l.corrupt[id] = why
 	return l.drop(id)
-}
-
-// damaged notes that a segment is to be kept aside when it goes.
-func (l *ledger) damaged(s *segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.damaged = true
 }
 
 // end forgets records that are done.
 func (l *ledger) end(ids []uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var done []uint64
 	for _, id := range ids {
+		delete(l.corrupt, id)
 		if l.drop(id) {
-			l.ends = append(l.ends, id)
+			done = append(done, id)
 		}
+	}
+	if len(done) > 0 {
+		l.ends = append(l.ends, done)
 	}
 }
 
@@ -200,8 +200,8 @@ func (l *ledger) ended() bool {
 	return len(l.ends) > 0
 }
 
-// place returns where a record stands that is not done. The error is a *NotFoundError or
-// ErrClosed.
+// place returns where a record stands that is not done. The error is a *NotFoundError,
+// ErrClosed, or the reason why the record is lost.
 func (l *ledger) place(id uint64) (place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,6 +209,9 @@ func (l *ledger) place(id uint64) (place, error) {
 		return place{}, ErrClosed
 	}
 	p, ok := l.live[id]
+	if why := l.corrupt[id]; !ok && why != nil {
+		return place{}, why
+	}
 	if !ok {
 		return place{}, &NotFoundError{ID: id}
 	}

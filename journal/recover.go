@@ -104,9 +104,7 @@ func (r *recovery) open(name string, id uint64) (*segment, error) {
 	if err != nil {
 		s.id, s.damaged = id, true
 		r.damage.add(Damage{File: name, Bytes: min(s.size, headerSize), Reason: err.Error(), Torn: s.size <= headerSize && id > r.state.newest})
-		if len(b) > headerSize+markSize {
-			s.mark = mark(b[headerSize:])
-		}
+		s.mark = findMark(s.file, s.size)
 	} else if s.id != id {
 		r.damage.add(Damage{File: name, Reason: fmt.Sprintf("the file's name is wrong: it is %s", segmentName(s.id))})
 	}

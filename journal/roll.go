@@ -36,13 +36,16 @@ func (w *writer) roll() (moved map[int64]int64, err error) {
 	return moved, nil
 }
 
-// replaceSuspect moves a suspect segment's end into a new segment, and makes
-// the new one part of the journal.
+// replaceSuspect moves a suspect segment's end into a new segment, and then makes
+// the new one part of the journal: a kill in between finds the records in the old one.
 func (w *writer) replaceSuspect(s *segment) (moved map[int64]int64, err error) {
 	if w.suspect != nil {
 		if moved, err = w.moveEnd(w.suspect, s); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.metrics.fault(s.name(w.opts.files)); err != nil {
+		return nil, fmt.Errorf("begin a new segment: %w", err)
 	}
 	if w.opts.Sync != Off {
 		if err := w.metrics.fault(w.opts.files.SyncDir(w.dir)); err != nil {

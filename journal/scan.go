@@ -140,3 +140,44 @@ func (s *scanner) meta(h head, offset int64) []byte {
 	}
 	return bytes.Clone(s.bytes(offset+headSize, int(h.meta)))
 }
+
+// maxTries is how many heads of records findMark follows. Each may cost a look at the whole file.
+const maxTries = 1000
+
+// findMark returns the mark of a segment whose header is damaged. It is the mark of the first
+// record that is followed by whole records up to the end of the file. A record that somebody
+// has put into a blob is not followed so. Without one, the bytes after the header are taken
+// for the mark.
+func findMark(from io.ReaderAt, size int64) (m mark) {
+	s, chain := newScanner(from, size, m), newScanner(from, size, m)
+	for at, tries := s.at, 0; size-at >= headSize && tries < maxTries; at++ {
+		b := s.bytes(at, headSize)
+		if b[25]|b[26]|b[27] != 0 {
+			continue
+		}
+		chain.mark = mark(b)
+		if _, ok := parseHead(b, chain.mark); !ok {
+			continue
+		}
+		tries++
+		end := chain.follow(at)
+		if end == size {
+			return chain.mark
+		}
+		at = max(at, end-1)
+	}
+	copy(m[:], s.bytes(s.at, markSize))
+	return m
+}
+
+// follow returns where the whole records end that follow each other from an offset on.
+func (s *scanner) follow(at int64) (end int64) {
+	for at < s.size {
+		h, reason := s.check(at)
+		if reason != "" {
+			return at
+		}
+		at += h.size()
+	}
+	return at
+}

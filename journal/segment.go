@@ -47,24 +47,30 @@ func segmentID(name string) (id uint64, ok bool) {
 }
 
 // createSegment makes the file of a segment whose first record has the given
-// sequence number. The file has its name only when its header is written.
+// sequence number. The file is no part of the journal before it is named.
 func createSegment(fs files, dir string, id, first uint64) (s *segment, err error) {
-	s = &segment{header: header{id: id, first: first}, path: filepath.Join(dir, segmentName(id)), touched: time.Now()}
+	s = &segment{header: header{id: id, first: first}, path: filepath.Join(dir, segmentName(id)+newSuffix), touched: time.Now()}
 	rand.Read(s.mark[:])
-	unnamed := s.path + newSuffix
-	if s.file, err = fs.Open(unnamed, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
+	if s.file, err = fs.Open(s.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
 		return nil, err
 	}
-	_, err = s.file.WriteAt(s.header.bytes(), 0)
-	if err == nil {
-		err = fs.Rename(unnamed, s.path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.file.Close(), fs.Remove(unnamed))
+	if _, err = s.file.WriteAt(s.header.bytes(), 0); err != nil {
+		return nil, errors.Join(err, s.file.Close(), fs.Remove(s.path))
 	}
 	s.size, s.synced, s.bytes = headerSize, headerSize, headerSize
 	s.lastSeq, s.lastSynced = first-1, first-1
 	return s, nil
+}
+
+// name gives the file of a new segment its name. Records of the segment before it, from this
+// one's first on, do not count from then on.
+func (s *segment) name(fs files) error {
+	named := strings.TrimSuffix(s.path, newSuffix)
+	if err := fs.Rename(s.path, named); err != nil {
+		return err
+	}
+	s.path = named
+	return nil
 }
 
 // read returns the record at an offset of the segment, its checksum verified.

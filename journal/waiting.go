@@ -87,7 +87,7 @@ const probeName = "probe" + newSuffix
 // probe makes the directory, if need be, and a file in it.
 func (w *waiting) probe() error {
 	files, dir := w.journal.opts.files, w.journal.dir
-	if err := files.MkdirAll(dir); err != nil {
+	if err := w.journal.makeDirectory(); err != nil {
 		return err
 	}
 	f, err := files.Open(filepath.Join(dir, probeName), os.O_RDWR|os.O_CREATE)

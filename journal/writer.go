@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -96,12 +97,26 @@ func (w *writer) outcome(err error) {
 	}
 }
 
-func endEntries(ids []uint64) (entries []*entry) {
-	for len(ids) > 0 {
-		n := min(len(ids), endsAtATime)
-		entries = append(entries, newEntry(kindEnd, 0, appendEnds(nil, ids[:n]), nil))
-		ids = ids[n:]
+// endEntries returns records that call others done. The numbers of one call of End stand in
+// one record, so that a crash takes back all of them or none. More than endsAtATime
+// stand in several, in their order.
+func endEntries(calls [][]uint64) (entries []*entry) {
+	var ids []uint64
+	write := func() {
+		if len(ids) > 0 {
+			entries = append(entries, newEntry(kindEnd, 0, appendEnds(nil, ids), nil))
+			ids = ids[:0]
+		}
 	}
+	for _, call := range calls {
+		for part := range slices.Chunk(call, endsAtATime) {
+			if len(ids)+len(part) > endsAtATime {
+				write()
+			}
+			ids = append(ids, part...)
+		}
+	}
+	write()
 	return entries
 }
 
@@ -118,7 +133,7 @@ func (w *writer) store(entries []*entry) error {
 		w.undo(seg, size, seq)
 		return err
 	}
-	if w.opts.Sync == Always && !onlyEnds(entries) {
+	if w.mustForce(entries) {
 		if err := w.force(entries); err != nil {
 			w.undo(seg, size, seq)
 			return err
@@ -128,14 +143,14 @@ func (w *writer) store(entries []*entry) error {
 	return nil
 }
 
-// onlyEnds reports whether nobody waits for a sync.
-func onlyEnds(entries []*entry) bool {
-	for _, e := range entries {
-		if e.kind != kindEnd {
-			return false
-		}
-	}
-	return true
+// mustForce reports whether entries must be on the disk before anybody relies on them. In
+// mode Interval these are copies: the file of the original, which may be on the disk for
+// long, is removed next.
+func (w *writer) mustForce(entries []*entry) bool {
+	return slices.ContainsFunc(entries, func(e *entry) bool {
+		isCopy := e.id != e.seq
+		return e.kind != kindEnd && (w.opts.Sync == Always || w.opts.Sync == Interval && isCopy)
+	})
 }
 
 // write appends entries to the active segment.

@@ -212,12 +212,18 @@ func (r *run) spare(ctx context.Context) error {
 // removeLate removes the entries that came after spare has read the rows, and whose blobs
 // are deleted. Their writers may have stored the blobs again, so these are deleted too.
 func (r *run) removeLate(ctx context.Context, deleted map[int64]*rowKeys) error {
+	var mu sync.Mutex // guards pending
 	return r.readAgain(ctx, deleted, func(ctx context.Context, row index.Row, entries []index.Entry, keys *rowKeys) error {
 		late, err := r.removeAgain(ctx, row, entries, slices.Concat(keys.removed, keys.orphans))
 		if err != nil || len(late) == 0 {
 			return err
 		}
-		return r.blobs.Delete(ctx, late)
+		if err = r.blobs.Delete(ctx, late); err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			r.pending[row.Hour] = &rowKeys{removed: late} // is left
+		}
+		return err
 	})
 }
 

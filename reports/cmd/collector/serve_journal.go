@@ -147,8 +147,11 @@ func (j *journaling) resumes(place *stores.Place, store *stores.Store, log *slog
 	return nil
 }
 
+// countedJournal is how many bytes of a journal are read to count the reports that wait in it.
+const countedJournal = 256 << 20
+
 // warnOfJournal says that a journal holds what a collector has acknowledged and may not have stored in a directory, so
-// that a command which reads the directory does not see it.
+// that a command which reads the directory does not see it. It does not read a large journal.
 func warnOfJournal(p *cli.Process, place *stores.Place) {
 	if !place.Embedded() {
 		return
@@ -159,18 +162,17 @@ func warnOfJournal(p *cli.Process, place *stores.Place) {
 	}
 	seen := relied.ID == ""
 	for _, dir := range []string{filepath.Join(place.Data, journalName), relied.Dir} {
-		j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
+		id, waits, err := waitsIn(dir)
 		if _, held := errors.AsType[*journal.LockedError](err); held {
 			return // by a collector, which holds the directory as well
 		}
 		if err != nil {
 			continue
 		}
-		seen = seen || j.ID() == relied.ID
-		if n := j.Stats().Live; n > 0 {
-			p.Warn("warning: %s holds reports that may not be in the store yet (%s): start the collector, or run collector replay", dir, human.Plural(n, "record"))
+		seen = seen || id == relied.ID
+		if waits != "" {
+			p.Warn("warning: %s holds reports that may not be in the store yet (%s): start the collector, or run collector replay", dir, waits)
 		}
-		j.Close()
 		if seen {
 			return
 		}
@@ -179,6 +181,26 @@ func warnOfJournal(p *cli.Process, place *stores.Place) {
 		return
 	}
 	p.Warn("warning: the store was last used with the journal %s, which is gone or cannot be read: reports may be missing", relied.Dir)
+}
+
+// waitsIn returns a journal's id, and how much waits in it: records, or up to so many bytes of a large one; "" for nothing.
+func waitsIn(dir string) (id, waits string, err error) {
+	size, id, err := journal.Peek(dir)
+	if err != nil {
+		return "", "", err
+	}
+	if size > countedJournal {
+		return id, fmt.Sprintf("up to %v", cli.Size(size)), nil
+	}
+	j, err := journal.Open(dir, &journal.Options{ReadOnly: true})
+	if err != nil {
+		return "", "", err
+	}
+	defer j.Close()
+	if n := j.Stats().Live; n > 0 {
+		waits = human.Plural(n, "record")
+	}
+	return j.ID(), waits, nil
 }
 
 // bucket returns the journal as the collector takes it.

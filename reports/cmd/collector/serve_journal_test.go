@@ -145,6 +145,11 @@ func TestCommandsWarnOfAJournal(t *testing.T) {
 	warns(true)
 	must(t, "replay", "--data", data)
 	warns(false)
+	large := filepath.Join(data, journalName, "00000000000000ff.log")
+	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, 2*countedJournal)); err != nil {
+		t.Fatal(err)
+	}
+	warns(true)
 }
 
 // TestAJournalThatIsRemoved removes the files of an open journal. The collector is not ready, and does not say that the journal keeps
