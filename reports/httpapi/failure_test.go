@@ -11,12 +11,15 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/alloctest"
+	"github.com/timeblob/timeblob/internal/human"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
 	"github.com/timeblob/timeblob/reports/report/wire"
@@ -211,6 +214,31 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	e.read += len(p)
 	return len(p), nil
+}
+
+// TestAnswersWaitForRoomBeforeTheyAreMade asks for a large report while other answers take all the room. The refusal comes before
+// the answer is encoded. It does not run beside other tests.
+func TestAnswersWaitForRoomBeforeTheyAreMade(t *testing.T) {
+	const large = 8 << 20
+	f := setup(t, nil)
+	r := hosts("h1")
+	r.Topologies[report.Host].Nodes[0].Latest = report.ValuesOf(report.Latest{Key: "k", Value: strings.Repeat("x", large)})
+	f.add(t, "", r, "")
+	for path, headers := range map[string][]string{"/api/report": {"Accept: " + mediaMsgpack}, "/api/held?start=" + human.Stamp(noon.Add(-time.Hour)): nil} {
+		want := f.serve("GET", path, nil, headers...)
+		if want.Code != 200 || want.Body.Len() < large {
+			t.Fatalf("%s: %d, %d bytes", path, want.Code, want.Body.Len())
+		}
+		f.handler.buffered.reserve(256 << 20)
+		var w *httptest.ResponseRecorder
+		if took := alloctest.Bytes(func() { w = f.serve("GET", path, nil, headers...) }); took > large/2 || w.Code != 503 {
+			t.Errorf("%s: %d after %d bytes", path, w.Code, took)
+		}
+		if f.handler.buffered.give(256 << 20); f.handler.buffered.used.Load() != 0 {
+			t.Errorf("%s: %d bytes are still counted as buffered", path, f.handler.buffered.used.Load())
+		}
+	}
+	f.closed(t)
 }
 
 // TestBusy checks that what cannot be taken now is answered with when to try again.

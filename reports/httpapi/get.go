@@ -91,26 +91,43 @@ func (h *Handler) sendReport(w http.ResponseWriter, r *request, rpt *report.Repo
 	if wantsMsgpack(r.Header) {
 		media, encode = mediaMsgpack, wire.AppendMsgpack
 	}
-	data, err := h.encode(r.Context(), rpt, encode)
+	size := encodedSize(rpt)
+	data, sent, err := h.encode(r.Context(), size, func() ([]byte, error) { return encode(make([]byte, 0, size), rpt) })
 	if err != nil {
 		return err
 	}
+	defer sent()
 	w.Header().Add("Vary", "Accept")
-	return h.send(w, r, media, data)
+	h.write(w, r, media, data)
+	return nil
 }
 
-// encode encodes a report when a slot is free.
-func (h *Handler) encode(ctx context.Context, rpt *report.Report, f func([]byte, *report.Report) ([]byte, error)) (data []byte, err error) {
+// encodedSize returns a length that is enough for a report in either form, so that a buffer need not grow.
+func encodedSize(rpt *report.Report) int64 { return report.Size(rpt) * 5 / 4 }
+
+// encode encodes an answer of about size bytes when a slot is free. The bytes count as buffered before they are
+// made, and until the caller calls sent.
+func (h *Handler) encode(ctx context.Context, size int64, f func() ([]byte, error)) (data []byte, sent func(), err error) {
 	ctx, encoding := spans.Child(ctx, "encode")
 	defer func() {
 		encoding.Int(tracing.Bytes, len(data))
 		encoding.End(err)
 	}()
 	if err := h.codings.enter(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer h.codings.leave()
-	return f(make([]byte, 0, report.Size(rpt)*5/4), rpt) // enough for either form, so that it need not grow
+	if !h.buffered.reserve(size) {
+		return nil, nil, errAnswers
+	}
+	sent = func() { h.buffered.give(size) }
+	defer func() {
+		if data == nil || err != nil { // f may have panicked
+			sent()
+		}
+	}()
+	data, err = f()
+	return data, sent, err
 }
 
 // probe is one probe in the answer of GET /api/probes.

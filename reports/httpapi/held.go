@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/timeblob/timeblob/reports"
@@ -27,13 +26,31 @@ func (h *Handler) getHeld(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	body, err := h.encodeHeld(r.Context(), w.Header(), held)
+	body, sent, err := h.encode(r.Context(), heldSize(&held), func() ([]byte, error) { return peers.EncodeHoldings(w.Header(), &held) })
 	if err != nil {
 		return err
 	}
+	defer sent()
 	peers.EchoHeld(w.Header(), r.Header, tenant, q.From, q.To)
 	w.Header().Set("Cache-Control", "no-store") // an earlier answer lacks what came since
-	return h.send(w, r, w.Header().Get("Content-Type"), body)
+	h.write(w, r, w.Header().Get("Content-Type"), body)
+	return nil
+}
+
+// heldSize returns about how many bytes holdings take when they are encoded.
+func heldSize(held *reports.Holdings) (size int64) {
+	for _, v := range held.Sealed {
+		if v.Err == nil {
+			size += encodedSize(v.Value)
+		}
+	}
+	if held.IsOpen {
+		size += encodedSize(held.Open)
+	}
+	for _, s := range held.Shortcuts {
+		size += encodedSize(s.Report)
+	}
+	return size
 }
 
 // refuseHeld refuses a query service that asks another one, or itself: query
@@ -42,13 +59,4 @@ func (h *Handler) getHeld(w http.ResponseWriter, r *request) error {
 // which a query service asks for the live window.
 func refuseHeld(http.ResponseWriter, *request) error {
 	return refuse(http.StatusMisdirectedRequest, "this is a query service, which holds nothing: leave it out of the collectors that are asked")
-}
-
-// encodeHeld encodes holdings when a slot is free.
-func (h *Handler) encodeHeld(ctx context.Context, head http.Header, held reports.Holdings) ([]byte, error) {
-	if err := h.codings.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer h.codings.leave()
-	return peers.EncodeHoldings(head, &held)
 }

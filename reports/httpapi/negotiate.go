@@ -27,9 +27,18 @@ const minGzip = 1 << 10
 // buffered until they are sent.
 func (h *Handler) send(w http.ResponseWriter, r *request, media string, data []byte) error {
 	if !h.buffered.reserve(int64(len(data))) {
-		return tryLater("too many answers are under way: try again later")
+		return errAnswers
 	}
 	defer h.buffered.give(int64(len(data)))
+	h.write(w, r, media, data)
+	return nil
+}
+
+// errAnswers refuses a request whose answer has no room.
+var errAnswers = tryLater("too many answers are under way: try again later")
+
+// write writes an answer whose bytes count as buffered.
+func (h *Handler) write(w http.ResponseWriter, r *request, media string, data []byte) {
 	head := w.Header()
 	head.Set("Content-Type", media)
 	if head.Get("Cache-Control") == "" {
@@ -42,11 +51,10 @@ func (h *Handler) send(w http.ResponseWriter, r *request, media string, data []b
 	if wantsGzip(r.Header, len(data)) {
 		head.Set("Content-Encoding", "gzip")
 		sendGzip(w, r.Request, data)
-		return nil
+		return
 	}
 	head.Set("Content-Length", strconv.Itoa(len(data)))
 	_, _ = w.Write(data) // an error means that the client left
-	return nil
 }
 
 // gzips holds writers of the fastest level. For the JSON of a report it takes 30 %
