@@ -91,18 +91,19 @@ func TestCreate(t *testing.T) {
 	checkUsage(t, r, "cannot be used together")
 }
 
-// TestAlone checks that a collector with --alone answers about the present with what was stored shortly
-// before its start. A collector that shares its store does not.
+// TestAlone checks that a collector answers about the present with what was stored shortly before its start.
+// A collector that shares its store does not.
 func TestAlone(t *testing.T) {
 	t.Parallel()
 	store := create(t, newTable(t, servertest.SharedDynalite), newBucket(t))
 	now := filepath.Join(t.TempDir(), fmt.Sprintf("%d.json", time.Now().UnixNano()))
 	must(t, append([]string{"import", write(t, now, sample("before", 1))}, store...)...)
-	for _, alone := range []bool{true, false} {
-		s := serveWithin(t, append([]string{"--window", "10m", fmt.Sprintf("--alone=%v", alone)}, store...)...)
+	for _, flag := range []string{"", "--alone", "--alone=false", "--role=collector"} {
+		alone := flag == "" || flag == "--alone"
+		s := serveWithin(t, append(strings.Fields("--window 10m "+flag), store...)...)
 		live := must(t, "query", "--json", "--from", s.url, "--at", "now")
 		if strings.Contains(live, "before;<host>") != alone {
-			t.Errorf("alone %v: the present is %s", alone, live)
+			t.Errorf("%q: the present is %s", flag, live)
 		}
 		if code := s.stop(); code != 0 {
 			t.Errorf("exit %d: %s", code, s.said())

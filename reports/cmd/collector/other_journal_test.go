@@ -97,3 +97,28 @@ func TestWrongDirectories(t *testing.T) {
 		t.Errorf("a replay of no journal has made %v, %v", left, err)
 	}
 }
+
+// TestRepeatedAfterAReplay kills a collector, replays its journal, and starts it again. A post that the client repeats
+// counts once.
+func TestRepeatedAfterAReplay(t *testing.T) {
+	t.Parallel()
+	args := []string{"--data", filepath.Join(t.TempDir(), "data"), "--window", "5m"}
+	post := func() *served {
+		t.Helper()
+		s := serveAsProcess(t, args...)
+		resp := must1(http.Post(s.url+"/api/report", "application/json", strings.NewReader(`{"ID":"one","Sampling":{"Count":1,"Total":1}}`)))
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
+		return s
+	}
+	post().kill()
+	if said := must(t, append([]string{"replay"}, args[:2]...)...); !strings.Contains(said, "stored 1 value") {
+		t.Fatal(said)
+	}
+	s := post()
+	if _, answer := fetch(t, s.url+"/api/report"); !strings.Contains(answer, `"Sampling":{"Count":1,`) {
+		t.Errorf("the answer is %.300s", answer)
+	}
+}

@@ -48,6 +48,10 @@ embedded store. It may be interrupted and repeated. The exit code is 0 when the 
 	},
 }
 
+// remembered is how long the records of a replay stay in the journal, so that a collector which starts with it after all
+// recognises posts that clients repeat within a window of up to that.
+const remembered = 15 * time.Minute
+
 // replaying is what a replay is told to do.
 type replaying struct {
 	place *stores.Place
@@ -71,7 +75,7 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := j.start(r.place, 0, prometheus.NewRegistry(), log); err != nil {
+	if err := j.start(r.place, remembered, prometheus.NewRegistry(), log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()

@@ -57,7 +57,12 @@ of the bucket, which should keep them for a day longer.
 		s.defineStore(f)
 		s.defineHTTP(f)
 		s.role = defineRole(f)
-		f.Must(s.checkRole)
+		f.Must(func() error {
+			if !f.Chosen("alone") {
+				s.alone = s.role.role == roleAll
+			}
+			return s.checkRole()
+		})
 		f.Must(s.checkJournal)
 		s.tenancy = defineTenants(f)
 		s.logging = telemetry.DefineLogging(f)
@@ -74,7 +79,7 @@ func (s *server) defineStore(f *cli.Flags) {
 	s.journal = defineJournal(f)
 	s.nats = natsFlags(f)
 	f.BoolVar(&s.alone, "alone", false, "no other collector takes the tenants' reports: until this one has run for a "+
-		"window, the present is what is stored as well; always so with --data")
+		"window, the present is what is stored as well; so with --role all unless --alone=false says otherwise, always with --data")
 	f.DurationVar(&s.window, "window", 15*time.Second, "how far back a question reaches: a `DURATION`")
 	f.DurationVar(&s.tick, "tick", 3*time.Second, "how often what arrived is stored, merged: every `DURATION`")
 	f.DurationVar(&s.quantum, "quantum", 3*time.Second, "cache stored reports merged by slices of a `DURATION`")
