@@ -216,8 +216,8 @@ func several(t *testing.T) (d *disk, records map[uint64]string, done map[uint64]
 }
 
 // TestTwoDamagedPlaces flips each byte of a journal, and another one, or cuts the file of another one. Records that are not hit
-// are there. Each other one is missing and told, and never called a torn end. A record of which only the list is
-// hit that calls it done may come back.
+// are there. Each other one is missing and told, and never called a torn end. A record may come back when
+// the list that calls it done is hit.
 func TestTwoDamagedPlaces(t *testing.T) {
 	t.Parallel()
 	pristine, records, done := several(t)

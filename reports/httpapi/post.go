@@ -55,8 +55,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *request, tenant string) erro
 
 // unstamp removes the time of compression from the header of a gzip'd body. A client that
 // compresses a report again to repeat the post then sends the same bytes. The header is RFC
-// 1952's: its fourth byte holds flags, one of which says that a checksum of the header follows,
-// and the next four hold the time.
+// 1952's: its fourth byte holds flags, such as the flag that a checksum of the header follows,
+// and the next four bytes hold the time.
 func unstamp(body []byte) {
 	const flags, hasChecksum = 3, 1 << 1
 	if len(body) >= 10 && body[flags]&hasChecksum == 0 {
