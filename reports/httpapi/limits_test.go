@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -255,5 +257,26 @@ func TestTenantLimit(t *testing.T) {
 	f.post(t, body, orgHeader+": known")
 	if n := f.refusedCount(t, "new", "full"); n != 1 {
 		t.Errorf("%v counted", n)
+	}
+}
+
+// TestLargeBodiesThatHardlyCompress posts reports that are larger than usual also when they are compressed.
+func TestLargeBodiesThatHardlyCompress(t *testing.T) {
+	t.Parallel()
+	random := make([]byte, 3<<20)
+	rand.NewChaCha8([32]byte{}).Read(random) //nolint:errcheck // it never fails
+	plain := fmt.Appendf(nil, `{"ID":"one","Host":{"nodes":{"one;<host>":{"id":"one;<host>","topology":"host","latest":`+
+		`{"host_name":{"timestamp":"2026-01-01T00:00:00Z","value":"%x"}}}}}}`, random)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(plain)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f := setup(t, func(*reports.Options, *Options) {})
+	for what, body := range map[string][]byte{"": plain, "gzip": packed.Bytes()} {
+		if w := f.serve("POST", "/api/report", body, "Content-Type: application/json", "Content-Encoding: "+what); w.Code != 200 {
+			t.Errorf("%q, %d bytes: %d %s", what, len(body), w.Code, w.Body)
+		}
 	}
 }

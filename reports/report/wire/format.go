@@ -159,9 +159,14 @@ func ReadBlob(src io.Reader, limit int64) ([]byte, error) {
 func readPlain(src io.Reader, limit int64) ([]byte, error) { return readAll(nil, src, limit) }
 
 // readPacked reads what inflates to at most limit bytes. What cannot be compressed
-// becomes longer by 5 bytes for each 64 kB, in gzip, and by less in zstd.
+// becomes longer by 5 bytes for each 64 kB, in gzip, and by less in zstd. A longer
+// body inflates to more than limit, which its error says.
 func readPacked(src io.Reader, limit int64) ([]byte, error) {
-	return readAll(nil, src, limit+limit/1024+headerRoom)
+	packed, err := readAll(nil, src, limit+limit/1024+headerRoom)
+	if large, ok := errors.AsType[*TooLargeError](err); ok {
+		large.Limit = limit
+	}
+	return packed, err
 }
 
 // headerRoom is how long the header and the trailer of a blob may be.
