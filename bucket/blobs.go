@@ -19,8 +19,9 @@ type Blobs[T any] interface {
 	// Encode returns the blob of a value.
 	Encode(v T) ([]byte, error)
 
-	// Put stores a blob under a key that is not taken; ErrExists when it is.
-	// When Put returns any other error the blob may or may not be stored. An
+	// Put stores a blob under a key that is not taken; ErrExists when it is. An
+	// ErrExists with a method Own() bool that returns true says that the key has
+	// this blob, by an earlier Put of this process that seemed to fail. When Put returns any other error the blob may or may not be stored. An
 	// error with a method TooLarge() bool that returns true says that the blob
 	// is too large for the store and is not stored.
 	Put(ctx context.Context, key string, blob []byte) error

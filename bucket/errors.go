@@ -124,6 +124,16 @@ func tooLarge(err error) bool {
 	return ok && large.TooLarge()
 }
 
+// isOwn reports whether an error says that an earlier attempt has stored the blob. A
+// driver says so by an error with a method Own that returns true.
+func isOwn(err error) bool {
+	own, ok := errors.AsType[interface {
+		error
+		Own() bool
+	}](err)
+	return ok && own.Own()
+}
+
 // permanent reports whether another attempt to store a value must fail too.
 func permanent(err error) bool {
 	_, unable := errors.AsType[*EncodeError](err)

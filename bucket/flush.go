@@ -292,7 +292,8 @@ func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, e
 // store puts the blob under its key. A key that is taken is given up even when
 // an attempt of this value that seemed to fail may have taken it: the blob left
 // there is in no index and does no harm, while sharing a key with another
-// writer would lose a value. A fresh key can only be this value's own.
+// writer would lose a value. A fresh key can only be this value's own, and a driver
+// may know that the blob is.
 func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	if p.stage >= stored {
 		return false, nil
@@ -303,7 +304,7 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 	})
 	before := errors.Is(err, index.ErrExists)
 	switch {
-	case before && !p.fresh:
+	case before && !p.fresh && !isOwn(err):
 		return true, nil
 	case before || err == nil:
 		p.endPut(before)

@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -200,4 +201,53 @@ func TestTheAgeOfABlobThatWasThere(t *testing.T) {
 		}
 		d.want(t, 1, ids{1})
 	})
+}
+
+// owning is a store that recognises the blobs of its own puts that seemed to fail.
+type owning struct{ *tiered.Store[ids] }
+
+func (o owning) Put(ctx context.Context, key string, blob []byte) error {
+	err := o.Store.Put(ctx, key, blob)
+	if errors.Is(err, tiered.ErrExists) {
+		return ownError{err}
+	}
+	return err
+}
+
+type ownError struct{ error }
+
+func (e ownError) Unwrap() error { return e.error }
+func (ownError) Own() bool       { return true }
+
+// TestTheAgeOfAnOwnBlob has the store recognise, much later, the blob of a put that seemed to fail. The key is no fresh one, and
+// the value keeps it. A deletion that has listed the blob deletes it just before the entry arrives; then it is stored again.
+func TestTheAgeOfAnOwnBlob(t *testing.T) {
+	t.Parallel()
+	for name, deleted := range map[string]bool{"deleted": true, "kept": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeletable(t)
+				opts := fast()
+				opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+				c := d.collector(t, owning{d.blobs}, opts)
+				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
+				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+				d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+				mustAdd(t, c, "a", 1)
+				flushed := d.flushing(t, c)
+				time.AfterFunc(50*time.Second, d.tier.Heal)
+				if time.Sleep(time.Second); deleted {
+					d.deleteHours(t, d.held) // takes a minute
+				} else {
+					time.Sleep(time.Minute)
+				}
+				d.rows.Heal()
+				if err := <-flushed; err != nil {
+					t.Fatal(err)
+				}
+				d.want(t, 1, ids{1})
+			})
+		})
+	}
 }

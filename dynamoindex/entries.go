@@ -3,6 +3,7 @@ package dynamoindex
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -66,7 +67,8 @@ func (x *Index) taken(ctx context.Context, mine, there item) error {
 
 // Query implements index.Index. It costs a request for each MB of the entries
 // in the range, at least one, and a read unit for each 4 kB. An item that has
-// the attribute report and is not an entry is an error that names it.
+// the attribute report and is not an entry is an error that names it, and so is one
+// that was not asked for.
 func (x *Index) Query(ctx context.Context, row index.Row, from, to int64) ([]index.Entry, error) {
 	if err := errors.Join(ctx.Err(), checkTenant(row.Tenant)); err != nil {
 		return nil, err
@@ -88,7 +90,7 @@ func (x *Index) Query(ctx context.Context, row index.Row, from, to int64) ([]ind
 			return nil, err
 		}
 	}
-	return found, nil
+	return found, inOrder(found, from, to)
 }
 
 // queryOf returns the question for the first page of a row's entries.
@@ -97,7 +99,7 @@ func (x *Index) queryOf(key string, from, to int64) *dynamodb.QueryInput {
 		TableName:                &x.table,
 		KeyConditionExpression:   aws.String(keyCondition),
 		FilterExpression:         aws.String(isLiveEntry),
-		ProjectionExpression:     aws.String("#ts, #report, #size, #sum"),
+		ProjectionExpression:     aws.String("#hour, #ts, #report, #size, #sum"),
 		ExpressionAttributeNames: names(attrHour, attrTime, attrReport, attrSize, attrSum, attrExpires),
 		ExpressionAttributeValues: item{
 			":hour": text(key), ":first": number(from), ":last": number(to - 1), ":now": number(x.opts.Now().Unix()),
@@ -120,4 +122,14 @@ func (x *Index) appendEntries(found []index.Entry, key string, items []item) ([]
 	}
 	x.metrics.size.WithLabelValues("Query").Add(float64(size))
 	return found, nil
+}
+
+// inOrder returns an error unless the entries ascend and lie in [from, to).
+func inOrder(entries []index.Entry, from, to int64) error {
+	for i, e := range entries {
+		if e.Time < from || e.Time >= to || i > 0 && e.Time <= entries[i-1].Time {
+			return fmt.Errorf("the answer to a query of [%d, %d) has an item of instant %d at position %d, which is out of range or out of order", from, to, e.Time, i)
+		}
+	}
+	return nil
 }

@@ -129,7 +129,10 @@ func (x *Index) items(ctx context.Context, in *dynamodb.ScanInput) iter.Seq2[ite
 			if len(page.LastEvaluatedKey) == 0 {
 				return
 			}
-			in.ExclusiveStartKey = page.LastEvaluatedKey
+			if in.ExclusiveStartKey, err = next(in.ExclusiveStartKey, page.LastEvaluatedKey); err != nil {
+				yield(nil, err)
+				return
+			}
 		}
 	}
 }

@@ -2,8 +2,10 @@ package dynamoindex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"regexp"
 	"sync/atomic"
 	"time"
@@ -121,9 +123,23 @@ func (x *Index) pages(ctx context.Context, in *dynamodb.QueryInput) iter.Seq2[[]
 			if !yield(page.Items, nil) || len(page.LastEvaluatedKey) == 0 {
 				return
 			}
-			in.ExclusiveStartKey = page.LastEvaluatedKey
+			if in.ExclusiveStartKey, err = next(in.ExclusiveStartKey, page.LastEvaluatedKey); err != nil {
+				yield(nil, err)
+				return
+			}
 		}
 	}
+}
+
+// errSamePage ends the reading of pages that would never end.
+var errSamePage = errors.New("a page ends where it began, so that no page would be the last")
+
+// next returns the start of the page after one that ended at last.
+func next(first, last item) (item, error) {
+	if reflect.DeepEqual(first, last) {
+		return nil, errSamePage
+	}
+	return last, nil
 }
 
 // names makes a placeholder of each attribute, since some are reserved words.

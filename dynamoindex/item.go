@@ -103,11 +103,22 @@ func samePut(a, b item) bool {
 	return ok && same && string(mine.Value) == string(other.Value)
 }
 
+// mustBeOf returns an error unless an item has the attribute hour that was asked for.
+func mustBeOf(hour string, i item) error {
+	if is, ok := i[attrHour].(*types.AttributeValueMemberS); !ok || is.Value != hour {
+		return fmt.Errorf("the answer to a query of %q has an item whose attribute %q is %s", hour, attrHour, kind(i[attrHour]))
+	}
+	return nil
+}
+
 // entryOf returns the entry of an item of the row named key.
 func entryOf(key string, i item) (index.Entry, error) {
 	t, err := timeOf(i)
 	if err != nil {
 		return index.Entry{}, fmt.Errorf("item of row %q: %w", key, err)
+	}
+	if err := mustBeOf(key, i); err != nil {
+		return index.Entry{}, err
 	}
 	report, ok := i[attrReport].(*types.AttributeValueMemberS)
 	if !ok || report.Value == "" {

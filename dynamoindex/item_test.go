@@ -40,7 +40,7 @@ func TestOddSizes(t *testing.T) {
 		"text": text("5"), "negative": number(-5), "fraction": &types.AttributeValueMemberN{Value: "5.5"},
 		"huge": &types.AttributeValueMemberN{Value: "1e30"}, "bytes": binaryOf([]byte{5}), "list": &types.AttributeValueMemberL{},
 	} {
-		e, err := entryOf("a-0", item{attrTime: number(1), attrReport: text("k"), attrSize: v, attrSum: v})
+		e, err := entryOf("a-0", item{attrHour: text("a-0"), attrTime: number(1), attrReport: text("k"), attrSize: v, attrSum: v})
 		if err != nil || e != (index.Entry{Time: 1, Key: "k"}) {
 			t.Errorf("%s: got %+v and error %v, want an entry of unknown size and sum", name, e, err)
 		}
@@ -49,7 +49,7 @@ func TestOddSizes(t *testing.T) {
 
 func TestEntryWithoutAKey(t *testing.T) {
 	t.Parallel()
-	if e, err := entryOf("a-0", item{attrTime: number(1), attrReport: text("")}); err == nil {
+	if e, err := entryOf("a-0", item{attrHour: text("a-0"), attrTime: number(1), attrReport: text("")}); err == nil {
 		t.Errorf("an empty report is taken for the entry %+v", e)
 	}
 }

@@ -61,7 +61,7 @@ func (x *Index) Places(ctx context.Context, set index.PlaceSet, from, to int64) 
 		}
 		for _, i := range page {
 			p, err := placeOf(i)
-			if err != nil {
+			if err = errors.Join(mustBeOf(hourOf(set), i), err); err != nil {
 				return nil, fmt.Errorf("item of %q: %w", hourOf(set), err)
 			}
 			if !p.Gone(x.opts.Now()) {
@@ -77,7 +77,7 @@ func (x *Index) placesOf(set index.PlaceSet, from, to int64) *dynamodb.QueryInpu
 	return &dynamodb.QueryInput{
 		TableName:                &x.table,
 		KeyConditionExpression:   aws.String(keyCondition),
-		ProjectionExpression:     aws.String("#ts, #id, #state, #expires"),
+		ProjectionExpression:     aws.String("#hour, #ts, #id, #state, #expires"),
 		ExpressionAttributeNames: names(attrHour, attrTime, attrID, attrState, attrExpires),
 		ExpressionAttributeValues: item{
 			":hour": text(hourOf(set)), ":first": number(from), ":last": number(to - 1),

@@ -7,15 +7,18 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/local/internal/wal"
 )
 
 // Findings is what Check and Repair have found.
@@ -217,8 +220,9 @@ func checkFormatFile(fsys vfs.FS, dir string) (damage string, err error) {
 // newSalvage opens the store to read, if it can be opened, and notes why not.
 func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
 	s := &salvage{dir: dir, opts: *opts, found: &Findings{}, points: make(map[string]uint64), skips: make(map[string][]byte), newest: make(map[string]uint64)}
-	if damage, ok := errors.AsType[*DamageError](checkManifest(dir, opts)); ok {
-		s.found.damaged(damage.File, damage.What)
+	manifest, err := wal.CheckManifest(opts.FS, dir)
+	if err == nil && manifest.Damage != "" {
+		s.found.damaged(manifest.Name, manifest.Damage)
 	}
 	quiet := *opts
 	quiet.Logger = slog.New(slog.DiscardHandler)
@@ -229,11 +233,39 @@ func newSalvage(dir string, lock *pebble.Lock, opts *Options) *salvage {
 		s.found.damaged("the store", err.Error())
 		o.FS = listing{fuse, dir, unknownTables(err)}
 	}
-	o.DisableConsistencyCheck = true
+	replayed := &witness{FS: o.FS}
+	o.FS, o.DisableConsistencyCheck = replayed, true
 	o.EnsureDefaults()
 	s.read = o.MakeReaderOptions()
 	s.engine, _ = openPebble(dir, o, fuse)
+	if s.engine != nil && manifest.Whole {
+		s.leaveOut(replayed.first())
+	}
 	return s
+}
+
+// witness is a file system that remembers which logs were opened to read.
+type witness struct {
+	vfs.FS
+	mu   sync.Mutex
+	logs []uint64 // guarded by mu
+}
+
+func (w *witness) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if number, ok := logNumber(name); ok {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.logs = append(w.logs, number)
+	}
+	return w.FS.Open(name, opts...)
+}
+
+// first returns the number of the oldest log that was opened, or a larger one than any
+// log has.
+func (w *witness) first() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Min(append(w.logs, math.MaxUint64))
 }
 
 // listing is a file system that lists more files in a directory than there are.

@@ -83,9 +83,7 @@ func open(dir string, opts *Options) (*DB, error) {
 	}
 	db := &DB{dir: dir, opts: full, lock: lock, format: format, engine: engine, pause: pause, stop: func() {}, gone: make(chan struct{})}
 	db.idle.L, db.engine.versions = &db.mu, &db.versions
-	if err := db.retain(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
+	db.retain()
 	return db, nil
 }
 
@@ -160,7 +158,7 @@ func (db *DB) revive() {
 		return
 	}
 	db.tried = time.Now()
-	if probe(db.opts.FS, db.dir) == nil {
+	if probe(db.opts.FS, db.dir) == nil && roomForLogs(db.opts.FS, db.dir) {
 		db.engine.fuse.blow(db.engine.readOnly)
 		db.tried = time.Time{}
 	}

@@ -26,6 +26,11 @@ const memtables = 3
 // that is larger has a block of its own. Damage in a block costs the whole block.
 const blockSize = 32 << 10
 
+// neverStop is how many layers of new tables stop all writes. Compactions merge them. A
+// compaction that meets a damaged block never succeeds, and writes, and the end of the
+// process, would wait for it for ever.
+const neverStop = 1 << 20
+
 // engine is one opening of Pebble, good until its fuse blows.
 type engine struct {
 	pebble *pebble.DB
@@ -47,6 +52,17 @@ func startEngine(dir string, lock *pebble.Lock, opts *Options) (*engine, error) 
 	if cause := probe(opts.FS, dir); cause != nil {
 		return startReadOnly(dir, lock, opts, cause)
 	}
+	e, err := startWriter(dir, lock, opts)
+	if !unwritable(err) {
+		return e, err
+	}
+	if e, err = startReadOnly(dir, lock, opts, err); err == nil { // replaying the log took more room than there is
+		e.makeRoom(dir, opts)
+	}
+	return e, err
+}
+
+func startWriter(dir string, lock *pebble.Lock, opts *Options) (*engine, error) {
 	if err := raisePebble(dir, lock, opts); err != nil {
 		return nil, err
 	}
@@ -117,6 +133,7 @@ func pebbleOptions(lock *pebble.Lock, opts *Options, fuse *fuse) *pebble.Options
 		MemTableSize:          uint64(opts.MemtableBytes),
 		DisableWAL:            opts.NoLog,
 		FlushDelayDeleteRange: 10 * time.Second,
+		L0StopWritesThreshold: neverStop,
 		Logger:                logger,
 		EventListener:         logger.events(),
 	}
@@ -271,12 +288,15 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 func (l pebbleLogger) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if l.fuse.blown() == nil {
+			if l.fuse.blown() == nil && l.fuse.damage.isNews(err.Error()) {
 				l.slog.Error("pebble: background work failed", "err", err.Error())
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			l.slog.Error("pebble: data corruption", "info", info.String())
+			if text := info.String(); l.fuse.damage.isNews(text) {
+				l.slog.Error("pebble: data corruption", "info", text)
+			}
+			l.fuse.damage.meet()
 		},
 	}
 }

@@ -26,6 +26,7 @@ type fuse struct {
 	logs   logs
 
 	manifests wal.Manifests
+	damage    damage
 }
 
 func newFuse(dir string, opts *Options) *fuse {
@@ -77,6 +78,9 @@ func (f *fuse) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 		return f.FS.Create(name, c)
 	}
 	file, err := f.open(func() (vfs.File, error) { return f.FS.Create(name, c) })
+	if f.blown() == nil {
+		f.manifests.Created(name)
+	}
 	return f.manifests.Opened(name, f.logs.opened(name, file)), err
 }
 
@@ -96,7 +100,8 @@ func (f *fuse) OpenDir(name string) (vfs.File, error) {
 	if !f.holds(name) {
 		return f.FS.OpenDir(name)
 	}
-	return f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
+	dir, err := f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
+	return &fusedDirectory{dir, f}, err
 }
 
 func (f *fuse) Link(old, name string) error {
@@ -142,6 +147,21 @@ func (f *fuse) Unwrap() vfs.FS { return f.FS }
 
 // close closes the files that say what is on disk.
 func (f *fuse) close() error { return errors.Join(f.logs.close(), f.manifests.Close()) }
+
+// fusedDirectory is the store's directory.
+type fusedDirectory struct {
+	vfs.File // a fusedFile
+	fuse     *fuse
+}
+
+func (d *fusedDirectory) Sync() error {
+	made := d.fuse.manifests.Made()
+	err := d.File.Sync()
+	if err == nil && d.fuse.blown() == nil {
+		d.fuse.manifests.Lasts(made)
+	}
+	return err
+}
 
 // fusedFile is a file that was opened for writing, or a directory.
 type fusedFile struct {

@@ -87,9 +87,9 @@ func missingLog(dir string, opts *Options) (*DamageError, error) {
 
 // checkManifest refuses a directory whose manifest is damaged.
 func checkManifest(dir string, opts *Options) error {
-	name, what, err := wal.CheckManifest(opts.FS, dir)
-	if err == nil && what != "" {
-		err = &DamageError{name, what}
+	m, err := wal.CheckManifest(opts.FS, dir)
+	if err == nil && m.Damage != "" {
+		err = &DamageError{m.Name, m.Damage}
 	}
 	return err
 }

@@ -1,8 +1,11 @@
 package local
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -99,5 +102,89 @@ func wantOpen(t *testing.T, mem *vfs.MemFS, entries int) {
 	db = openIn(t, "data", &Options{FS: mem})
 	if n, other := len(entriesOf(t, db, "t")), len(entriesOf(t, db, "other")); n != entries || other != 1 {
 		t.Errorf("%d and %d entries, want %d and 1", n, other, entries)
+	}
+}
+
+// markers is a file system that looks at the note of the manifest whenever a marker of a
+// manifest is created.
+type markers struct {
+	vfs.FS
+	created func(manifest string)
+}
+
+func (m markers) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if base := m.PathBase(name); isManifestMarker(base) {
+		m.created(base[len("marker.manifest.000000."):])
+	}
+	return m.FS.Create(name, c)
+}
+
+// TestNoteFollowsTheMarker checks that no manifest is noted before its marker is made. A
+// power failure could else keep the note and lose the manifest, and the next start would
+// make another one of the same name. A store that was opened has the note of its manifest.
+func TestNoteFollowsTheMarker(t *testing.T) {
+	t.Parallel()
+	mem, made := vfs.NewMem(), 0
+	fsys := markers{mem, func(manifest string) {
+		made++
+		if number := notedNumber(t, mem); fmt.Sprintf("MANIFEST-%06d", number) == manifest {
+			t.Errorf("%s is noted before its marker is made", manifest)
+		}
+	}}
+	for range 4 {
+		db := openIn(t, "data", &Options{FS: fsys})
+		for range 3 {
+			commit(t, db, "t", int64(made*10+len(entriesOf(t, db, "t"))), 40)
+			if err := db.engine.pebble.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if number := notedNumber(t, mem); fmt.Sprintf("MANIFEST-%06d", number) != currentManifest(t, mem, "data") {
+			t.Errorf("manifest %d is noted, and %s is in use", number, currentManifest(t, mem, "data"))
+		}
+	}
+	if made < 4 {
+		t.Errorf("%d markers were made", made)
+	}
+}
+
+// notedNumber returns the number of the manifest that is noted, 0 for none.
+func notedNumber(t *testing.T, mem vfs.FS) uint64 {
+	t.Helper()
+	names, err := mem.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(names, manifestNote) {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(readAll(t, mem, "data/"+manifestNote))
+}
+
+// TestFirstRecordOfAManifest damages the first record of a manifest of which nothing is
+// noted, as in a directory of an earlier version. Pebble would take the store for empty
+// and remove its tables.
+func TestFirstRecordOfAManifest(t *testing.T) {
+	t.Parallel()
+	for name, how := range map[string]func([]byte) []byte{
+		"flipped": func(b []byte) []byte { b[9] ^= 1; return b },
+		"cut":     func(b []byte) []byte { return b[:5] },
+		"emptied": func([]byte) []byte { return nil },
+	} {
+		mem := vfs.NewMem()
+		fillTables(t, mem)
+		manifest := "data/" + currentManifest(t, mem, "data")
+		rewrite(t, mem, manifest, how(readAll(t, mem, manifest)))
+		if err := mem.Remove("data/" + manifestNote); err != nil {
+			t.Fatal(err)
+		}
+		opts := &Options{FS: mem, Logger: slog.New(slog.DiscardHandler)}
+		wantRefusal(t, "data", opts, "first record")
+		if found, err := Repair(t.Context(), "data", "new", opts); err != nil || found.Entries != 50 {
+			t.Errorf("%s: %+v, %v", name, found, err)
+		}
 	}
 }

@@ -1,10 +1,11 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -41,6 +42,26 @@ func probe(fsys vfs.FS, dir string) error {
 	return nil
 }
 
+// roomForLogs reports whether the disk has room for the tables that replaying the logs
+// makes, as far as the file system says how much is free.
+func roomForLogs(fsys vfs.FS, dir string) bool {
+	names, err := fsys.List(dir)
+	usage, usageErr := fsys.GetDiskUsage(dir)
+	if err != nil || usageErr != nil {
+		return true
+	}
+	need := uint64(probeBytes)
+	for _, name := range names {
+		if _, isLog := logNumber(name); !isLog {
+			continue
+		}
+		if info, err := fsys.Stat(fsys.PathJoin(dir, name)); err == nil {
+			need += uint64(info.Size())
+		}
+	}
+	return usage.AvailBytes >= need
+}
+
 // startReadOnly opens a store to which nothing can be written.
 func startReadOnly(dir string, lock *pebble.Lock, opts *Options, cause error) (*engine, error) {
 	fuse := newFuse(dir, opts)
@@ -53,6 +74,32 @@ func startReadOnly(dir string, lock *pebble.Lock, opts *Options, cause error) (*
 	e.readOnly = fmt.Errorf("%w: %w", ErrReadOnly, cause)
 	opts.Logger.Warn("store is opened to read only", "dir", dir, "err", cause.Error())
 	return e, nil
+}
+
+// makeRoom removes the tables that the manifest does not name. The start that failed for
+// want of room has left them. Pebble removes them too, but only when it has opened the
+// store to write, and each attempt leaves new ones.
+func (e *engine) makeRoom(dir string, opts *Options) {
+	levels, err := e.pebble.SSTables()
+	names, listErr := opts.FS.List(dir)
+	if err != nil || listErr != nil {
+		return
+	}
+	live := tableFiles(levels)
+	for _, name := range names {
+		if filepath.Ext(name) == ".sst" && !live[name] {
+			_ = opts.FS.Remove(opts.FS.PathJoin(dir, name)) // Pebble tries again
+		}
+	}
+}
+
+// tableFiles returns the names of the files of tables.
+func tableFiles(levels [][]pebble.SSTableInfo) map[string]bool {
+	files := make(map[string]bool)
+	for _, t := range slices.Concat(levels...) {
+		files[t.BackingSSTNum.String()+".sst"] = true
+	}
+	return files
 }
 
 // acquireWriter returns an engine that takes writes, for one call, which must
@@ -74,11 +121,3 @@ func (db *DB) acquireWriter() (*engine, error) {
 type unlocked struct{ vfs.FS }
 
 func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
-
-// sweepAtStart is sweep, for a store that may be read-only: then retention waits.
-func (db *DB) sweepAtStart(ctx context.Context) error {
-	if err := db.sweep(ctx); !errors.Is(err, ErrReadOnly) {
-		return err
-	}
-	return nil
-}

@@ -12,20 +12,30 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-// retain removes what is too old now, and every hour until Close.
-func (db *DB) retain() error {
+// retain removes what is too old now, and every hour until Close. A fault, such as a
+// damaged block or a full disk, does not keep the store from being opened.
+func (db *DB) retain() {
 	if db.opts.Retention == 0 {
-		return nil
+		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	db.stop = stop
-	if err := db.sweepAtStart(ctx); err != nil {
-		return err
-	}
+	db.sweepOrTell(ctx)
 	begun := time.Now()
 	jumps := newJumps(db.opts.Now, func() time.Duration { return time.Since(begun) })
 	db.retention.Go(func() { db.retainHourly(ctx, jumps) })
-	return nil
+}
+
+// sweepOrTell is sweep, with its error in the log.
+func (db *DB) sweepOrTell(ctx context.Context) {
+	err := db.sweep(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrReadOnly):
+		db.opts.Logger.Warn("retention removes nothing while the store can only be read, next attempt in an hour", "dir", db.dir, "err", err.Error())
+	default:
+		db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err.Error())
+	}
 }
 
 // retainHourly removes what is past its retention, each hour. When the clock was set ahead
@@ -46,9 +56,7 @@ func (db *DB) retainHourly(ctx context.Context, jumps *jumps) {
 			continue
 		}
 		waited = false
-		if err := db.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			db.opts.Logger.Error("retention failed, next attempt in an hour", "dir", db.dir, "err", err.Error())
-		}
+		db.sweepOrTell(ctx)
 	}
 }
 
@@ -78,7 +86,7 @@ func (j *jumps) ahead() time.Duration {
 // outlive them are there. Blobs go an hour
 // after their entries, so that who has the entries still finds the blobs, and
 // so does an entry that was put up to an hour after its key was made. Places go
-// when they have expired.
+// when they have expired. What cannot be read is an error, and keeps nothing else.
 func (db *DB) sweep(ctx context.Context) error {
 	hour := hourOf(db.opts.Now().Add(-db.opts.Retention))
 	return db.read(ctx, func(e *engine) error {
@@ -87,14 +95,16 @@ func (db *DB) sweep(ctx context.Context) error {
 			return err
 		}
 		batch := e.pebble.NewBatch()
-		err = errors.Join(
-			e.dropBefore(ctx, batch, entrySpace, hour),
+		if err = e.dropBefore(ctx, batch, entrySpace, hour); err != nil && batch.Empty() {
+			return errors.Join(err, batch.Close()) // the entries stay, and so do their blobs
+		}
+		err = errors.Join(err,
 			e.dropBefore(ctx, batch, blobSpace, hour-1),
 			e.expirePlaces(ctx, batch, db.opts.Now()))
-		if err != nil || batch.Empty() {
+		if ctx.Err() != nil || batch.Empty() {
 			return errors.Join(err, batch.Close())
 		}
-		if err := e.apply(batch); err != nil { // without a log a crash may undo it; the next sweep removes the hours again
+		if err := errors.Join(err, e.apply(batch)); err != nil { // without a log a crash may undo it; the next sweep removes the hours again
 			return err
 		}
 		db.opts.Logger.Info("retention removed the hours before", "hour", time.Unix(hour*3600, 0).UTC(), "dir", db.dir)
@@ -180,11 +190,12 @@ func hourOf(t time.Time) int64 {
 }
 
 // dropBefore adds the removal of a space's hours before hour to the batch,
-// nothing when there are none: removals of nothing would pile up.
+// nothing when there are none: removals of nothing would pile up. It also removes
+// hours that cannot be read.
 func (e *engine) dropBefore(ctx context.Context, batch *pebble.Batch, space byte, hour int64) error {
 	from, to := hourKey(space, math.MinInt64), hourKey(space, hour)
 	return e.each(ctx, from, to, func(it *pebble.Iterator) error {
-		if !it.First() {
+		if !it.First() && it.Error() == nil {
 			return nil
 		}
 		return batch.DeleteRange(from, to, nil)

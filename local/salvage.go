@@ -27,6 +27,9 @@ type salvage struct {
 	read   sstable.ReaderOptions
 	found  *Findings
 
+	live     map[string]bool // the tables that the manifest names; nil: nobody knows
+	firstLog uint64          // likewise, the oldest log that is not in the tables yet
+
 	points map[string]uint64 // of removed keys, the sequence number of the removal
 	ranges []removal
 	skips  map[string][]byte // by file and the last key before a damaged block: the next key that can be read
@@ -37,6 +40,31 @@ type salvage struct {
 type removal struct {
 	from, to []byte
 	seq      uint64
+}
+
+// leaveOut has the salvage read the tables that the manifest names and the logs from a
+// first one on, and no others. A kill leaves tables that were being written and are not
+// whole, and files that were replaced. Replaced files hold old states of places, and of
+// keys that were removed or put again. A table that replaced them says of none of its
+// records that it is newer, because Pebble forgets the order of records that nothing is
+// older than.
+func (s *salvage) leaveOut(firstLog uint64) {
+	levels, err := s.engine.pebble.SSTables()
+	if err != nil {
+		return
+	}
+	s.live, s.firstLog = tableFiles(levels), firstLog
+}
+
+// leavesOut reports whether a file is one that the salvage does not read.
+func (s *salvage) leavesOut(name string) bool {
+	if s.live == nil {
+		return false
+	}
+	if number, isLog := logNumber(name); isLog {
+		return number < s.firstLog
+	}
+	return !s.live[name]
 }
 
 // missingFiles notes the files that should be there and are not, or not whole, and
@@ -153,6 +181,7 @@ type errStop struct{ error }
 func (s *salvage) file(name string, v visit) error {
 	var err error
 	switch number, isLog := logNumber(name); {
+	case s.leavesOut(name):
 	case isLog:
 		err = s.log(name, number, v)
 	case filepath.Ext(name) == ".sst":

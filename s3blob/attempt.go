@@ -67,6 +67,9 @@ func (a *attempt) readBody(object *s3.GetObjectOutput) error {
 	if length > a.limit {
 		return fmt.Errorf("an object of %d bytes: %w", length, ErrTooLarge)
 	}
+	if aws.ToString(object.ETag) == "" {
+		return &passing{errNoETag}
+	}
 	var blob bytes.Buffer
 	blob.Grow(int(max(length, 0)) + bytes.MinRead) // with room to meet the end, where the checksum is compared
 	n, err := blob.ReadFrom(io.LimitReader(object.Body, a.limit+1))

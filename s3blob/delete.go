@@ -37,7 +37,7 @@ func (t *Tier) deleteSome(ctx context.Context, keys []string) error {
 	out, err := t.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{
 		Bucket: aws.String(t.bucket),
 		Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)},
-	})
+	}, answersWith("DeleteResult"))
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,13 @@
 // taken. A put may take effect although it was reported as failed: its answer
 // is lost, or comes after the attempt's timeout. Its next attempt then finds the
 // key taken. So does a put that repeats an earlier one. The tier compares the
-// metadata of the object that it finds with its own, which costs a HEAD, and
-// Put returns nil when the object is its own.
+// metadata of the object that it finds with its own, which costs a HEAD. When the
+// object is its own, Put returns nil, or ErrOwn if an earlier Put has sent it.
+//
+// An answer with status 200 may be a proxy's. An answer about an object must have
+// an ETag, and the answer to a list or a deletion must be one. A server that
+// refuses a put because its key is taken, and knows no object of that key, is
+// not believed: Put returns an error.
 //
 // A server that does not know If-None-Match refuses every put, with the status
 // 501 or 400. Put then returns an UnsupportedError, which names

@@ -53,11 +53,11 @@ func TestPutAgain(t *testing.T) {
 			if err := attempt(); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("the first Put: got error %v, want the context's", err)
 			}
-			if err := attempt(); err != nil {
-				t.Errorf("the second Put: %v", err)
+			if err := attempt(); err != s3blob.ErrOwn || !errors.Is(err, fs.ErrExist) {
+				t.Errorf("the second Put: got error %v, want ErrOwn", err)
 			}
 			f.faults.Heal()
-			if err := attempt(); !errors.Is(err, fs.ErrExist) {
+			if err := attempt(); err != fs.ErrExist {
 				t.Errorf("a third Put: got error %v, want fs.ErrExist", err)
 			}
 		})

@@ -19,8 +19,9 @@ import (
 // Put stores a blob as a new object. When the key is taken it changes nothing
 // and returns an error that is fs.ErrExist. With any other error the blob may
 // or may not be stored. Repeat such a Put with the same key and bytes: the tier
-// recognises the object that its own earlier requests have stored, and then
-// returns nil. It remembers the latest 10 000 puts that ended so.
+// recognises the object that its own earlier requests have stored. It returns nil
+// when this Put has sent the request, and ErrOwn when an earlier one has. It
+// remembers the latest 10 000 puts that ended so.
 //
 // How many Puts are under way at a time is up to the callers.
 func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
@@ -35,7 +36,7 @@ func (t *Tier) Put(ctx context.Context, key string, blob []byte) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fs.ErrExist
+		return err
 	}
 	t.puts.unknown(p, blob)
 	return t.failure(ctx, err)
@@ -52,8 +53,12 @@ func (t *Tier) put(ctx context.Context, p put, blob []byte) error {
 		defer t.writing.Delete(p.key)
 	}
 	if p.again || t.opts.Unconditional {
-		if done, err := t.tookEffect(ctx, p); done || err != nil {
+		done, err := t.tookEffect(ctx, p)
+		if err != nil {
 			return err
+		}
+		if done {
+			return ErrOwn
 		}
 	}
 	err := t.write(ctx, p, blob)
@@ -65,8 +70,24 @@ func (t *Tier) put(ctx context.Context, p put, blob []byte) error {
 	if done, err := t.tookEffect(ctx, p); done || err != nil {
 		return err
 	}
-	return fs.ErrExist // an object that has been deleted since
+	return errTakenByNone
 }
+
+// ErrOwn is returned by a Put whose blob an earlier Put of the tier has stored, which
+// seemed to fail. It is fs.ErrExist too, and has the method Own that tiered.Tier
+// speaks of: the object is as old as the earlier Put.
+var ErrOwn error = ownError{}
+
+type ownError struct{}
+
+func (ownError) Error() string     { return "an earlier put, which seemed to fail, has stored the blob" }
+func (ownError) Is(err error) bool { return err == fs.ErrExist }
+func (ownError) Own() bool         { return true }
+
+// errTakenByNone says that the answers of a server contradict each other. Either the
+// object was deleted between them, or one of them is wrong. The object is not there, so
+// the put must be repeated.
+var errTakenByNone = errors.New("the key is taken, says the server, but there is no object")
 
 // tookEffect reports whether the key has an object: done is true with no error
 // when p has put it, and false when there is none. The error is fs.ErrExist
@@ -78,6 +99,8 @@ func (t *Tier) tookEffect(ctx context.Context, p put) (done bool, err error) {
 		return false, nil
 	case err != nil:
 		return false, err
+	case aws.ToString(head.ETag) == "":
+		return false, errNoETag
 	case head.Metadata[metaPut] != p.id:
 		return false, fs.ErrExist
 	}
@@ -120,10 +143,6 @@ func (t *Tier) writeAs(ctx context.Context, p put, blob []byte, check func(*s3.P
 	}
 	return err
 }
-
-// errNoETag says that an answer with status 200 is not one of S3 to a put. A server or
-// proxy that answers so may have stored nothing.
-var errNoETag = errors.New("the answer has status 200 and no ETag, so nobody knows whether the object is stored")
 
 // withCRC32 sends the blob's CRC-32 in a header. Over TLS the SDK would send a
 // checksum behind the body, which some S3-compatible servers do not

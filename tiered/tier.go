@@ -31,7 +31,8 @@ type Tier interface {
 	// When an authority's Put returns nil, the blob survives a crash of the
 	// process, and every Get that starts later finds it, until retention removes
 	// it. When Put returns another error than ErrExists the blob may or may not
-	// be stored.
+	// be stored. An ErrExists with a method Own() bool that returns true says that
+	// the key has this blob, by an earlier Put of this process that seemed to fail.
 	Put(ctx context.Context, key string, blob []byte) error
 }
 

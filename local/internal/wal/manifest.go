@@ -31,63 +31,128 @@ func manifestNumber(name string) (number uint64, ok bool) {
 	return number, err == nil
 }
 
-// CheckManifest returns the name of the manifest and what is wrong with it, if it is not
-// as it was when it was synced last. It checks only the manifest that Pebble's marker
-// names. After a start that was cut short Pebble uses a number again, so another
-// manifest may be shorter than its note says. Pebble does not read that one.
-func CheckManifest(fsys vfs.FS, dir string) (name, what string, err error) {
+// Manifest is what CheckManifest has found.
+type Manifest struct {
+	Name   string // of the file that Pebble's marker names; "" when there is none
+	Damage string // what is wrong with it, "" for nothing
+	Whole  bool   // a note says how much of it was on disk, and all of it can be read
+}
+
+// CheckManifest compares the manifest with its note. It checks only the manifest that
+// Pebble's marker names. Whatever the note says, the first record must be readable:
+// Pebble syncs it before it makes the marker.
+func CheckManifest(fsys vfs.FS, dir string) (m Manifest, err error) {
 	known, err := readNote(fsys, dir, manifestName)
-	if err != nil || known.Log == 0 {
-		return "", "", err
+	if err != nil {
+		return m, err
 	}
 	store, err := pebble.Peek(dir, fsys)
 	if err != nil {
-		return "", "", err
+		return m, err
 	}
-	name = filepath.Base(store.ManifestFilename) // "." without a marker
-	if number, ok := manifestNumber(name); !ok || number != known.Log {
-		return "", "", nil
+	name := filepath.Base(store.ManifestFilename) // "." without a marker
+	number, ok := manifestNumber(name)
+	if !ok {
+		return m, nil
 	}
+	m.Name = name
 	f, err := fsys.Open(fsys.PathJoin(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", nil // Pebble says that it is missing
+		return m, nil // Pebble says that it is missing
 	}
 	if err != nil {
-		return "", "", err
+		return m, err
 	}
-	content, err := io.ReadAll(io.LimitReader(f, known.Length))
+	content, err := io.ReadAll(f)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return "", "", fmt.Errorf("%s: %w", name, err)
+		return m, fmt.Errorf("%s: %w", name, err)
 	}
-	if n := int64(len(content)); n < known.Length {
-		return name, fmt.Sprintf("it has %d bytes, and had %d", n, known.Length), nil
+	if number != known.Log {
+		known.Length = 0
 	}
-	return name, unreadable(content), nil
+	m.judge(content, known.Length)
+	return m, nil
 }
 
-// unreadable returns which record of a manifest cannot be read.
-func unreadable(content []byte) (what string) {
+// judge notes what is wrong with the content of a manifest, of which a length was on disk
+// by the note, 0 without a note.
+func (m *Manifest) judge(content []byte, length int64) {
+	at, err := unreadable(content)
+	switch {
+	case int64(len(content)) < length:
+		m.Damage = fmt.Sprintf("it has %d bytes, and had %d", len(content), length)
+	case err != nil && at < length:
+		m.Damage = fmt.Sprintf("the record at byte %d cannot be read: %v", at, err)
+	case len(content) == 0 || err != nil && at == 0:
+		m.Damage = "its first record cannot be read"
+	}
+	m.Whole = err == nil && length > 0
+}
+
+// unreadable returns where the first record of a manifest stands that cannot be read, and
+// why it cannot.
+func unreadable(content []byte) (at int64, err error) {
 	records := record.NewReader(bytes.NewReader(content), 0)
 	for {
-		at := records.Offset()
+		at = records.Offset()
 		r, err := records.Next()
+		if errors.Is(err, io.EOF) {
+			return at, nil
+		}
 		if err == nil {
 			_, err = io.Copy(io.Discard, r)
-		} else if errors.Is(err, io.EOF) {
-			return ""
 		}
 		if err != nil {
-			return fmt.Sprintf("the record at byte %d cannot be read: %v", at, err)
+			return at, err
 		}
 	}
 }
 
-// Manifests notes in SYNCED-MANIFEST how much of the newest manifest is on disk.
+// Manifests notes in SYNCED-MANIFEST how much of the newest manifest is on disk. It writes
+// no note of a manifest before its marker is on disk. Otherwise a crash could lose the
+// manifest and keep its note, and another manifest could get the number.
 type Manifests struct {
 	Note  Note         // used by one goroutine at a time
 	Blown func() error // why nothing may reach the disk any more
 
-	mu sync.Mutex // held while Note is used
+	mu      sync.Mutex // guards what follows, and is held while Note is used
+	synced  Synced     // the manifest that is being written
+	made    uint64     // the number of the manifest that the newest marker names
+	lasting uint64     // the same of the newest marker that is on disk
+}
+
+// markerPrefix begins the name of Pebble's marker, which ends with the manifest's name.
+const markerPrefix = "marker.manifest."
+
+// Created is told the name of each file that Pebble has created.
+func (m *Manifests) Created(name string) {
+	name = filepath.Base(name)
+	if !strings.HasPrefix(name, markerPrefix) {
+		return
+	}
+	if number, ok := manifestNumber(strings.TrimPrefix(filepath.Ext(name), ".")); ok {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.made = number
+	}
+}
+
+// Made returns the number of the manifest that the newest marker names, 0 for none. A
+// sync of the directory that begins now makes that marker last.
+func (m *Manifests) Made() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.made
+}
+
+// Lasts is told that the marker of a manifest is on disk.
+func (m *Manifests) Lasts(number uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lasting < number {
+		m.lasting = number
+		m.note()
+	}
 }
 
 // manifestFile is a manifest that is being written, by one goroutine at a time.
@@ -123,12 +188,20 @@ func (f *manifestFile) noted(err error) error {
 	return err
 }
 
-// remember notes how much of a manifest is on disk. A note that cannot be written is
-// no fault: less is known of damage then.
+// remember notes how much of a manifest is on disk.
 func (m *Manifests) remember(s Synced) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_ = m.Note.Write(s)
+	m.synced = s
+	m.note()
+}
+
+// note writes the note, if its manifest's marker is on disk. A note that cannot be
+// written is no fault: less is known of damage then. The caller holds mu.
+func (m *Manifests) note() {
+	if m.lasting != 0 && m.lasting == m.synced.Log {
+		_ = m.Note.Write(m.synced)
+	}
 }
 
 // Close lets go of the file.
