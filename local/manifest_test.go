@@ -164,8 +164,8 @@ func notedNumber(t *testing.T, mem vfs.FS) uint64 {
 	return binary.LittleEndian.Uint64(readAll(t, mem, "data/"+manifestNote))
 }
 
-// TestFirstRecordOfAManifest damages the first record of a manifest of which nothing is
-// noted, as in a directory of an earlier version. Pebble would take the store for empty
+// TestFirstRecordOfAManifest damages the first record of a manifest that has no note, as in
+// a directory of an earlier version. Pebble would take the store for empty
 // and remove its tables.
 func TestFirstRecordOfAManifest(t *testing.T) {
 	t.Parallel()

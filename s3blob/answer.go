@@ -17,10 +17,6 @@ import (
 // maxAnswer is more than S3 answers to a list or a deletion of a thousand keys.
 const maxAnswer = 16 << 20
 
-// errNoETag says that an answer with status 200 is not one of S3 about an object. A
-// server or proxy that answers so may have stored nothing, and its bytes are no object.
-var errNoETag = errors.New("the answer has status 200 and no ETag, so it is not the answer of an S3 server")
-
 // answersWith returns the option of an operation whose answers are XML with a root
 // element. The SDK takes an empty answer, or a proxy's page, for an empty result.
 func answersWith(root string) func(*s3.Options) {

@@ -3,6 +3,7 @@ package s3blob
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,6 +85,10 @@ func (a *attempt) readBody(object *s3.GetObjectOutput) error {
 	object.Body = &wholeBody{blob: blob.Bytes()}
 	return nil
 }
+
+// errNoETag says that an answer with status 200 is not one of S3 about an object. A
+// server or proxy that answers so may have stored nothing, and its bytes are no object.
+var errNoETag = errors.New("the answer has status 200 and no ETag, so it is not the answer of an S3 server")
 
 // endSpan ends the span of a request. That a key is taken, or has no object, is
 // an answer and no failure.

@@ -30,7 +30,7 @@
 //
 // An answer with status 200 may be a proxy's. An answer about an object must have
 // an ETag, and the answer to a list or a deletion must be one. A server that
-// refuses a put because its key is taken, and knows no object of that key, is
+// refuses a put because its key is taken, and knows no object there, is
 // not believed: Put returns an error.
 //
 // A server that does not know If-None-Match refuses every put, with the status

@@ -74,8 +74,8 @@ func CheckManifest(fsys vfs.FS, dir string) (m Manifest, err error) {
 	return m, nil
 }
 
-// judge notes what is wrong with the content of a manifest, of which a length was on disk
-// by the note, 0 without a note.
+// judge notes what is wrong with the content of a manifest. So many bytes were on disk by
+// the note; without a note length is 0.
 func (m *Manifest) judge(content []byte, length int64) {
 	at, err := unreadable(content)
 	switch {
