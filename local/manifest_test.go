@@ -163,28 +163,3 @@ func notedNumber(t *testing.T, mem vfs.FS) uint64 {
 	}
 	return binary.LittleEndian.Uint64(readAll(t, mem, "data/"+manifestNote))
 }
-
-// TestFirstRecordOfAManifest damages the first record of a manifest that has no note, as in
-// a directory of an earlier version. Pebble would take the store for empty
-// and remove its tables.
-func TestFirstRecordOfAManifest(t *testing.T) {
-	t.Parallel()
-	for name, how := range map[string]func([]byte) []byte{
-		"flipped": func(b []byte) []byte { b[9] ^= 1; return b },
-		"cut":     func(b []byte) []byte { return b[:5] },
-		"emptied": func([]byte) []byte { return nil },
-	} {
-		mem := vfs.NewMem()
-		fillTables(t, mem)
-		manifest := "data/" + currentManifest(t, mem, "data")
-		rewrite(t, mem, manifest, how(readAll(t, mem, manifest)))
-		if err := mem.Remove("data/" + manifestNote); err != nil {
-			t.Fatal(err)
-		}
-		opts := &Options{FS: mem, Logger: slog.New(slog.DiscardHandler)}
-		wantRefusal(t, "data", opts, "first record")
-		if found, err := Repair(t.Context(), "data", "new", opts); err != nil || found.Entries != 50 {
-			t.Errorf("%s: %+v, %v", name, found, err)
-		}
-	}
-}

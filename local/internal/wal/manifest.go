@@ -39,8 +39,7 @@ type Manifest struct {
 }
 
 // CheckManifest compares the manifest with its note. It checks only the manifest that
-// Pebble's marker names. Whatever the note says, the first record must be readable:
-// Pebble syncs it before it makes the marker.
+// Pebble's marker names.
 func CheckManifest(fsys vfs.FS, dir string) (m Manifest, err error) {
 	known, err := readNote(fsys, dir, manifestName)
 	if err != nil {
@@ -83,8 +82,6 @@ func (m *Manifest) judge(content []byte, length int64) {
 		m.Damage = fmt.Sprintf("it has %d bytes, and had %d", len(content), length)
 	case err != nil && at < length:
 		m.Damage = fmt.Sprintf("the record at byte %d cannot be read: %v", at, err)
-	case len(content) == 0 || err != nil && at == 0:
-		m.Damage = "its first record cannot be read"
 	}
 	m.Whole = err == nil && length > 0
 }
