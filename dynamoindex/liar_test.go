@@ -78,7 +78,7 @@ func TestPagesWithoutAnEnd(t *testing.T) {
 	}
 }
 
-// TestAnswersToOtherPlaces gives a query of places those of another tenant.
+// TestAnswersToOtherPlaces gives a query of places the places of another tenant.
 func TestAnswersToOtherPlaces(t *testing.T) {
 	t.Parallel()
 	x := playing(t, `{"Items":[{"hour":{"S":"#level/60000000000/b"},"ts":{"N":"0"},"id":{"S":"1"},"expires":{"N":"0"}}]}`)
