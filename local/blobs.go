@@ -63,7 +63,18 @@ func (e *engine) blobsOf(ctx context.Context, names []string, blobs [][]byte) (f
 			found++
 		}
 	}
-	if err := e.getMany(ctx, descending(names), read); err != nil {
+	sound := slices.DeleteFunc(descending(names), func(w wanted) bool {
+		err := e.fuse.damage.unreadable(w.key)
+		if err != nil {
+			read(w, nil, err)
+		}
+		return err != nil
+	})
+	err = e.getMany(ctx, sound, func(w wanted, value []byte, err error) {
+		e.fuse.damage.noteRead(w.key, err)
+		read(w, value, err)
+	})
+	if err != nil {
 		faults = append(faults, err)
 	}
 	return found, errors.Join(faults...)

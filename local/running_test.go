@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // harms are what may happen to a file while a store is open.
@@ -260,5 +261,41 @@ func TestDamageIsPaced(t *testing.T) {
 	}
 	if d.mayPass(now.Add(damagePause/2)) || !d.mayPass(now.Add(3*damagePause)) {
 		t.Error("one more must pass in three pauses, and none in half of one")
+	}
+}
+
+// TestADamagedBlobIsNotReadAgainSoon reads a blob in a damaged block twice. The second read gives the error of the first
+// and reads no file, because such a read takes long. A minute later the file is read again.
+func TestADamagedBlobIsNotReadAgainSoon(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	db := openIn(t, "data", &Options{FS: mem})
+	row, e, blob := sample("t", 1, 20<<10)
+	if err := errors.Join(db.Commit(t.Context(), row, e, blob), db.engine.pebble.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	flipBits(t, mem, ".sst")
+	reading := &trap{match: reads}
+	db = openIn(t, "data", &Options{FS: errorfs.Wrap(mem, reading)})
+	get := func() (int64, error) {
+		before := reading.seen.Load()
+		_, err := db.Blobs().Get(t.Context(), []string{e.Key})
+		if err == nil {
+			t.Fatal("the block is not damaged")
+		}
+		return reading.seen.Load() - before, err
+	}
+	if n, _ := get(); n == 0 {
+		t.Fatal("the first read has read no file")
+	}
+	d := &db.engine.fuse.damage
+	first := d.unread[string(blobKey(e.Key))]
+	if n, err := get(); n != 0 || !errors.Is(err, first.err) {
+		t.Errorf("the second read has read a file %d times, error %v", n, err)
+	}
+	first.since = first.since.Add(-unreadAgain)
+	d.unread[string(blobKey(e.Key))] = first
+	if n, _ := get(); n == 0 {
+		t.Error("a read after a minute has read no file")
 	}
 }
