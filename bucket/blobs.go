@@ -21,9 +21,10 @@ type Blobs[T any] interface {
 
 	// Put stores a blob under a key that is not taken; ErrExists when it is. An
 	// ErrExists with a method Own() bool that returns true says that the key has
-	// this blob, by an earlier Put of this process that seemed to fail. When Put returns any other error the blob may or may not be stored. An
-	// error with a method TooLarge() bool that returns true says that the blob
-	// is too large for the store and is not stored.
+	// this blob, by an earlier Put of this process that seemed to fail. When Put
+	// returns any other error the blob may or may not be stored. An error with a
+	// method TooLarge() bool that returns true says that the blob is too large for
+	// the store and is not stored.
 	Put(ctx context.Context, key string, blob []byte) error
 }
 

@@ -89,8 +89,8 @@
 //
 // Open reads every byte and compares every checksum. It goes on behind what is
 // damaged with the next record that has the segment's mark and a right
-// checksum. When a segment's header is damaged, its records tell the mark. Sequence numbers, ids and STATE show what is missing: a record, a
-// segment, or the end. Damage tells each such stretch, and says whether it is
+// checksum. When a segment's header is damaged, its records tell the mark. Sequence
+// numbers, ids and STATE show what is missing: a record, a segment, or the end. Damage tells each such stretch, and says whether it is
 // the torn end that a crash leaves or a hole. After a power failure in mode
 // Interval or Off, the records that had not reached the disk are such a hole. A damaged segment is renamed, and
 // not removed, when its records are done.
