@@ -54,16 +54,12 @@ func (j *Journal) makeID() {
 	if j.ID() != "" {
 		return
 	}
-	id := hex.EncodeToString(random(idSize / 2))
+	var b [idSize / 2]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	id := hex.EncodeToString(b[:])
 	if j.metrics.fault(j.writeID(id)) == nil {
 		j.id.Store(&id)
 	}
-}
-
-func random(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // it never fails
-	return b
 }
 
 func (j *Journal) writeID(id string) error {
