@@ -120,14 +120,17 @@ func (h *Handler) encode(ctx context.Context, size int64, f func() ([]byte, erro
 	if !h.buffered.reserve(size) {
 		return nil, nil, errAnswers
 	}
-	sent = func() { h.buffered.give(size) }
+	made := false
 	defer func() {
-		if data == nil || err != nil { // f may have panicked
-			sent()
+		if !made { // f may have panicked
+			h.buffered.give(size)
 		}
 	}()
-	data, err = f()
-	return data, sent, err
+	if data, err = f(); err != nil {
+		return nil, nil, err
+	}
+	made = true
+	return data, func() { h.buffered.give(size) }, nil
 }
 
 // probe is one probe in the answer of GET /api/probes.

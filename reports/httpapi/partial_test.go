@@ -51,25 +51,29 @@ func TestPartialAnswers(t *testing.T) {
 
 // checkPartial asks for reports after the first ones were lost.
 func checkPartial(t *testing.T, h http.Handler, keys []string, lost int) {
-	get := func(params string) *httptest.ResponseRecorder {
+	get := func(params, asker string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/api/report?start=2026-11-22T12:00:00Z&end=2026-11-22T12:00:30Z"+params, nil)
 		r.Header.Set(tenantHeader, "a")
 		r.Header.Set("Accept", mediaMsgpack)
+		r.Header.Set("Timeblob-Question", asker)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
 	}
-	if w := get("&partial=maybe"); w.Code != 400 {
+	if w := get("&partial=maybe", ""); w.Code != 400 {
 		t.Errorf("neither true nor false: %d", w.Code)
 	}
-	if w := get(""); lost > 0 && (w.Code != 500 || !strings.Contains(w.Body.String(), keys[0])) {
+	if w := get("", ""); lost > 0 && (w.Code != 500 || !strings.Contains(w.Body.String(), keys[0])) {
 		t.Errorf("exact: %d %s", w.Code, w.Body)
 	}
-	w := get("&partial=true")
+	w := get("&partial=true", "")
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	header := w.Header().Get("Timeblob-Missing")
+	if w := get("", "a query service"); w.Code != 200 || w.Header().Get("Timeblob-Missing") != header {
+		t.Errorf("a query service, which may always have a partial answer, gets %d and %q", w.Code, w.Header().Get("Timeblob-Missing"))
+	}
 	var names []string
 	if header != "" {
 		names = strings.Split(header, ", ")
