@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/faulttest"
@@ -174,4 +175,111 @@ func TestAnswerWhileACommitIsUnderWay(t *testing.T) {
 	if err := <-flushed; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// latecomer is a committer whose first commit seems to fail, and lands when first is called. With twice it lands at once, too, and its
+// entry goes when the second commit has been told that the instant is taken, as by a sync that fails then.
+type latecomer struct {
+	*committer
+	twice bool
+	fails int // so many commits
+	first func()
+	seen  int       // commits
+	begun time.Time // the first of them
+}
+
+func (l *latecomer) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
+	if l.seen++; l.seen == 1 {
+		l.begun = time.Now()
+		l.first = func() { _ = l.committer.Commit(context.Background(), row, e, blob) }
+		if l.twice {
+			l.first()
+		}
+		return errBroken
+	}
+	if l.seen <= l.fails {
+		return errBroken
+	}
+	err := l.committer.Commit(ctx, row, e, blob)
+	if l.twice && l.seen == 2 {
+		l.lose(row.Tenant)
+	}
+	return err
+}
+
+// TestACommitThatIsLostAndLandsLate lets a commit land whose entry had gone, before or after the value is committed again. The value
+// is stored once, and each answer holds it once.
+func TestACommitThatIsLostAndLandsLate(t *testing.T) {
+	t.Parallel()
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before ", before), func(t *testing.T) {
+			t.Parallel()
+			co := &latecomer{committer: &committer{index: index.NewMemIndex()}, twice: true}
+			opts := fast()
+			opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
+			c := co.stores(t).collector(t, opts)
+			want := func(when string) {
+				a, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+				wantIDs(t, when, a, err, ids{1})
+			}
+			mustAdd(t, c, "a", 1)
+			for co.seen < 2 {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				_ = c.Flush(ctx)
+			}
+			want("lost")
+			if before {
+				co.first()
+				want("landed")
+			}
+			if err := c.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			co.first()
+			want("stored")
+			entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+			if err != nil || len(entries) != 1 {
+				t.Errorf("got entries %v, error %v", entries, err)
+			}
+		})
+	}
+}
+
+// stuck is a committer that calls an instant taken and has no entry there, as after a repair that lost the entry and kept its blob.
+type stuck struct {
+	*committer
+	at int64
+}
+
+func (s *stuck) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
+	switch {
+	case s.at == 0:
+		s.at = e.Time
+		return errBroken
+	case s.at == e.Time:
+		return index.ErrExists
+	}
+	return s.committer.Commit(ctx, row, e, blob)
+}
+
+// TestAnInstantThatNobodyHas waits as long as an attempt may land late, and then takes another instant.
+func TestAnInstantThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		co := &stuck{committer: &committer{index: index.NewMemIndex()}}
+		opts := fast()
+		opts.Committer, opts.MaxBackoff = co, time.Second
+		c := co.stores(t).collector(t, opts)
+		mustAdd(t, c, "a", 1)
+		begun := time.Now()
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < 5*time.Minute || took > 6*time.Minute {
+			t.Errorf("stored after %v", took)
+		}
+		a, err := c.Range(t.Context(), "a", begun.Add(-time.Hour), begun.Add(time.Hour), nil)
+		wantIDs(t, "stored", a, err, ids{1})
+	})
 }

@@ -206,11 +206,11 @@ func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause e
 	if !p.before().unsure || !permanent(cause) {
 		return cause
 	}
-	missing, err := c.takenByOther(ctx, p)
+	has, err := c.holder(ctx, p)
 	if err != nil {
 		return err
 	}
-	if missing {
+	if has != self {
 		return cause
 	}
 	c.keepForReaders(p)
@@ -221,8 +221,8 @@ func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause e
 // attempt that seemed to fail has put the value's entry there before. Otherwise it deletes
 // the blob that was stored for the value, and returns the final error.
 func (c *Collector[T]) tooLate(ctx context.Context, p *pending[T], final error) error {
-	other, err := c.takenByOther(ctx, p)
-	if err != nil || !other {
+	has, err := c.holder(ctx, p)
+	if err != nil || has == self {
 		return err
 	}
 	deleter, ok := c.blobs.(BlobDeleter)
@@ -365,21 +365,56 @@ func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T], e index.En
 }
 
 // takenByOther tells whether a taken instant is another writer's, or this value's
-// own from an attempt that seemed to fail. An entry with this value's key is its
-// own, since it alone stored or committed that key.
+// own from an attempt that seemed to fail. If a deletion or a failed sync has taken the
+// entry away meanwhile, it may have been either.
 func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
+	has, err := c.holder(ctx, p)
+	if err == nil && has == nobody {
+		p.doubtBlob()
+		err = c.mayLand(p)
+	}
+	return has != self, err
+}
+
+// mayLand returns an error while an attempt that seemed to fail may still put the value into
+// the index: elsewhere the value would then be stored a second time.
+func (c *Collector[T]) mayLand(p *pending[T]) error {
+	left := p.left()
+	if left.gone.IsZero() {
+		left.gone = time.Now()
+	}
+	if time.Since(left.gone) > lateFor {
+		return nil
+	}
+	return fmt.Errorf("tenant %q, key %s: %w", p.owner.id, p.entry.Key, errLate)
+}
+
+var errLate = errors.New("an earlier attempt may still take effect")
+
+// holder is who has an instant in the index.
+type holder uint8
+
+const (
+	nobody holder = iota
+	self          // the value that asks
+	another
+)
+
+// holder returns who has the value's instant. An entry with one of the value's keys is its
+// own, since it alone stored or committed them.
+func (c *Collector[T]) holder(ctx context.Context, p *pending[T]) (has holder, err error) {
 	var there []index.Entry
 	err = c.attempt(ctx, "Query", p, func(ctx context.Context) error {
 		there, err = c.writer.index.Query(ctx, p.row(), p.entry.Time, p.entry.Time+1)
 		return err
 	})
-	if err != nil {
-		return false, err
+	switch i := slices.IndexFunc(there, p.isOwn); {
+	case err != nil || len(there) == 0:
+		return nobody, err
+	case i >= 0:
+		return self, c.indexed(ctx, p, there[i])
 	}
-	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {
-		return false, c.indexed(ctx, p, there[i])
-	}
-	return true, nil
+	return another, nil
 }
 
 // attempt runs one step of a flush under its deadline and measures it.

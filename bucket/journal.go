@@ -155,18 +155,22 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 
 // findIndexed reports whether the index has a value already: an earlier process was
 // storing it when it ended, or an attempt of this one seemed to fail, and the blob, which
-// gets another key then, has come out differently since.
+// gets another key then, has come out differently since. It returns an error while that
+// attempt may still take effect.
 func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bool, err error) {
 	left := p.before()
 	if !left.replayed && !(left.unsure && p.differs()) {
 		return false, nil
 	}
-	missing, err := c.takenByOther(ctx, p)
+	has, err := c.holder(ctx, p)
 	if err != nil {
 		return false, err
 	}
+	if has == nobody && !left.replayed {
+		err = c.mayLand(p)
+	}
 	p.trail.replayed = false
-	return !missing, nil
+	return has == self, err
 }
 
 // splitRecords returns two values, each with half of a value's records.

@@ -254,6 +254,44 @@ func TestACommitThatLandedComesOutDifferently(t *testing.T) {
 	})
 }
 
+// TestACommitThatLandsLateComesOutDifferently is the same with a commit that lands when the value would have another key.
+func TestACommitThatLandsLateComesOutDifferently(t *testing.T) {
+	t.Parallel()
+	for _, lands := range []bool{true, false} {
+		t.Run(fmt.Sprint("lands ", lands), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				co := &latecomer{committer: &committer{index: index.NewMemIndex()}, fails: 3}
+				blobs, err := tiered.New(restless{n: new(atomic.Int64)}, &co.tier, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				opts := journaled(newMemJournal())
+				opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Minute, time.Minute
+				c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { _ = c.Run(context.Background()) }()
+				mustAdd(t, c, "a", 1, 2)
+				for range 30 {
+					time.Sleep(time.Minute)
+					if lands && co.first != nil && time.Since(co.begun) > time.Minute {
+						co.first()
+					}
+					a, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now(), nil)
+					wantIDs(t, "asked", a, err, ids{1, 2})
+				}
+				entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+				if err != nil || len(entries) != 1 {
+					t.Errorf("got entries %v, error %v", entries, err)
+				}
+				closeSoon(t, c)
+			})
+		})
+	}
+}
+
 // flip changes one byte of a text in a journal's files.
 func flip(t *testing.T, dir, text string) {
 	t.Helper()

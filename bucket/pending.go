@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/gate"
@@ -53,6 +54,7 @@ type pending[T any] struct {
 // trail is what attempts at a value have left behind. The value's turn guards it.
 type trail[T any] struct {
 	unsure   bool          // an attempt under the present key may have landed
+	gone     time.Time     // since when the index is known to lack what that attempt may put there
 	replayed bool          // the index was not asked yet whether it has the value
 	seals    []uint64      // its sealed records in the journal
 	noted    blob.Ref      // what the last of them says
@@ -121,7 +123,7 @@ func (p *pending[T]) name(t int64) {
 	}
 	p.unstore()
 	if p.trail != nil {
-		p.trail.unsure = false
+		p.trail.unsure, p.trail.gone = false, time.Time{}
 	}
 }
 
@@ -150,7 +152,7 @@ func (p *pending[T]) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := p.left()
-	left.keys = append(left.keys, p.entry.Key)
+	left.keys, left.gone = append(left.keys, p.entry.Key), time.Time{}
 	p.entry.Key = p.row().FreshBlobKey(p.entry.Time, rand.Text())
 	p.unstore()
 }
@@ -268,6 +270,17 @@ func (p *pending[T]) endPut(before bool) {
 // that a deletion, of another process also, leaves such blobs alone.
 const storedFor = 30 * time.Second
 
+// lateFor is how long a value waits for an attempt that seemed to fail before it is stored
+// elsewhere: as long as levels let such a request linger.
+var lateFor = levels.Default().Linger
+
+// doubtBlob notes that a deletion may have taken the blob.
+func (p *pending[T]) doubtBlob() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.storedAt = 0
+}
+
 // doubts reports whether the blob of the value's entry e has waited so long for e that a
 // deletion may have taken it. It is true when an earlier process, or an attempt under
 // another key, has stored the blob, and when the clock was set back. The caller has the turn.
@@ -321,21 +334,23 @@ func (p *pending[T]) finished() bool { return p.over.Load() }
 func (p *pending[T]) partsOf() []*pending[T] { return p.before().halves }
 
 // among reports whether the value is one of the entries. Where one of them has
-// its instant and key, the step of the flush that is under way decides whose
+// its instant, the step of the flush that is under way decides whose
 // entry it is, and among waits for that step.
 func (p *pending[T]) among(ctx context.Context, entries []index.Entry) (bool, error) {
 	stage, e := p.state()
-	if !names(entries, e) {
+	place, taken := index.Search(entries, e.Time)
+	switch {
+	case !taken:
 		return false, nil
-	}
-	if p.fresh || stage >= stored {
+	case entries[place].Same(e) && (p.fresh || stage >= stored):
 		return true, nil
 	}
 	if err := p.turn.LockContext(ctx); err != nil {
 		return false, err
 	}
 	defer p.turn.Unlock()
-	return p.own() && names(entries, p.entry), nil
+	place, taken = index.Search(entries, p.entry.Time)
+	return taken && p.own() && p.isOwn(entries[place]), nil
 }
 
 // names reports whether e is one of entries, which ascend by Time.
