@@ -76,14 +76,19 @@
 //
 // STATE is rewritten in place. It fits in one sector of a disk:
 //
-//	 0        8         16        24       32        36     40
-//	+----------+---------+---------+--------+---------+-----+
-//	| TBJSTATE | oldest  | newest  | acked  | version | crc |
-//	+----------+---------+---------+--------+---------+-----+
+//	 0        8         16        24       32        36     40         48     56    60
+//	+----------+---------+---------+--------+---------+-----+----------+------+-----+
+//	| TBJSTATE | oldest  | newest  | acked  | version | crc | TBJSDONE | done | sum |
+//	+----------+---------+---------+--------+---------+-----+----------+------+-----+
 //
 //	oldest  the id of the oldest segment; older files are left of a crash
 //	newest  the id of the newest segment, or of one shortly before it
 //	acked   the seq of a record that was acknowledged, after all others before it
+//	crc     CRC32C of the 36 bytes before it
+//	done    every record with an id up to this one is done
+//	sum     CRC32C of the 56 bytes before it
+//
+// Earlier versions write and read the first 40 bytes only. The rest then does not count.
 //
 // # Damage
 //

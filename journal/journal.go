@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,6 +37,7 @@ type Journal struct {
 	gone    atomic.Bool            // a segment's file was removed by somebody else
 	id      atomic.Pointer[string] // nil for none
 	found   int64                  // bytes of all segments at Open, which may be more than MaxBytes
+	whole   bool                   // Open could read all records
 }
 
 // Open opens the journal in a directory, which it creates, and reads all of
@@ -101,6 +103,8 @@ func (j *Journal) open() (err error) {
 func (j *Journal) startWriting(r *recovery) {
 	j.makeID()
 	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
+	j.ledger.begin(r.seq)
+	j.whole = !slices.ContainsFunc(j.damage.all(), func(d Damage) bool { return !d.Torn })
 	j.writer = newWriter(j, r.seq, r.state.newest)
 	j.keeper = newKeeper(j)
 	j.writes.Store(true)
@@ -313,6 +317,7 @@ func (j *Journal) Close() error {
 		if j.writes.Load() {
 			j.keeper.close()
 			j.closeErr = j.writer.close()
+			j.noteDone(math.MaxInt, j.opts.Sync != Off)
 			j.state.close()
 		}
 		closeAll(j.ledger.close())
@@ -320,6 +325,18 @@ func (j *Journal) Close() error {
 		j.closeErr = errors.Join(j.closeErr, j.lock.Close())
 	})
 	return j.closeErr
+}
+
+// noteDone notes up to which number all records are done, so that none of them comes back
+// when a record that says so is damaged later. It looks at so many records at most. What
+// Open could not read, the next process may read, so nothing is noted then.
+func (j *Journal) noteDone(most int, durable bool) {
+	if !j.whole {
+		return
+	}
+	if done := j.ledger.done(most); done > j.state.values().done {
+		j.state.set(durable, func(v *stateValues) { v.done = done })
+	}
 }
 
 // closeAll closes segments. Earlier syncs have decided which of their records are on the disk, so an error of closing is ignored.

@@ -15,6 +15,7 @@ import (
 const (
 	keeperPause = time.Second // between two looks at what can be removed by now
 	moveBytes   = 1 << 20     // that are moved at a time
+	doneAtATime = 100_000     // records that are looked at for one that is not done
 	asideShare  = 8           // files kept aside take at most this part of MaxBytes
 )
 
@@ -61,6 +62,7 @@ func (k *keeper) run() {
 				k.queue.kick()
 			}
 			k.look()
+			k.noteDone(doneAtATime, false)
 		case <-k.stop:
 			return
 		}

@@ -28,6 +28,8 @@ type ledger struct {
 	bytes     int64            // of all segments
 	liveBytes int64            // of records that are not done
 	reserved  int64            // of records that are being written
+	last      uint64           // the last record that was written
+	low       uint64           // every record before it is done
 }
 
 func newLedger(m *metrics) *ledger {
@@ -90,6 +92,7 @@ func (l *ledger) wrote(s *segment, size int64, entries []*entry) {
 	l.count(size - s.bytes)
 	s.bytes, s.touched = size, time.Now()
 	for _, e := range entries {
+		l.last = max(l.last, e.seq)
 		if e.kind == kindEnd || e.err != nil {
 			continue
 		}
@@ -198,6 +201,33 @@ func (l *ledger) ended() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.ends) > 0
+}
+
+// begin notes the last record that was recovered, and the first one that is not done.
+func (l *ledger) begin(last uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.low = last, last+1
+	for id := range l.live {
+		l.low = min(l.low, id)
+	}
+	for id := range l.corrupt {
+		l.low = min(l.low, id)
+	}
+}
+
+// done returns a number up to which every record is done. It looks at so many further
+// records at most. A record that is lost may be found by the next process, so it is not done.
+func (l *ledger) done(most int) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ; most > 0 && l.low <= l.last; most-- {
+		if _, ok := l.live[l.low]; ok || l.corrupt[l.low] != nil {
+			break
+		}
+		l.low++
+	}
+	return l.low - 1
 }
 
 // place returns where a record stands that is not done. The error is a *NotFoundError,

@@ -50,7 +50,7 @@ func (r *recovery) run() error {
 		r.last = s.id
 	}
 	r.missingEnd()
-	r.seq = max(r.seq, r.state.acked)
+	r.seq = max(r.seq, r.state.acked, r.state.done)
 	return nil
 }
 
@@ -279,10 +279,12 @@ func (r *recovery) finish(s *segment, limit uint64, rest gap, last bool) {
 	r.damage.add(d)
 }
 
-// place notes a record, or the records that it calls done.
+// place notes a record that is not done, or the records that it calls done.
 func (r *recovery) place(scan *scanner, s *segment, h head, offset int64) {
 	if h.kind != kindEnd {
-		r.ledger.found(h.id, place{s, offset, h.size()})
+		if h.id > r.state.done {
+			r.ledger.found(h.id, place{s, offset, h.size()})
+		}
 		return
 	}
 	meta := scan.meta(h, offset)

@@ -1,0 +1,123 @@
+package journal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// cut cuts the first segment in a directory after its first record, so that later records
+// that call others done are gone.
+func cut(t *testing.T, dir string) {
+	t.Helper()
+	name := filepath.Join(dir, segmentName(1))
+	if err := os.Truncate(name, ends(t, name)[1]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestACutSegmentBringsNothingBack cuts a segment by hand after records were called done. What was done stays done, also in the
+// process after the next, and the cut is told.
+func TestACutSegmentBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{true, false} {
+		dir := t.TempDir()
+		j := mustOpen(t, dir, nil)
+		first, second := mustAppend(t, j, "", "first"), mustAppend(t, j, "", "second")
+		j.End(first, second)
+		waitIdle(t, j)
+		third := mustAppend(t, j, "", "third")
+		if closed {
+			j.End(third)
+			mustClose(t, j)
+		} else { // as a kill leaves it, a second later
+			j.noteDone(doneAtATime, false)
+			dir = copyDir(t, dir)
+		}
+		cut(t, dir)
+		var more []string
+		for i := range 3 {
+			j := mustOpen(t, dir, nil)
+			if got := undone(t, j); !slices.Equal(got, more) || i == 0 && len(j.Damage()) == 0 {
+				t.Errorf("closed %v: found %q, want %q; told %v", closed, got, more, j.Damage())
+			}
+			id := mustAppend(t, j, "", "more")
+			if more = append(more, fmt.Sprintf("%d=:more", id)); id <= third {
+				t.Errorf("closed %v: record %d comes after record %d", closed, id, third)
+			}
+			mustClose(t, j)
+		}
+	}
+}
+
+// TestARecordThatIsLostIsNotDone reads a record that is damaged, and mends the file before the next process reads it.
+func TestARecordThatIsLostIsNotDone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := mustOpen(t, dir, nil)
+	mustAppend(t, j, "", "lost for a while")
+	j.End(mustAppend(t, j, "", "done"))
+	name := filepath.Join(dir, segmentName(1))
+	whole := readFile(t, name)
+	damaged := slices.Clone(whole)
+	damaged[headerSize+headSize] ^= 1
+	writeFile(t, name, damaged)
+	if _, _, _, err := j.Read(1); !isCorrupt(err) {
+		t.Fatalf("got error %v", err)
+	}
+	mustClose(t, j)
+
+	j = mustOpen(t, dir, nil)
+	if records := undone(t, j); len(records) > 0 || len(j.Damage()) == 0 {
+		t.Errorf("found %q, told %v", records, j.Damage())
+	}
+	mustClose(t, j)
+	b := readFile(t, name)
+	b[headerSize+headSize] ^= 1
+	writeFile(t, name, b)
+	if records, _ := reopen(t, dir); !slices.Contains(records, "1=:lost for a while") {
+		t.Errorf("found %q in the file that was mended", records)
+	}
+}
+
+// TestDoneOfAnEarlierVersion has a program that knows only the first 40 bytes of STATE rewrite them.
+func TestDoneOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	v := stateValues{oldest: 1, newest: 1, acked: 5, done: 5}
+	name := filepath.Join(dir, stateName)
+	writeFile(t, name, v.bytes())
+	if got, ok := readState(osFiles{}, dir); !ok || got != v {
+		t.Fatalf("got %+v", got)
+	}
+	v.acked = 7
+	writeFile(t, name, append(v.bytes()[:stateSize], stateValues{oldest: 1, newest: 1, acked: 5, done: 5}.bytes()[stateSize:]...))
+	v.done = 0
+	if got, ok := readState(osFiles{}, dir); !ok || got != v {
+		t.Errorf("got %+v, want %+v", got, v)
+	}
+}
+
+// TestLowestRecord looks for the first record that is not done a few records at a time.
+func TestLowestRecord(t *testing.T) {
+	t.Parallel()
+	j := mustOpen(t, t.TempDir(), nil)
+	var ids []uint64
+	for range 10 {
+		ids = append(ids, mustAppend(t, j, "", "x"))
+	}
+	steps := []struct {
+		end  []uint64
+		most int
+		want uint64
+	}{{nil, 5, 0}, {ids[1:3], 5, 0}, {ids[:1], 2, 2}, {nil, 5, 3}, {ids[3:9], 3, 6}, {nil, 100, 9}}
+	for _, s := range steps {
+		j.End(s.end...)
+		if got := j.ledger.done(s.most); got != s.want {
+			t.Errorf("after the end of %v: all are done up to %d, want %d", s.end, got, s.want)
+		}
+	}
+	mustClose(t, j)
+}
