@@ -383,7 +383,7 @@ func (c *Collector[T]) mayLand(p *pending[T]) error {
 	if left.gone.IsZero() {
 		left.gone = time.Now()
 	}
-	if time.Since(left.gone) > lateFor {
+	if time.Since(left.gone) > c.linger {
 		return nil
 	}
 	return fmt.Errorf("tenant %q, key %s: %w", p.owner.id, p.entry.Key, errLate)
@@ -408,10 +408,10 @@ func (c *Collector[T]) holder(ctx context.Context, p *pending[T]) (has holder, e
 		there, err = c.writer.index.Query(ctx, p.row(), p.entry.Time, p.entry.Time+1)
 		return err
 	})
-	switch i := slices.IndexFunc(there, p.isOwn); {
-	case err != nil || len(there) == 0:
+	if err != nil || len(there) == 0 {
 		return nobody, err
-	case i >= 0:
+	}
+	if i := slices.IndexFunc(there, p.isOwn); i >= 0 {
 		return self, c.indexed(ctx, p, there[i])
 	}
 	return another, nil

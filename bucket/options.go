@@ -239,6 +239,16 @@ func (o *CollectorOptions[T]) sharePast() {
 	}
 }
 
+// linger returns how long an attempt that failed may still take effect. A commit of a store
+// in this process may outlive its attempt.
+func (o *CollectorOptions[T]) linger() time.Duration {
+	d, l := levels.Default().Linger, o.Past.Levels
+	if l != nil && (l.Owned || l.Linger > 0) {
+		d = l.Linger
+	}
+	return max(d, o.Deadline)
+}
+
 func (o *CollectorOptions[T]) check() error {
 	switch {
 	case o.Window == o.Tick && o.Window < time.Millisecond:

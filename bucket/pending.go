@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
-	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/gate"
@@ -269,10 +268,6 @@ func (p *pending[T]) endPut(before bool) {
 // storedFor is how long a blob without an entry is relied upon: half of the time
 // that a deletion, of another process also, leaves such blobs alone.
 const storedFor = 30 * time.Second
-
-// lateFor is how long a value waits for an attempt that seemed to fail before it is stored
-// elsewhere: as long as levels let such a request linger.
-var lateFor = levels.Default().Linger
 
 // doubtBlob notes that a deletion may have taken the blob.
 func (p *pending[T]) doubtBlob() {

@@ -180,7 +180,8 @@ func (t *tenant[T]) seal(now int64) {
 	t.open, t.busy = openTick[T]{}, k.adds > 1
 	p := newPending(t, k.value, k.size)
 	p.parts, p.records = k.parts, k.records
-	p.fresh = back || len(k.records) > 0 // the instant may have been used before, or the key must be nobody else's
+	// The instant may have been used before, or the key must be nobody else's.
+	p.fresh = back || len(k.records) > 0 || t.shared.opts.Committer != nil
 	p.name(at)
 	k.value.at, t.last = at, at
 	t.ticks.Push(k.value, t.leaves(&k, at, back))
