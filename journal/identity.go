@@ -30,6 +30,10 @@ func (j *Journal) ID() string {
 	return ""
 }
 
+// Last returns the number of the last record that was written, 0 for none. It grows while the journal is open, and the
+// next Open finds it. A journal whose Last is less than before is an older copy of itself, or has lost its end.
+func (j *Journal) Last() uint64 { return j.ledger.newest() }
+
 // readID has ID return what the directory's file holds. A file that is damaged or cannot be
 // read counts as missing.
 func (j *Journal) readID() {

@@ -85,6 +85,7 @@ func (j *Journal) open() (err error) {
 		closeAll(j.ledger.close())
 		return err
 	}
+	j.ledger.begin(r.seq)
 	j.found, _, _ = j.ledger.totals()
 	switch {
 	case j.waiting != nil:
@@ -103,7 +104,6 @@ func (j *Journal) open() (err error) {
 func (j *Journal) startWriting(r *recovery) {
 	j.makeID()
 	j.state = &state{files: j.opts.files, name: filepath.Join(j.dir, stateName), faults: j.metrics.fault, stateValues: r.state}
-	j.ledger.begin(r.seq)
 	j.whole = !slices.ContainsFunc(j.damage.all(), func(d Damage) bool { return !d.Torn })
 	j.writer = newWriter(j, r.seq, r.state.newest)
 	j.keeper = newKeeper(j)

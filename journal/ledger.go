@@ -216,6 +216,13 @@ func (l *ledger) begin(last uint64) {
 	}
 }
 
+// newest returns the number of the last record.
+func (l *ledger) newest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
 // done returns a number up to which every record is done. It looks at so many further
 // records at most. A record that is lost may be found by the next process, so it is not done.
 func (l *ledger) done(most int) uint64 {

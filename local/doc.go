@@ -11,7 +11,7 @@
 // tells a damaged log from a log whose last write a crash cut. SYNCED-MANIFEST says the
 // same of the newest manifest. Both may be missing. UNFINISHED is in a directory that a
 // repair has begun and not finished, which Open refuses. JOURNAL names the journal that [DB.Rely]
-// named. Open leaves other files alone.
+// named, and TAKEN the records that [DB.Took] named. Open leaves other files alone.
 //
 // A plain copy (cp) of the directory of a running store is no backup: Open may refuse
 // it as damaged. [DB.Backup] makes a backup.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -198,4 +200,44 @@ func (db *DB) rely(j Journal) error {
 		return err
 	}
 	return syncDirectory(fsys, db.dir)
+}
+
+// Frozen: the file with a line for each journal whose values the store took: the journal's id, a space, the number of a
+// record and a newline. The journal of the last line was used last.
+const (
+	takenName  = "TAKEN"
+	takenDraft = "TAKEN.tmp"
+	maxTaken   = 64 // lines: older ones go
+)
+
+// Took notes durably that the store may hold values of a journal up to the record with a number. It returns the number
+// of the last such note, 0 for none. When that is higher, the journal is an older copy of the one that the store knows, or
+// has lost its end: its values may be stored twice, and later ones may be missing. The error says that the note cannot be
+// read or written; the returned number is right where it could be read. Calls must not be concurrent.
+func (db *DB) Took(journal string, last uint64) (before uint64, err error) {
+	lines, err := db.taken()
+	if err == nil {
+		prefix := journal + " "
+		at := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, prefix) })
+		if at >= 0 {
+			before, _ = strconv.ParseUint(lines[at][len(prefix):], 10, 64) // 0 when the line is damaged
+			lines = slices.Delete(lines, at, at+1)
+		}
+		lines = append(lines, prefix+strconv.FormatUint(last, 10))
+		lines = lines[max(0, len(lines)-maxTaken):]
+		err = writeWhole(db.opts.FS, db.dir, takenName, takenDraft, strings.Join(lines, "\n")+"\n")
+	}
+	if err != nil {
+		err = fmt.Errorf("note what the store %q took from a journal: %w", db.dir, err)
+	}
+	return before, err
+}
+
+// taken returns the lines of the file.
+func (db *DB) taken() ([]string, error) {
+	text, err := readFile(db.opts.FS, db.opts.FS.PathJoin(db.dir, takenName))
+	if errors.Is(err, fs.ErrNotExist) || text == "" && err == nil {
+		return nil, nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), err
 }

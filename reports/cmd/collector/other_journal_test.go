@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -121,4 +122,71 @@ func TestRepeatedAfterAReplay(t *testing.T) {
 	if _, answer := fetch(t, s.url+"/api/report"); !strings.Contains(answer, `"Sampling":{"Count":1,`) {
 		t.Errorf("the answer is %.300s", answer)
 	}
+}
+
+// TestAnOlderJournal puts an older copy of a journal in the journal's place, after a kill and after an orderly stop, and
+// replays a second copy. Each time that is told, since reports may count twice or be missing, and once.
+func TestAnOlderJournal(t *testing.T) {
+	t.Parallel()
+	dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "copied")
+	held := filepath.Join(dir, journalName)
+	serve := func() *served {
+		t.Helper()
+		return serveAsProcess(t, "--data", dir, "--tick", "100ms", "--window", "1s")
+	}
+	putBack := func() {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(held), os.CopyFS(held, os.DirFS(copied))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := serve()
+	if status, answer := postHost(t, s.url, "host-000001"); status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	s.kill()
+	if err := os.CopyFS(copied, os.DirFS(held)); err != nil {
+		t.Fatal(err)
+	}
+
+	s = serve() // which stores the report
+	if isOlder(t, s) {
+		t.Errorf("a start after a kill says that its journal is older: %s", s.said())
+	}
+	if code := s.stop(); code != 0 {
+		t.Error(s.said())
+	}
+	putBack()
+	s = serve()
+	if !isOlder(t, s) {
+		t.Errorf("an older journal is not told after a stop: %s", s.said())
+	}
+	s.kill()
+	s = serve()
+	if isOlder(t, s) {
+		t.Errorf("an older journal is told twice: %s", s.said())
+	}
+	if code := s.stop(); code != 0 {
+		t.Error(s.said())
+	}
+	if r := collect(t, "replay", "--data", dir, "--journal", copied); !strings.Contains(r.stderr, "the store took later records") {
+		t.Errorf("the replay of a copy said %s%s", r.stdout, r.stderr)
+	}
+	s = serve()
+	if isOlder(t, s) { // the copy has the same id and is the journal that was used last, which was shorter
+		t.Errorf("the journal itself is told after a replay of its copy: %s", s.said())
+	}
+}
+
+// isOlder reports whether a collector says that its journal is an older copy. It says so in its log, answers and readiness, or nowhere.
+func isOlder(t *testing.T, s *served) bool {
+	t.Helper()
+	resp := must1(http.Get(s.url + "/api/report?start=" + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)))
+	defer resp.Body.Close()
+	_, ready := fetch(t, s.url+"/readyz")
+	missing, noted := strings.Contains(resp.Header.Get("Timeblob-Missing"), "journal"), strings.Contains(ready, "is an older copy")
+	if logged := strings.Contains(s.said(), "the store took later records"); missing != noted || noted != logged {
+		t.Errorf("missing %v, a note %v, logged %v: %s", missing, noted, logged, s.said())
+	}
+	return noted
 }

@@ -82,6 +82,7 @@ func (r *replaying) run(ctx context.Context, p *cli.Process, args []string) (err
 	if err := j.resumes(r.place, store, log); err != nil {
 		return err
 	}
+	j.takes(store, log)
 	c, err := reports.New(store.Index, store.Authority, &reports.Options{
 		Live: bucket.CollectorOptions[*report.Report]{Alone: r.place.Embedded(), Committer: store.Committer, Journal: j.bucket(),
 			Window: 15 * time.Second, Stored: func(string, index.Entry, int) { r.stored.Add(1) }},

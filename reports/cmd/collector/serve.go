@@ -231,5 +231,6 @@ func (s *server) openJournal() error {
 	if err := s.journal.relies(s.place, s.store, s.log); err != nil {
 		return errors.Join(err, s.journal.close())
 	}
+	s.journal.takes(s.store, s.log)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,6 +39,8 @@ type journaling struct {
 
 	open  *journal.Journal // nil for none
 	other bool             // the embedded store was last used with another journal
+	older bool             // the embedded store took later records of this journal than it holds
+	took  *taking          // nil for a store that does not note what it took
 	rely  relyFunc         // nil where the store does not rely on this journal
 }
 
@@ -124,6 +127,59 @@ func (j *journaling) relies(place *stores.Place, store *stores.Store, log *slog.
 		log.Warn("a later start with another journal will not be noticed", "err", err)
 	}
 	return nil
+}
+
+// takes has an embedded store note what it takes from the journal. It logs that the store took later records than the
+// journal holds.
+func (j *journaling) takes(store *stores.Store, log *slog.Logger) {
+	if store.Took == nil || j.open.ID() == "" {
+		return
+	}
+	j.took = &taking{note: store.Took, journal: j.open}
+	before, err := j.took.now()
+	if err != nil {
+		log.Warn("an older copy of the journal will not be noticed", "err", err)
+	}
+	if j.older = before > j.open.Last(); j.older {
+		log.Error("the store took later records from this journal than the journal holds: the journal is an older copy, or lost its end in a power "+
+			"failure: reports may be missing, and those of an older copy may count twice", "last", j.open.Last(), "taken", before)
+	}
+	if sync := store.Sync; sync != nil {
+		store.Sync = func(ctx context.Context) error {
+			j.took.sometimes()
+			return sync(ctx)
+		}
+	}
+}
+
+// taking notes in an embedded store up to which record it may hold what the journal holds.
+type taking struct {
+	note    func(journal string, last uint64) (before uint64, err error)
+	journal *journal.Journal
+
+	mu   sync.Mutex
+	last time.Time // of the last note; guarded by mu, which also keeps notes apart
+}
+
+// takenEvery is how far the notes are apart at least: each costs two syncs of the disk.
+const takenEvery = 10 * time.Second
+
+// now writes a note, and returns the number of the one before.
+func (t *taking) now() (before uint64, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = time.Now()
+	return t.note(t.journal.ID(), t.journal.Last())
+}
+
+// sometimes writes a note when the last one is old enough. Where it fails, an older copy may pass for the journal.
+func (t *taking) sometimes() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.last) >= takenEvery {
+		t.last = time.Now()
+		_, _ = t.note(t.journal.ID(), t.journal.Last())
+	}
 }
 
 // otherJournal says what to do about reports that are in another journal than the one that is used.
@@ -235,6 +291,9 @@ func (j *journaling) close() error {
 	if j.open == nil {
 		return nil
 	}
+	if j.took != nil {
+		_, _ = j.took.now() // where it fails, an older copy may pass for the journal
+	}
 	if j.rely != nil && j.open.Stats().Live == 0 {
 		_ = j.rely(local.Journal{}) // where it fails, the store asks for a journal that holds nothing
 	}
@@ -243,7 +302,7 @@ func (j *journaling) close() error {
 
 // damaged reports whether records that were acknowledged may be lost.
 func (j *journaling) damaged() bool {
-	return j.open != nil && (j.other || j.holed())
+	return j.open != nil && (j.other || j.older || j.holed())
 }
 
 // holed reports whether the journal has lost records that were acknowledged.
@@ -291,6 +350,9 @@ func (j *journaling) checks() []health.Check {
 	whole := func(context.Context) error {
 		if j.other {
 			return health.Unready("is not the one that the store was last used with: the collector's log names the other")
+		}
+		if j.older {
+			return health.Unready("is an older copy of the one that the store was used with, or has lost its end: reports may be missing or count twice")
 		}
 		if j.holed() {
 			return health.Unready("is damaged: the collector's log says where")

@@ -32,10 +32,11 @@ type Store struct {
 	Entries func(ctx context.Context, tenant string, from, to int64) iter.Seq2[index.Entry, error]
 	// rows returns the rows of the given tenants, or of all tenants, that may have entries in [from, to).
 	Rows      func(ctx context.Context, tenants []string, from, to int64) ([]index.Row, error)
-	Retention time.Duration                               // older values need not be stored; 0 for no limit
-	Backup    func(ctx context.Context, dir string) error // for the embedded store only; else nil
-	Sync      func(ctx context.Context) error             // of an embedded store with Options.NoLog; else nil
-	Rely      func(local.Journal) error                   // of the embedded store; else nil
+	Retention time.Duration                                                // older values need not be stored; 0 for no limit
+	Backup    func(ctx context.Context, dir string) error                  // for the embedded store only; else nil
+	Sync      func(ctx context.Context) error                              // of an embedded store with Options.NoLog; else nil
+	Rely      func(local.Journal) error                                    // of the embedded store; else nil
+	Took      func(journal string, last uint64) (before uint64, err error) // of the embedded store; else nil
 	Close     func() error
 }
 
@@ -47,7 +48,7 @@ func OpenDirectory(dir string, opts *local.Options) (*Store, error) {
 	}
 	s := &Store{
 		Blobs: Blobs, Index: db.Index(), Writer: bucket.NewWriter(db.Index()), Authority: db.Blobs(), Committer: db,
-		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Rely: db.Rely, Close: db.Close,
+		Entries: db.Entries, Rows: directoryRows(db), Backup: db.Backup, Rely: db.Rely, Took: db.Took, Close: db.Close,
 	}
 	if opts != nil && opts.NoLog {
 		s.Sync = db.Sync
