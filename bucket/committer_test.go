@@ -202,18 +202,22 @@ func TestAnswerWhileACommitIsUnderWay(t *testing.T) {
 	}
 }
 
-// latecomer is a committer whose first commit seems to fail, and lands when first is called. With twice it lands at once, too, and its
+// latecomer is a committer whose first commit seems to fail, and lands when land is called. With twice it lands at once, too, and its
 // entry goes when the second commit has been told that the instant is taken, as by a sync that fails then.
 type latecomer struct {
 	*committer
 	twice bool
 	fails int // so many commits
+
+	guard sync.Mutex // guards what follows
 	first func()
 	seen  int       // commits
 	begun time.Time // the first of them
 }
 
 func (l *latecomer) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
+	l.guard.Lock()
+	defer l.guard.Unlock()
 	if l.seen++; l.seen == 1 {
 		l.begun = time.Now()
 		l.first = func() { _ = l.committer.Commit(context.Background(), row, e, blob) }
@@ -232,6 +236,22 @@ func (l *latecomer) Commit(ctx context.Context, row index.Row, e index.Entry, bl
 	return err
 }
 
+// commits returns how many commits there were.
+func (l *latecomer) commits() int {
+	l.guard.Lock()
+	defer l.guard.Unlock()
+	return l.seen
+}
+
+// land has the first commit land, if there was one so long ago.
+func (l *latecomer) land(after time.Duration) {
+	l.guard.Lock()
+	defer l.guard.Unlock()
+	if l.first != nil && time.Since(l.begun) > after {
+		l.first()
+	}
+}
+
 // TestACommitThatIsLostAndLandsLate lets a commit land whose entry had gone, before or after the value is committed again. The value
 // is stored once, and each answer holds it once.
 func TestACommitThatIsLostAndLandsLate(t *testing.T) {
@@ -248,20 +268,20 @@ func TestACommitThatIsLostAndLandsLate(t *testing.T) {
 				wantIDs(t, when, a, err, ids{1})
 			}
 			mustAdd(t, c, "a", 1)
-			for co.seen < 2 {
+			for co.commits() < 2 {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				defer cancel()
 				_ = c.Flush(ctx)
 			}
 			want("lost")
 			if before {
-				co.first()
+				co.land(0)
 				want("landed")
 			}
 			if err := c.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			co.first()
+			co.land(0)
 			want("stored")
 			entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 			if err != nil || len(entries) != 1 {

@@ -276,8 +276,8 @@ func TestACommitThatLandsLateComesOutDifferently(t *testing.T) {
 				mustAdd(t, c, "a", 1, 2)
 				for range 30 {
 					time.Sleep(time.Minute)
-					if lands && co.first != nil && time.Since(co.begun) > time.Minute {
-						co.first()
+					if lands {
+						co.land(time.Minute)
 					}
 					a, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now(), nil)
 					wantIDs(t, "asked", a, err, ids{1, 2})

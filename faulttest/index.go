@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/index"
@@ -77,12 +78,14 @@ func (x *Levels) Places(ctx context.Context, set index.PlaceSet, from, to int64)
 
 // SwapPlace implements index.Places. A Lie reports a swap as done.
 func (x *Levels) SwapPlace(ctx context.Context, set index.PlaceSet, old string, next index.Place) (bool, error) {
-	rule, swapped := x.choose(Call{Op: Swap, Row: index.Row{Tenant: set.Tenant}}, nil), true
-	err := rule.do(ctx, func(ctx context.Context) (err error) {
-		swapped, err = x.whole.SwapPlace(ctx, set, old, next)
+	rule := x.choose(Call{Op: Swap, Row: index.Row{Tenant: set.Tenant}}, nil)
+	var lost atomic.Bool // which may be set after the answer
+	err := rule.do(ctx, func(ctx context.Context) error {
+		swapped, err := x.whole.SwapPlace(ctx, set, old, next)
+		lost.Store(!swapped)
 		return err
 	})
-	return swapped && err == nil, err
+	return !lost.Load() && err == nil, err
 }
 
 // StoreTime implements index.Places.
