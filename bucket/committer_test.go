@@ -311,20 +311,40 @@ func (s *stuck) Commit(ctx context.Context, row index.Row, e index.Entry, blob [
 // TestAnInstantThatNobodyHas waits as long as an attempt may land late, and then takes another instant.
 func TestAnInstantThatNobodyHas(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		co := &stuck{committer: &committer{index: index.NewMemIndex()}}
-		opts := fast()
-		opts.Committer, opts.MaxBackoff = co, time.Second
-		c := co.stores(t).collector(t, opts)
-		mustAdd(t, c, "a", 1)
-		begun := time.Now()
-		if err := c.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begun); took < 5*time.Minute || took > 6*time.Minute {
-			t.Errorf("stored after %v", took)
-		}
-		a, err := c.Range(t.Context(), "a", begun.Add(-time.Hour), begun.Add(time.Hour), nil)
-		wantIDs(t, "stored", a, err, ids{1})
-	})
+	for name, c := range map[string]struct {
+		levels *bucket.LevelOptions
+		want   time.Duration
+	}{
+		"no levels":       {nil, 5 * time.Minute},
+		"levels":          {&bucket.LevelOptions{Linger: 2 * time.Minute}, 2 * time.Minute},
+		"default levels":  {&bucket.LevelOptions{}, 5 * time.Minute},
+		"an owned store":  {&bucket.LevelOptions{Owned: true}, 7 * time.Second}, // the deadline
+		"a short linger":  {&bucket.LevelOptions{Linger: time.Second}, 7 * time.Second},
+		"an owned linger": {&bucket.LevelOptions{Owned: true, Linger: time.Minute}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				co := &stuck{committer: &committer{index: index.NewMemIndex()}}
+				opts := fast()
+				opts.Committer, opts.MaxBackoff, opts.Deadline, opts.Past.Levels = co, time.Second, 7*time.Second, c.levels
+				want := c.want
+				c, err := bucket.NewCollector(co.index, co.stores(t).blobs, mergeIDs, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer closeSoon(t, c)
+				mustAdd(t, c, "a", 1)
+				begun := time.Now()
+				if err := c.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took < want || took > want+5*time.Second {
+					t.Errorf("stored after %v, want %v", took, want)
+				}
+				a, err := c.Range(t.Context(), "a", begun.Add(-time.Hour), begun.Add(time.Hour), nil)
+				wantIDs(t, "stored", a, err, ids{1})
+			})
+		})
+	}
 }

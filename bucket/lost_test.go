@@ -292,6 +292,48 @@ func TestACommitThatLandsLateComesOutDifferently(t *testing.T) {
 	}
 }
 
+// TestALateCommitOfAnEarlierProcess has the commit of a collector that was killed land when the next one has given the value another key,
+// and could not commit it yet.
+func TestALateCommitOfAnEarlierProcess(t *testing.T) {
+	t.Parallel()
+	co, j := &latecomer{committer: &committer{index: index.NewMemIndex()}, fails: 2}, newMemJournal()
+	blobs, err := tiered.New(restless{n: new(atomic.Int64)}, &co.tier, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(commits int) *bucket.Collector[ids] {
+		opts := journaled(j)
+		opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
+		c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if commits == 1 {
+			mustAdd(t, c, "a", 1, 2)
+		}
+		for co.commits() < commits {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			_ = c.Flush(ctx)
+		}
+		return c
+	}
+	start(1)
+	c := start(2)
+	co.land(0)
+	for range 2 {
+		a, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		wantIDs(t, "asked", a, err, ids{1, 2})
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := c.Entries(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("got entries %v, error %v", entries, err)
+	}
+}
+
 // flip changes one byte of a text in a journal's files.
 func flip(t *testing.T, dir, text string) {
 	t.Helper()

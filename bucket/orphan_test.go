@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -250,4 +252,40 @@ func TestTheAgeOfAnOwnBlob(t *testing.T) {
 			})
 		})
 	}
+}
+
+// erased is an index whose first put seems to fail. When the second put has been told that the instant is taken, a deletion takes the entry
+// and its blob.
+type erased struct {
+	*index.MemIndex
+	blobs *faulttest.Tier
+	puts  atomic.Int64
+}
+
+func (x *erased) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	err := x.MemIndex.Put(ctx, row, e)
+	switch x.puts.Add(1) {
+	case 1:
+		return errors.Join(err, errBroken)
+	case 2:
+		gone := errors.Join(x.Delete(index.Holding(ctx), row, []index.Entry{e}), x.blobs.Delete(ctx, []string{e.Key}))
+		if gone != nil {
+			panic(gone)
+		}
+	}
+	return err
+}
+
+// TestADeletionTakesWhatSeemedToFail lets a value keep the instant at which its entry was deleted. Its blob is stored again.
+func TestADeletionTakesWhatSeemedToFail(t *testing.T) {
+	t.Parallel()
+	s := newStores(t)
+	x := &erased{MemIndex: index.NewMemIndex(), blobs: s.tier}
+	s.index = faulttest.NewIndex(x, 1)
+	c := s.collector(t, fast())
+	mustAdd(t, c, "a", 1)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, "stored", s.stored(t, "a"), nil, ids{1})
 }

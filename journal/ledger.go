@@ -211,9 +211,6 @@ func (l *ledger) begin(last uint64) {
 	for id := range l.live {
 		l.low = min(l.low, id)
 	}
-	for id := range l.corrupt {
-		l.low = min(l.low, id)
-	}
 }
 
 // newest returns the number of the last record.

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/timeblob/timeblob/journal"
+	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 )
 
 // TestAnotherJournal kills a collector on an embedded store, whose journal then holds what the store lacks, and
@@ -175,6 +181,34 @@ func TestAnOlderJournal(t *testing.T) {
 	s = serve()
 	if isOlder(t, s) { // the copy has the same id and is the journal that was used last, which was shorter
 		t.Errorf("the journal itself is told after a replay of its copy: %s", s.said())
+	}
+}
+
+// TestTakenAtSyncs notes at a sync what the store took, if the last note is old enough.
+func TestTakenAtSyncs(t *testing.T) {
+	t.Parallel()
+	log, err := journal.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var notes []uint64
+	store := &stores.Store{Sync: func(context.Context) error { return nil }, Took: func(_ string, last uint64) (uint64, error) {
+		notes = append(notes, last)
+		return 0, nil
+	}}
+	j := journaling{open: log}
+	j.takes(store, slog.New(slog.DiscardHandler))
+	for _, age := range []time.Duration{0, takenEvery, 0} {
+		if _, err := log.Append(t.Context(), 1, nil, []byte("report")); err != nil {
+			t.Fatal(err)
+		}
+		if j.took.last = j.took.last.Add(-age); store.Sync(t.Context()) != nil {
+			t.Fatal("no sync")
+		}
+	}
+	if !slices.Equal(notes, []uint64{0, 2}) {
+		t.Errorf("noted %d", notes)
 	}
 }
 
