@@ -40,8 +40,7 @@ type Collector[T any] struct {
 	user      *userFuncs[T]
 	lazies    lazies[T]
 	past      *Quantizer[T]
-	buildsAll bool          // roll-ups of every tenant that values come of
-	linger    time.Duration // how long an attempt that failed may still take effect
+	buildsAll bool // roll-ups of every tenant that values come of
 	metrics   *collectorMetrics
 	id        string // differs from every other collector's
 
@@ -82,7 +81,6 @@ func NewCollector[T any](idx index.Index, blobs Blobs[T], merge Merge[T], opts *
 		outbox: outbox.New[*pending[T]](outbox.Options{Workers: o.Flushes, MaxWorkers: o.FlushesMax,
 			Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, Slow: o.Deadline / 4, Stuck: 3 * o.Deadline}),
 		unsynced: unsynced.New[*pending[T]](unsynced.Options{First: min(o.Tick, o.SyncEvery), Every: o.SyncEvery, Bytes: o.SyncBytes})}
-	c.linger = o.linger()
 	c.buildsAll = o.Past.Levels != nil && o.Past.Levels.Build == BuildAll
 	if c.metrics, err = newCollectorMetrics(o.Registerer, o.Namespace); err != nil {
 		return nil, fmt.Errorf("collector: metrics: %w", err)

@@ -139,38 +139,99 @@ func TestCommitOnATakenInstantMoves(t *testing.T) {
 	}
 }
 
-// TestACommitThatFailedMeetsAnothersEntry has another writer take the instant after a commit that failed. Both values are stored.
+// TestACommitThatFailedMeetsAnothersEntry has another writer take the instant after a commit that failed. Both values are stored, the first
+// one when its failed commit cannot land any more: the other entry may be deleted before that.
 func TestACommitThatFailedMeetsAnothersEntry(t *testing.T) {
 	t.Parallel()
-	still := time.Unix(1_700_000_000, 0)
-	com := &committer{index: index.NewMemIndex()}
-	com.fault = func(call int) (f faulttest.Fault) {
-		if call == 1 {
-			f.Err = errBroken
-		}
-		return f
+	for _, c := range []struct {
+		name          string
+		lands, delete bool
+	}{{"nothing lands", false, false}, {"the other is deleted", false, true}, {"the first commit lands", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { meetAnother(t, c.lands, c.delete) })
+		})
 	}
-	s := com.stores(t)
+}
+
+func meetAnother(t *testing.T, lands, deletes bool) {
+	still := time.Now()
+	co := &latecomer{committer: &committer{index: index.NewMemIndex()}}
+	s := co.stores(t)
 	var writers []*bucket.Collector[ids]
-	for range 2 {
+	for i := range 2 {
 		opts := fast()
-		opts.Committer, opts.Now, opts.Backoff, opts.MaxBackoff = com, func() time.Time { return still }, time.Hour, time.Hour
+		opts.Committer, opts.Now, opts.Backoff, opts.MaxBackoff = co, func() time.Time { return still }, time.Second, time.Second
 		c := s.collector(t, opts)
-		mustAdd(t, c, "a", 1)
+		mustAdd(t, c, "a", i)
 		writers = append(writers, c)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := writers[0].Flush(ctx); err == nil {
-		t.Fatal("the first commit did not fail")
+	flush := func(i int) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		return writers[i].Flush(ctx)
 	}
-	for i := range writers {
-		if err := writers[len(writers)-1-i].Flush(t.Context()); err != nil {
+	first := make(chan error, 1)
+	go func() { first <- writers[0].Flush(t.Context()) }()
+	time.Sleep(time.Nanosecond)
+	if err := flush(1); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+	want := ids{0, 1}
+	if deletes {
+		want = ids{0}
+		d, err := bucket.NewDeleter(co.index, &co.tier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Delete(t.Context(), "a", still, still.Add(1), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if lands {
+		co.land(0)
+	}
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if !lands {
+		co.land(0)
+	}
 	v, err := writers[0].Range(t.Context(), "a", still, still.Add(time.Second), nil)
-	wantIDs(t, "stored", v, err, ids{1, 1})
+	wantIDs(t, "stored", v, err, want)
+	for _, w := range writers {
+		closeSoon(t, w)
+	}
+}
+
+// TestACommitThatOftenFailsMeetsAnothersEntry has another writer's entry stay where a value was to be, in a store that fails every other
+// commit. The value gets another instant all the same.
+func TestACommitThatOftenFailsMeetsAnothersEntry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		still, co := time.Now(), &committer{index: index.NewMemIndex()}
+		co.fault = func(call int) (f faulttest.Fault) {
+			if call > 1 && call%2 == 0 {
+				f.Err = errBroken
+			}
+			return f
+		}
+		s, opts := co.stores(t), fast()
+		opts.Committer, opts.Now, opts.MaxBackoff = co, func() time.Time { return still }, time.Minute
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for i := range 2 {
+			c := s.collector(t, opts)
+			mustAdd(t, c, "a", i)
+			if err := c.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := co.calls; n > 6 {
+			t.Errorf("%d commits", n)
+		}
+	})
 }
 
 // TestAnswerWhileACommitIsUnderWay asks when the entry can be found and the commit has not

@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +66,10 @@ func TestATornListOfDoneRecords(t *testing.T) {
 // record. The value is told, and its sealed record is done: it keeps no segment of the journal.
 func TestTheSealedRecordOfALostValue(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, loseASealedValue)
+}
+
+func loseASealedValue(t *testing.T) {
 	s, j, told := newStores(t), newMemJournal(), &losses{}
 	s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
 	old := s.collector(t, journaled(j))
@@ -77,11 +82,65 @@ func TestTheSealedRecordOfALostValue(t *testing.T) {
 	s.tier.Heal()
 	next := j.afterKill(0)
 	opts := journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
-	opts.Failed = told.failed(t)
-	closeSoon(t, s.collector(t, opts))
+	opts.Failed, opts.MaxBackoff = told.failed(t), time.Second
+	begun := time.Now()
+	if err := s.collector(t, opts).Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took < 5*time.Minute { // so long a put of the killed collector may land
+		t.Errorf("given up after %v", took)
+	}
 	told.want(t, nil, "record 1")
 	if n := next.live(); n != 1 {
 		t.Errorf("%d records wait", n)
+	}
+}
+
+// TestALostRecordAndALateCommit kills a collector whose commit seemed to fail, and damages a record of one of its two values. The commit
+// lands while the next collector waits, or never: then the other value is stored, and the lost one told.
+func TestALostRecordAndALateCommit(t *testing.T) {
+	t.Parallel()
+	for _, lands := range []bool{false, true} {
+		t.Run(fmt.Sprint("lands ", lands), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { loseARecord(t, lands) })
+		})
+	}
+}
+
+func loseARecord(t *testing.T, lands bool) {
+	co, j, told := &latecomer{committer: &committer{index: index.NewMemIndex()}}, newMemJournal(), &losses{}
+	s := co.stores(t)
+	opts := journaled(j)
+	opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
+	c := s.collector(t, opts)
+	mustAdd(t, c, "a", 1, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := c.Flush(ctx); err == nil || co.commits() != 1 {
+		t.Fatalf("%d commits, error %v", co.commits(), err)
+	}
+	next := j.afterKill(0)
+	opts = journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
+	opts.Committer, opts.MaxBackoff, opts.Failed = co, time.Second, told.failed(t)
+	c = s.collector(t, opts)
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close(t.Context()) }()
+	time.Sleep(time.Minute)
+	want := ids{2}
+	if lands {
+		co.land(0)
+		want = ids{1, 2}
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+	wantIDs(t, "stored", v, err, want)
+	if lands && len(told.errs) > 0 {
+		t.Errorf("told %v", told.errs)
+	} else if !lands {
+		told.want(t, nil, "record 1")
 	}
 }
 

@@ -164,7 +164,7 @@ func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
 		}
 		half := newPending(p.owner, v, size*int64(len(parts))/int64(n))
 		half.parts, half.fresh = parts, p.fresh
-		half.name(p.entry.Time + int64(i))
+		half.name(p.entry.Time + int64(i*(n/2))) // so that their own halves do not meet
 		halves = append(halves, half)
 	}
 	for _, half := range halves {
@@ -201,16 +201,17 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 }
 
 // unlessIndexed returns the error of a value that cannot be encoded. It returns nil if an
-// attempt that seemed to fail, or an earlier process, has put the value into the index.
+// attempt that seemed to fail, or an earlier process, has put the value into the index, and
+// another error while such an attempt may still take effect.
 func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause error) error {
-	if !p.before().unsure || !permanent(cause) {
+	if !p.unsure() || !permanent(cause) {
 		return cause
 	}
-	has, err := c.holder(ctx, p)
-	if err != nil {
-		return err
-	}
-	if has != self {
+	absent, err := c.absent(ctx, p)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; it cannot be encoded any more: %v", err, cause)
+	case absent:
 		return cause
 	}
 	c.keepForReaders(p)
@@ -259,7 +260,10 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 // place stores and indexes a blob under the value's present instant, or reports
 // that another writer has taken it.
 func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, err error) {
-	if c.opts.Committer != nil {
+	switch {
+	case p.before().taken: // a put that fails would have to be waited for, too
+		return c.absent(ctx, p)
+	case c.opts.Committer != nil:
 		return c.commit(ctx, p)
 	}
 	if taken, err = c.store(ctx, p); taken || err != nil {
@@ -271,17 +275,15 @@ func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, er
 // commit stores and indexes in one step. That an instant is taken may mean that
 // an earlier attempt, which seemed to fail, has landed.
 func (c *Collector[T]) commit(ctx context.Context, p *pending[T]) (taken bool, err error) {
-	left := p.left()
-	again := left.unsure
-	left.unsure = true
-	err = c.attempt(ctx, "Commit", p, func(ctx context.Context) error {
+	again := p.unsure()
+	err = c.land(ctx, "Commit", p, func(ctx context.Context) error {
 		return c.writer.Commit(ctx, c.opts.Committer, p.row(), p.entry, p.blob)
 	})
 	if errors.Is(err, index.ErrExists) {
 		if !again {
 			return true, nil
 		}
-		return c.takenByOther(ctx, p)
+		return c.absent(ctx, p)
 	}
 	if err == nil {
 		p.reach(indexed)
@@ -315,11 +317,11 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 
 // index makes a stored blob discoverable.
 func (c *Collector[T]) index(ctx context.Context, p *pending[T]) (taken bool, err error) {
-	err = c.attempt(ctx, "Index", p, func(ctx context.Context) error {
+	err = c.land(ctx, "Index", p, func(ctx context.Context) error {
 		return c.writer.Put(ctx, p.row(), p.entry)
 	})
 	if errors.Is(err, index.ErrExists) {
-		return c.takenByOther(ctx, p)
+		return c.absent(ctx, p)
 	}
 	if err == nil {
 		err = c.indexed(ctx, p, p.entry)
@@ -364,32 +366,48 @@ func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T], e index.En
 	return c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, e.Key, bytes) })
 }
 
-// takenByOther tells whether a taken instant is another writer's, or this value's
-// own from an attempt that seemed to fail. If a deletion or a failed sync has taken the
-// entry away meanwhile, it may have been either.
-func (c *Collector[T]) takenByOther(ctx context.Context, p *pending[T]) (taken bool, err error) {
+// land makes an attempt to put the value into the index, and notes until when it may take
+// effect if its answer does not tell.
+func (c *Collector[T]) land(ctx context.Context, step string, p *pending[T], f func(context.Context) error) error {
+	before, now := p.late, time.Now()
+	p.late = now.Add(c.opts.Deadline + c.opts.linger())
+	err := c.attempt(ctx, step, p, f)
+	_, final := errors.AsType[*FinalError](err)
+	switch {
+	case errors.Is(err, index.ErrExists) || final || tooLarge(err):
+		p.late = before
+	case err != nil:
+		p.late = time.Now().Add(c.opts.linger())
+	case before.IsZero(): // a sync that fails may take the entry away, or not
+		p.late = now
+	default:
+		p.late = before
+	}
+	return err
+}
+
+// absent reports whether the value is not in the index, and will not be: it may get another
+// instant or be given up. It returns an error while an attempt that seemed to fail may still take
+// effect, whoever has the instant now: a deletion or a failed sync may take that entry away,
+// and the value would be stored here and elsewhere.
+func (c *Collector[T]) absent(ctx context.Context, p *pending[T]) (bool, error) {
+	mayLand := p.mayLand() // the index is asked after the last of these attempts
 	has, err := c.holder(ctx, p)
-	if err == nil && has == nobody {
+	switch {
+	case err != nil || has == self:
+		return false, err
+	case mayLand:
 		p.doubtBlob()
-		err = c.mayLand(p)
+		p.left().taken = has == another
+		return false, c.lateError(p)
 	}
-	return has != self, err
+	return true, nil
 }
 
-// mayLand returns an error while an attempt that seemed to fail may still put the value into
-// the index: elsewhere the value would then be stored a second time.
-func (c *Collector[T]) mayLand(p *pending[T]) error {
-	left := p.left()
-	if left.gone.IsZero() {
-		left.gone = time.Now()
-	}
-	if time.Since(left.gone) > c.linger {
-		return nil
-	}
-	return fmt.Errorf("tenant %q, key %s: %w", p.owner.id, p.entry.Key, errLate)
+// lateError says why a value waits.
+func (c *Collector[T]) lateError(p *pending[T]) error {
+	return fmt.Errorf("tenant %q, key %s: an earlier attempt may still take effect until %v", p.owner.id, p.entry.Key, p.late.UTC().Format(time.RFC3339))
 }
-
-var errLate = errors.New("an earlier attempt may still take effect")
 
 // holder is who has an instant in the index.
 type holder uint8

@@ -158,18 +158,17 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 // gets another key then, has come out differently since. It returns an error while that
 // attempt may still take effect.
 func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bool, err error) {
-	left := p.before()
-	if !left.replayed && !(left.unsure && p.differs()) {
+	if !p.before().replayed && !(p.unsure() && p.differs()) {
 		return false, nil
 	}
+	mayLand := p.mayLand() && p.differs()
 	has, err := c.holder(ctx, p)
-	if err != nil {
-		return false, err
+	if err == nil && has != self && mayLand {
+		err = c.lateError(p)
 	}
-	if has == nobody && !left.replayed {
-		err = c.mayLand(p)
+	if err == nil {
+		p.left().replayed = false
 	}
-	p.trail.replayed = false
 	return has == self, err
 }
 
@@ -184,7 +183,7 @@ func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err er
 	for i, records := range [][]uint64{p.records[:n], p.records[n:]} {
 		half := newPending(p.owner, restingOn[T](records), 0)
 		half.records, half.fresh = records, true
-		half.name(p.entry.Time + int64(i))
+		half.name(p.entry.Time + int64(i*n)) // so that their own halves do not meet
 		halves = append(halves, half)
 	}
 	c.opts.Journal.End(p.before().seals...)

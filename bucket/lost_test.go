@@ -235,7 +235,8 @@ func TestACommitThatLandedComesOutDifferently(t *testing.T) {
 		}
 		j, full := newMemJournal(), errors.New("full")
 		opts := journaled(j)
-		opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
+		opts.Committer, opts.Backoff, opts.MaxBackoff, opts.Past.Levels = co, time.Hour, time.Hour, noLinger
+		opts.Deadline = 20 * time.Millisecond // how long the collector waits for the commit
 		c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -303,7 +304,8 @@ func TestALateCommitOfAnEarlierProcess(t *testing.T) {
 	}
 	start := func(commits int) *bucket.Collector[ids] {
 		opts := journaled(j)
-		opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
+		opts.Committer, opts.Backoff, opts.MaxBackoff, opts.Past.Levels = co, time.Hour, time.Hour, noLinger
+		opts.Deadline = 20 * time.Millisecond // how long the collector waits for the commit
 		c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
 		if err != nil {
 			t.Fatal(err)

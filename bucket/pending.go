@@ -35,6 +35,7 @@ type pending[T any] struct {
 	records []uint64   // of the journal's values that are merged in it; never changed
 	turn    gate.Turn  // held while the value is being moved on
 	trail   *trail[T]  // guarded by the turn; nil before the first attempt
+	late    time.Time  // guarded by the turn: see unsure
 
 	fresh     bool        // its keys are never given to another value
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
@@ -52,9 +53,8 @@ type pending[T any] struct {
 
 // trail is what attempts at a value have left behind. The value's turn guards it.
 type trail[T any] struct {
-	unsure   bool          // an attempt under the present key may have landed
-	gone     time.Time     // since when the index is known to lack what that attempt may put there
 	replayed bool          // the index was not asked yet whether it has the value
+	taken    bool          // another writer's entry has the instant, and an attempt may still land
 	seals    []uint64      // its sealed records in the journal
 	noted    blob.Ref      // what the last of them says
 	keys     []string      // its keys before the present one
@@ -121,8 +121,8 @@ func (p *pending[T]) name(t int64) {
 		p.entry.Key = p.row().BlobKey(t)
 	}
 	p.unstore()
-	if p.trail != nil {
-		p.trail.unsure, p.trail.gone = false, time.Time{}
+	if p.late = (time.Time{}); p.trail != nil {
+		p.trail.taken = false
 	}
 }
 
@@ -151,18 +151,19 @@ func (p *pending[T]) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := p.left()
-	left.keys, left.gone = append(left.keys, p.entry.Key), time.Time{}
+	left.keys = append(left.keys, p.entry.Key)
 	p.entry.Key = p.row().FreshBlobKey(p.entry.Time, rand.Text())
 	p.unstore()
 }
 
 // resume gives a value the key and the sum that the journal says, under which an
-// earlier process may have stored it.
-func (p *pending[T]) resume(v *record.Value) {
+// earlier process may have stored it, or may store it until the instant late.
+func (p *pending[T]) resume(v *record.Value, late time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.entry.Key = v.Key
-	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true, unsure: true}
+	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true}
+	p.late = late
 }
 
 // rest leaves a value that was sealed before an instant to the journal alone,
@@ -210,7 +211,6 @@ func (p *pending[T]) noteLost(cause error) (bytes int64) {
 	defer p.mu.Unlock()
 	p.committed.Store(false)
 	p.stage, p.err = encoded, cause
-	p.left().unsure = true
 	p.size = int64(len(p.blob))
 	return p.size
 }
@@ -288,7 +288,14 @@ func (p *pending[T]) doubts(e index.Entry) bool {
 
 // own reports whether an entry that has this value's instant and key is its own
 // and not another writer's. The caller has the turn.
-func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.before().unsure }
+func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.unsure() }
+
+// unsure reports whether an attempt under the present key may have taken effect, or may do so
+// later. The caller has the turn.
+func (p *pending[T]) unsure() bool { return !p.late.IsZero() }
+
+// mayLand reports whether such an attempt may still take effect. The caller has the turn.
+func (p *pending[T]) mayLand() bool { return time.Now().Before(p.late) }
 
 // state returns how far the value has come, and its entry.
 func (p *pending[T]) state() (stage, index.Entry) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/faulttest"
@@ -124,37 +126,41 @@ func TestTroubleOfTheJournal(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			s, options := newStores(t), journaled
-			x := &trouble{dice: rand.New(rand.NewPCG(seed, 3)), bad: make(map[uint64]bool), values: make(map[uint64]int), told: make(map[int]bool)}
-			lose := func() {}
-			if seed%2 == 1 {
-				co := &committer{index: index.NewMemIndex(), fault: func(n int) (f faulttest.Fault) {
-					if n%5 == 0 {
-						f = faulttest.Fault{Err: errBroken, Applied: n%2 == 0}
-					}
-					return f
-				}}
-				s, options = co.stores(t), synced(co, func() bool { return x.one(3) }, threeTenants...)
-				lose = func() { co.lose(threeTenants...) }
-			} else {
-				s.flaky()
-			}
-			x.killing = newKilling(t, s, seed)
-			x.kill = lose
-			x.opts = func(j bucket.Journal) *bucket.CollectorOptions[ids] {
-				o := options(troubled{j.(*memJournal), x})
-				o.Failed = x.failed
-				return o
-			}
-			x.refuse = func(err error) bool {
-				_, refused := errors.AsType[*bucket.JournalError](err)
-				return refused
-			}
-			for range 8 {
-				x.life()
-				x.damage()
-			}
-			x.check(t)
+			synctest.Test(t, func(t *testing.T) { makeTrouble(t, seed) })
 		})
 	}
+}
+
+func makeTrouble(t *testing.T, seed uint64) {
+	s, options := newStores(t), journaled
+	x := &trouble{dice: rand.New(rand.NewPCG(seed, 3)), bad: make(map[uint64]bool), values: make(map[uint64]int), told: make(map[int]bool)}
+	lose := func() {}
+	if seed%2 == 1 {
+		co := &committer{index: index.NewMemIndex(), fault: func(n int) (f faulttest.Fault) {
+			if n%5 == 0 {
+				f = faulttest.Fault{Err: errBroken, Applied: n%2 == 0}
+			}
+			return f
+		}}
+		s, options = co.stores(t), synced(co, func() bool { return x.one(3) }, threeTenants...)
+		lose = func() { co.lose(threeTenants...) }
+	} else {
+		s.flaky()
+	}
+	x.killing = newKilling(t, s, seed)
+	x.kill = lose
+	x.opts = func(j bucket.Journal) *bucket.CollectorOptions[ids] {
+		o := options(troubled{j.(*memJournal), x})
+		o.Failed, o.MaxBackoff = x.failed, 10*time.Second
+		return o
+	}
+	x.refuse = func(err error) bool {
+		_, refused := errors.AsType[*bucket.JournalError](err)
+		return refused
+	}
+	for range 8 {
+		x.life()
+		x.damage()
+	}
+	x.check(t)
 }

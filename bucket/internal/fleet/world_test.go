@@ -138,7 +138,9 @@ func (w *world) end() {
 			n.start()
 		}
 	}
-	time.Sleep(time.Minute) // flushing repeats what failed, and builders build
+	if time.Sleep(time.Minute); !w.rolled { // flushing repeats what failed, and builders build
+		time.Sleep(5 * time.Minute) // without levels, a request may take effect so late
+	}
 	w.checkSeals()
 	w.lastDeletion()
 	for _, a := range w.askers {
