@@ -50,6 +50,13 @@ func (c *client) send(ctx context.Context) {
 	opts := &bucket.AddOptions{}
 	if c.rng.IntN(4) == 0 {
 		opts.At = now.Add(-time.Duration(c.rng.Int64N(int64(time.Minute))))
+	} else if c.world.harsh && c.rng.IntN(2) == 0 {
+		opts.At = wholeSecond(c.rng)
+	}
+	if opts.At.After(now) {
+		opts.At = time.Time{}
+	}
+	if !opts.At.IsZero() {
 		v.past, v.earliest, v.latest = true, opts.At.UnixNano(), opts.At.UnixNano()+slack
 	}
 	id := c.world.model.send(v)

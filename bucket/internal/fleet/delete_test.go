@@ -118,10 +118,15 @@ func (w *world) someDeletion() *deletion {
 	if d.of = w.nodes[w.rng.IntN(len(w.nodes))]; w.janitor != nil && w.rng.IntN(3) == 0 {
 		d.of = nil
 	}
-	switch w.rng.IntN(8) {
-	case 0:
+	kind := w.rng.IntN(8)
+	switch {
+	case w.harsh && kind > 1:
+		from := wholeSecond(w.rng)
+		length := []time.Duration{1, time.Second, 3 * time.Second}[w.rng.IntN(3)]
+		d.from, d.to = from.UnixNano(), from.Add(length).UnixNano()
+	case kind == 0:
 		d.whole = true
-	case 1:
+	case kind == 1:
 	default:
 		from := time.Now().Add(-time.Duration(w.rng.Int64N(int64(time.Minute))))
 		d.from, d.to = from.UnixNano(), from.Add(time.Duration(w.rng.Int64N(int64(15*time.Second)))).UnixNano()

@@ -22,6 +22,7 @@ type disk struct {
 	mu       sync.Mutex // guards what follows
 	rng      *rand.Rand
 	unsynced []committed
+	withheld []*commit
 	fails    bool // to sync
 	lost     bool // commits, and the next Sync says so
 }
@@ -29,6 +30,15 @@ type disk struct {
 type committed struct {
 	row   index.Row
 	entry index.Entry
+}
+
+// commit is one that is under way when its call has returned. As in package local, it ends before a later call for its
+// instant or its key begins, and before its process ends or loses commits.
+type commit struct {
+	ctx   context.Context
+	row   index.Row
+	entry index.Entry
+	blob  []byte
 }
 
 // blobOf is the key under which a context holds the blob of a commit, so that a
@@ -48,19 +58,84 @@ func (d diskOf) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if d.stores.dead.Load() {
 		return errDead
 	}
+	d.land(func(c *commit) bool { return c.row == row && c.entry.Time == e.Time || c.entry.Key == e.Key })
 	blob, _ := ctx.Value(blobOf{}).([]byte)
-	there, err := d.blobs.Get(ctx, []string{e.Key})
+	c := &commit{context.WithoutCancel(ctx), row, e, blob}
+	switch d.mishap() {
+	case withheld:
+		d.withheld = append(d.withheld, c)
+		time.AfterFunc(time.Duration(d.rng.Int64N(int64(latest))), func() { d.landOne(c) })
+		return errStore
+	case applied:
+		_ = d.put(c)
+		return errStore
+	}
+	return d.put(c)
+}
+
+// put makes a commit. The caller holds mu.
+func (d *disk) put(c *commit) error {
+	there, err := d.blobs.Get(c.ctx, []string{c.entry.Key})
 	if err != nil {
 		return err
 	}
 	if there[0] != nil {
 		return index.ErrExists
 	}
-	if err := d.entries.Put(ctx, row, e); err != nil {
+	if err := d.entries.Put(c.ctx, c.row, c.entry); err != nil {
 		return err
 	}
-	d.unsynced = append(d.unsynced, committed{row, e})
-	return d.blobs.Put(ctx, e.Key, blob)
+	d.unsynced = append(d.unsynced, committed{c.row, c.entry})
+	return d.blobs.Put(c.ctx, c.entry.Key, c.blob)
+}
+
+// land makes some of the commits that are under way. The caller holds mu.
+func (d *disk) land(which func(*commit) bool) {
+	d.withheld = slices.DeleteFunc(d.withheld, func(c *commit) bool {
+		if !which(c) {
+			return false
+		}
+		_ = d.put(c)
+		return true
+	})
+}
+
+func (d *disk) landOne(one *commit) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.land(func(c *commit) bool { return c == one })
+}
+
+// landAll makes all commits that are under way.
+func (d *disk) landAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.land(func(*commit) bool { return true })
+}
+
+// mishap is what happens to a commit.
+type mishap int
+
+const (
+	nothing  mishap = iota
+	applied         // it is made, and seems to fail
+	withheld        // it seems to fail, and is made later
+)
+
+func (d *disk) mishap() mishap {
+	chance := 0.02
+	if d.world.harsh {
+		chance = 0.3
+	}
+	switch {
+	case d.world.calm.Load() || d.rng.Float64() >= chance:
+		return nothing
+	case d.rng.IntN(3) == 0:
+		d.world.stats.late.Add(1)
+		return applied
+	}
+	d.world.stats.late.Add(1)
+	return withheld
 }
 
 // Query implements index.Index.
@@ -70,7 +145,12 @@ func (d diskOf) Query(ctx context.Context, row index.Row, from, to int64) ([]ind
 
 // Delete implements index.Deleter. Like every write except Commit, it returns when all is synced.
 func (d diskOf) Delete(ctx context.Context, row index.Row, entries []index.Entry) error {
-	return d.synced(func() error { return d.entries.Delete(ctx, row, entries) })
+	return d.synced(func() error {
+		d.land(func(c *commit) bool {
+			return c.row == row && slices.ContainsFunc(entries, func(e index.Entry) bool { return e.Time == c.entry.Time })
+		})
+		return d.entries.Delete(ctx, row, entries)
+	})
 }
 
 // Places implements index.Places.
@@ -133,6 +213,8 @@ func (d *disk) crash() {
 
 // lose takes back the last commits. The caller holds mu.
 func (d *disk) lose() {
+	d.land(func(*commit) bool { return d.rng.IntN(2) == 0 })
+	d.withheld = nil
 	kept := d.rng.IntN(len(d.unsynced) + 1)
 	for _, c := range slices.Backward(d.unsynced[kept:]) {
 		ctx := index.Holding(context.Background())

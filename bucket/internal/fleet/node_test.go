@@ -158,6 +158,9 @@ func (n *node) stop(all bool) {
 	}
 	p.end()
 	<-p.ended
+	if n.world.disk != nil {
+		n.world.disk.landAll()
+	}
 	_ = p.store.Close(ctx)
 	if stats := p.log.Stats(); all && stats.Live > 0 {
 		n.world.Errorf("seed %d: %s: %d records are left in the journal", n.world.seed, n.name, stats.Live)

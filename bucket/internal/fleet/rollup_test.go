@@ -22,7 +22,7 @@ var spans = []time.Duration{2 * time.Second, 8 * time.Second}
 
 // roll turns levels on, in most fleets. Every process knows of them from its start, so that builders need not wait.
 func (w *world) roll() {
-	if w.rolled = w.seed%4 != 0; !w.rolled {
+	if w.rolled = w.seed%4 != 0 || w.harsh; !w.rolled {
 		return
 	}
 	s := levels.Settings{Spans: spans, Lateness: lateness, Skew: storeSkew, Linger: linger}

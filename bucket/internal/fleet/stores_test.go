@@ -40,6 +40,9 @@ func (w *world) newStores() *stores {
 	if w.disk != nil {
 		entries, s.skewed = diskOf{w.disk, s}, 0
 	}
+	if w.harsh && w.disk == nil {
+		entries = w.lateIndex(entries, n)
+	}
 	s.index = faulttest.NewLevels(entries, w.seed+n)
 	s.authority, s.cache = faulttest.NewTier(w.blobs, w.seed+n+1), faulttest.NewTier(w.cache, w.seed+n+2)
 	return s

@@ -41,9 +41,11 @@ type world struct {
 	nodes   []*node
 	askers  []*asker
 	model   model
-	gone    []*stores // of killed processes, whose requests may still be on their way
-	lies    bool      // the authority lies in this run
-	disk    *disk     // of the only collector, where that is an embedded one; else nil
+	gone    []*stores   // of killed processes, whose requests may still be on their way
+	lies    bool        // the authority lies in this run
+	harsh   bool        // far more goes wrong
+	calm    atomic.Bool // nothing more goes wrong
+	disk    *disk       // of the only collector, where that is an embedded one; else nil
 	stats   stats
 
 	janitor   *janitor // deletes from outside of the collectors; nil where the store is a directory
@@ -57,6 +59,7 @@ type stats struct {
 	exact, partial, failed             atomic.Int64 // answers
 	kills, restarts, faults, clocksSet atomic.Int64
 	stored                             atomic.Int64
+	late                               atomic.Int64 // writes of harsh fleets that seemed to fail
 	syncs, takenBack                   atomic.Int64 // of embedded collectors' stores; commits that were lost
 	deletions, interrupted, deleted    atomic.Int64 // deletions by outcome; values that were deleted for sure
 	seals, rollUpsRead                 atomic.Int64 // seals that were compared with their entries
@@ -73,7 +76,8 @@ func newWorld(t testing.TB, seed uint64, m mutant) *world {
 		entries: index.NewMemIndex(), blobs: new(tiered.MemTier), cache: &tiered.MemTier{Overwrite: true}}
 	w.lies = m == "" && seed%20 == 19
 	collectors := 1 + w.rng.IntN(3)
-	if m == earlyDone || m == lostSync || m == "" && seed%5 == 3 {
+	embedded := false
+	if w.harsh, embedded = isHarsh(seed); m == earlyDone || m == lostSync || m == "" && embedded {
 		w.disk, collectors = &disk{world: w, entries: w.entries, blobs: w.blobs, rng: rand.New(rand.NewPCG(seed, 5))}, 1
 	}
 	w.roll()
@@ -125,6 +129,7 @@ func (w *world) all() (all []*stores) {
 
 // end heals everything, lets every collector store what it holds, and checks what is stored.
 func (w *world) end() {
+	w.calm.Store(true)
 	for _, s := range slices.Concat(w.gone, w.all()) {
 		s.heal()
 	}
