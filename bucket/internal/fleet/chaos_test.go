@@ -12,11 +12,16 @@ import (
 )
 
 // turmoil is how long things go wrong.
-const turmoil = 40 * time.Second
+func (w *world) turmoil() time.Duration {
+	if w.harsh {
+		return 80 * time.Second
+	}
+	return 40 * time.Second
+}
 
 // run lets clients send, query services ask and things go wrong, and then checks what is left.
 func (w *world) run() {
-	ctx, cancel := context.WithTimeout(context.Background(), turmoil)
+	ctx, cancel := context.WithTimeout(context.Background(), w.turmoil())
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, n := range w.nodes {

@@ -23,8 +23,11 @@ type deletion struct {
 
 // deleting is how long a deletion leaves blobs alone: longer than a write may be late. A directory stores a blob with its entry.
 func (w *world) deleting() time.Duration {
-	if w.disk != nil {
+	switch {
+	case w.disk != nil:
 		return 500 * time.Millisecond
+	case w.harsh: // values wait for longer, and collectors rely on a blob for 30 s and one deadline
+		return 30*time.Second + 2*deadline
 	}
 	return 10 * time.Second
 }
@@ -49,14 +52,26 @@ func (m *model) deletes(d *deletion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d.surely = nil
-	m.active = append(m.active, d)
 	for id, v := range m.values {
 		surely, perhaps := d.touches(v)
-		if surely {
+		if surely && !m.mayLand(v) {
 			d.surely = append(d.surely, id)
 		}
 		v.doubt = v.doubt || perhaps
 	}
+	m.active = append(m.active, d)
+}
+
+// mayLand reports whether a request that its sender gave up may store a value after a deletion that found nothing of it,
+// and so did not wait: another deletion removed the value's entry, or took the value out of memory, and has not returned
+// nil. DeleteOptions.Wait says that such a request may land up to the linger later. The caller holds mu.
+func (m *model) mayLand(v *value) bool {
+	for _, d := range m.active {
+		if _, perhaps := d.touches(v); perhaps {
+			return true
+		}
+	}
+	return v.doubt && (time.Since(v.told) < linger || time.Since(v.interrupted) < linger)
 }
 
 // deleted notes that a deletion has ended, and returns how many more values are gone.
@@ -65,6 +80,11 @@ func (m *model) deleted(d *deletion, by *process, err error) (n int64) {
 	defer m.mu.Unlock()
 	m.active = slices.DeleteFunc(m.active, func(a *deletion) bool { return a == d })
 	if err != nil {
+		for _, v := range m.values {
+			if _, perhaps := d.touches(v); perhaps {
+				v.interrupted = time.Now()
+			}
+		}
 		return 0
 	}
 	m.events++
