@@ -11,7 +11,7 @@ import (
 	"github.com/timeblob/timeblob/index"
 )
 
-var harshly = flag.String("harsh", "", "make every fleet a harsh one: late (a shared index) or disk (an embedded collector)")
+var harshly = flag.String("harsh", "", "make every fleet a harsh one: late (a shared index) or disk (an embedded collector); or none")
 
 // isHarsh reports whether a seed's fleet is a harsh one, and embedded whether it has one embedded collector. In a harsh
 // fleet far more writes to the index take effect late, or seem to fail; far more is deleted; values of several collectors
@@ -22,11 +22,13 @@ func isHarsh(seed uint64) (harsh, embedded bool) {
 		return true, false
 	case "disk":
 		return true, true
+	case "none":
+		return false, seed%5 == 3
 	}
 	return seed%10 == 7 || seed%10 == 8, seed%5 == 3
 }
 
-// latest is how long after its answer a write may take effect.
+// latest is how long after it was sent a write may take effect: never longer than the linger after its sender gave it up.
 const latest = linger - 100*time.Millisecond
 
 // lateIndex is the way of one process of a harsh fleet to the index. Some writes take effect late, some take effect and
@@ -45,7 +47,7 @@ func (w *world) lateIndex(of faulttest.Whole, n uint64) *lateIndex {
 	return &lateIndex{Whole: of, world: w, chance: 0.1 + 0.4*rng.Float64(), rng: rng}
 }
 
-// trouble is what happens to a write.
+// trouble is what happens to a write. A write that a fault has withheld already has no deadline, and no trouble.
 type trouble struct {
 	some       bool
 	now, later bool // when it takes effect
@@ -56,17 +58,12 @@ type trouble struct {
 func (x *lateIndex) trouble(ctx context.Context) (t trouble) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	deadline, ok := ctx.Deadline()
-	if !ok || x.world.calm.Load() || x.rng.Float64() >= x.chance {
+	if _, bounded := ctx.Deadline(); !bounded || x.world.calm.Load() || x.rng.Float64() >= x.chance {
 		return trouble{}
 	}
 	t.some, t.hangs = true, x.rng.IntN(3) == 0
 	t.now, t.later = x.rng.IntN(3) == 0, x.rng.IntN(3) > 0
-	most := latest
-	if t.hangs {
-		most += time.Until(deadline)
-	}
-	t.after = time.Duration(x.rng.Int64N(int64(max(most, 1))))
+	t.after = time.Duration(x.rng.Int64N(int64(latest)))
 	return t
 }
 
