@@ -244,7 +244,7 @@ func (c *Collector[T]) abandon(p *pending[T]) {
 		if p.owner.readers.Load() > 0 {
 			c.keepForReaders(p)
 		}
-		c.endRecords(p)
+		c.endDeleted(p)
 		c.release(p)
 	}
 }

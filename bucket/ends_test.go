@@ -290,3 +290,35 @@ func (l *lateBlobs) Delete(ctx context.Context, keys []string) error {
 	}
 	return errors.Join(l.held.Delete(ctx, keys), l.held.Put(ctx, l.entry.Key, []byte("[1]")), l.mem.Put(ctx, l.row, l.entry))
 }
+
+// TestTheIDOfADeletedValueIsKnownAfterARestart deletes a value that is in the open tick and repeats it after a restart. It is not taken
+// again.
+func TestTheIDOfADeletedValueIsKnownAfterARestart(t *testing.T) {
+	t.Parallel()
+	s, j := newTextStores(t, new(tiered.MemTier)), newMemJournal()
+	id, past, future := &bucket.AddOptions{ID: "1"}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c := s.collector(t, j)
+	if err := c.Add(t.Context(), "a", "v", id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Delete(t.Context(), "a", past, future, &bucket.DeleteOptions{Wait: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := s.collector(t, j.afterKill(0))
+	if err := next.Add(t.Context(), "a", "v", id); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	q, err := bucket.NewQuantizer(s.index, s.blobs, mergeTexts, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := q.Range(t.Context(), "a", past, future, nil); err != nil || a.Entries != 0 {
+		t.Errorf("%d entries are stored, of a value that was deleted: %v", a.Entries, err)
+	}
+}

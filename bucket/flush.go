@@ -146,7 +146,7 @@ func (c *Collector[T]) storeHalves(p *pending[T], halves []*pending[T], cause er
 		p.left().halves = halves
 	} else { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
-		c.endRecords(p)
+		c.endDeleted(p)
 	}
 	c.release(p)
 }

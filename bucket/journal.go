@@ -122,6 +122,11 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	if p.differs() {
 		p.owner.renew(p)
 	}
+	return c.writeSealed(ctx, p)
+}
+
+// writeSealed writes a sealed record of a value: its instant, its key and the records that it is merged of.
+func (c *Collector[T]) writeSealed(ctx context.Context, p *pending[T]) error {
 	e := p.entry
 	s := record.Sealed{Tenant: p.owner.id, Time: e.Time, Key: e.Key, Sum: e.Sum, Members: p.records}
 	id, err := c.append(ctx, record.KindSealed, s.Encode(), nil)
@@ -151,6 +156,18 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {
 		c.opts.Journal.End(slices.Concat(p.records, p.before().seals)...)
 	}
+}
+
+// endDeleted ends the records of a value that was deleted. Where no sealed record names them,
+// one does first: otherwise the next process would take them for records of values that Add
+// took back, and would forget their ids.
+func (c *Collector[T]) endDeleted(p *pending[T]) {
+	if len(p.records) > 0 && len(p.before().seals) == 0 {
+		if err := c.writeSealed(context.Background(), p); err != nil {
+			c.opts.Logger.Warn("ids of values that were deleted may be forgotten at a restart", "tenant", p.owner.id, "err", err)
+		}
+	}
+	c.endRecords(p)
 }
 
 // findIndexed reports whether the index has a value already: an earlier process was
