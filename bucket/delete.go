@@ -18,7 +18,8 @@ type DeleteOptions struct {
 	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
 	// other process adds values. A request to the index that its sender gave up may
 	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
-	// until the range is deleted once more. An entry that arrives after Wait, and while
+	// until the range is deleted once more. After a deletion that was interrupted it
+	// may have its blob still: repeat that deletion when Linger has passed. An entry that arrives after Wait, and while
 	// blobs are deleted, is removed, too. Default one minute; negative: none. A
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.

@@ -110,13 +110,14 @@ type question struct {
 	provisional bool // values may still come into the range, as the answer says
 }
 
-// restarted notes that a process begins: the ticks of values that came lately and are not stored end now.
-func (m *model) restarted(n *node) {
+// endsTicks notes that the ticks of values that came lately and are not stored end within some time: a process begins, or closes and
+// waits for adds under way.
+func (m *model) endsTicks(n *node, within time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, v := range m.values {
 		if v.node == n && !v.past && time.Since(v.sent) < 2*window {
-			v.latest = max(v.latest, n.now().UnixNano()+slack)
+			v.latest = max(v.latest, n.now().Add(within).UnixNano()+slack)
 			m.doubted(v)
 		}
 	}

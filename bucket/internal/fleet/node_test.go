@@ -72,7 +72,7 @@ func (n *node) start() {
 	for _, d := range log.Damage() {
 		w.Errorf("seed %d: %s: a kill harmed the journal: %v", w.seed, n.name, d)
 	}
-	w.model.restarted(n)
+	w.model.endsTicks(n, 0)
 	s := w.newStores()
 	p := &process{stores: s, node: n, store: s.open(w), log: log, ended: make(chan struct{})}
 	co := &bucket.CollectorOptions[ids]{
@@ -150,7 +150,9 @@ func (n *node) stop(all bool) {
 	n.become(nil)
 	n.stall.end()
 	synctest.Wait() // adds do not wait for the journal's disk any more
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	const closing = 3 * time.Second
+	n.world.model.endsTicks(n, closing)
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()
 	var left *bucket.UndeliveredError
 	if err := p.collector.Close(ctx); err != nil && (all || !errors.As(err, &left)) {
