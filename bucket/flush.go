@@ -388,8 +388,8 @@ func (c *Collector[T]) land(ctx context.Context, step string, p *pending[T], f f
 
 // absent reports whether the value is not in the index, and will not be: it may get another
 // instant or be given up. It returns an error while an attempt that seemed to fail may still take
-// effect, whoever has the instant now: a deletion or a failed sync may take that entry away,
-// and the value would be stored here and elsewhere.
+// effect. The entry that stands there now decides nothing: a deletion or a failed sync may take
+// it away, and the value would be stored here and elsewhere.
 func (c *Collector[T]) absent(ctx context.Context, p *pending[T]) (bool, error) {
 	mayLand := p.mayLand() // the index is asked after the last of these attempts
 	has, err := c.holder(ctx, p)
