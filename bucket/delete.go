@@ -18,8 +18,8 @@ type DeleteOptions struct {
 	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
 	// other process adds values. A request to the index that its sender gave up may
 	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
-	// until the range is deleted once more. After a deletion that was interrupted it
-	// may have its blob still: repeat that deletion when Linger has passed. An entry that arrives after Wait, and while
+	// unless the index commits blobs too or the deletion was interrupted: delete the
+	// range once more when Linger has passed. An entry that arrives after Wait, and while
 	// blobs are deleted, is removed, too. Default one minute; negative: none. A
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
@@ -223,8 +223,11 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 		return nil, err
 	}
 	for _, p := range held {
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // the next attempt abandons the value
+		}
 		if err := p.turn.LockContext(ctx); err != nil {
-			return nil, err // the next attempt abandons the value
+			return nil, err
 		}
 		if _, e := p.state(); p.own() || e.Time >= from && e.Time < to {
 			stored = append(stored, e)
@@ -232,7 +235,7 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 				stored = append(stored, e)
 			}
 		}
-		c.abandon(p)
+		c.abandon(ctx, p)
 		p.turn.Unlock()
 	}
 	return stored, nil
@@ -240,12 +243,12 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 
 // abandon ends a value that was withdrawn. Questions that began before may still read it.
 // The caller has the turn.
-func (c *Collector[T]) abandon(p *pending[T]) {
+func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) {
 	if !p.finished() {
 		if p.owner.readers.Load() > 0 {
 			c.keepForReaders(p)
 		}
-		c.endDeleted(p)
+		c.endDeleted(ctx, p)
 		c.release(p)
 	}
 }

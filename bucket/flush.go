@@ -20,7 +20,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.withdrawn.Load() {
-		c.abandon(p)
+		c.abandon(ctx, p)
 		return nil
 	}
 	epoch := c.unsynced.Epoch()
@@ -35,7 +35,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		}
 		return nil
 	case permanent(err):
-		if err = c.giveUp(p, err); err == nil {
+		if err = c.giveUp(ctx, p, err); err == nil {
 			return nil
 		}
 	}
@@ -97,12 +97,12 @@ func (c *Collector[T]) release(p *pending[T]) {
 // for one blob, or one of them spoils the others' encoding. If none of them may be
 // stored any more, they are given up together. If the journal cannot be read, it
 // returns the error, and the value is tried again.
-func (c *Collector[T]) giveUp(p *pending[T], cause error) error {
+func (c *Collector[T]) giveUp(ctx context.Context, p *pending[T], cause error) error {
 	_, final := errors.AsType[*FinalError](cause)
 	if !final && max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
 		if err == nil {
-			c.storeHalves(p, halves, cause)
+			c.storeHalves(ctx, p, halves, cause)
 		}
 		return err
 	}
@@ -139,14 +139,14 @@ func (c *Collector[T]) dropFailed(p *pending[T], cause error) {
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.
-func (c *Collector[T]) storeHalves(p *pending[T], halves []*pending[T], cause error) {
+func (c *Collector[T]) storeHalves(ctx context.Context, p *pending[T], halves []*pending[T], cause error) {
 	c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
 		"tenant", p.owner.id, "err", cause)
 	if p.owner.replace(p, halves) {
 		p.left().halves = halves
 	} else { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
-		c.endDeleted(p)
+		c.endDeleted(ctx, p)
 	}
 	c.release(p)
 }
@@ -258,7 +258,7 @@ func (c *Collector[T]) encode(p *pending[T]) error {
 }
 
 // place stores and indexes a blob under the value's present instant, or reports
-// that another writer has taken it.
+// that the value must take another one.
 func (c *Collector[T]) place(ctx context.Context, p *pending[T]) (taken bool, err error) {
 	switch {
 	case p.before().taken: // a put that fails would have to be waited for, too
@@ -388,8 +388,8 @@ func (c *Collector[T]) land(ctx context.Context, step string, p *pending[T], f f
 
 // absent reports whether the value is not in the index, and will not be: it may get another
 // instant or be given up. It returns an error while an attempt that seemed to fail may still take
-// effect. The entry that stands there now decides nothing: a deletion or a failed sync may take
-// it away, and the value would be stored here and elsewhere.
+// effect. Another writer's entry there, or none, proves nothing until then: a deletion or a failed
+// sync may have taken, or may take, an entry away, and the value would be stored twice.
 func (c *Collector[T]) absent(ctx context.Context, p *pending[T]) (bool, error) {
 	mayLand := p.mayLand() // the index is asked after the last of these attempts
 	has, err := c.holder(ctx, p)

@@ -161,9 +161,9 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 // endDeleted ends the records of a value that was deleted. Where no sealed record names them,
 // one does first: otherwise the next process would take them for records of values that Add
 // took back, and would forget their ids.
-func (c *Collector[T]) endDeleted(p *pending[T]) {
+func (c *Collector[T]) endDeleted(ctx context.Context, p *pending[T]) {
 	if len(p.records) > 0 && len(p.before().seals) == 0 {
-		if err := c.writeSealed(context.Background(), p); err != nil {
+		if err := c.writeSealed(ctx, p); err != nil {
 			c.opts.Logger.Warn("ids of values that were deleted may be forgotten at a restart", "tenant", p.owner.id, "err", err)
 		}
 	}

@@ -35,7 +35,7 @@ type pending[T any] struct {
 	records []uint64   // of the journal's values that are merged in it; never changed
 	turn    gate.Turn  // held while the value is being moved on
 	trail   *trail[T]  // guarded by the turn; nil before the first attempt
-	late    time.Time  // guarded by the turn: see unsure
+	late    time.Time  // guarded by the turn: until when an attempt under the key may take effect; zero: none was made
 
 	fresh     bool        // its keys are never given to another value
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held

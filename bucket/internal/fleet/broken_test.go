@@ -38,7 +38,7 @@ var brokenLines = []broken{
 	{"a deletion does not fence pending values", "tenant.go",
 		"			p.withdrawn.Store(true)\n", ""},
 	{"a deletion does not end the records of what it withdraws", "delete.go",
-		"		c.endDeleted(p)\n", ""},
+		"		c.endDeleted(ctx, p)\n", ""},
 	{"a deletion deletes the blobs of entries that came meanwhile", "internal/erase/round.go",
 		"	if err := r.spare(ctx); err != nil {\n		return err\n	}\n", ""},
 	{"a deletion leaves the open tick alone", "tenant.go",
