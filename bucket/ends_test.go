@@ -83,12 +83,8 @@ func loseASealedValue(t *testing.T) {
 	next := j.afterKill(0)
 	opts := journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
 	opts.Failed, opts.MaxBackoff = told.failed(t), time.Second
-	begun := time.Now()
 	if err := s.collector(t, opts).Close(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(begun); took < 5*time.Minute { // so long a put of the killed collector may land
-		t.Errorf("given up after %v", took)
 	}
 	told.want(t, nil, "record 1")
 	if n := next.live(); n != 1 {
@@ -97,7 +93,7 @@ func loseASealedValue(t *testing.T) {
 }
 
 // TestALostRecordAndALateCommit kills a collector whose commit seemed to fail, and damages a record of one of its two values. The commit
-// lands while the next collector waits, or never: then the other value is stored, and the lost one told.
+// lands before the next collector starts, or never: then the other value is stored, and the lost one told.
 func TestALostRecordAndALateCommit(t *testing.T) {
 	t.Parallel()
 	for _, lands := range []bool{false, true} {
@@ -123,16 +119,13 @@ func loseARecord(t *testing.T, lands bool) {
 	next := j.afterKill(0)
 	opts = journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
 	opts.Committer, opts.MaxBackoff, opts.Failed = co, time.Second, told.failed(t)
-	c = s.collector(t, opts)
-	closed := make(chan error, 1)
-	go func() { closed <- c.Close(t.Context()) }()
-	time.Sleep(time.Minute)
 	want := ids{2}
 	if lands {
 		co.land(0)
 		want = ids{1, 2}
 	}
-	if err := <-closed; err != nil {
+	c = s.collector(t, opts)
+	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)

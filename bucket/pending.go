@@ -157,13 +157,13 @@ func (p *pending[T]) renew() {
 }
 
 // resume gives a value the key and the sum that the journal says, under which an
-// earlier process may have stored it, or may store it until the instant late.
-func (p *pending[T]) resume(v *record.Value, late time.Time) {
+// earlier process may have stored it. Requests of that process are not waited for.
+func (p *pending[T]) resume(v *record.Value) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.entry.Key = v.Key
 	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true}
-	p.late = late
+	p.late = time.Now()
 }
 
 // rest leaves a value that was sealed before an instant to the journal alone,

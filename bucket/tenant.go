@@ -217,7 +217,7 @@ func (t *tenant[T]) adopt(v *record.Value) {
 	p.name(v.Time)
 	p.value.at = v.Time
 	if v.Key != "" {
-		p.resume(v, time.Now().Add(t.shared.opts.linger()))
+		p.resume(v)
 	}
 	t.last = max(t.last, v.Time)
 	t.hold(p)
