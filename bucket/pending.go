@@ -157,7 +157,7 @@ func (p *pending[T]) renew() {
 }
 
 // resume gives a value the key and the sum that the journal says, under which an
-// earlier process may have stored it. Requests of that process are not waited for.
+// earlier process may have stored it. Nobody waits for its requests.
 func (p *pending[T]) resume(v *record.Value) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
