@@ -137,6 +137,35 @@ func loseARecord(t *testing.T, lands bool) {
 	}
 }
 
+// TestARecordIsLostWhileACommitMayLand damages a record of two values that rest in the journal, after their commit seemed to fail. They are
+// not given up before the commit lands.
+func TestARecordIsLostWhileACommitMayLand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		co, j, told := &latecomer{committer: &committer{index: index.NewMemIndex()}}, newMemJournal(), &losses{}
+		opts := journaled(&damagedJournal{j, 1, &journal.CorruptError{ID: 1}})
+		opts.Committer, opts.Backoff, opts.MaxBackoff, opts.Failed = co, time.Minute, time.Minute, told.failed(t)
+		opts.Tick, opts.Window = time.Second, 2*time.Second
+		c := co.stores(t).collector(t, opts)
+		ran := make(chan error, 1)
+		go func() { ran <- c.Run(t.Context()) }()
+		mustAdd(t, c, "a", 1, 2)
+		time.Sleep(4 * time.Minute) // the values rest, and were tried again
+		co.land(0)
+		if n := co.commits(); n != 1 {
+			t.Errorf("%d commits", n)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		wantIDs(t, "stored", v, err, ids{1, 2})
+		if err := <-ran; err != nil || len(told.errs) > 0 {
+			t.Errorf("run: %v, told %v", err, told.errs)
+		}
+	})
+}
+
 // unitCodec encodes 1 as no bytes at all, and leaves the slice nil.
 type unitCodec struct{}
 

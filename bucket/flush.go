@@ -164,7 +164,7 @@ func (c *Collector[T]) split(p *pending[T]) (halves []*pending[T], err error) {
 		}
 		half := newPending(p.owner, v, size*int64(len(parts))/int64(n))
 		half.parts, half.fresh = parts, p.fresh
-		half.name(p.entry.Time + int64(i*(n/2))) // so that their own halves do not meet
+		half.name(p.entry.Time + int64(i*(n/2))) // an instant for each part, so that later splits do not collide
 		halves = append(halves, half)
 	}
 	for _, half := range halves {
@@ -373,15 +373,12 @@ func (c *Collector[T]) land(ctx context.Context, step string, p *pending[T], f f
 	p.late = now.Add(c.opts.Deadline + c.opts.linger())
 	err := c.attempt(ctx, step, p, f)
 	_, final := errors.AsType[*FinalError](err)
-	switch {
-	case errors.Is(err, index.ErrExists) || final || tooLarge(err):
-		p.late = before
-	case err != nil:
+	definite := err == nil || errors.Is(err, index.ErrExists) || final || tooLarge(err)
+	switch p.late = before; {
+	case !definite:
 		p.late = time.Now().Add(c.opts.linger())
-	case before.IsZero(): // a sync that fails may take the entry away, or not
+	case err == nil && before.IsZero(): // a sync that fails may take the entry away, or not
 		p.late = now
-	default:
-		p.late = before
 	}
 	return err
 }

@@ -200,7 +200,7 @@ func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err er
 	for i, records := range [][]uint64{p.records[:n], p.records[n:]} {
 		half := newPending(p.owner, restingOn[T](records), 0)
 		half.records, half.fresh = records, true
-		half.name(p.entry.Time + int64(i*n)) // so that their own halves do not meet
+		half.name(p.entry.Time + int64(i*n)) // an instant for each part, so that later splits do not collide
 		halves = append(halves, half)
 	}
 	c.opts.Journal.End(p.before().seals...)

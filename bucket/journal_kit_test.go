@@ -131,17 +131,13 @@ func (s *textStores) collector(t *testing.T, j bucket.Journal) *bucket.Collector
 	t.Helper()
 	c, err := bucket.NewCollector(s.index, s.blobs, mergeTexts, &bucket.CollectorOptions[string]{
 		Journal: j, MaxPending: 1 << 30, MaxTenantPending: 1 << 30, Backoff: time.Microsecond, MaxBackoff: time.Millisecond,
-		Size:     func(v string) int64 { return int64(len(v)) },
-		Failed:   func(_ string, _ string, err error) { t.Errorf("lost: %v", err) },
-		Deadline: time.Second / 10, Past: bucket.QuantizerOptions[string]{Levels: noLinger}}) // puts of a killed collector do not land later
+		Size:   func(v string) int64 { return int64(len(v)) },
+		Failed: func(_ string, _ string, err error) { t.Errorf("lost: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
-
-// noLinger are the options for a store to which no request comes later than its deadline.
-var noLinger = &bucket.LevelOptions{Owned: true}
 
 func largeText(i int) string { return strings.Repeat(fmt.Sprint(i), 600<<10) }
 

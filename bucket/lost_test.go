@@ -235,8 +235,7 @@ func TestACommitThatLandedComesOutDifferently(t *testing.T) {
 		}
 		j, full := newMemJournal(), errors.New("full")
 		opts := journaled(j)
-		opts.Committer, opts.Backoff, opts.MaxBackoff, opts.Past.Levels = co, time.Hour, time.Hour, noLinger
-		opts.Deadline = 20 * time.Millisecond // how long the collector waits for the commit
+		opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
 		c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -304,8 +303,7 @@ func TestALateCommitOfAnEarlierProcess(t *testing.T) {
 	}
 	start := func(commits int) *bucket.Collector[ids] {
 		opts := journaled(j)
-		opts.Committer, opts.Backoff, opts.MaxBackoff, opts.Past.Levels = co, time.Hour, time.Hour, noLinger
-		opts.Deadline = 20 * time.Millisecond // how long the collector waits for the commit
+		opts.Committer, opts.Backoff, opts.MaxBackoff = co, time.Hour, time.Hour
 		c, err := bucket.NewCollector(co.index, blobs, mergeIDs, opts)
 		if err != nil {
 			t.Fatal(err)

@@ -66,10 +66,9 @@ type Scanner interface {
 }
 
 // Committer is an index that holds blobs as well and so can store a blob and
-// make it discoverable in one step. Only one collector at a time commits for a
-// tenant: when a commit fails that may have taken effect, and a later commit
-// finds the instant taken, the collector takes the entry for its own.
-// indextest.RunCommitter checks a committer.
+// make it discoverable in one step. When a commit fails that may have taken
+// effect, and a later commit finds the instant taken, the key of the entry there
+// tells the collector whether it is its own. indextest.RunCommitter checks a committer.
 type Committer interface {
 	// Commit stores blob under e.Key and adds e, both or neither. It returns
 	// nil only when both will survive a crash, unless the collector has
