@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,17 +37,12 @@ func TestALargeTickSurvivesKills(t *testing.T) {
 }
 
 func testLargeTick(t *testing.T, place *stores.Place, flags ...string) {
-	const reports, size = 7, 15_000_000 // bytes
 	serve := func(tick string) *running {
 		return runServe(t, nil, append([]string{"--tick", tick, "--window", "1h", "--shutdown-timeout", "2m"}, flags...)...)
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	r := serve("1h")
-	want := make(map[string]bool)
-	for i := range reports {
-		host := fmt.Sprintf("host-%d", i)
-		want[host] = true
-		postLarge(t, r.url, largeReport(rng, host, size))
+	r, reports := serve("1h"), len(largeReports())
+	for _, body := range largeReports() {
+		postLarge(t, r.url, body)
 	}
 	kill := func(after time.Duration) {
 		time.Sleep(after)
@@ -74,10 +70,19 @@ func testLargeTick(t *testing.T, place *stores.Place, flags ...string) {
 			found[n.ID] = true
 		}
 	}
-	if len(found) != reports || counted != reports || len(all) < 2 {
+	if len(found) != reports || counted != uint64(reports) || len(all) < 2 {
 		t.Errorf("%d of %d reports are stored, %d times, in %d entries", len(found), reports, counted, len(all))
 	}
 }
+
+// largeReports are seven reports of 15 MB. They are made once: under the race detector that takes minutes on a slow machine.
+var largeReports = sync.OnceValue(func() (bodies [][]byte) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 7 {
+		bodies = append(bodies, largeReport(rng, fmt.Sprintf("host-%d", i), 15_000_000))
+	}
+	return bodies
+})
 
 // largeReport returns the blob of a report of about so many bytes, which do not
 // shrink.
