@@ -244,6 +244,13 @@ func (c *Collector[T]) end() <-chan struct{} {
 	return c.ended
 }
 
+// closing reports whether Close was called.
+func (c *Collector[T]) closing() bool {
+	c.life.Lock()
+	defer c.life.Unlock()
+	return c.closed
+}
+
 // drain delivers the values that are pending now, and waits until no crash can
 // take them back. Unsealed are ticks that ctx has ended before.
 func (c *Collector[T]) drain(ctx context.Context, unsealed []Undelivered) error {

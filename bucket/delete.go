@@ -183,7 +183,8 @@ func (d *Deleter) DeleteTenant(ctx context.Context, tenant string, opts *DeleteO
 // drops those in the range from the live window and from what is to be stored. A
 // deletion that is refused with a *FinalError drops none.
 // Values that are added while Delete runs may stay. Other collectors may still
-// deliver what they hold. An AddOptions.ID stays known.
+// deliver what they hold. An AddOptions.ID stays known. A *JournalError says that a
+// crash may bring deleted values back; Delete may be called again then.
 //
 // A live window of more than eight ticks cannot lose single ones: a deletion that
 // reaches into it empties it. A collector that is Alone then reads the rest from
@@ -202,6 +203,9 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 		return c.withdraw(ctx, tenant, start, end)
 	})
 	c.past.past.Forget(tenant)
+	if err == nil {
+		err = c.syncJournal(ctx)
+	}
 	return done, told.or(err)
 }
 
@@ -248,7 +252,7 @@ func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) {
 		if p.owner.readers.Load() > 0 {
 			c.keepForReaders(p)
 		}
-		c.endDeleted(ctx, p)
+		c.endUnstored(ctx, p)
 		c.release(p)
 	}
 }

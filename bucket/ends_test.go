@@ -3,7 +3,6 @@ package bucket_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,9 +81,13 @@ func loseASealedValue(t *testing.T) {
 	s.tier.Heal()
 	next := j.afterKill(0)
 	opts := journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
-	opts.Failed, opts.MaxBackoff = told.failed(t), time.Second
+	opts.Failed = told.failed(t)
+	begun := time.Now()
 	if err := s.collector(t, opts).Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if took := time.Since(begun); took < 5*time.Minute { // so long a put of the killed collector may land
+		t.Errorf("given up after %v", took)
 	}
 	told.want(t, nil, "record 1")
 	if n := next.live(); n != 1 {
@@ -93,18 +96,29 @@ func loseASealedValue(t *testing.T) {
 }
 
 // TestALostRecordAndALateCommit kills a collector whose commit seemed to fail, and damages a record of one of its two values. The commit
-// lands before the next collector starts, or never: then the other value is stored, and the lost one told.
+// lands before the next collector starts, while it waits, or never: then the other value is stored, and the lost one told. A collector
+// that is alone does not wait: the store belongs to one process, and no commit outlives it.
 func TestALostRecordAndALateCommit(t *testing.T) {
 	t.Parallel()
-	for _, lands := range []bool{false, true} {
-		t.Run(fmt.Sprint("lands ", lands), func(t *testing.T) {
+	for name, c := range map[string]struct {
+		lands time.Duration // after the start; negative: never
+		alone bool
+		takes time.Duration
+	}{
+		"before":            {lands: 0},
+		"meanwhile":         {lands: time.Minute, takes: 5 * time.Minute},
+		"never":             {lands: -1, takes: 5 * time.Minute},
+		"before, and alone": {lands: 0, alone: true},
+		"never, and alone":  {lands: -1, alone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { loseARecord(t, lands) })
+			synctest.Test(t, func(t *testing.T) { loseARecord(t, c.lands, c.alone, c.takes) })
 		})
 	}
 }
 
-func loseARecord(t *testing.T, lands bool) {
+func loseARecord(t *testing.T, lands time.Duration, alone bool, takes time.Duration) {
 	co, j, told := &latecomer{committer: &committer{index: index.NewMemIndex()}}, newMemJournal(), &losses{}
 	s := co.stores(t)
 	opts := journaled(j)
@@ -118,21 +132,28 @@ func loseARecord(t *testing.T, lands bool) {
 	}
 	next := j.afterKill(0)
 	opts = journaled(damagedJournal{next, 1, &journal.CorruptError{ID: 1}})
-	opts.Committer, opts.MaxBackoff, opts.Failed = co, time.Second, told.failed(t)
+	opts.Committer, opts.Alone, opts.Failed = co, alone, told.failed(t)
 	want := ids{2}
-	if lands {
+	switch {
+	case lands == 0:
 		co.land(0)
 		want = ids{1, 2}
+	case lands > 0:
+		time.AfterFunc(lands, func() { co.land(0) })
+		want = ids{1, 2}
 	}
-	c = s.collector(t, opts)
+	c, begun := s.collector(t, opts), time.Now()
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if took := time.Since(begun); took < takes || took > takes+time.Second {
+		t.Errorf("stored after %v, want %v", took, takes)
+	}
 	v, err := c.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
 	wantIDs(t, "stored", v, err, want)
-	if lands && len(told.errs) > 0 {
+	if lands >= 0 && len(told.errs) > 0 {
 		t.Errorf("told %v", told.errs)
-	} else if !lands {
+	} else if lands < 0 {
 		told.want(t, nil, "record 1")
 	}
 }
@@ -311,36 +332,4 @@ func (l *lateBlobs) Delete(ctx context.Context, keys []string) error {
 		return errBroken
 	}
 	return errors.Join(l.held.Delete(ctx, keys), l.held.Put(ctx, l.entry.Key, []byte("[1]")), l.mem.Put(ctx, l.row, l.entry))
-}
-
-// TestTheIDOfADeletedValueIsKnownAfterARestart deletes a value that is in the open tick and repeats it after a restart. It is not taken
-// again.
-func TestTheIDOfADeletedValueIsKnownAfterARestart(t *testing.T) {
-	t.Parallel()
-	s, j := newTextStores(t, new(tiered.MemTier)), newMemJournal()
-	id, past, future := &bucket.AddOptions{ID: "1"}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	c := s.collector(t, j)
-	if err := c.Add(t.Context(), "a", "v", id); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Delete(t.Context(), "a", past, future, &bucket.DeleteOptions{Wait: -1}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	next := s.collector(t, j.afterKill(0))
-	if err := next.Add(t.Context(), "a", "v", id); err != nil {
-		t.Fatal(err)
-	}
-	if err := next.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	q, err := bucket.NewQuantizer(s.index, s.blobs, mergeTexts, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a, err := q.Range(t.Context(), "a", past, future, nil); err != nil || a.Entries != 0 {
-		t.Errorf("%d entries are stored, of a value that was deleted: %v", a.Entries, err)
-	}
 }

@@ -134,6 +134,12 @@ func isOwn(err error) bool {
 	return ok && own.Own()
 }
 
+// underway is an error of index.Committer that knows whether the commit may still take effect.
+type underway interface {
+	error
+	Underway() bool
+}
+
 // permanent reports whether another attempt to store a value must fail too.
 func permanent(err error) bool {
 	_, unable := errors.AsType[*EncodeError](err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
 )
@@ -39,8 +40,12 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 			return nil
 		}
 	}
+	_, waits := errors.AsType[*outbox.WaitError](err)
+	if waits && !p.waits() {
+		c.opts.Logger.Warn("a value waits, so that it is not stored twice", "err", err)
+	}
 	p.note(err, ctx.Err() == nil)
-	if ctx.Err() == nil { // else it was not the store that ended the attempt
+	if ctx.Err() == nil && !waits { // else it was not the store that ended the attempt
 		c.metrics.retries.Inc()
 		c.opts.Logger.Warn("flush failed, will be tried again", "attempt", failed+1, "err", err)
 	}
@@ -106,13 +111,13 @@ func (c *Collector[T]) giveUp(ctx context.Context, p *pending[T], cause error) e
 		}
 		return err
 	}
-	c.dropFailed(p, cause)
+	c.dropFailed(ctx, p, cause)
 	return nil
 }
 
 // dropFailed forgets a value that can never be stored, and tells it to Failed. A record
 // that is lost is not done: the journal keeps its damaged file.
-func (c *Collector[T]) dropFailed(p *pending[T], cause error) {
+func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause error) {
 	members, lost := p.members(), isLost(cause)
 	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(members), "err", cause)
 	if err := c.lazies.wake(p.value); err != nil && !lost {
@@ -132,7 +137,7 @@ func (c *Collector[T]) dropFailed(p *pending[T], cause error) {
 	}
 	switch {
 	case !lost:
-		c.endRecords(p)
+		c.endUnstored(ctx, p)
 	case len(p.before().seals) > 0:
 		c.opts.Journal.End(p.before().seals...)
 	}
@@ -146,7 +151,7 @@ func (c *Collector[T]) storeHalves(ctx context.Context, p *pending[T], halves []
 		p.left().halves = halves
 	} else { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
-		c.endDeleted(ctx, p)
+		c.endUnstored(ctx, p)
 	}
 	c.release(p)
 }
@@ -190,7 +195,7 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 			return c.tooLate(ctx, p, err)
 		}
 		if err != nil || !taken {
-			return err
+			return c.unlessIndexed(ctx, p, err)
 		}
 		p.owner.move(p)
 		if err := c.encode(p); err != nil { // again when it rests in the journal
@@ -200,17 +205,20 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 	return fmt.Errorf("tenant %q: %d instants up to %d are taken", p.owner.id, maxMoves, p.entry.Time)
 }
 
-// unlessIndexed returns the error of a value that cannot be encoded. It returns nil if an
-// attempt that seemed to fail, or an earlier process, has put the value into the index, and
-// another error while such an attempt may still take effect.
+// unlessIndexed returns the error of an attempt. It returns nil for a value that can never be
+// stored if an attempt that seemed to fail, or an earlier process, has put the value into the
+// index, and another error while such an attempt may still take effect.
 func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause error) error {
 	if !p.unsure() || !permanent(cause) {
 		return cause
 	}
 	absent, err := c.absent(ctx, p)
+	wait, waits := errors.AsType[*outbox.WaitError](err)
 	switch {
+	case waits:
+		return &outbox.WaitError{For: time.Until(p.late), Cause: fmt.Errorf("%w; it cannot be stored any more: %v", wait.Cause, cause)}
 	case err != nil:
-		return fmt.Errorf("%w; it cannot be encoded any more: %v", err, cause)
+		return err
 	case absent:
 		return cause
 	}
@@ -358,12 +366,15 @@ func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T], e index.En
 	} else if !sum.Known() && p.entry.Key == e.Key {
 		sum = p.entry.Sum
 	}
-	if err != nil || blob.SumOf(bytes) != sum {
-		c.opts.Logger.Warn("a blob waited long for its entry and cannot be made again: if a deletion took it, questions about it fail until its range is deleted",
-			"tenant", p.owner.id, "key", e.Key)
-		return nil
+	if err == nil && blob.SumOf(bytes) == sum {
+		err = c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, e.Key, bytes) })
+		if !tooLarge(err) {
+			return err
+		}
 	}
-	return c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, e.Key, bytes) })
+	c.opts.Logger.Warn("a blob waited long for its entry and cannot be stored again: if a deletion took it, questions about it fail until its range is deleted",
+		"tenant", p.owner.id, "key", e.Key, "err", err)
+	return nil
 }
 
 // land makes an attempt to put the value into the index, and notes until when it may take
@@ -377,6 +388,9 @@ func (c *Collector[T]) land(ctx context.Context, step string, p *pending[T], f f
 	switch p.late = before; {
 	case !definite:
 		p.late = time.Now().Add(c.opts.linger())
+		if commit, ok := errors.AsType[underway](err); ok {
+			p.left().underway = commit.Underway
+		}
 	case err == nil && before.IsZero(): // a sync that fails may take the entry away, or not
 		p.late = now
 	}
@@ -393,17 +407,17 @@ func (c *Collector[T]) absent(ctx context.Context, p *pending[T]) (bool, error) 
 	switch {
 	case err != nil || has == self:
 		return false, err
+	case mayLand && c.opts.Journal == nil && c.closing():
+		c.opts.Logger.Warn("a value may be stored twice: the collector ends and cannot wait for an earlier attempt that may still take effect",
+			"tenant", p.owner.id, "key", p.entry.Key, "until", p.late)
 	case mayLand:
 		p.doubtBlob()
 		p.left().taken = has == another
-		return false, c.lateError(p)
+		return false, &outbox.WaitError{For: min(time.Until(p.late), c.opts.MaxBackoff), // the instant may become free
+			Cause: fmt.Errorf("tenant %q, key %s: an earlier attempt may still take effect until %v",
+				p.owner.id, p.entry.Key, p.late.UTC().Format(time.RFC3339))}
 	}
 	return true, nil
-}
-
-// lateError says why a value waits.
-func (c *Collector[T]) lateError(p *pending[T]) error {
-	return fmt.Errorf("tenant %q, key %s: an earlier attempt may still take effect until %v", p.owner.id, p.entry.Key, p.late.UTC().Format(time.RFC3339))
 }
 
 // holder is who has an instant in the index.

@@ -34,6 +34,14 @@ type Journal interface {
 	End(ids ...uint64)
 }
 
+// Syncer is a journal that makes records done for good. A deletion waits for it: a crash
+// would bring back what was deleted.
+type Syncer interface {
+	// Sync returns nil when no crash of the process can undo the calls of End that
+	// have returned before.
+	Sync(ctx context.Context) error
+}
+
 // Replayer is a journal that tells what it holds.
 type Replayer interface {
 	// Replay calls visit for every record, in the order of their numbers, and
@@ -158,35 +166,50 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 	}
 }
 
-// endDeleted ends the records of a value that was deleted. Where no sealed record names them,
-// one does first: otherwise the next process would take them for records of values that Add
-// took back, and would forget their ids.
-func (c *Collector[T]) endDeleted(ctx context.Context, p *pending[T]) {
+// endUnstored ends the records of a value that was deleted or given up. Where no sealed record
+// names them, one does first: otherwise the next process would take them for records of values
+// that Add took back, and would forget their ids.
+func (c *Collector[T]) endUnstored(ctx context.Context, p *pending[T]) {
 	if len(p.records) > 0 && len(p.before().seals) == 0 {
 		if err := c.writeSealed(ctx, p); err != nil {
-			c.opts.Logger.Warn("ids of values that were deleted may be forgotten at a restart", "tenant", p.owner.id, "err", err)
+			c.opts.Logger.Warn("ids of values that were deleted or given up may be forgotten at a restart", "tenant", p.owner.id, "err", err)
 		}
 	}
 	c.endRecords(p)
 }
 
+// syncJournal waits until no crash can undo that records are done.
+func (c *Collector[T]) syncJournal(ctx context.Context) error {
+	journal, ok := c.opts.Journal.(Syncer)
+	if !ok {
+		return nil
+	}
+	syncing, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+	defer cancel()
+	if err := journal.Sync(syncing); err != nil {
+		return &JournalError{Err: err}
+	}
+	return nil
+}
+
 // findIndexed reports whether the index has a value already: an earlier process was
 // storing it when it ended, or an attempt of this one seemed to fail, and the blob, which
-// gets another key then, has come out differently since. It returns an error while that
-// attempt may still take effect.
+// gets another key then, has come out differently since. If such an attempt takes effect
+// later, the two keys have one instant, and the index takes one of them.
 func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bool, err error) {
 	if !p.before().replayed && !(p.unsure() && p.differs()) {
 		return false, nil
 	}
-	mayLand := p.mayLand() && p.differs()
 	has, err := c.holder(ctx, p)
-	if err == nil && has != self && mayLand {
-		err = c.lateError(p)
+	if err != nil || has == self {
+		return has == self, err
 	}
-	if err == nil {
-		p.left().replayed = false
+	left := p.left()
+	if left.replayed = false; left.place > 0 {
+		p.owner.moveTo(p, p.entry.Time+int64(left.place))
+		left.place = 0
 	}
-	return has == self, err
+	return false, nil
 }
 
 // splitRecords returns two values, each with half of a value's records.
@@ -252,6 +275,29 @@ func (c *Collector[T]) takeOver(todo *record.Todo) {
 		c.opts.Logger.Info("values of an earlier process wait in the journal and are stored now", "values", n,
 			"oldest", time.Unix(0, todo.Values[0].Time))
 	}
+}
+
+// adopt takes over a value that the journal kept. It has its instant already.
+func (t *tenant[T]) adopt(v *record.Value) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := newPending(t, restingOn[T](v.Members), 0)
+	p.records, p.fresh = v.Members, true
+	p.name(v.Time)
+	p.value.at = v.Time
+	if v.Key != "" {
+		p.resume(v, t.shared.opts.lateOfEarlier())
+	}
+	t.last = max(t.last, v.Time)
+	t.hold(p)
+	t.showPast(p.value, v.Time, t.shared.now())
+}
+
+// remember notes an id that came before a restart.
+func (t *tenant[T]) remember(s *record.Seen) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ids.Add(s.ID, min(s.Time, t.shared.steady()))
 }
 
 // keepUntilSynced keeps a value that is committed, with its records, until the next sync. It

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,12 +119,15 @@ func TestKillsLoseNothing(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			k := newKilling(t, newStores(t), seed)
-			k.stores.flaky()
-			for range 6 {
-				k.life()
-			}
-			k.check(func() { k.stores.index.Heal(); k.stores.tier.Heal() })
+			synctest.Test(t, func(t *testing.T) {
+				k := newKilling(t, newStores(t), seed)
+				k.stores.flaky()
+				k.stores.tier.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.5, Delay: 200 * time.Microsecond})
+				for range 6 {
+					k.life()
+				}
+				k.check(func() { k.stores.index.Heal(); k.stores.tier.Heal() })
+			})
 		})
 	}
 }
@@ -260,34 +264,57 @@ func TestValuesRestInTheJournal(t *testing.T) {
 	}
 }
 
+// countdown is a store that takes small blobs, and kills the collector at one of the next puts.
+type countdown struct {
+	limited
+	left atomic.Int64
+	kill atomic.Pointer[context.CancelFunc]
+}
+
+func (c *countdown) Put(ctx context.Context, key string, blob []byte) error {
+	if c.left.Add(-1) == 0 {
+		(*c.kill.Load())()
+	}
+	return c.limited.Put(ctx, key, blob)
+}
+
 // TestALargeTickIsSplitAcrossKills adds seven values that the store takes only
 // one by one, and kills the collector while it splits them.
 func TestALargeTickIsSplitAcrossKills(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
-		rng := rand.New(rand.NewPCG(seed, 2))
-		tier := faulttest.NewTier(&limited{limit: 640 << 10}, seed)
-		tier.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.3, Err: errBroken, Applied: true})
-		s, j := newTextStores(t, tier), newMemJournal()
-		c := s.collector(t, j)
-		for i := range 7 {
-			if err := c.Add(t.Context(), "a", largeText(i), nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for range 5 {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(20_000))*time.Microsecond)
-			_ = c.Flush(ctx)
-			cancel()
-			j = j.afterKill(rng.IntN(3))
-			c = s.collector(t, j)
-		}
-		if err := c.Flush(t.Context()); err != nil {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { splitAcrossKills(t, seed) })
+		})
+	}
+}
+
+func splitAcrossKills(t *testing.T, seed uint64) {
+	rng, store := rand.New(rand.NewPCG(seed, 2)), &countdown{limited: limited{limit: 640 << 10}}
+	tier := faulttest.NewTier(store, seed)
+	tier.Inject(faulttest.Fault{Op: faulttest.Put, Chance: 0.3, Err: errBroken, Applied: true})
+	s, j := newTextStores(t, tier), newMemJournal()
+	c := s.collector(t, j)
+	for i := range 7 {
+		if err := c.Add(t.Context(), "a", largeText(i), nil); err != nil {
 			t.Fatal(err)
 		}
-		tier.Heal()
-		s.want(t, seed, 7)
 	}
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		store.left.Store(1 + rng.Int64N(5))
+		store.kill.Store(&cancel)
+		_ = c.Flush(ctx)
+		cancel()
+		j = j.afterKill(rng.IntN(3))
+		c = s.collector(t, j)
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tier.Heal()
+	s.want(t, seed, 7)
 }
 
 // TestAJournalNeedsADecoder refuses stores that cannot read the journal's blobs.

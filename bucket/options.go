@@ -249,6 +249,16 @@ func (o *CollectorOptions[T]) linger() time.Duration {
 	return max(d, o.Deadline)
 }
 
+// lateOfEarlier returns until when a request of an earlier process may take effect: none of a
+// store that is a process's own does.
+func (o *CollectorOptions[T]) lateOfEarlier() time.Time {
+	now := time.Now()
+	if l := o.Past.Levels; o.Committer != nil && (o.Alone || l != nil && l.Owned) {
+		return now
+	}
+	return now.Add(o.linger())
+}
+
 func (o *CollectorOptions[T]) check() error {
 	switch {
 	case o.Window == o.Tick && o.Window < time.Millisecond:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
+	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/gate"
@@ -55,6 +56,8 @@ type pending[T any] struct {
 type trail[T any] struct {
 	replayed bool          // the index was not asked yet whether it has the value
 	taken    bool          // another writer's entry has the instant, and an attempt may still land
+	place    int32         // of a part of a sealed value, how many nanoseconds later it is stored than the whole; 0: it is the whole
+	underway func() bool   // whether the last commit that outlived its attempt may still take effect; nil: there was none
 	seals    []uint64      // its sealed records in the journal
 	noted    blob.Ref      // what the last of them says
 	keys     []string      // its keys before the present one
@@ -157,13 +160,16 @@ func (p *pending[T]) renew() {
 }
 
 // resume gives a value the key and the sum that the journal says, under which an
-// earlier process may have stored it. Nobody waits for its requests.
-func (p *pending[T]) resume(v *record.Value) {
+// earlier process may have stored it, or may do so until the instant late. A part of a
+// value was made when nothing could store the whole any more.
+func (p *pending[T]) resume(v *record.Value, late time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.entry.Key = v.Key
 	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true}
-	p.late = time.Now()
+	if p.late = late; v.Part {
+		p.late, p.trail.place = time.Now(), v.Place
+	}
 }
 
 // rest leaves a value that was sealed before an instant to the journal alone,
@@ -219,7 +225,7 @@ func (p *pending[T]) noteLost(cause error) (bytes int64) {
 // the present key. The caller has the turn.
 func (p *pending[T]) differs() bool {
 	noted := p.before().noted
-	return noted.Key == p.entry.Key && noted.Sum != p.entry.Sum
+	return noted.Key == p.entry.Key && noted.Sum.Known() && noted.Sum != p.entry.Sum
 }
 
 // isOwn reports whether an entry at the value's instant is its own. The caller
@@ -295,7 +301,10 @@ func (p *pending[T]) own() bool { return p.fresh || p.stage >= stored || p.unsur
 func (p *pending[T]) unsure() bool { return !p.late.IsZero() }
 
 // mayLand reports whether such an attempt may still take effect. The caller has the turn.
-func (p *pending[T]) mayLand() bool { return time.Now().Before(p.late) }
+func (p *pending[T]) mayLand() bool {
+	underway := p.before().underway
+	return time.Now().Before(p.late) || underway != nil && underway()
+}
 
 // state returns how far the value has come, and its entry.
 func (p *pending[T]) state() (stage, index.Entry) {
@@ -320,6 +329,14 @@ func (p *pending[T]) note(err error, blame bool) {
 	if blame || p.err == nil || errors.Is(p.err, context.Canceled) {
 		p.err = err
 	}
+}
+
+// waits reports whether the last attempt left the value to wait for earlier ones.
+func (p *pending[T]) waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, waits := errors.AsType[*outbox.WaitError](p.err)
+	return waits
 }
 
 // undelivered describes a value that is not discoverable yet.

@@ -66,7 +66,11 @@ func TestKillsBeforeASync(t *testing.T) {
 			}}
 			k := newKilling(t, c.stores(t), seed)
 			syncs := 0
-			k.opts = synced(c, func() bool { syncs++; return syncs%3 == 0 }, threeTenants...)
+			k.opts = func(j bucket.Journal) *bucket.CollectorOptions[ids] {
+				o := synced(c, func() bool { syncs++; return syncs%3 == 0 }, threeTenants...)(j)
+				o.Alone = true // so that nothing waits for commits of those that were killed
+				return o
+			}
 			k.kill = func() { c.lose(threeTenants...) }
 			for range 6 {
 				k.life()

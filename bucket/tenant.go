@@ -10,7 +10,6 @@ import (
 
 	"github.com/timeblob/timeblob/bucket/internal/once"
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
-	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/bucket/internal/window"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/gate"
@@ -193,11 +192,16 @@ func (t *tenant[T]) seal(now int64) {
 // random, so that two writers do not meet again and again. Readers of what is
 // held see the new instant together with a new version.
 func (t *tenant[T]) move(p *pending[T]) {
+	t.moveTo(p, p.entry.Time+1+rand.Int64N(int64(time.Microsecond)))
+}
+
+// moveTo gives a pending value the instant at.
+func (t *tenant[T]) moveTo(p *pending[T], at int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.version = t.shared.changes.Add(1)
-	p.name(p.entry.Time + 1 + rand.Int64N(int64(time.Microsecond)))
-	p.value.at = p.entry.Time
+	p.name(at)
+	p.value.at = at
 }
 
 // renew gives a pending value another key at its instant.
@@ -206,29 +210,6 @@ func (t *tenant[T]) renew(p *pending[T]) {
 	defer t.mu.Unlock()
 	t.version = t.shared.changes.Add(1)
 	p.renew()
-}
-
-// adopt takes over a value that the journal kept. It has its instant already.
-func (t *tenant[T]) adopt(v *record.Value) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := newPending(t, restingOn[T](v.Members), 0)
-	p.records, p.fresh = v.Members, true
-	p.name(v.Time)
-	p.value.at = v.Time
-	if v.Key != "" {
-		p.resume(v)
-	}
-	t.last = max(t.last, v.Time)
-	t.hold(p)
-	t.showPast(p.value, v.Time, t.shared.now())
-}
-
-// remember notes an id that came before a restart.
-func (t *tenant[T]) remember(s *record.Seen) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ids.Add(s.ID, min(s.Time, t.shared.steady()))
 }
 
 // restHeld leaves to the journal what has left the live window and is still not

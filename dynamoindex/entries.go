@@ -17,6 +17,9 @@ import (
 // when the instant is taken. The first request of an Index reads one unit more,
 // to see that the table is not spread over partitions. Puts that do not come from
 // package bucket read one unit more a minute, to see whether the table has levels.
+//
+// When the instant is taken after an attempt whose answer did not come, the error is
+// not ErrExists: that attempt may still take effect if the instant becomes free.
 func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 	if err := check(row, e); err != nil {
 		return err
@@ -40,7 +43,10 @@ func (x *Index) Put(ctx context.Context, row index.Row, e index.Entry) error {
 		ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 	})
 	if taken, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		err = x.taken(ctx, mine, taken.Item)
+		unsure, isUnsure := errors.AsType[*unsureError](err)
+		if err = x.taken(ctx, mine, taken.Item); isUnsure && errors.Is(err, index.ErrExists) {
+			err = unsure
+		}
 	}
 	if err == nil {
 		x.metrics.size.WithLabelValues("PutItem").Add(float64(len(e.Key)))

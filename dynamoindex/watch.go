@@ -38,6 +38,7 @@ type watch struct {
 // run one after the other, in one goroutine.
 type record struct {
 	attempts int
+	unsure   bool  // an attempt failed and may have taken effect, or may do so later
 	last     error // why an attempt failed, apart from the end of the request
 }
 
@@ -58,6 +59,9 @@ func (w *watch) request(ctx context.Context, in middleware.InitializeInput, next
 		err = fmt.Errorf("no success in %v and %d attempts (%v): %w",
 			w.timeout, r.attempts, r.last, context.DeadlineExceeded)
 	}
+	if isTaken(err) && r.unsure {
+		err = &unsureError{err}
+	}
 	w.metrics.observe(operation, out.Result, err, r.attempts, time.Since(begun))
 	w.endSpan(requesting, operation, out.Result, err, r.attempts)
 	return out, meta, err
@@ -73,11 +77,26 @@ func (w *watch) endSpan(s tracing.Span, operation string, result any, err error,
 	if page, ok := result.(*dynamodb.QueryOutput); ok && err == nil {
 		s.Int("db.response.returned_rows", len(page.Items))
 	}
-	if _, taken := errors.AsType[*types.ConditionalCheckFailedException](err); taken {
+	if isTaken(err) {
 		err = nil
 	}
 	s.End(err)
 }
+
+// isTaken reports whether DynamoDB answered that a condition does not hold.
+func isTaken(err error) bool {
+	_, taken := errors.AsType[*types.ConditionalCheckFailedException](err)
+	return taken
+}
+
+// unsureError is the refusal of a condition after an attempt whose answer did not come.
+type unsureError struct{ err error }
+
+func (e *unsureError) Error() string {
+	return "an earlier attempt of the request may still take effect: " + e.err.Error()
+}
+
+func (e *unsureError) Unwrap() error { return e.err }
 
 // attempt bounds one attempt. The SDK takes a deadline for the caller's wish to
 // give up, so the end of an attempt's time becomes an error that is retried.
@@ -92,6 +111,7 @@ func (w *watch) attempt(ctx context.Context, in middleware.FinalizeInput, next m
 	}
 	if r, ok := ctx.Value(recordKey{}).(*record); ok {
 		r.attempts++
+		r.unsure = r.unsure || err != nil && !isTaken(err) && !throttled(err)
 		if r.last == nil || ctx.Err() == nil {
 			r.last = err
 		}

@@ -74,7 +74,9 @@ type Committer interface {
 	// nil only when both will survive a crash, unless the collector has
 	// bucket.CollectorOptions.Sync: then Sync makes them survive. The instant
 	// lies within the row's hour, as in Index.Put. When the instant or the key
-	// is taken Commit changes nothing and returns ErrExists.
+	// is taken Commit changes nothing and returns ErrExists. Any other error
+	// may have a method Underway() bool, which reports whether the commit may still
+	// take effect: package local's has. A collector waits for as long.
 	Commit(ctx context.Context, row Row, e Entry, blob []byte) error
 }
 

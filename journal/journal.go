@@ -258,8 +258,26 @@ func (j *Journal) isFinal(p place, id uint64, err error) bool {
 	return true
 }
 
+// Sync returns when what End was told before survives as Options.Sync promises. It returns
+// the same errors as Append.
+func (j *Journal) Sync(ctx context.Context) error {
+	switch {
+	case j.opts.ReadOnly:
+		return ErrReadOnly
+	case !j.writes.Load():
+		return j.waiting.refusal()
+	}
+	e := newEntry(kindEnd, 0, nil, nil)
+	e.waited = true
+	if err := j.queue.add(e); err != nil {
+		return fmt.Errorf("journal: sync: %w", err)
+	}
+	_, err := j.wait(ctx, e)
+	return err
+}
+
 // End says that records are done: nobody needs them any more, and Replay calls
-// them done. It does not wait for the disk. A crash soon afterwards may make
+// them done. It does not wait for the disk, as Sync does. A crash soon afterwards may make
 // them undone again, so a caller of Replay must recognise finished work. A crash makes
 // all records of one call undone or none. In a call with more than 4096 records it may
 // make the last ones undone. Numbers that the journal does not hold mean nothing.

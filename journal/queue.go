@@ -17,6 +17,7 @@ type entry struct {
 	id         uint64 // of a copy; of a new record it is set when it is written
 	gone       bool   // its writer does not wait any more; guarded by the queue
 	reserved   bool   // its size is counted by the ledger
+	waited     bool   // somebody relies on it, though it calls records done
 
 	seq    uint64 // where it was written
 	offset int64

@@ -149,7 +149,7 @@ func (w *writer) store(entries []*entry) error {
 func (w *writer) mustForce(entries []*entry) bool {
 	return slices.ContainsFunc(entries, func(e *entry) bool {
 		isCopy := e.id != e.seq
-		return e.kind != kindEnd && (w.opts.Sync == Always || w.opts.Sync == Interval && isCopy)
+		return (e.kind != kindEnd || e.waited) && (w.opts.Sync == Always || w.opts.Sync == Interval && isCopy)
 	})
 }
 

@@ -315,12 +315,35 @@ func keys(records []record) []string {
 
 // await calls do and waits for it until ctx ends; do goes on then.
 func await(ctx context.Context, do func() error) error {
-	result := make(chan error, 1)
-	go func() { result <- do() }()
+	result, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		result <- do()
+	}()
 	select {
 	case err := <-result:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return &underwayError{ctx.Err(), ended}
+	}
+}
+
+// underwayError says that a change goes on although its context has ended.
+type underwayError struct {
+	err   error
+	ended chan struct{}
+}
+
+func (e *underwayError) Error() string { return e.err.Error() + ": the change may still take effect" }
+
+func (e *underwayError) Unwrap() error { return e.err }
+
+// Underway reports whether the change may still take effect.
+func (e *underwayError) Underway() bool {
+	select {
+	case <-e.ended:
+		return false
+	default:
+		return true
 	}
 }

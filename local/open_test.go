@@ -288,13 +288,21 @@ func TestContexts(t *testing.T) {
 	toggle.On()
 	ctx, cancel := context.WithCancel(t.Context())
 	row, e, blob := sample("t", 1, 10)
-	errs := make(chan error)
-	go func() { errs <- db.Commit(ctx, row, e, blob) }()
+	first, second := make(chan error), make(chan error)
+	go func() { first <- db.Commit(ctx, row, e, blob) }()
 	<-hung
-	go func() { errs <- db.Commit(ctx, row, e, blob) }() // waits for the first
+	go func() { second <- db.Commit(ctx, row, e, blob) }() // waits for the first
 	cancel()
-	wantErr(t, <-errs, context.Canceled)
-	wantErr(t, <-errs, context.Canceled)
+	err := <-first
+	wantErr(t, err, context.Canceled)
+	wantErr(t, <-second, context.Canceled)
+	commit, ok := errors.AsType[interface {
+		error
+		Underway() bool
+	}](err)
+	if !ok || !commit.Underway() {
+		t.Fatalf("the commit is under way, and its error is %v", err)
+	}
 	checkCancelled(t, db, ctx)
 	closed := make(chan error)
 	go func() { closed <- db.Close() }()
@@ -306,6 +314,9 @@ func TestContexts(t *testing.T) {
 	close(hang)
 	if err := <-closed; err != nil {
 		t.Error(err)
+	}
+	if commit.Underway() {
+		t.Error("the commit has ended and is called under way")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/faulttest"
@@ -38,15 +37,14 @@ type lateIndex struct {
 	faulttest.Whole
 	world  *world
 	chance float64
-	ended  *atomic.Bool // no write of an ended process comes late: DESIGN names that case as open
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand
 }
 
-func (w *world) lateIndex(of faulttest.Whole, n uint64, ended *atomic.Bool) *lateIndex {
+func (w *world) lateIndex(of faulttest.Whole, n uint64) *lateIndex {
 	rng := rand.New(rand.NewPCG(w.seed, 2000+n))
-	return &lateIndex{Whole: of, world: w, chance: 0.1 + 0.4*rng.Float64(), rng: rng, ended: ended}
+	return &lateIndex{Whole: of, world: w, chance: 0.1 + 0.4*rng.Float64(), rng: rng}
 }
 
 // trouble is what happens to a write. A write that a fault has withheld already has no deadline, and no trouble.
@@ -79,11 +77,7 @@ func (x *lateIndex) write(ctx context.Context, do func(context.Context) error) e
 		_ = do(ctx)
 	}
 	if t.later {
-		time.AfterFunc(t.after, func() {
-			if !x.ended.Load() {
-				_ = do(context.WithoutCancel(ctx))
-			}
-		})
+		time.AfterFunc(t.after, func() { _ = do(context.WithoutCancel(ctx)) })
 	}
 	x.world.stats.late.Add(1)
 	if t.hangs {

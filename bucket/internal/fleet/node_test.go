@@ -111,7 +111,6 @@ func (n *node) kill() {
 	}
 	synctest.Wait()
 	p.dead.Store(true)
-	p.stores.ended.Store(true)
 	n.lives++
 	next := filepath.Join(n.world.dir, fmt.Sprint(n.name, "-life-", n.lives))
 	n.world.mutant.copy(n, next)
@@ -159,7 +158,6 @@ func (n *node) stop(all bool) {
 	if err := p.collector.Close(ctx); err != nil && (all || !errors.As(err, &left)) {
 		n.world.Errorf("seed %d: %s: close: %v", n.world.seed, n.name, err)
 	}
-	p.stores.ended.Store(true)
 	p.end()
 	<-p.ended
 	if n.world.disk != nil {

@@ -26,7 +26,6 @@ type stores struct {
 	index            *faulttest.Levels
 	authority, cache *faulttest.Tier
 	dead             atomic.Bool
-	ended            atomic.Bool   // killed or stopped: its late writes are lost
 	skewed           time.Duration // how far its idea of the store's time is wrong
 
 	mu  sync.Mutex // guards rng
@@ -42,7 +41,7 @@ func (w *world) newStores() *stores {
 		entries, s.skewed = diskOf{w.disk, s}, 0
 	}
 	if w.harsh && w.disk == nil {
-		entries = w.lateIndex(entries, n, &s.ended)
+		entries = w.lateIndex(entries, n)
 	}
 	s.index = faulttest.NewLevels(entries, w.seed+n)
 	s.authority, s.cache = faulttest.NewTier(w.blobs, w.seed+n+1), faulttest.NewTier(w.cache, w.seed+n+2)

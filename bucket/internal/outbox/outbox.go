@@ -240,14 +240,8 @@ func (o *Outbox[V]) delivered(it *item[V]) {
 	defer o.mu.Unlock()
 	s := it.sender
 	o.end(it)
-	o.failing = false
 	delete(o.all, it)
-	if s.slow {
-		s.slow = false
-		for _, parked := range s.parked {
-			parked.due = 0
-		}
-	}
+	o.succeed(s)
 	if s.more++; len(s.parked) == 0 {
 		s.more = 0
 	}
@@ -258,6 +252,29 @@ func (o *Outbox[V]) delivered(it *item[V]) {
 			o.queues[c].waiting = nil
 		}
 	}
+	o.signal()
+}
+
+// succeed notes that the store answers a sender: its parked items are due at once if it was
+// slow. The caller holds mu.
+func (o *Outbox[V]) succeed(s *Sender[V]) {
+	o.failing = false
+	if s.slow {
+		s.slow = false
+		for _, parked := range s.parked {
+			parked.due = 0
+		}
+	}
+}
+
+// postpone returns an item that was taken and must wait, although nothing failed.
+func (o *Outbox[V]) postpone(it *item[V], wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end(it)
+	it.due = o.now() + max(wait, o.opts.Backoff)
+	o.succeed(it.sender)
+	o.route(it)
 	o.signal()
 }
 

@@ -118,6 +118,42 @@ func TestBackoffDoubles(t *testing.T) {
 	})
 }
 
+// TestAValueThatWaitsIsNoFailure has one value wait. It is tried when its time has passed, also after an earlier failure. Its sender's other
+// values are tried at once.
+func TestAValueThatWaitsIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s, begun := New[int](options()), new(Sender[int]), time.Now()
+		for v := range 4 {
+			o.Put(s, v)
+		}
+		var first []time.Duration
+		o.Work(t.Context(), func(_ context.Context, v, failed int) error {
+			after := time.Since(begun)
+			if v > 0 {
+				if after > 20*time.Second {
+					t.Errorf("value %d is tried after %v", v, after)
+				}
+				return nil
+			}
+			switch first = append(first, after); len(first) {
+			case 1:
+				time.Sleep(10 * time.Second) // a slow failure
+				return errors.New("away")
+			case 2, 3:
+				if failed != 1 {
+					t.Errorf("%d failures", failed)
+				}
+				return &WaitError{For: time.Hour * time.Duration(3-len(first)), Cause: errors.New("later")}
+			}
+			return nil
+		}, empty(o))
+		if len(first) != 4 || first[2]-first[1] != time.Hour || first[3]-first[2] != time.Second {
+			t.Errorf("tried after %v", first)
+		}
+	})
+}
+
 // TestInterruptedValuesStayDue checks that an attempt that its context ended is no
 // failure of the value.
 func TestInterruptedValuesStayDue(t *testing.T) {

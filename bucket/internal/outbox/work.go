@@ -2,13 +2,26 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
 // Try makes one attempt to deliver a value. It should return when ctx ends.
-// failed is how many attempts at this value have failed before.
+// failed is how many attempts at this value have failed before. A *WaitError
+// is no failure.
 type Try[V any] func(ctx context.Context, v V, failed int) error
+
+// WaitError says that a value cannot be delivered for some time, although nothing fails.
+// It is tried again after For, but not sooner than after Backoff.
+type WaitError struct {
+	For   time.Duration
+	Cause error
+}
+
+func (e *WaitError) Error() string { return e.Cause.Error() }
+
+func (e *WaitError) Unwrap() error { return e.Cause }
 
 // Work tries values as they become due until ctx ends or enough reports true,
 // and returns when the attempts that it began have ended. It does not wait for an
@@ -50,10 +63,14 @@ func (o *Outbox[V]) attempt(ctx context.Context, it *item[V], try Try[V], attemp
 	go func() {
 		err := try(ctx, it.value, tries)
 		stuck.Stop()
-		if err != nil {
-			o.putBack(it, ctx.Err() == nil, time.Since(begun))
-		} else {
+		wait, waits := errors.AsType[*WaitError](err)
+		switch {
+		case err == nil:
 			o.delivered(it)
+		case waits && ctx.Err() == nil:
+			o.postpone(it, wait.For)
+		default:
+			o.putBack(it, ctx.Err() == nil, time.Since(begun))
 		}
 		if !a.freed { // it cannot become so any more
 			attempts.Done()

@@ -20,6 +20,12 @@ type Value struct {
 	Sum   [16]byte // of the blob that was to be stored
 	Keys  []string // earlier keys, under which the value may be in the index too
 	Seals []uint64 // the sealed records
+
+	// Part says that the sealed record names others too, which are done or belong to a later
+	// record: the value is in the index as a whole, or was split. Place is where the sealed
+	// record has its first member. No other part has the same.
+	Part  bool
+	Place int32
 }
 
 // Seen is an id that came with a value, done or not.
@@ -163,12 +169,17 @@ func (r *Replay) resolveSealed() (values []Value) {
 			continue
 		}
 		v := Value{Tenant: s.Tenant, Time: s.Time, Key: s.Key, Sum: s.Sum}
-		for _, id := range s.Members {
+		for place, id := range s.Members {
 			switch a := r.arrived[id]; {
 			case a == nil:
 				r.damage = append(r.damage, fmt.Errorf("record %d of tenant %q is lost: it was to be stored as %s", id, s.Tenant, s.Key))
 			case a.seal() == i && !a.done:
+				if len(v.Members) == 0 {
+					v.Place = int32(place)
+				}
 				v.Members, v.Latest = append(v.Members, id), max(v.Latest, a.Time)
+			default:
+				v.Part = true
 			}
 		}
 		if len(v.Members) > 0 {
