@@ -17,6 +17,7 @@ import (
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
 	"github.com/timeblob/timeblob/bucket/internal/unsynced"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/claims"
 	"github.com/timeblob/timeblob/internal/gate"
 	"github.com/timeblob/timeblob/internal/pause"
 )
@@ -54,6 +55,8 @@ type Collector[T any] struct {
 	ticked      atomic.Bool  // a tick has ended
 	lastRefused atomic.Int64 // when the journal refused a value last, Unix nanoseconds; 0: it takes values again
 	firstAdd    atomic.Int64 // Unix nanoseconds; 0 before, -1 once the reminder to call Run is due no more
+
+	deleting claims.Claims // of tenants whose values are being deleted
 
 	adding gate.Gate     // the Adds under way; Close closes it
 	stop   chan struct{} // closed by Close
@@ -199,7 +202,8 @@ func (c *Collector[T]) remindOfRun() {
 
 // Flush seals the open ticks and returns when all that was sealed is
 // discoverable. It tries again what fails until ctx ends, and then returns an
-// *UndeliveredError that wraps the context's error; the values stay pending.
+// *UndeliveredError that wraps the context's error; the values stay pending. A value
+// whose earlier attempt may still take effect may have to wait for that, see LevelOptions.Linger.
 // Values that can never be stored are not waited for: CollectorOptions.Failed
 // is told of them.
 func (c *Collector[T]) Flush(ctx context.Context) error {
@@ -207,9 +211,10 @@ func (c *Collector[T]) Flush(ctx context.Context) error {
 	return c.drain(ctx, unsealed)
 }
 
-// Close stops Run, refuses further values, and flushes like Flush. When it
-// returns an error values are left, or are still being added, and Close may be called
-// again.
+// Close stops Run, refuses further values, and flushes like Flush. Without a Journal it does
+// not wait for what earlier attempts may still do: the log then warns of a value that may
+// be stored twice. When it returns an error values are left, or are still being added, and
+// Close may be called again.
 func (c *Collector[T]) Close(ctx context.Context) error {
 	added, ended := c.adding.Close(), c.end()
 	for _, over := range []<-chan struct{}{added, ended} {

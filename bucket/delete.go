@@ -183,8 +183,9 @@ func (d *Deleter) DeleteTenant(ctx context.Context, tenant string, opts *DeleteO
 // drops those in the range from the live window and from what is to be stored. A
 // deletion that is refused with a *FinalError drops none.
 // Values that are added while Delete runs may stay. Other collectors may still
-// deliver what they hold. An AddOptions.ID stays known. A *JournalError says that a
-// crash may bring deleted values back; Delete may be called again then.
+// deliver what they hold. An AddOptions.ID stays known. Deletions of one tenant wait for
+// each other. A *JournalError says that a crash may bring deleted values back; Delete may
+// be called again then.
 //
 // A live window of more than eight ticks cannot lose single ones: a deletion that
 // reaches into it empties it. A collector that is Alone then reads the rest from
@@ -199,6 +200,11 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	if err != nil {
 		return Deleted{}, err
 	}
+	free, err := c.deleting.Claim(ctx, tenant) // what another one has withdrawn may not be deleted yet
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer free()
 	done, err := e.Delete(ctx, tenant, start, end, func(ctx context.Context) ([]index.Entry, error) {
 		return c.withdraw(ctx, tenant, start, end)
 	})

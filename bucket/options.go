@@ -116,7 +116,8 @@ type CollectorOptions[T any] struct {
 	Backoff, MaxBackoff time.Duration
 	// Committer, when the index offers one, stores blob and entry in one step
 	// in place of Blobs.Put and Index.Put. It must be of the same store as
-	// both of them.
+	// both of them. A collector that is Alone, or whose levels are Owned, takes it that no
+	// commit of an earlier process takes effect any more.
 	Committer index.Committer
 
 	// Journal keeps what Add has taken until it is in the index, so that a

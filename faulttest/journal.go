@@ -6,7 +6,7 @@ import (
 )
 
 // Records is a journal as a bucket.Collector uses one: bucket.Journal has these
-// methods. A journal that also has the method Replay of bucket.Replayer keeps it.
+// methods. A journal that also has the methods of bucket.Replayer and bucket.Syncer keeps them.
 type Records interface {
 	Append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error)
 	Read(id uint64) (kind byte, meta, blob []byte, err error)
@@ -135,6 +135,16 @@ func (j *Journal) End(ids ...uint64) {
 	case rule.fault.Behind > 0:
 		j.fallBehind(rule.fault.Behind, end)
 	}
+}
+
+// Sync implements bucket.Syncer: with a journal that is one it returns what that says, else nil.
+// It is a Delete, as End is.
+func (j *Journal) Sync(ctx context.Context) error {
+	to, ok := j.journal.(interface{ Sync(context.Context) error })
+	if !ok {
+		return nil
+	}
+	return j.choose(Call{Op: Delete}, nil).do(ctx, to.Sync)
 }
 
 // Replay implements bucket.Replayer for a journal that is one; another has no records.

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,4 +124,41 @@ func TestLowestRecord(t *testing.T) {
 		}
 	}
 	mustClose(t, j)
+}
+
+// TestSyncedEndsSurviveAKill calls records done, and copies the journal as a kill leaves it when Sync has returned. They stay done. A journal
+// that cannot write says so.
+func TestSyncedEndsSurviveAKill(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []Sync{Always, Interval, Off} {
+		dir := t.TempDir()
+		j := mustOpen(t, dir, &Options{Sync: mode})
+		for i := range 50 {
+			first, second := mustAppend(t, j, "", "first"), mustAppend(t, j, "", "second")
+			j.End(first)
+			j.End(second)
+			if err := j.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			next := mustOpen(t, copyDir(t, dir), nil)
+			if got := undone(t, next); len(got) > 0 {
+				t.Errorf("%v, round %d: %q are undone", mode, i, got)
+			}
+			mustClose(t, next)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := j.Sync(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that has ended: %v", err)
+		}
+		mustClose(t, j)
+		if err := j.Sync(t.Context()); !errors.Is(err, ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+		reader := mustOpen(t, dir, &Options{ReadOnly: true})
+		if err := reader.Sync(t.Context()); !errors.Is(err, ErrReadOnly) {
+			t.Errorf("read only: %v", err)
+		}
+		mustClose(t, reader)
+	}
 }

@@ -31,7 +31,7 @@ func TestPutsOfOneKeyTakeTurns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := openMem(t)
-			free, err := db.claims.claim(t.Context(), string(c.held))
+			free, err := db.claims.Claim(t.Context(), string(c.held))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/claims"
 )
 
 // ErrClosed is returned by every call that starts after Close.
@@ -30,8 +31,8 @@ type DB struct {
 	dir    string
 	opts   Options
 	lock   *pebble.Lock
-	format int // the directory's version: at most formatVersion
-	claims claims
+	format int           // the directory's version: at most formatVersion
+	claims claims.Claims // of keys; held across a sync, which others share
 	pause  time.Duration
 
 	versions index.Versions
@@ -283,7 +284,7 @@ func (db *DB) changeWith(ctx context.Context, apply applier, keys []string, prep
 	if err != nil {
 		return err
 	}
-	free, err := db.claims.claim(ctx, keys...)
+	free, err := db.claims.Claim(ctx, keys...)
 	if err != nil {
 		db.release()
 		return err

@@ -251,3 +251,11 @@ func (j *stalling) Append(ctx context.Context, kind byte, meta, blob []byte) (ui
 	}
 	return j.Journal.Append(ctx, kind, meta, blob)
 }
+
+// Sync implements bucket.Syncer.
+func (j *stalling) Sync(ctx context.Context) error {
+	if err := j.stall.wait(ctx); err != nil {
+		return err
+	}
+	return j.Journal.Sync(ctx)
+}

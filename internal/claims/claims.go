@@ -1,21 +1,21 @@
-package local
+// Package claims keeps those apart who work on the same key.
+package claims
 
 import (
 	"context"
 	"sync"
 )
 
-// claims keeps writers of the same key apart and lets writers of others pass:
-// a claim is held across a sync, and syncs are to be shared. The zero value is
-// ready.
-type claims struct {
+// Claims are the keys that somebody works on. Others pass. The zero value is ready. It is
+// safe for any number of goroutines.
+type Claims struct {
 	mu   sync.Mutex
 	held map[string]chan struct{} // by key; closed when the holder frees it; guarded by mu
 }
 
-// claim claims all the keys at once, so two takers cannot wait for each other,
-// and waits while any is taken. The caller must call free, once.
-func (c *claims) claim(ctx context.Context, keys ...string) (free func(), err error) {
+// Claim claims all the keys at once, so two takers cannot wait for each other,
+// and waits while any is taken. The caller must call free, once. The error is the context's.
+func (c *Claims) Claim(ctx context.Context, keys ...string) (free func(), err error) {
 	mine := make(chan struct{})
 	for {
 		other := c.try(keys, mine)
@@ -31,7 +31,7 @@ func (c *claims) claim(ctx context.Context, keys ...string) (free func(), err er
 }
 
 // try claims all keys, or none and returns what closes when one may be free.
-func (c *claims) try(keys []string, mine chan struct{}) (other chan struct{}) {
+func (c *Claims) try(keys []string, mine chan struct{}) (other chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, key := range keys {
@@ -48,7 +48,7 @@ func (c *claims) try(keys []string, mine chan struct{}) (other chan struct{}) {
 	return nil
 }
 
-func (c *claims) free(keys []string, mine chan struct{}) {
+func (c *Claims) free(keys []string, mine chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, key := range keys {
