@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Diff returns one line for each place where two JSON texts differ in meaning,
 // in the order of the paths. An error means that one of them is not JSON.
+// The path that ignore gets is valid only during its call.
 func Diff(got, want []byte, ignore func(path []string) bool) ([]string, error) {
 	a, err := parse(got)
 	if err != nil {
@@ -68,9 +70,25 @@ func canonicalList(name string, list []any) any {
 		list[i] = canonical("", list[i])
 	}
 	if name == "children" || name == "Plugins" {
-		slices.SortFunc(list, func(a, b any) int { return strings.Compare(text(a), text(b)) })
+		sortByText(list)
 	}
 	return list
+}
+
+// sortByText sorts a list by the texts of its elements. Each text is made once.
+func sortByText(list []any) {
+	type element struct {
+		text  string
+		value any
+	}
+	elements := make([]element, len(list))
+	for i, v := range list {
+		elements[i] = element{text(v), v}
+	}
+	slices.SortFunc(elements, func(a, b element) int { return strings.Compare(a.text, b.text) })
+	for i, e := range elements {
+		list[i] = e.value
+	}
 }
 
 func empty(v any) bool {
@@ -116,21 +134,35 @@ func (d *differ) compare(path []string, got, want any) {
 		d.lists(path, x, y)
 		return
 	}
-	if text(got) != text(want) {
+	if !same(got, want) {
 		d.lines = append(d.lines, fmt.Sprintf("%s: got %.200s, want %.200s", strings.Join(path, "/"), text(got), text(want)))
 	}
 }
 
+// same reports whether two values have the same text. It makes no texts for two strings or two numbers.
+func same(got, want any) bool {
+	switch got.(type) {
+	case string, float64:
+		return got == want
+	}
+	return text(got) == text(want)
+}
+
 func (d *differ) objects(path []string, got, want map[string]any) {
-	keys := maps.Clone(got)
-	maps.Copy(keys, want)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		d.compare(append(slices.Clone(path), key), got[key], want[key])
+	keys := slices.AppendSeq(make([]string, 0, len(got)), maps.Keys(got))
+	for key := range want {
+		if _, both := got[key]; !both {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		d.compare(append(path, key), got[key], want[key])
 	}
 }
 
 func (d *differ) lists(path []string, got, want []any) {
 	for i := range got {
-		d.compare(append(slices.Clone(path), fmt.Sprint(i)), got[i], want[i])
+		d.compare(append(path, strconv.Itoa(i)), got[i], want[i])
 	}
 }
