@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/timeblob/timeblob/internal/racetest"
 )
 
-var everyByte = flag.Bool("every", false, "TestEveryFile flips and cuts each byte, and not one of 37")
+var everyByte = flag.Bool("every", false, "TestEveryFile flips and cuts each byte, and not one of 37, or of 149 under the race detector")
 
 // TestEveryFile flips bytes of each file of a store, and cuts the file there. The store's last records stand in a table and in
 // the log, or without a log in a table that the last record of the manifest names. The store is not opened, or has every value,
@@ -39,6 +41,9 @@ func testEveryFile(t *testing.T, noLog bool) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			step := 37
+			if racetest.Enabled {
+				step = 149
+			}
 			if *everyByte {
 				step = 1
 			}

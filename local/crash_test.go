@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/racetest"
 )
 
 // childDir names the variable that makes the test binary a writer to be killed.
@@ -68,12 +69,16 @@ func sizeOf(n int64) int    { return int(n*n*131) % 30_000 }
 
 func TestKilledWriterLosesNothing(t *testing.T) {
 	t.Parallel()
+	rounds := 5
+	if racetest.Enabled {
+		rounds = 3
+	}
 	for name, env := range map[string]string{"Sync": "", "NoSync": childNoSync + "=1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			acked := make(map[string]int64)
-			for round := range 5 {
+			for round := range rounds {
 				runAndKill(t, dir, env, 150+round*97, acked)
 				checkAfterCrash(t, dir, nil, acked)
 			}

@@ -64,13 +64,13 @@ func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Coll
 }
 
 // TestRivals lets two collectors seal values of one tenant at the same 10 000 nanoseconds. No value may be
-// lost or doubled. Under the race detector there are 1 000, because requests cost three times as much.
+// lost or doubled. Under the race detector there are 500, because requests cost three times as much.
 func TestRivals(t *testing.T) {
 	t.Parallel()
 	const batch = 500
 	instants := 10_000
 	if underRace {
-		instants = 1_000
+		instants = 500
 	}
 	index, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
 	create(t, index, blobs)
