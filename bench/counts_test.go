@@ -17,6 +17,7 @@ import (
 	ref "github.com/timeblob/timeblob/blob"
 	"github.com/timeblob/timeblob/bucket"
 	"github.com/timeblob/timeblob/index"
+	"github.com/timeblob/timeblob/internal/racetest"
 	"github.com/timeblob/timeblob/local"
 	"github.com/timeblob/timeblob/reports"
 	"github.com/timeblob/timeblob/reports/report"
@@ -43,7 +44,7 @@ func (f *figures) add(name string, n float64) {
 //
 //	go test -run TestCounts ./bench -write-counts
 func TestCounts(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates; scripts/test runs this test without it")
 	}
 	got := &figures{of: make(map[string]float64)}

@@ -216,8 +216,8 @@ func TestLoss(t *testing.T) {
 func TestNodesDiffer(t *testing.T) {
 	t.Parallel()
 	captured, err := filepath.Glob(filepath.Join(corpus, "k8s-node", "*.msgpack.gz"))
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(captured) == 0 {
+		t.Fatalf("%d captured reports, %v", len(captured), err)
 	}
 	dir := t.TempDir() // with one report, because loading each takes seconds
 	file, err := os.ReadFile(captured[0])

@@ -12,6 +12,7 @@ import (
 
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/alloctest"
+	"github.com/timeblob/timeblob/internal/racetest"
 	"github.com/timeblob/timeblob/reports"
 )
 
@@ -39,7 +40,7 @@ const maxTenantSeries = 10_000
 // idle for a while nothing is held of them, and memory is what it was before.
 func TestManyTenantsSeenOnce(t *testing.T) {
 	all, crowdSize := 100_000, maxTenantSeries+1000
-	if underRace { // which takes 20 times as long, and memory of its own
+	if racetest.Enabled { // which takes 20 times as long, and memory of its own
 		all, crowdSize = 4000, 1000
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +58,7 @@ func TestManyTenantsSeenOnce(t *testing.T) {
 		v.come(t, 0, crowdSize) // makes what is made once: pools, and series for all who get one
 		before := alloctest.Heap()
 		v.come(t, crowdSize, all)
-		if grown := alloctest.Heap() - before; !underRace {
+		if grown := alloctest.Heap() - before; !racetest.Enabled {
 			if t.Logf("%d kB of %d tenants are left in memory", grown>>10, all-crowdSize); grown > 512<<10 {
 				t.Error("that is too much")
 			}

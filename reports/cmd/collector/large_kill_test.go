@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timeblob/timeblob/internal/racetest"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/report"
@@ -71,7 +72,7 @@ func testLargeTick(t *testing.T, place *stores.Place, flags ...string) {
 			found[n.ID] = true
 		}
 	}
-	if len(found) != reports || counted != uint64(reports) || len(all) < 2 && !underRace {
+	if len(found) != reports || counted != uint64(reports) || len(all) < 2 && !racetest.Enabled {
 		t.Errorf("%d of %d reports are stored, %d times, in %d entries", len(found), reports, counted, len(all))
 	}
 }
@@ -79,7 +80,7 @@ func testLargeTick(t *testing.T, place *stores.Place, flags ...string) {
 // largeReports are seven reports of 15 MB, or of 500 kB under the race detector. They are made once.
 var largeReports = sync.OnceValue(func() (bodies [][]byte) {
 	rng, size := rand.New(rand.NewPCG(1, 2)), 15_000_000
-	if underRace {
+	if racetest.Enabled {
 		size = 500_000
 	}
 	for i := range 7 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/internal/racetest"
 	"github.com/timeblob/timeblob/internal/servertest"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/stores"
 	"github.com/timeblob/timeblob/reports/cmd/collector/internal/telemetry"
@@ -63,13 +65,15 @@ func rival(t *testing.T, index, blobs string, now func() time.Time) *bucket.Coll
 	return c
 }
 
-// TestRivals lets two collectors seal values of one tenant at the same 10 000 nanoseconds. No value may be
+var rivalInstants = flag.Int("rivals", 3000, "at how many instants the two collectors of TestRivals seal values")
+
+// TestRivals lets two collectors seal values of one tenant at the same nanoseconds. No value may be
 // lost or doubled. Under the race detector there are 500, because requests cost three times as much.
 func TestRivals(t *testing.T) {
 	t.Parallel()
 	const batch = 500
-	instants := 10_000
-	if underRace {
+	instants := *rivalInstants
+	if racetest.Enabled {
 		instants = 500
 	}
 	index, blobs := newTable(t, servertest.SharedDynamoDBLocal), newBucket(t)
