@@ -116,8 +116,8 @@ type CollectorOptions[T any] struct {
 	Backoff, MaxBackoff time.Duration
 	// Committer, when the index offers one, stores blob and entry in one step
 	// in place of Blobs.Put and Index.Put. It must be of the same store as
-	// both of them. A collector that is Alone, or whose levels are Owned, takes it that no
-	// commit of an earlier process takes effect any more.
+	// both of them. A collector that is Alone expects no commit of an earlier process to take
+	// effect after its start.
 	Committer index.Committer
 
 	// Journal keeps what Add has taken until it is in the index, so that a
@@ -250,11 +250,11 @@ func (o *CollectorOptions[T]) linger() time.Duration {
 	return max(d, o.Deadline)
 }
 
-// lateOfEarlier returns until when a request of an earlier process may take effect: none of a
-// store that is a process's own does.
+// lateOfEarlier returns until when a request of an earlier process may take effect. In a store
+// that is a process's own none does.
 func (o *CollectorOptions[T]) lateOfEarlier() time.Time {
-	now := time.Now()
-	if l := o.Past.Levels; o.Committer != nil && (o.Alone || l != nil && l.Owned) {
+	now, l := time.Now(), o.Past.Levels
+	if o.Committer != nil && o.Alone || l != nil && l.Owned {
 		return now
 	}
 	return now.Add(o.linger())
