@@ -25,7 +25,8 @@ type DeleteOptions struct {
 	// roll-ups.
 	Wait time.Duration
 	// Progress is called with what was deleted so far, by one goroutine at a time. If it
-	// panics, the deletion goes on, and returns the *PanicError in the end.
+	// panics, the deletion goes on, and returns the *PanicError in the end. It must not
+	// call Collector.Delete for the same tenant, which waits for this deletion.
 	Progress func(Deleted)
 }
 
@@ -200,7 +201,7 @@ func (c *Collector[T]) Delete(ctx context.Context, tenant string, from, to time.
 	if err != nil {
 		return Deleted{}, err
 	}
-	free, err := c.deleting.Claim(ctx, tenant) // what another one has withdrawn may not be deleted yet
+	free, err := c.deleting.Claim(ctx, tenant) // another deletion may still have to delete what it has withdrawn
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -259,6 +260,7 @@ func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) {
 			c.keepForReaders(p)
 		}
 		c.endUnstored(ctx, p)
+		p.owner.left(p)
 		c.release(p)
 	}
 }

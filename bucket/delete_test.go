@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
@@ -379,73 +378,4 @@ func TestDeleteThatFailsIsRepeated(t *testing.T) {
 		}
 		d.want(t, 0, nil)
 	})
-}
-
-// TestDeletionsOfATenantWaitForEachOther has a deletion hang. Another one of the same tenant waits for it: the first may have taken values out
-// of memory that it has not deleted yet. Other tenants' deletions pass.
-func TestDeletionsOfATenantWaitForEachOther(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newDeletable(t)
-		c := d.collector(t, d.blobs, fast())
-		from, to := hour()
-		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
-		if err := c.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		d.rows.Inject(faulttest.Fault{Op: faulttest.Delete, Hang: true, Times: 1})
-		first := make(chan error, 1)
-		go func() {
-			_, err := c.Delete(t.Context(), "a", from, to, now)
-			first <- err
-		}()
-		time.Sleep(time.Second)
-		for tenant, want := range map[string]error{"a": context.DeadlineExceeded, "b": nil} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if _, err := c.Delete(ctx, tenant, to, to.Add(time.Minute), now); !errors.Is(err, want) {
-				t.Errorf("%s: %v", tenant, err)
-			}
-		}
-		d.rows.Heal()
-		if err := <-first; err != nil {
-			t.Error(err)
-		}
-		if _, err := c.Delete(t.Context(), "a", to, to.Add(time.Minute), now); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// unsyncedJournal cannot make records done for good while fails is true.
-type unsyncedJournal struct {
-	*memJournal
-	fails bool
-}
-
-func (j *unsyncedJournal) Sync(context.Context) error {
-	if j.fails {
-		return errBroken
-	}
-	return nil
-}
-
-// TestADeletionWaitsForTheJournal deletes a value whose record a crash could make undone again.
-func TestADeletionWaitsForTheJournal(t *testing.T) {
-	t.Parallel()
-	d, j := newDeletable(t), &unsyncedJournal{newMemJournal(), true}
-	c := d.collector(t, d.blobs, journaled(j))
-	from, to := hour()
-	mustAddAt(t, c, "a", from.Add(time.Minute), 1)
-	_, err := c.Delete(t.Context(), "a", from, to, now)
-	if _, typed := errors.AsType[*bucket.JournalError](err); !typed || !errors.Is(err, errBroken) {
-		t.Errorf("the error is %v", err)
-	}
-	j.fails = false
-	if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
-		t.Error(err)
-	}
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -85,6 +85,7 @@ func (c *Collector[T]) finish(p *pending[T]) {
 		c.keepForReaders(p)
 	}
 	c.endRecords(p)
+	p.owner.left(p)
 	c.release(p)
 }
 
@@ -141,6 +142,7 @@ func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause erro
 	case len(p.before().seals) > 0:
 		c.opts.Journal.End(p.before().seals...)
 	}
+	p.owner.left(p)
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.
@@ -215,7 +217,7 @@ func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause e
 	absent, err := c.absent(ctx, p)
 	wait, waits := errors.AsType[*outbox.WaitError](err)
 	switch {
-	case waits:
+	case waits && time.Now().Before(p.late): // nothing else can become of it before
 		return &outbox.WaitError{For: time.Until(p.late), Cause: fmt.Errorf("%w; it cannot be stored any more: %v", wait.Cause, cause)}
 	case err != nil:
 		return err
@@ -366,7 +368,11 @@ func (c *Collector[T]) storeAgain(ctx context.Context, p *pending[T], e index.En
 	} else if !sum.Known() && p.entry.Key == e.Key {
 		sum = p.entry.Sum
 	}
-	if err == nil && blob.SumOf(bytes) == sum {
+	switch {
+	case err != nil:
+	case blob.SumOf(bytes) != sum:
+		err = errors.New("it has come out differently")
+	default:
 		err = c.attempt(ctx, "Put", p, func(ctx context.Context) error { return c.blobs.Put(ctx, e.Key, bytes) })
 		if !tooLarge(err) {
 			return err
@@ -408,14 +414,17 @@ func (c *Collector[T]) absent(ctx context.Context, p *pending[T]) (bool, error) 
 	case err != nil || has == self:
 		return false, err
 	case mayLand && c.opts.Journal == nil && c.closing():
-		c.opts.Logger.Warn("a value may be stored twice: the collector ends and cannot wait for an earlier attempt that may still take effect",
-			"tenant", p.owner.id, "key", p.entry.Key, "until", p.late)
+		c.opts.Logger.Warn("the collector ends and cannot wait for an earlier attempt, which may still take effect: a value may be stored twice",
+			"tenant", p.owner.id, "key", p.entry.Key)
 	case mayLand:
 		p.doubtBlob()
 		p.left().taken = has == another
-		return false, &outbox.WaitError{For: min(time.Until(p.late), c.opts.MaxBackoff), // the instant may become free
-			Cause: fmt.Errorf("tenant %q, key %s: an earlier attempt may still take effect until %v",
-				p.owner.id, p.entry.Key, p.late.UTC().Format(time.RFC3339))}
+		wait := &outbox.WaitError{For: c.opts.MaxBackoff, // the instant may become free
+			Cause: fmt.Errorf("tenant %q, key %s: an earlier attempt may still take effect", p.owner.id, p.entry.Key)}
+		if left := time.Until(p.late); left > 0 {
+			wait.For = min(wait.For, left)
+		}
+		return false, wait
 	}
 	return true, nil
 }

@@ -98,19 +98,32 @@ func (c *Collector[T]) tellJournal(err error) {
 }
 
 // append appends to the journal. The error is the context's or a *JournalError.
-func (c *Collector[T]) append(ctx context.Context, kind byte, meta, blob []byte) (uint64, error) {
-	appending, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+func (c *Collector[T]) append(ctx context.Context, kind byte, meta, blob []byte) (id uint64, err error) {
+	err = c.askJournal(ctx, func(ctx context.Context) (err error) {
+		id, err = c.opts.Journal.Append(ctx, kind, meta, blob)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
+}
+
+// askJournal has the journal do something under the deadline. The error is the context's or a
+// *JournalError.
+func (c *Collector[T]) askJournal(ctx context.Context, do func(context.Context) error) error {
+	asking, cancel := context.WithTimeout(ctx, c.opts.Deadline)
 	defer cancel()
-	id, err := c.opts.Journal.Append(appending, kind, meta, blob)
+	err := do(asking)
 	switch {
 	case err == nil:
-		return id, nil
+		return nil
 	case ctx.Err() != nil:
-		return 0, ctx.Err()
-	case appending.Err() != nil:
+		return ctx.Err()
+	case asking.Err() != nil:
 		err = fmt.Errorf("it does not answer within %v", c.opts.Deadline)
 	}
-	return 0, &JournalError{Err: err}
+	return &JournalError{Err: err}
 }
 
 // forgetRecord ends the record of a value that was not added after all.
@@ -184,12 +197,7 @@ func (c *Collector[T]) syncJournal(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	syncing, cancel := context.WithTimeout(ctx, c.opts.Deadline)
-	defer cancel()
-	if err := journal.Sync(syncing); err != nil {
-		return &JournalError{Err: err}
-	}
-	return nil
+	return c.askJournal(ctx, journal.Sync)
 }
 
 // findIndexed reports whether the index has a value already: an earlier process was
@@ -205,9 +213,9 @@ func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bo
 		return has == self, err
 	}
 	left := p.left()
-	if left.replayed = false; left.place > 0 {
+	if left.replayed = false; left.part {
 		p.owner.moveTo(p, p.entry.Time+int64(left.place))
-		left.place = 0
+		left.part, left.place = false, 0
 	}
 	return false, nil
 }
@@ -223,7 +231,7 @@ func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err er
 	for i, records := range [][]uint64{p.records[:n], p.records[n:]} {
 		half := newPending(p.owner, restingOn[T](records), 0)
 		half.records, half.fresh = records, true
-		half.name(p.entry.Time + int64(i*n)) // an instant for each part, so that later splits do not collide
+		half.name(p.entry.Time + int64(p.before().place) + int64(i*n)) // an instant for each part, so that later splits do not collide
 		halves = append(halves, half)
 	}
 	c.opts.Journal.End(p.before().seals...)

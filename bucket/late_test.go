@@ -2,8 +2,8 @@ package bucket_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	rec "github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/internal/logtest"
@@ -87,6 +88,19 @@ func shrink(t *testing.T, lands bool) {
 	}
 }
 
+// countingJournal counts reads of the record that it has lost.
+type countingJournal struct {
+	damagedJournal
+	reads atomic.Int64
+}
+
+func (j *countingJournal) Read(id uint64) (kind byte, meta, blob []byte, err error) {
+	if id == j.id {
+		j.reads.Add(1)
+	}
+	return j.damagedJournal.Read(id)
+}
+
 // underwayError is what a commit returns that ends when over is true.
 type underwayError struct {
 	error
@@ -107,8 +121,9 @@ func TestACommitThatIsUnderWayForLong(t *testing.T) {
 			}
 			return f
 		}
-		opts := journaled(&damagedJournal{newMemJournal(), 1, &journal.CorruptError{ID: 1}})
-		opts.Committer, opts.Failed, opts.Backoff, opts.MaxBackoff = co, told.failed(t), time.Minute, time.Minute
+		lost := &countingJournal{damagedJournal: damagedJournal{newMemJournal(), 1, &journal.CorruptError{ID: 1}}}
+		opts := journaled(lost)
+		opts.Committer, opts.Failed, opts.Backoff, opts.MaxBackoff = co, told.failed(t), 20*time.Second, 2*time.Minute
 		opts.Tick, opts.Window = time.Second, 2*time.Second
 		c := co.stores(t).collector(t, opts)
 		go func() { _ = c.Run(context.Background()) }()
@@ -116,6 +131,9 @@ func TestACommitThatIsUnderWayForLong(t *testing.T) {
 		time.Sleep(time.Hour)
 		if co.calls != 1 || len(told.errs) > 0 {
 			t.Errorf("%d commits, told %v", co.calls, told.errs)
+		}
+		if n := lost.reads.Load(); n > 120 {
+			t.Errorf("%d attempts in an hour", n)
 		}
 		over.Store(true)
 		closeSoon(t, c)
@@ -152,16 +170,16 @@ func TestAValueThatWaitsHoldsNoOtherUp(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		mustAdd(t, c, "a", 2)
 		time.Sleep(5 * time.Second)
-		if n := c.Stats().Values; n != 1 {
-			t.Errorf("%d values wait, want the first alone", n)
+		if s := c.Stats(); s.Values != 1 || s.OldestSealed > time.Minute {
+			t.Errorf("%d values wait, want the first alone; the oldest for %v, want none", s.Values, s.OldestSealed)
 		}
 		if waits, failed := lines.Lines("a value waits"), lines.Lines("flush failed"); waits != 1 || failed != 1 {
 			t.Errorf("told of %d waits and %d failures", waits, failed)
 		}
 		begun := time.Now()
 		closeSoon(t, c)
-		if took := time.Since(begun); took > time.Second || lines.Lines("may be stored twice") != 1 {
-			t.Errorf("closed after %v, told %d times", took, lines.Lines("may be stored twice"))
+		if took := time.Since(begun); took > time.Second || lines.Lines("cannot wait for an earlier attempt") != 1 {
+			t.Errorf("closed after %v, told %d times", took, lines.Lines("cannot wait for an earlier attempt"))
 		}
 		v, err := c.Range(t.Context(), "a", begun.Add(-2*time.Hour), begun.Add(time.Hour), nil)
 		wantIDs(t, "stored", v, err, ids{0, 1, 2})
@@ -203,26 +221,118 @@ func TestTheIDOfADeletedValueIsKnownAfterARestart(t *testing.T) {
 	}
 }
 
-// TestTheIDOfAValueThatWasGivenUpIsKnownAfterARestart adds a value that cannot be encoded, and repeats it after a restart. Failed is told once.
+// TestTheIDOfAValueThatWasGivenUpIsKnownAfterARestart kills a collector that holds a value. The next one takes smaller blobs only, and gives the
+// value up. It is not taken again by the one after that.
 func TestTheIDOfAValueThatWasGivenUpIsKnownAfterARestart(t *testing.T) {
 	t.Parallel()
-	blobs, err := tiered.New(textCodec{}, &limited{limit: 3}, nil)
+	blobs, err := tiered.New(textCodec{}, new(tiered.MemTier), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, failed := newMemJournal(), 0
-	for range 2 {
-		c, err := bucket.NewCollector(index.NewMemIndex(), blobs, mergeTexts, &bucket.CollectorOptions[string]{Journal: j, MaxBlob: 100,
+	j, failed, idx := newMemJournal(), 0, index.NewMemIndex()
+	collector := func(maxBlob int64) *bucket.Collector[string] {
+		c, err := bucket.NewCollector(idx, blobs, mergeTexts, &bucket.CollectorOptions[string]{Journal: j, MaxBlob: maxBlob,
 			Failed: func(string, string, error) { failed++ }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(c.Add(t.Context(), "a", strings.Repeat("x", 50), &bucket.AddOptions{ID: "1"}), c.Close(t.Context())); err != nil {
+		return c
+	}
+	add := func(c *bucket.Collector[string]) {
+		if err := c.Add(t.Context(), "a", strings.Repeat("x", 50), &bucket.AddOptions{ID: "1"}); err != nil {
 			t.Fatal(err)
 		}
-		j = j.afterKill(0)
 	}
-	if failed != 1 {
-		t.Errorf("told %d times", failed)
+	add(collector(100))
+	j = j.afterKill(0)
+	if err := collector(10).Close(t.Context()); err != nil || failed != 1 {
+		t.Fatalf("told %d times, %v", failed, err)
+	}
+	j = j.afterKill(0)
+	last := collector(100)
+	add(last)
+	if err := last.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	row := index.RowAt("a", time.Now().UnixNano())
+	if entries, err := idx.Query(t.Context(), row, row.Start(), row.End()); err != nil || len(entries) > 0 {
+		t.Errorf("stored %v, %v", entries, err)
+	}
+}
+
+// halfStored returns a journal with the texts 1 to 4 of tenant a, as a kill leaves it after they were sealed at the instant at, and some of them
+// again, as half of the whole.
+func halfStored(t *testing.T, at int64, half []uint64) *memJournal {
+	t.Helper()
+	j := newMemJournal()
+	add := func(kind byte, meta, blob []byte) {
+		if _, err := j.Append(t.Context(), kind, meta, blob); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := rec.Arrived{Tenant: "a", Time: at}
+	for _, text := range []string{"1", "2", "3", "4"} {
+		add(rec.KindArrived, a.Encode(), []byte(text))
+	}
+	whole := rec.Sealed{Tenant: "a", Time: at, Key: index.RowAt("a", at).FreshBlobKey(at, "whole"), Members: []uint64{1, 2, 3, 4}}
+	add(rec.KindSealed, whole.Encode(), nil)
+	if len(half) > 0 {
+		s := rec.Sealed{Tenant: "a", Time: at + int64(half[0]) - 1, Key: index.RowAt("a", at).FreshBlobKey(at, "half"), Members: half}
+		add(rec.KindSealed, s.Encode(), nil)
+	}
+	return j
+}
+
+// slowHalf is an index in which the put of halfStored's half takes a second.
+type slowHalf struct{ *index.MemIndex }
+
+func (x slowHalf) Put(ctx context.Context, row index.Row, e index.Entry) error {
+	if strings.HasSuffix(e.Key, "half") {
+		time.Sleep(time.Second)
+	}
+	return x.MemIndex.Put(ctx, row, e)
+}
+
+// TestPartsDoNotMeet kills a collector that splits a value of four in halves. One of them has a sealed record. The other half is stored at an
+// instant of its own and does not wait, also when it is split again because a record of it is lost.
+func TestPartsDoNotMeet(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		half []uint64 // that has a sealed record
+		lost uint64
+		want string
+	}{
+		"the second half":        {[]uint64{1, 2}, 0, "1234"},
+		"a record of it is lost": {[]uint64{1, 2}, 4, "123"},
+		"the first half":         {[]uint64{3, 4}, 0, "1234"},
+		"a record there is lost": {[]uint64{3, 4}, 1, "234"},
+		"neither half has one":   {nil, 0, "1234"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				at := time.Now().UnixNano()
+				j := halfStored(t, at, c.half)
+				s := newTextStores(t, new(tiered.MemTier))
+				col, err := bucket.NewCollector(slowHalf{s.index}, s.blobs, mergeTexts, &bucket.CollectorOptions[string]{
+					Journal: damagedJournal{j, c.lost, &journal.CorruptError{ID: c.lost}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				begun := time.Now()
+				if err := col.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("stored after %v", took)
+				}
+				a, err := col.Past().Range(t.Context(), "a", begun.Add(-time.Hour), begun.Add(time.Hour), nil)
+				got := []byte(a.Value)
+				slices.Sort(got)
+				if err != nil || string(got) != c.want {
+					t.Errorf("stored %q, %v", got, err)
+				}
+			})
+		})
 	}
 }

@@ -116,7 +116,7 @@ type CollectorOptions[T any] struct {
 	Backoff, MaxBackoff time.Duration
 	// Committer, when the index offers one, stores blob and entry in one step
 	// in place of Blobs.Put and Index.Put. It must be of the same store as
-	// both of them. A collector that is Alone expects no commit of an earlier process to take
+	// both of them. A collector that is Alone assumes that no commit of an earlier process takes
 	// effect after its start.
 	Committer index.Committer
 
@@ -250,8 +250,8 @@ func (o *CollectorOptions[T]) linger() time.Duration {
 	return max(d, o.Deadline)
 }
 
-// lateOfEarlier returns until when a request of an earlier process may take effect. In a store
-// that is a process's own none does.
+// lateOfEarlier returns until when a request of an earlier process may take effect. It is now
+// for a store that belongs to one process: its writes end with the process.
 func (o *CollectorOptions[T]) lateOfEarlier() time.Time {
 	now, l := time.Now(), o.Past.Levels
 	if o.Committer != nil && o.Alone || l != nil && l.Owned {

@@ -56,7 +56,8 @@ type pending[T any] struct {
 type trail[T any] struct {
 	replayed bool          // the index was not asked yet whether it has the value
 	taken    bool          // another writer's entry has the instant, and an attempt may still land
-	place    int32         // of a part of a sealed value, how many nanoseconds later it is stored than the whole; 0: it is the whole
+	part     bool          // of a sealed value: it gets a key and an instant of its own unless the index has the whole
+	place    int32         // how many nanoseconds later than the whole that is
 	underway func() bool   // whether the last commit that outlived its attempt may still take effect; nil: there was none
 	seals    []uint64      // its sealed records in the journal
 	noted    blob.Ref      // what the last of them says
@@ -125,7 +126,7 @@ func (p *pending[T]) name(t int64) {
 	}
 	p.unstore()
 	if p.late = (time.Time{}); p.trail != nil {
-		p.trail.taken = false
+		p.trail.taken, p.trail.underway = false, nil
 	}
 }
 
@@ -168,7 +169,7 @@ func (p *pending[T]) resume(v *record.Value, late time.Time) {
 	p.entry.Key = v.Key
 	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true}
 	if p.late = late; v.Part {
-		p.late, p.trail.place = time.Now(), v.Place
+		p.late, p.trail.part, p.trail.place = time.Now(), true, v.Place
 	}
 }
 

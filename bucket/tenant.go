@@ -30,9 +30,10 @@ type tenant[T any] struct {
 	mu      gate.Latch // guards what follows
 	open    openTick[T]
 	ticks   *window.Ticks[*lazy[T]]
-	busy    bool   // several values were added to the last tick
-	last    int64  // the last instant given, Unix nanoseconds
-	version uint64 // differs after each change of what is held
+	busy    bool          // several values were added to the last tick
+	last    int64         // the last instant given, Unix nanoseconds
+	version uint64        // differs after each change of what is held
+	leaving []*pending[T] // not held any more; the journal still has records of them
 	held    []*pending[T]
 	watches map[*watch[T]]struct{}
 	ids     once.IDs
@@ -165,7 +166,7 @@ func (t *tenant[T]) endTick() (idle bool) {
 	t.expire(now)
 	t.expireIDs()
 	idleFor := now - t.restarted.Load()
-	if t.gone = len(t.held) == 0 && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
+	if t.gone = len(t.held)+len(t.leaving) == 0 && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
 		t.shared.forget(t.last)
 	}
 	return t.gone
@@ -260,7 +261,15 @@ func (t *tenant[T]) drop(p *pending[T], stored bool) (isRead bool) {
 		p.value.keepEncoded(p.blob)
 	}
 	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
+	t.leaving = append(t.leaving, p)
 	return t.readers.Load() > 0
+}
+
+// left notes that a value which is not held any more needs nothing more from the journal.
+func (t *tenant[T]) left(p *pending[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leaving = slices.DeleteFunc(t.leaving, func(l *pending[T]) bool { return l == p })
 }
 
 // holding returns the sealed values that are held.
@@ -450,24 +459,32 @@ func (t *tenant[T]) waiting(ctx context.Context) ([]index.Entry, error) {
 
 // withdraw ends the open tick, and takes the values whose instants are in
 // [from, to) out of the live window and out of what is held. It returns the values
-// that were held.
-func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (held []*pending[T], err error) {
+// that were held, and the leaving ones of the range: an attempt at them may be under way.
+func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (values []*pending[T], err error) {
 	if err := t.mu.LockContext(ctx); err != nil {
 		return nil, err
 	}
 	defer t.mu.Unlock()
+	in := func(p *pending[T]) bool {
+		_, e := p.state()
+		return e.Time >= from && e.Time < to
+	}
 	if t.open.value != nil {
 		t.seal(t.shared.now())
 	}
 	t.held = slices.DeleteFunc(t.held, func(p *pending[T]) bool {
-		_, e := p.state()
-		in := e.Time >= from && e.Time < to
-		if in {
-			p.withdrawn.Store(true)
-			held = append(held, p)
+		if !in(p) {
+			return false
 		}
-		return in
+		p.withdrawn.Store(true)
+		t.leaving = append(t.leaving, p)
+		return true
 	})
+	for _, p := range t.leaving {
+		if in(p) {
+			values = append(values, p)
+		}
+	}
 	t.version = t.shared.changes.Add(1)
 	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
 	t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0)
@@ -477,5 +494,5 @@ func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (held []*pendi
 	if removed {
 		t.ticksChanged()
 	}
-	return held, nil
+	return values, nil
 }

@@ -64,6 +64,9 @@ func TestARecordThatIsLostIsNotDone(t *testing.T) {
 	j := mustOpen(t, dir, nil)
 	mustAppend(t, j, "", "lost for a while")
 	j.End(mustAppend(t, j, "", "done"))
+	if err := j.Sync(t.Context()); err != nil { // nothing writes to the file any more
+		t.Fatal(err)
+	}
 	name := filepath.Join(dir, segmentName(1))
 	whole := readFile(t, name)
 	whole[headerSize+headSize] ^= 1
@@ -161,4 +164,22 @@ func TestSyncedEndsSurviveAKill(t *testing.T) {
 		}
 		mustClose(t, reader)
 	}
+}
+
+// TestASyncThatEndsReservesNothing ends the contexts of many Syncs. The journal's bound stays what it was.
+func TestASyncThatEndsReservesNothing(t *testing.T) {
+	t.Parallel()
+	j := mustOpen(t, t.TempDir(), nil)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 1000 {
+		_ = j.Sync(ended)
+	}
+	j.ledger.mu.Lock()
+	reserved := j.ledger.reserved
+	j.ledger.mu.Unlock()
+	if reserved != 0 {
+		t.Errorf("%d bytes are reserved", reserved)
+	}
+	mustClose(t, j)
 }

@@ -201,7 +201,10 @@ func (j *Journal) Append(ctx context.Context, kind byte, meta, blob []byte) (id 
 		j.ledger.unreserve(e.size)
 		return 0, fmt.Errorf("journal: append: %w", err)
 	}
-	return j.wait(ctx, e)
+	if id, err = j.wait(ctx, e); err != nil {
+		return 0, fmt.Errorf("journal: append: %w", err)
+	}
+	return id, nil
 }
 
 // wait returns when an entry is written or ctx ends.
@@ -210,17 +213,14 @@ func (j *Journal) wait(ctx context.Context, e *entry) (id uint64, err error) {
 	case <-e.done:
 	case <-ctx.Done():
 		unwritten, written := j.queue.leave(e)
-		if unwritten {
+		if unwritten && e.reserved {
 			j.ledger.unreserve(e.size)
 		}
 		if !written {
-			return 0, fmt.Errorf("journal: append: %w", context.Cause(ctx))
+			return 0, context.Cause(ctx)
 		}
 	}
-	if e.err != nil {
-		return 0, fmt.Errorf("journal: append: %w", e.err)
-	}
-	return e.id, nil
+	return e.id, e.err
 }
 
 // Read returns a record that is not done, its checksum verified. The bytes are
@@ -258,8 +258,8 @@ func (j *Journal) isFinal(p place, id uint64, err error) bool {
 	return true
 }
 
-// Sync returns when what End was told before survives as Options.Sync promises. It returns
-// the same errors as Append.
+// Sync returns when what End was told before survives as Options.Sync promises. The error is
+// ErrClosed, ErrReadOnly, the cause of ctx's end, or what the disk said.
 func (j *Journal) Sync(ctx context.Context) error {
 	switch {
 	case j.opts.ReadOnly:
@@ -272,8 +272,10 @@ func (j *Journal) Sync(ctx context.Context) error {
 	if err := j.queue.add(e); err != nil {
 		return fmt.Errorf("journal: sync: %w", err)
 	}
-	_, err := j.wait(ctx, e)
-	return err
+	if _, err := j.wait(ctx, e); err != nil {
+		return fmt.Errorf("journal: sync: %w", err)
+	}
+	return nil
 }
 
 // End says that records are done: nobody needs them any more, and Replay calls

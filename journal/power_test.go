@@ -272,3 +272,26 @@ func (p *powered) compare() (lost int) {
 	}
 	return lost
 }
+
+// TestSyncedEndsSurviveAPowerFailure calls a record done, and takes the power away when Sync has returned. In mode Always the record stays done.
+func TestSyncedEndsSurviveAPowerFailure(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDisk()
+			j := mustOpen(t, "dir", &Options{files: d})
+			id := mustAppend(t, j, "", strings.Repeat("x", 3*sector))
+			j.End(id)
+			if err := j.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			after := d.powerLoss(rand.New(rand.NewPCG(seed, 12)))
+			mustClose(t, j)
+			next := mustOpen(t, "dir", &Options{files: after})
+			if got := undone(t, next); len(got) > 0 {
+				t.Errorf("seed %d: %.20q is undone", seed, got)
+			}
+			mustClose(t, next)
+		})
+	}
+}

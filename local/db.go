@@ -255,7 +255,8 @@ func (db *DB) read(ctx context.Context, do func(*engine) error) error {
 // Commit stores blob under e.Key and adds e to row's entries in one synced
 // write, both or neither, or returns index.ErrExists when the instant or the
 // key is taken. Concurrent commits share syncs. When ctx ends first, or a
-// write to disk fails, the commit may or may not have happened, whole. With
+// write to disk fails, the commit may or may not have happened, whole. In the first
+// case the error has a method Underway() bool, if the commit had begun. With
 // Options.NoLog it does not wait for the disk.
 func (db *DB) Commit(ctx context.Context, row index.Row, e index.Entry, blob []byte) error {
 	key, err := entryKey(row, e.Time)
@@ -335,7 +336,7 @@ type underwayError struct {
 	ended chan struct{}
 }
 
-func (e *underwayError) Error() string { return e.err.Error() + ": the change may still take effect" }
+func (e *underwayError) Error() string { return e.err.Error() + ": it may still take effect" }
 
 func (e *underwayError) Unwrap() error { return e.err }
 

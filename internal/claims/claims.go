@@ -1,4 +1,4 @@
-// Package claims keeps those apart who work on the same key.
+// Package claims lets one goroutine at a time work on a key.
 package claims
 
 import (
@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Claims are the keys that somebody works on. Others pass. The zero value is ready. It is
+// Claims are the keys that somebody works on. The zero value is ready. It is
 // safe for any number of goroutines.
 type Claims struct {
 	mu   sync.Mutex

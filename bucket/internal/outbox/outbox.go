@@ -83,6 +83,7 @@ type item[V any] struct {
 	since  time.Duration // when it was put, on the outbox's clock
 	due    time.Duration // when to try it next
 	tries  int           // attempts that failed in a row
+	told   bool          // the last attempt told it to wait
 	trying *attempt      // the attempt under way; nil when there is none
 }
 
@@ -141,13 +142,15 @@ func (o *Outbox[V]) Values() []V {
 }
 
 // Oldest returns how long the value that has waited longest has waited; 0 when
-// there is none.
+// there is none. Values that were last told to wait do not count: see WaitError.
 func (o *Outbox[V]) Oldest() (age time.Duration) {
 	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for it := range o.all {
-		age = max(age, now-it.since)
+		if !it.told {
+			age = max(age, now-it.since)
+		}
 	}
 	return age
 }
@@ -272,7 +275,7 @@ func (o *Outbox[V]) postpone(it *item[V], wait time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.end(it)
-	it.due = o.now() + max(wait, o.opts.Backoff)
+	it.due, it.told = o.now()+max(wait, o.opts.Backoff), true
 	o.succeed(it.sender)
 	o.route(it)
 	o.signal()
@@ -286,7 +289,7 @@ func (o *Outbox[V]) putBack(it *item[V], failed bool, took time.Duration) {
 	o.end(it)
 	if failed {
 		it.sender.more = 0
-		it.due = o.now() + o.backoff(it.tries)
+		it.due, it.told = o.now()+o.backoff(it.tries), false
 		it.tries++
 		it.sender.slow = took >= o.opts.Slow
 		o.failing = true

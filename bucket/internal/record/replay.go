@@ -21,8 +21,8 @@ type Value struct {
 	Keys  []string // earlier keys, under which the value may be in the index too
 	Seals []uint64 // the sealed records
 
-	// Part says that the sealed record names others too, which are done or belong to a later
-	// record: the value is in the index as a whole, or was split. Place is where the sealed
+	// Part says that the sealed record names other records too, which are done or belong to a
+	// later one: the value is in the index as a whole, or was split. Place is where the sealed
 	// record has its first member. No other part has the same.
 	Part  bool
 	Place int32

@@ -1,0 +1,156 @@
+package bucket_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
+)
+
+// TestDeletionsOfATenantWaitForEachOther has a deletion hang. Another one of the same tenant waits for it: the first may have taken values out
+// of memory that it has not deleted yet. Other tenants' deletions pass.
+func TestDeletionsOfATenantWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeletable(t)
+		c := d.collector(t, d.blobs, fast())
+		from, to := hour()
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Delete, Hang: true, Times: 1})
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Delete(t.Context(), "a", from, to, now)
+			first <- err
+		}()
+		time.Sleep(time.Second)
+		for tenant, want := range map[string]error{"a": context.DeadlineExceeded, "b": nil} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := c.Delete(ctx, tenant, to, to.Add(time.Minute), now); !errors.Is(err, want) {
+				t.Errorf("%s: %v", tenant, err)
+			}
+		}
+		d.rows.Heal()
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Delete(t.Context(), "a", to, to.Add(time.Minute), now); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// unsyncedJournal cannot make records done for good while fails is true.
+type unsyncedJournal struct {
+	*memJournal
+	fails bool
+}
+
+func (j *unsyncedJournal) Sync(context.Context) error {
+	if j.fails {
+		return errBroken
+	}
+	return nil
+}
+
+// TestADeletionWaitsForTheJournal deletes a value whose record a crash could make undone again.
+func TestADeletionWaitsForTheJournal(t *testing.T) {
+	t.Parallel()
+	d, j := newDeletable(t), &unsyncedJournal{newMemJournal(), true}
+	c := d.collector(t, d.blobs, journaled(j))
+	from, to := hour()
+	mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+	_, err := c.Delete(t.Context(), "a", from, to, now)
+	if _, typed := errors.AsType[*bucket.JournalError](err); !typed || !errors.Is(err, errBroken) {
+		t.Errorf("the error is %v", err)
+	}
+	j.fails = false
+	if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
+		t.Error(err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestADeletionThatWasInterruptedIsRepeated has a deletion end while an attempt at a value is under way. The next one waits for that attempt, and
+// deletes the value.
+func TestADeletionThatWasInterruptedIsRepeated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), newMemJournal()
+		opts := journaled(j)
+		opts.Deadline = 30 * time.Second
+		c := d.collector(t, d.blobs, opts)
+		from, to := hour()
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 20 * time.Second, Times: 1})
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.Flush(t.Context()) }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Delete(ctx, "a", from, to, now); err == nil {
+			t.Fatal("the deletion was not interrupted")
+		}
+		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := j.afterKill(0).live(); n > 0 {
+			t.Errorf("a kill now would bring %d records back", n)
+		}
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		v, err := c.Range(t.Context(), "a", from, to, nil)
+		wantIDs(t, "deleted", v, err, nil)
+	})
+}
+
+// hangingEnd is a journal that is slow to call records done.
+type hangingEnd struct {
+	*memJournal
+	hangs  atomic.Bool
+	resume chan struct{}
+}
+
+func (j *hangingEnd) End(ids ...uint64) {
+	if j.hangs.Load() {
+		<-j.resume
+	}
+	j.memJournal.End(ids...)
+}
+
+// TestADeletionWaitsForTheEndOfAFlush deletes a value that is stored, and whose records are not called done yet. A kill after the deletion does not
+// bring it back.
+func TestADeletionWaitsForTheEndOfAFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), &hangingEnd{memJournal: newMemJournal(), resume: make(chan struct{})}
+		c := d.collector(t, d.blobs, journaled(j))
+		from, to := hour()
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		j.hangs.Store(true)
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.Flush(t.Context()) }()
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { close(j.resume) })
+		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := j.afterKill(0).live(); n > 0 {
+			t.Errorf("a kill now would bring %d records back", n)
+		}
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+	})
+}
