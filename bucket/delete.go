@@ -260,7 +260,6 @@ func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) {
 			c.keepForReaders(p)
 		}
 		c.endUnstored(ctx, p)
-		p.owner.left(p)
 		c.release(p)
 	}
 }

@@ -85,7 +85,6 @@ func (c *Collector[T]) finish(p *pending[T]) {
 		c.keepForReaders(p)
 	}
 	c.endRecords(p)
-	p.owner.left(p)
 	c.release(p)
 }
 
@@ -136,10 +135,11 @@ func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause erro
 			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
 		}
 	}
-	switch {
-	case !lost:
+	if !lost {
 		c.endUnstored(ctx, p)
-	case len(p.before().seals) > 0:
+		return
+	}
+	if len(p.before().seals) > 0 {
 		c.opts.Journal.End(p.before().seals...)
 	}
 	p.owner.left(p)

@@ -177,6 +177,7 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {
 		c.opts.Journal.End(slices.Concat(p.records, p.before().seals)...)
 	}
+	p.owner.left(p)
 }
 
 // endUnstored ends the records of a value that was deleted or given up. Where no sealed record
