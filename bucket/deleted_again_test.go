@@ -154,3 +154,110 @@ func TestADeletionWaitsForTheEndOfAFlush(t *testing.T) {
 		}
 	})
 }
+
+// TestADeletionEndsWhileAMergeHangs has a merge of the tenant hang while a deletion says that the records of its value are done. The deletion
+// ends all the same.
+func TestADeletionEndsWhileAMergeHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j, merged := newDeletable(t), &hangingEnd{memJournal: newMemJournal(), resume: make(chan struct{})}, make(chan struct{})
+		opts, hangs := journaled(j), atomic.Bool{}
+		opts.Clone, opts.Into = func(v ids) ids { return append(ids(nil), v...) }, func(dst, src ids) (ids, error) {
+			if hangs.Load() {
+				<-merged
+			}
+			return append(dst, src...), nil
+		}
+		c := d.collector(t, d.blobs, opts)
+		from, to := hour()
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		j.hangs.Store(true)
+		deleted := make(chan error, 1)
+		go func() {
+			_, err := c.Delete(t.Context(), "a", from, to, now)
+			deleted <- err
+		}()
+		synctest.Wait()
+		mustAdd(t, c, "a", 2)
+		hangs.Store(true)
+		added := make(chan error, 1)
+		go func() { added <- c.Add(t.Context(), "a", ids{3}, nil) }()
+		synctest.Wait()
+		close(j.resume)
+		select {
+		case err := <-deleted:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Hour):
+			t.Error("the deletion waits for the merge")
+		}
+		close(merged)
+		if err := <-added; err != nil {
+			t.Error(err)
+		}
+		closeSoon(t, c)
+	})
+}
+
+// TestFailedMayDelete has Failed delete what its tenant has.
+func TestFailedMayDelete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeletable(t)
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: tooLarge{}})
+		var c *bucket.Collector[ids]
+		from, to := hour()
+		opts, told := journaled(newMemJournal()), make(chan error, 1)
+		opts.Failed = func(string, ids, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := c.Delete(ctx, "a", from, to, now)
+			told <- err
+		}
+		c = d.collector(t, d.blobs, opts)
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		closeSoon(t, c)
+		if err := <-told; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAWithdrawnValueDoesNotMove interrupts a deletion of a value at the end of its range. The attempt that is under way finds the instant taken. The
+// value does not move out of the range, and the deletion that is repeated takes it.
+func TestAWithdrawnValueDoesNotMove(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeletable(t)
+		opts := fast()
+		opts.Deadline = 30 * time.Second
+		from, to := hour()
+		at := to.Add(-1)
+		other := d.collector(t, d.blobs, fast())
+		mustAddAt(t, other, "a", at, 1)
+		if err := other.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := d.collector(t, d.blobs, opts)
+		mustAddAt(t, c, "a", at, 2)
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 20 * time.Second, Times: 2})
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.Flush(t.Context()) }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Delete(ctx, "a", from, to, now); err == nil {
+			t.Fatal("the deletion was not interrupted")
+		}
+		time.Sleep(25 * time.Second) // it would be put at another instant now
+		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		v, err := c.Range(t.Context(), "a", from, to.Add(time.Hour), nil)
+		wantIDs(t, "deleted", v, err, nil)
+	})
+}

@@ -97,12 +97,13 @@ func loseASealedValue(t *testing.T) {
 
 // TestALostRecordAndALateCommit kills a collector whose commit seemed to fail, and damages a record of one of its two values. The commit
 // lands before the next collector starts, while it waits, or never: then the other value is stored, and the lost one told. A collector
-// that is alone does not wait: the store belongs to one process, and no commit outlives it.
+// that is alone, or owns the index, does not wait: no commit outlives its process.
 func TestALostRecordAndALateCommit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lands time.Duration // after the start; negative: never
 		alone bool
+		owned bool
 		takes time.Duration
 	}{
 		"before":            {lands: 0},
@@ -110,15 +111,16 @@ func TestALostRecordAndALateCommit(t *testing.T) {
 		"never":             {lands: -1, takes: 5 * time.Minute},
 		"before, and alone": {lands: 0, alone: true},
 		"never, and alone":  {lands: -1, alone: true},
+		"never, and owned":  {lands: -1, owned: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { loseARecord(t, c.lands, c.alone, c.takes) })
+			synctest.Test(t, func(t *testing.T) { loseARecord(t, c.lands, c.takes, c.alone, c.owned) })
 		})
 	}
 }
 
-func loseARecord(t *testing.T, lands time.Duration, alone bool, takes time.Duration) {
+func loseARecord(t *testing.T, lands, takes time.Duration, alone, owned bool) {
 	co, j, told := &latecomer{committer: &committer{index: index.NewMemIndex()}}, newMemJournal(), &losses{}
 	s := co.stores(t)
 	opts := journaled(j)
@@ -142,7 +144,14 @@ func loseARecord(t *testing.T, lands time.Duration, alone bool, takes time.Durat
 		time.AfterFunc(lands, func() { co.land(0) })
 		want = ids{1, 2}
 	}
-	c, begun := s.collector(t, opts), time.Now()
+	if owned {
+		opts.Past.Levels = &bucket.LevelOptions{Owned: true, Build: bucket.BuildOff}
+	}
+	c, err := bucket.NewCollector(co.index, s.blobs, mergeIDs, opts) // which has places
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

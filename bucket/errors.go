@@ -140,6 +140,9 @@ type underway interface {
 	Underway() bool
 }
 
+// errWithdrawn ends an attempt at a value that a deletion has withdrawn.
+var errWithdrawn = errors.New("the value was deleted meanwhile")
+
 // permanent reports whether another attempt to store a value must fail too.
 func permanent(err error) bool {
 	_, unable := errors.AsType[*EncodeError](err)

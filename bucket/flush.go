@@ -30,6 +30,9 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 		err = c.settle(ctx, p, epoch)
 	}
 	switch {
+	case err != nil && p.withdrawn.Load():
+		c.abandon(ctx, p)
+		return nil
 	case err == nil:
 		if failed > 0 {
 			c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", failed+1)
@@ -135,14 +138,12 @@ func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause erro
 			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
 		}
 	}
-	if !lost {
+	switch {
+	case !lost:
 		c.endUnstored(ctx, p)
-		return
-	}
-	if len(p.before().seals) > 0 {
+	case len(p.before().seals) > 0:
 		c.opts.Journal.End(p.before().seals...)
 	}
-	p.owner.left(p)
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.
@@ -199,7 +200,9 @@ func (c *Collector[T]) deliver(ctx context.Context, p *pending[T]) error {
 		if err != nil || !taken {
 			return c.unlessIndexed(ctx, p, err)
 		}
-		p.owner.move(p)
+		if err := p.owner.move(p); err != nil {
+			return err
+		}
 		if err := c.encode(p); err != nil { // again when it rests in the journal
 			return err
 		}

@@ -177,7 +177,7 @@ func (c *Collector[T]) endRecords(p *pending[T]) {
 	if len(p.records) > 0 {
 		c.opts.Journal.End(slices.Concat(p.records, p.before().seals)...)
 	}
-	p.owner.left(p)
+	p.owner.leaving.remove(p)
 }
 
 // endUnstored ends the records of a value that was deleted or given up. Where no sealed record
@@ -215,8 +215,9 @@ func (c *Collector[T]) findIndexed(ctx context.Context, p *pending[T]) (found bo
 	}
 	left := p.left()
 	if left.replayed = false; left.part {
-		p.owner.moveTo(p, p.entry.Time+int64(left.place))
+		at := p.entry.Time + int64(left.place)
 		left.part, left.place = false, 0
+		return false, p.owner.moveTo(p, at)
 	}
 	return false, nil
 }
@@ -284,29 +285,6 @@ func (c *Collector[T]) takeOver(todo *record.Todo) {
 		c.opts.Logger.Info("values of an earlier process wait in the journal and are stored now", "values", n,
 			"oldest", time.Unix(0, todo.Values[0].Time))
 	}
-}
-
-// adopt takes over a value that the journal kept. It has its instant already.
-func (t *tenant[T]) adopt(v *record.Value) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := newPending(t, restingOn[T](v.Members), 0)
-	p.records, p.fresh = v.Members, true
-	p.name(v.Time)
-	p.value.at = v.Time
-	if v.Key != "" {
-		p.resume(v, t.shared.opts.lateOfEarlier())
-	}
-	t.last = max(t.last, v.Time)
-	t.hold(p)
-	t.showPast(p.value, v.Time, t.shared.now())
-}
-
-// remember notes an id that came before a restart.
-func (t *tenant[T]) remember(s *record.Seen) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ids.Add(s.ID, min(s.Time, t.shared.steady()))
 }
 
 // keepUntilSynced keeps a value that is committed, with its records, until the next sync. It

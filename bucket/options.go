@@ -56,7 +56,8 @@ type CollectorOptions[T any] struct {
 	// what decoding it costs.
 	Size func(T) int64
 	// Stored is called after each value that became discoverable, with the
-	// length of its blob in bytes, by many goroutines at a time.
+	// length of its blob in bytes, by many goroutines at a time. It must not call
+	// Delete for the same tenant, which waits for it.
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called with each value that was taken and can never be stored, and
 	// with the error: the value cannot be encoded, is too large for the store,

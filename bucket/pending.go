@@ -378,3 +378,46 @@ func names(entries []index.Entry, e index.Entry) bool {
 	place, taken := index.Search(entries, e.Time)
 	return taken && entries[place].Same(e)
 }
+
+// leaving are a tenant's values that are not held any more, while the journal still has records
+// of them. A deletion waits for them: an attempt may be under way, or a crash may bring them
+// back. It has a lock of its own, because a merge may hang under the tenant's.
+type leaving[T any] struct {
+	mu     sync.Mutex
+	values map[*pending[T]]struct{}
+}
+
+func (l *leaving[T]) add(p *pending[T]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.values == nil {
+		l.values = make(map[*pending[T]]struct{})
+	}
+	l.values[p] = struct{}{}
+}
+
+func (l *leaving[T]) remove(p *pending[T]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if delete(l.values, p); len(l.values) == 0 {
+		l.values = nil // gives back the memory that many values took
+	}
+}
+
+func (l *leaving[T]) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.values) == 0
+}
+
+// all returns the values that in chooses, in no order.
+func (l *leaving[T]) all(in func(*pending[T]) bool) (values []*pending[T]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range l.values {
+		if in(p) {
+			values = append(values, p)
+		}
+	}
+	return values
+}

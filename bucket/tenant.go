@@ -3,10 +3,8 @@ package bucket
 import (
 	"cmp"
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/timeblob/timeblob/bucket/internal/once"
 	"github.com/timeblob/timeblob/bucket/internal/outbox"
@@ -16,7 +14,7 @@ import (
 )
 
 // tenant is what a collector has of one tenant in memory. Its mutex is locked
-// in this file only. While it is held no blob is encoded or decoded for a
+// in this file and in held.go only. While it is held no blob is encoded or decoded for a
 // caller, and no store is asked; the one merge of an Add, and the merges of a
 // window of many ticks, happen under it. A merge that never returns thus stops its
 // tenant; what is asked about the tenant ends with its context.
@@ -27,13 +25,14 @@ type tenant[T any] struct {
 	sender  outbox.Sender[*pending[T]]
 	asking  chan struct{} // full while a question merges the live window
 
+	leaving leaving[T]
+
 	mu      gate.Latch // guards what follows
 	open    openTick[T]
 	ticks   *window.Ticks[*lazy[T]]
-	busy    bool          // several values were added to the last tick
-	last    int64         // the last instant given, Unix nanoseconds
-	version uint64        // differs after each change of what is held
-	leaving []*pending[T] // not held any more; the journal still has records of them
+	busy    bool   // several values were added to the last tick
+	last    int64  // the last instant given, Unix nanoseconds
+	version uint64 // differs after each change of what is held
 	held    []*pending[T]
 	watches map[*watch[T]]struct{}
 	ids     once.IDs
@@ -166,7 +165,7 @@ func (t *tenant[T]) endTick() (idle bool) {
 	t.expire(now)
 	t.expireIDs()
 	idleFor := now - t.restarted.Load()
-	if t.gone = len(t.held)+len(t.leaving) == 0 && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
+	if t.gone = len(t.held) == 0 && t.leaving.empty() && t.ticks.Len() == 0 && t.ids.Empty() && idleFor >= int64(t.shared.opts.Window); t.gone {
 		t.shared.forget(t.last)
 	}
 	return t.gone
@@ -187,109 +186,6 @@ func (t *tenant[T]) seal(now int64) {
 	t.ticks.Push(k.value, t.leaves(&k, at, back))
 	t.ticksChanged()
 	t.hold(p)
-}
-
-// move gives a pending value another instant, up to a microsecond later:
-// random, so that two writers do not meet again and again. Readers of what is
-// held see the new instant together with a new version.
-func (t *tenant[T]) move(p *pending[T]) {
-	t.moveTo(p, p.entry.Time+1+rand.Int64N(int64(time.Microsecond)))
-}
-
-// moveTo gives a pending value the instant at.
-func (t *tenant[T]) moveTo(p *pending[T], at int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.version = t.shared.changes.Add(1)
-	p.name(at)
-	p.value.at = at
-}
-
-// renew gives a pending value another key at its instant.
-func (t *tenant[T]) renew(p *pending[T]) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.version = t.shared.changes.Add(1)
-	p.renew()
-}
-
-// restHeld leaves to the journal what has left the live window and is still not
-// discoverable, and keeps the blob alone of a value that is committed. A question that
-// began before reads the value from the journal. The caller holds mu.
-func (t *tenant[T]) restHeld(now int64) {
-	if t.shared.opts.Journal == nil {
-		return
-	}
-	for _, p := range t.held {
-		if freed := p.rest(now - int64(t.shared.opts.Window)); freed != 0 {
-			t.shared.budget.add(&t.account, -freed)
-		}
-	}
-}
-
-// replace puts halves in the place of a pending value that was split. Questions
-// under way go on with the halves. It returns false for a value that was
-// withdrawn, which then has none.
-func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.withdrawn.Load() {
-		return false
-	}
-	t.version = t.shared.changes.Add(1)
-	is := func(h *pending[T]) bool { return h == p }
-	t.held = append(slices.DeleteFunc(t.held, is), halves...)
-	for w := range t.watches {
-		if slices.Contains(w.sealed, p) {
-			w.sealed = append(slices.DeleteFunc(w.sealed, is), halves...)
-		}
-	}
-	for _, h := range halves {
-		t.shared.outbox.Put(&t.sender, h)
-		t.shared.sealed()
-	}
-	return true
-}
-
-// drop forgets a value that is discoverable, or never will be. One that is
-// stored is kept in the live window as its blob alone where that saves memory. drop
-// reports whether a question may still read the value.
-func (t *tenant[T]) drop(p *pending[T], stored bool) (isRead bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.blob != nil && (stored && t.maySleep() || p.value.isResting()) {
-		p.value.keepEncoded(p.blob)
-	}
-	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
-	t.leaving = append(t.leaving, p)
-	return t.readers.Load() > 0
-}
-
-// left notes that a value which is not held any more needs nothing more from the journal.
-func (t *tenant[T]) left(p *pending[T]) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.leaving = slices.DeleteFunc(t.leaving, func(l *pending[T]) bool { return l == p })
-}
-
-// holding returns the sealed values that are held.
-func (t *tenant[T]) holding(ctx context.Context) ([]*pending[T], error) {
-	if err := t.mu.LockContext(ctx); err != nil {
-		return nil, err
-	}
-	defer t.mu.Unlock()
-	return slices.Clone(t.held), nil
-}
-
-// noteCommitted leaves a value that is committed with its blob alone, where that saves
-// memory. It returns how many bytes are not pending any more.
-func (t *tenant[T]) noteCommitted(p *pending[T]) (freed int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.maySleep() || p.value.isResting() {
-		p.value.keepEncoded(p.blob)
-	}
-	return p.noteCommitted()
 }
 
 // watch begins a question about a tenant; nil is a tenant that holds nothing.
@@ -455,44 +351,4 @@ func (t *tenant[T]) waiting(ctx context.Context) ([]index.Entry, error) {
 		}
 	}
 	return entries, nil
-}
-
-// withdraw ends the open tick, and takes the values whose instants are in
-// [from, to) out of the live window and out of what is held. It returns the values
-// that were held, and the leaving ones of the range: an attempt at them may be under way.
-func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (values []*pending[T], err error) {
-	if err := t.mu.LockContext(ctx); err != nil {
-		return nil, err
-	}
-	defer t.mu.Unlock()
-	in := func(p *pending[T]) bool {
-		_, e := p.state()
-		return e.Time >= from && e.Time < to
-	}
-	if t.open.value != nil {
-		t.seal(t.shared.now())
-	}
-	t.held = slices.DeleteFunc(t.held, func(p *pending[T]) bool {
-		if !in(p) {
-			return false
-		}
-		p.withdrawn.Store(true)
-		t.leaving = append(t.leaving, p)
-		return true
-	})
-	for _, p := range t.leaving {
-		if in(p) {
-			values = append(values, p)
-		}
-	}
-	t.version = t.shared.changes.Add(1)
-	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
-	t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0)
-	if whole {
-		t.restarted.Store(t.last + 1)
-	}
-	if removed {
-		t.ticksChanged()
-	}
-	return values, nil
 }

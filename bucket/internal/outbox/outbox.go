@@ -220,7 +220,7 @@ func (o *Outbox[V]) take(from class, now time.Duration) (it *item[V], wait time.
 		default:
 			q.running++
 			s.running++
-			it.trying = &attempt{from: from}
+			it.trying, it.told = &attempt{from: from}, false
 			return it, 0, nil
 		}
 	}
@@ -289,7 +289,7 @@ func (o *Outbox[V]) putBack(it *item[V], failed bool, took time.Duration) {
 	o.end(it)
 	if failed {
 		it.sender.more = 0
-		it.due, it.told = o.now()+o.backoff(it.tries), false
+		it.due = o.now() + o.backoff(it.tries)
 		it.tries++
 		it.sender.slow = took >= o.opts.Slow
 		o.failing = true

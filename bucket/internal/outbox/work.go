@@ -67,7 +67,7 @@ func (o *Outbox[V]) attempt(ctx context.Context, it *item[V], try Try[V], attemp
 		switch {
 		case err == nil:
 			o.delivered(it)
-		case waits:
+		case waits && ctx.Err() == nil:
 			o.postpone(it, wait.For)
 		default:
 			o.putBack(it, ctx.Err() == nil, time.Since(begun))
