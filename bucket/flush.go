@@ -87,7 +87,7 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	if p.owner.drop(p, true) {
 		c.keepForReaders(p)
 	}
-	c.endRecords(p)
+	c.endRecords(p, p.before().seals)
 	c.release(p)
 }
 

@@ -143,20 +143,20 @@ func (c *Collector[T]) note(ctx context.Context, p *pending[T]) error {
 	if p.differs() {
 		p.owner.renew(p)
 	}
-	return c.writeSealed(ctx, p)
-}
-
-// writeSealed writes a sealed record of a value: its instant, its key and the records that it is merged of.
-func (c *Collector[T]) writeSealed(ctx context.Context, p *pending[T]) error {
-	e := p.entry
-	s := record.Sealed{Tenant: p.owner.id, Time: e.Time, Key: e.Key, Sum: e.Sum, Members: p.records}
-	id, err := c.append(ctx, record.KindSealed, s.Encode(), nil)
+	id, err := c.writeSealed(ctx, p)
 	if err != nil {
 		return err
 	}
 	left := p.left()
-	left.seals, left.noted = append(left.seals, id), blob.Ref{Key: e.Key, Sum: e.Sum}
+	left.seals, left.noted = append(left.seals, id), blob.Ref{Key: p.entry.Key, Sum: p.entry.Sum}
 	return nil
+}
+
+// writeSealed writes a sealed record of a value: its instant, its key and the records that it is merged of.
+func (c *Collector[T]) writeSealed(ctx context.Context, p *pending[T]) (id uint64, err error) {
+	e := p.entry
+	s := record.Sealed{Tenant: p.owner.id, Time: e.Time, Key: e.Key, Sum: e.Sum, Members: p.records}
+	return c.append(ctx, record.KindSealed, s.Encode(), nil)
 }
 
 // keepForReaders brings a value whose records end back to memory if it rests in the
@@ -170,26 +170,31 @@ func (c *Collector[T]) keepForReaders(p *pending[T]) {
 	}
 }
 
-// endRecords says that a value needs its records no longer. The sealed ones come last: if a
-// crash leaves the end of the list undone, they tell the next process which entry the rest
-// belongs to.
-func (c *Collector[T]) endRecords(p *pending[T]) {
+// endRecords says that a value needs its records no longer. Its sealed records, seals, come
+// last: if a crash leaves the end of the list undone, they tell the next process which entry
+// the rest belongs to.
+func (c *Collector[T]) endRecords(p *pending[T], seals []uint64) {
 	if len(p.records) > 0 {
-		c.opts.Journal.End(slices.Concat(p.records, p.before().seals)...)
+		c.opts.Journal.End(slices.Concat(p.records, seals)...)
 	}
 	p.owner.leaving.remove(p)
 }
 
 // endUnstored ends the records of a value that was deleted or given up. Where no sealed record
 // names them, one does first: otherwise the next process would take them for records of values
-// that Add took back, and would forget their ids.
+// that Add took back, and would forget their ids. The value may be over: its trail does not
+// change.
 func (c *Collector[T]) endUnstored(ctx context.Context, p *pending[T]) {
-	if len(p.records) > 0 && len(p.before().seals) == 0 {
-		if err := c.writeSealed(ctx, p); err != nil {
+	seals := p.before().seals
+	if len(p.records) > 0 && len(seals) == 0 {
+		id, err := c.writeSealed(ctx, p)
+		if err != nil {
 			c.opts.Logger.Warn("ids of values that were deleted or given up may be forgotten at a restart", "tenant", p.owner.id, "err", err)
+		} else {
+			seals = []uint64{id}
 		}
 	}
-	c.endRecords(p)
+	c.endRecords(p, seals)
 }
 
 // syncJournal waits until no crash can undo that records are done.

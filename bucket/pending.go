@@ -42,6 +42,7 @@ type pending[T any] struct {
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
 	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
 	over      atomic.Bool // it needs no further attempt
+	leavingAt int         // its place among the values that leave its tenant, from 1; 0: none; guarded by their lock
 
 	mu       sync.Mutex // guards what follows
 	stage    stage
@@ -384,22 +385,31 @@ func names(entries []index.Entry, e index.Entry) bool {
 // back. It has a lock of its own, because a merge may hang under the tenant's.
 type leaving[T any] struct {
 	mu     sync.Mutex
-	values map[*pending[T]]struct{}
+	values []*pending[T] // each knows its place
 }
 
+// add adds a value. One that was added before stays where it is.
 func (l *leaving[T]) add(p *pending[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.values == nil {
-		l.values = make(map[*pending[T]]struct{})
+	if p.leavingAt == 0 {
+		l.values = append(l.values, p)
+		p.leavingAt = len(l.values)
 	}
-	l.values[p] = struct{}{}
 }
 
+// remove takes a value out, and has the last one fill its place.
 func (l *leaving[T]) remove(p *pending[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if delete(l.values, p); len(l.values) == 0 {
+	if p.leavingAt == 0 {
+		return
+	}
+	end := len(l.values) - 1
+	last := l.values[end]
+	l.values[p.leavingAt-1], last.leavingAt = last, p.leavingAt
+	l.values[end], p.leavingAt = nil, 0
+	if l.values = l.values[:end]; end == 0 {
 		l.values = nil // gives back the memory that many values took
 	}
 }
@@ -414,7 +424,7 @@ func (l *leaving[T]) empty() bool {
 func (l *leaving[T]) all(in func(*pending[T]) bool) (values []*pending[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for p := range l.values {
+	for _, p := range l.values {
 		if in(p) {
 			values = append(values, p)
 		}
