@@ -24,8 +24,10 @@ type Held[T any] struct {
 	// a sealed value changes. The part before its last dash identifies the
 	// collector.
 	Version string
-	// Next is an instant in Unix nanoseconds. Values that are sealed later have
-	// this instant or a later one, unless the clock is set back.
+	// Next is the collector's time in Unix nanoseconds. Values that are sealed later,
+	// also by a process that follows this one, have this instant or a later one,
+	// unless the clock is set back afterwards, or was set ahead by the window or more
+	// during the open tick.
 	Next int64
 	// Since is the instant of the last seal, in Unix nanoseconds. Values may
 	// still come from this instant on. It is 0 when a collector of an earlier
@@ -159,8 +161,15 @@ func (h *Held[T]) provisional(end int64) (t time.Time) {
 // that its instant is taken.
 const maxMoved = int64(time.Millisecond)
 
+// waits reports whether the entries, which were read after h, lack a sealed value. If the
+// collector's process has ended since, the one that follows may have stored the value at
+// another instant.
+func (h *Held[T]) waits(entries []index.Entry) bool {
+	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return !names(entries, v.Entry) })
+}
+
 // doubtful reports whether h and the entries, which were read after h, may not
-// fit together. There are three cases: the open tick may have ended since h was
+// fit together although the collector's process goes on. There are three cases: the open tick may have ended since h was
 // read; a value may have moved to a later instant; or an entry with the key of a
 // value may be another writer's.
 func (h *Held[T]) doubtful(entries []index.Entry) bool {
@@ -176,10 +185,13 @@ func (h *Held[T]) doubtful(entries []index.Entry) bool {
 }
 
 // confirmed reports whether h and the entries fit together. Now was read after the
-// entries, and tells whether an entry with the key of a value is another writer's.
-// If its version differs from h's, or if it cannot tell, both must be read again.
+// entries, and tells whether the process is the same, and whether an entry with the key
+// of a value is another writer's. If h is doubtful and now has another version, or if now
+// cannot tell, both must be read again.
 func (h *Held[T]) confirmed(now *Held[T], entries []index.Entry) bool {
-	if h.Version != now.Version {
+	switch {
+	case h.Version == now.Version:
+	case h.collector() == "" || h.collector() != now.collector() || h.doubtful(entries):
 		return false
 	}
 	for i := range h.Sealed {

@@ -42,7 +42,7 @@ type pending[T any] struct {
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
 	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
 	over      atomic.Bool // it needs no further attempt
-	leavingAt int         // its place among the values that leave its tenant, from 1; 0: none; guarded by their lock
+	leavingAt int32       // its place among the values that leave its tenant, from 1; 0: none; guarded by their lock
 
 	mu       sync.Mutex // guards what follows
 	stage    stage
@@ -394,7 +394,7 @@ func (l *leaving[T]) add(p *pending[T]) {
 	defer l.mu.Unlock()
 	if p.leavingAt == 0 {
 		l.values = append(l.values, p)
-		p.leavingAt = len(l.values)
+		p.leavingAt = int32(len(l.values))
 	}
 }
 

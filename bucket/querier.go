@@ -270,7 +270,7 @@ func (p *poll[T]) inMemory() (all inMemory) {
 func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error) {
 	var doubtful []int
 	for i := range p.held {
-		if p.failed[i] == nil && p.held[i].doubtful(entries) {
+		if p.failed[i] == nil && (p.held[i].waits(entries) || p.held[i].doubtful(entries)) {
 			doubtful = append(doubtful, i)
 		}
 	}

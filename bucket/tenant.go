@@ -229,7 +229,7 @@ func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], er
 		return h, err
 	}
 	defer t.mu.Unlock()
-	h = holding[T]{version: t.version, next: t.next(t.shared.now())}
+	h = holding[T]{version: t.version, next: t.shared.now()} // t.next may be later than what a process that follows uses
 	for _, p := range t.held {
 		if stage, e := p.state(); e.Time >= from && e.Time < to {
 			h.sealed, h.entries = append(h.sealed, p), append(h.entries, e)

@@ -114,9 +114,11 @@ func (p *process) unlessDead(err error) error {
 // judge asks, and compares the answer with the model. An error says enough.
 func (a *asker) judge(kind string, q *question, ask func(from, to time.Time) (bucket.Answer[ids], error)) {
 	w := a.world
-	begun, clocks := w.model.begin(*q), w.stats.clocksSet.Load()
+	begun, clocks, kills := w.model.begin(*q), w.stats.clocksSet.Load(), w.stats.kills.Load()
+	justSet := time.Since(time.Unix(0, w.clockSet.Load())) < 2*tick
 	answer, err := ask(time.Unix(0, q.from), time.Unix(0, q.to))
-	if err != nil || clocks != w.stats.clocksSet.Load() { // Held.Next promises nothing when a clock is set meanwhile
+	unsure := clocks != w.stats.clocksSet.Load() || justSet && kills != w.stats.kills.Load() // see what Held.Next promises
+	if err != nil || unsure {
 		w.stats.failed.Add(1)
 		return
 	}

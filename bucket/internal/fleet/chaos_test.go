@@ -115,6 +115,7 @@ func (w *world) after(f func()) {
 func (w *world) setClock(n *node) {
 	by := w.someSkew()
 	w.stats.clocksSet.Add(1)
+	w.clockSet.Store(time.Now().UnixNano())
 	n.set.Add(1)
 	w.model.clockSet(n)
 	n.skew.Store(int64(by))
