@@ -166,6 +166,29 @@ func TestSyncedEndsSurviveAKill(t *testing.T) {
 	}
 }
 
+// TestASyncAfterAnEndIsLost has the disk lose the record that says what is done. No Sync says that it survives.
+func TestASyncAfterAnEndIsLost(t *testing.T) {
+	t.Parallel()
+	files := &faulty{}
+	j := mustOpen(t, t.TempDir(), &Options{files: files, pause: time.Nanosecond})
+	id := mustAppend(t, j, "", "done")
+	next := mustAppend(t, j, "", "not done")
+	j.End(id)
+	files.set(failing(errDisk, "0000000000000001"+segmentSuffix, "sync", "read"))
+	if err := j.Sync(t.Context()); err == nil {
+		t.Error("the record of what is done is lost, and Sync returns nil")
+	}
+	files.set(nil)
+	if err := j.Sync(t.Context()); err == nil {
+		t.Error("a later Sync returns nil")
+	}
+	mustAppend(t, j, "", "after")
+	if _, _, v, err := j.Read(next); err != nil || string(v) != "not done" {
+		t.Errorf("the journal holds %q, %v", v, err)
+	}
+	_ = j.Close()
+}
+
 // TestASyncThatEndsReservesNothing ends the contexts of many Syncs. The journal's bound stays what it was.
 func TestASyncThatEndsReservesNothing(t *testing.T) {
 	t.Parallel()

@@ -259,7 +259,8 @@ func (j *Journal) isFinal(p place, id uint64, err error) bool {
 }
 
 // Sync returns when what End was told before survives as Options.Sync promises. The error is
-// ErrClosed, ErrReadOnly, the cause of ctx's end, or what the disk said.
+// ErrClosed, ErrReadOnly, the cause of ctx's end, or what the disk said. Once records could not
+// be read again after a failed sync, every Sync of the process returns an error.
 func (j *Journal) Sync(ctx context.Context) error {
 	switch {
 	case j.opts.ReadOnly:

@@ -72,6 +72,7 @@ func (w *writer) moveEnd(old, s *segment) (map[int64]int64, error) {
 	for {
 		h, offset, before, ok := in.next()
 		if before.bytes > 0 {
+			w.lost = fmt.Errorf("records were lost after a failed sync, and may have said what is done: %s", before.reason)
 			w.damage.add(Damage{File: filepath.Base(old.path), Offset: before.offset, Bytes: before.bytes,
 				Reason: "after a failed sync: " + before.reason})
 		}

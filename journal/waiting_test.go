@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -39,6 +40,11 @@ func TestTheDiskTakesWritesAgain(t *testing.T) {
 			if _, err := j.Append(t.Context(), 1, nil, []byte("too early")); !errors.Is(err, fault) {
 				t.Errorf("append: %v", err)
 			}
+			soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := j.Sync(soon); !errors.Is(err, fault) {
+				t.Errorf("sync: %v", err)
+			}
+			cancel()
 			disk.set(nil)
 			for j.Stats().ReadOnly != nil {
 				time.Sleep(time.Millisecond)

@@ -22,6 +22,7 @@ type writer struct {
 	suspect *segment // its end is not on the disk, and it is not trusted any more
 	newest  uint64   // id of the newest segment there was
 	seq     uint64   // of the last record
+	lost    error    // why records of what is done may be gone; nil: they are not
 }
 
 func newWriter(j *Journal, seq, newest uint64) *writer {
@@ -75,8 +76,11 @@ func (w *writer) commit(batch []*entry) {
 	}
 	w.queue.finish(batch, func() {
 		for _, e := range batch {
-			if err != nil {
+			switch {
+			case err != nil:
 				e.err = err
+			case e.kind == kindEnd && w.lost != nil:
+				e.err = w.lost
 			}
 			if e.reserved {
 				w.ledger.unreserve(e.size)
