@@ -227,7 +227,6 @@ func (c *Collector[T]) unlessIndexed(ctx context.Context, p *pending[T], cause e
 	case absent:
 		return cause
 	}
-	c.keepForReaders(p)
 	return nil
 }
 
