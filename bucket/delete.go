@@ -234,8 +234,11 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 		return nil, err
 	}
 	for _, p := range held {
-		if ctx.Err() != nil {
-			return nil, ctx.Err() // the next attempt abandons the value
+		if p.finished() { // Failed is being told of it, and may be slow, or be the caller
+			if err := c.endUnstored(ctx, p); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if err := p.turn.LockContext(ctx); err != nil {
 			return nil, err
@@ -246,22 +249,30 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 				stored = append(stored, e)
 			}
 		}
-		c.abandon(ctx, p)
+		err := c.abandon(ctx, p)
 		p.turn.Unlock()
+		if err != nil {
+			return nil, err
+		}
 	}
 	return stored, nil
 }
 
 // abandon ends a value that was withdrawn. Questions that began before may still read it.
-// The caller has the turn.
-func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) {
-	if !p.finished() {
-		if p.owner.readers.Load() > 0 {
-			c.keepForReaders(p)
-		}
-		c.endUnstored(ctx, p)
-		c.release(p)
+// If ctx has ended, the error is its cause, and the value is to be abandoned again. The
+// caller has the turn.
+func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) error {
+	if p.finished() {
+		return nil
 	}
+	if p.owner.readers.Load() > 0 {
+		c.keepForReaders(p)
+	}
+	if err := c.endUnstored(ctx, p); err != nil {
+		return err
+	}
+	c.release(p)
+	return nil
 }
 
 // liveFrom returns the instant before which the collector's live window of a

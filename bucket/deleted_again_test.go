@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -259,5 +260,135 @@ func TestAWithdrawnValueDoesNotMove(t *testing.T) {
 		}
 		v, err := c.Range(t.Context(), "a", from, to.Add(time.Hour), nil)
 		wantIDs(t, "deleted", v, err, nil)
+	})
+}
+
+// TestADeletionWhileFailedRuns has Failed wait while its value is deleted. The deletion does not wait for it, and a kill afterwards does not
+// bring the value back.
+func TestADeletionWhileFailedRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), newMemJournal()
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: tooLarge{}})
+		from, to := hour()
+		opts, resume := journaled(j), make(chan struct{})
+		opts.Failed = func(string, ids, error) { <-resume }
+		c := d.collector(t, d.blobs, opts)
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.Flush(t.Context()) }()
+		synctest.Wait()
+		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := j.afterKill(0).live(); n > 0 {
+			t.Errorf("a kill now would bring %d records back", n)
+		}
+		close(resume)
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		if n := j.live(); n > 0 {
+			t.Errorf("%d records have not ended", n)
+		}
+	})
+}
+
+// saying calls a function for each message of a log.
+type saying struct {
+	slog.Handler
+	on func(message string)
+}
+
+func (s saying) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s saying) Handle(_ context.Context, r slog.Record) error {
+	s.on(r.Message)
+	return nil
+}
+
+// TestAValueThatIsDeletedWhileItIsGivenUp deletes a value just before it is dropped, as one that can never be stored. Failed is not told of it, and
+// the deletion ends.
+func TestAValueThatIsDeletedWhileItIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, deleted := newDeletable(t), make(chan error, 1)
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: tooLarge{}})
+		var c *bucket.Collector[ids]
+		from, to := hour()
+		opts := journaled(newMemJournal())
+		opts.Logger = slog.New(saying{slog.DiscardHandler, func(message string) {
+			if message != "values can never be stored and are dropped" {
+				return
+			}
+			go func() {
+				_, err := c.Delete(t.Context(), "a", from, to, now)
+				deleted <- err
+			}()
+			time.Sleep(time.Second) // it has withdrawn the value
+		}})
+		opts.Failed = func(string, ids, error) { t.Error("Failed is told of a value that was deleted") }
+		c = d.collector(t, d.blobs, opts)
+		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
+		closeSoon(t, c)
+		if err := <-deleted; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// hangingOnce is a journal in which one record waits for the end of its context.
+type hangingOnce struct {
+	*memJournal
+	hangs atomic.Bool
+}
+
+func (j *hangingOnce) Append(ctx context.Context, kind byte, meta, blob []byte) (uint64, error) {
+	if j.hangs.CompareAndSwap(true, false) {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return j.memJournal.Append(ctx, kind, meta, blob)
+}
+
+// TestTheIDOfADeletedValueOutlivesAnInterruptedFlush deletes a value while a flush is interrupted in which the journal hangs. Its id is known
+// after a restart.
+func TestTheIDOfADeletedValueOutlivesAnInterruptedFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), &hangingOnce{memJournal: newMemJournal()}
+		opts := journaled(j)
+		opts.Deadline = time.Hour
+		c := d.collector(t, d.blobs, opts)
+		add := func(c *bucket.Collector[ids]) {
+			t.Helper()
+			if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{ID: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add(c)
+		j.hangs.Store(true)
+		flush, cancel := context.WithCancel(t.Context())
+		flushed, deleted := make(chan error, 1), make(chan error, 1)
+		go func() { flushed <- c.Flush(flush) }()
+		synctest.Wait()
+		go func() {
+			_, err := c.DeleteTenant(t.Context(), "a", now)
+			deleted <- err
+		}()
+		synctest.Wait()
+		cancel()
+		<-flushed
+		if err := <-deleted; err != nil {
+			t.Error(err)
+		}
+		next := *opts
+		next.Journal = j.afterKill(0)
+		again := d.collector(t, d.blobs, &next)
+		add(again)
+		v, err := again.Range(t.Context(), "a", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), nil)
+		wantIDs(t, "repeated", v, err, nil)
 	})
 }

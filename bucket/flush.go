@@ -21,8 +21,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.withdrawn.Load() {
-		c.abandon(ctx, p)
-		return nil
+		return c.abandon(ctx, p)
 	}
 	epoch := c.unsynced.Epoch()
 	err := c.traceFlush(ctx, p, failed+1)
@@ -31,8 +30,7 @@ func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error
 	}
 	switch {
 	case err != nil && p.withdrawn.Load():
-		c.abandon(ctx, p)
-		return nil
+		return c.abandon(ctx, p)
 	case err == nil:
 		if failed > 0 {
 			c.opts.Logger.Info("flushed at last", "tenant", p.owner.id, "key", p.entry.Key, "attempt", failed+1)
@@ -84,7 +82,7 @@ func (c *Collector[T]) finish(p *pending[T]) {
 	if c.buildsAll {
 		c.past.asked(p.owner.id)
 	}
-	if p.owner.drop(p, true) {
+	if p.owner.drop(p) {
 		c.keepForReaders(p)
 	}
 	c.endRecords(p, p.before().seals)
@@ -109,54 +107,59 @@ func (c *Collector[T]) giveUp(ctx context.Context, p *pending[T], cause error) e
 	_, final := errors.AsType[*FinalError](cause)
 	if !final && max(len(p.parts), len(p.records)) > 1 {
 		halves, err := c.split(p)
-		if err == nil {
-			c.storeHalves(ctx, p, halves, cause)
+		if err != nil {
+			return err
 		}
-		return err
+		return c.storeHalves(ctx, p, halves, cause)
 	}
-	c.dropFailed(ctx, p, cause)
-	return nil
+	return c.dropFailed(ctx, p, cause)
 }
 
 // dropFailed forgets a value that can never be stored, and tells it to Failed. A record
 // that is lost is not done: the journal keeps its damaged file.
-func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause error) {
+func (c *Collector[T]) dropFailed(ctx context.Context, p *pending[T], cause error) error {
 	members, lost := p.members(), isLost(cause)
 	c.opts.Logger.Error("values can never be stored and are dropped", "tenant", p.owner.id, "values", len(members), "err", cause)
 	if err := c.lazies.wake(p.value); err != nil && !lost {
 		c.opts.Logger.Error("a value that is dropped cannot be read", "tenant", p.owner.id, "err", err)
 	}
-	p.owner.drop(p, false)
-	c.release(p)
-	for _, l := range members {
-		c.metrics.failed.Inc()
-		v, err := c.lazies.value(l)
-		if lost {
-			err = nil // Failed is told
+	values, errs := make([]T, len(members)), make([]error, len(members))
+	for i, l := range members { // now: a deletion may end their records while Failed runs
+		if values[i], errs[i] = c.lazies.value(l); lost {
+			errs[i] = nil // Failed is told
 		}
-		if err = errors.Join(err, c.user.failed(p.owner.id, v, cause)); err != nil {
+	}
+	if !p.owner.giveUp(p) {
+		return c.abandon(ctx, p)
+	}
+	c.release(p)
+	for i, v := range values {
+		c.metrics.failed.Inc()
+		if err := errors.Join(errs[i], c.user.failed(p.owner.id, v, cause)); err != nil {
 			c.opts.Logger.Error("the callback for failed values failed", "tenant", p.owner.id, "err", err)
 		}
 	}
-	switch {
-	case !lost:
-		c.endUnstored(ctx, p)
-	case len(p.before().seals) > 0:
-		c.opts.Journal.End(p.before().seals...)
+	if !lost {
+		return c.endUnstored(context.WithoutCancel(ctx), p)
 	}
+	if seals := p.before().seals; len(seals) > 0 {
+		c.opts.Journal.End(seals...)
+	}
+	p.owner.leaving.remove(p)
+	return nil
 }
 
 // storeHalves has two values stored in the place of the one that they were split from.
-func (c *Collector[T]) storeHalves(ctx context.Context, p *pending[T], halves []*pending[T], cause error) {
+func (c *Collector[T]) storeHalves(ctx context.Context, p *pending[T], halves []*pending[T], cause error) error {
 	c.opts.Logger.Info("the value of a tick cannot be stored in one blob and is stored in parts",
 		"tenant", p.owner.id, "err", cause)
-	if p.owner.replace(p, halves) {
-		p.left().halves = halves
-	} else { // it was deleted meanwhile
+	if !p.owner.replace(p, halves) { // it was deleted meanwhile
 		c.budget.add(&p.owner.account, -halves[0].size-halves[1].size)
-		c.endUnstored(ctx, p)
+		return c.abandon(ctx, p)
 	}
+	p.left().halves = halves
 	c.release(p)
+	return nil
 }
 
 // split returns two values whose merge is p's.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/timeblob/timeblob/bucket/internal/levels"
 	"github.com/timeblob/timeblob/bucket/internal/plan"
-	"github.com/timeblob/timeblob/bucket/internal/record"
 	"github.com/timeblob/timeblob/index"
 )
 
@@ -24,10 +22,8 @@ type Held[T any] struct {
 	// a sealed value changes. The part before its last dash identifies the
 	// collector.
 	Version string
-	// Next is the collector's time in Unix nanoseconds. Values that are sealed later,
-	// also by a process that follows this one, have this instant or a later one,
-	// unless the clock is set back afterwards, or was set ahead by the window or more
-	// during the open tick.
+	// Next is an instant in Unix nanoseconds. Values that are sealed later have
+	// this instant or a later one, unless the clock is set back.
 	Next int64
 	// Since is the instant of the last seal, in Unix nanoseconds. Values may
 	// still come from this instant on. It is 0 when a collector of an earlier
@@ -90,6 +86,7 @@ func (c *Collector[T]) heldNow(ctx context.Context, tenant string, start, end in
 	}
 	h = Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
 	if h.IsOpen {
+		h.Since = min(since, held.begun)
 		if h.Open, err = c.lazies.value(held.open[0]); err != nil {
 			return Held[T]{}, true, t.sealSpoilt(ctx, held.open[0])
 		}
@@ -119,6 +116,7 @@ type holding[T any] struct {
 	own     []bool        // by sealed value: no other value can get the entry's key
 	untried []bool        // by sealed value: it cannot be in the index
 	open    []*lazy[T]    // the open tick's value, or none
+	begun   int64         // when its first part came
 }
 
 // versionOf returns the collector's version with a number.
@@ -128,9 +126,9 @@ func (c *Collector[T]) versionOf(n uint64) string {
 
 // collector returns the part of the version that identifies the collector. It is
 // empty when the version is.
-func (h *Held[T]) collector() string {
-	return h.Version[:max(0, strings.LastIndexByte(h.Version, '-'))]
-}
+func (h *Held[T]) collector() string { return collectorOf(h.Version) }
+
+func collectorOf(version string) string { return version[:max(0, strings.LastIndexByte(version, '-'))] }
 
 // live returns the values that are not among the tenant's entries. The value of
 // the open tick has no key, and has the instant Next.
@@ -161,17 +159,29 @@ func (h *Held[T]) provisional(end int64) (t time.Time) {
 // that its instant is taken.
 const maxMoved = int64(time.Millisecond)
 
-// waits reports whether the entries, which were read after h, lack a sealed value. If the
-// collector's process has ended since, the one that follows may have stored the value at
-// another instant.
-func (h *Held[T]) waits(entries []index.Entry) bool {
-	return slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return !names(entries, v.Entry) })
+// outlived reports whether the entries, which were read after h, may have a value of h at an
+// instant that h does not tell: if its process was killed since, the one that follows chooses
+// the instant. It does so for sealed values, and for the open tick's after the last seal.
+// newest is the last instant of what other sources hold, which may be that process.
+func (h *Held[T]) outlived(entries []index.Entry, newest int64) bool {
+	after := cmp.Or(h.Since, h.Next) + 1
+	return h.IsOpen && (newest >= after || hasWithin(entries, after, math.MaxInt64)) ||
+		slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return !names(entries, v.Entry) })
+}
+
+// newest returns the last instant of the sealed values.
+func (h *Held[T]) newest() int64 {
+	last := int64(math.MinInt64)
+	for _, v := range h.Sealed {
+		last = max(last, v.Entry.Time)
+	}
+	return last
 }
 
 // doubtful reports whether h and the entries, which were read after h, may not
-// fit together although the collector's process goes on. There are three cases: the open tick may have ended since h was
-// read; a value may have moved to a later instant; or an entry with the key of a
-// value may be another writer's.
+// fit together, though the process is the same. There are three cases: the open tick may
+// have ended since h was read; a value may have moved to a later instant; or an entry with
+// the key of a value may be another writer's.
 func (h *Held[T]) doubtful(entries []index.Entry) bool {
 	if hasWithin(entries, h.Next, math.MaxInt64) {
 		return true
@@ -185,13 +195,10 @@ func (h *Held[T]) doubtful(entries []index.Entry) bool {
 }
 
 // confirmed reports whether h and the entries fit together. Now was read after the
-// entries, and tells whether the process is the same, and whether an entry with the key
-// of a value is another writer's. If h is doubtful and now has another version, or if now
-// cannot tell, both must be read again.
+// entries, and tells whether an entry with the key of a value is another writer's.
+// If its version differs from h's, or if it cannot tell, both must be read again.
 func (h *Held[T]) confirmed(now *Held[T], entries []index.Entry) bool {
-	switch {
-	case h.Version == now.Version:
-	case h.collector() == "" || h.collector() != now.collector() || h.doubtful(entries):
+	if h.Version != now.Version {
 		return false
 	}
 	for i := range h.Sealed {
@@ -257,168 +264,4 @@ func (q *Quantizer[T]) read(ctx context.Context, tenant string, from, to int64, 
 		return plan.Series{Tenant: tenant, Entries: entries}, err
 	}
 	return q.past.Read(ctx, tenant, from, to, plan.View{Skip: held.touches, Step: int64(how.step)})
-}
-
-// move gives a pending value another instant, up to a microsecond later:
-// random, so that two writers do not meet again and again. Readers of what is
-// held see the new instant together with a new version.
-func (t *tenant[T]) move(p *pending[T]) error {
-	return t.moveTo(p, p.entry.Time+1+rand.Int64N(int64(time.Microsecond)))
-}
-
-// moveTo gives a pending value the instant at. A value that was withdrawn stays where
-// deletions look for it: the error is errWithdrawn.
-func (t *tenant[T]) moveTo(p *pending[T], at int64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.withdrawn.Load() {
-		return errWithdrawn
-	}
-	t.version = t.shared.changes.Add(1)
-	p.name(at)
-	p.value.at = at
-	return nil
-}
-
-// renew gives a pending value another key at its instant.
-func (t *tenant[T]) renew(p *pending[T]) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.version = t.shared.changes.Add(1)
-	p.renew()
-}
-
-// adopt takes over a value that the journal kept. It has its instant already.
-func (t *tenant[T]) adopt(v *record.Value) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := newPending(t, restingOn[T](v.Members), 0)
-	p.records, p.fresh = v.Members, true
-	p.name(v.Time)
-	p.value.at = v.Time
-	if v.Key != "" {
-		p.resume(v, t.shared.opts.lateOfEarlier())
-	}
-	t.last = max(t.last, v.Time)
-	t.hold(p)
-	t.showPast(p.value, v.Time, t.shared.now())
-}
-
-// remember notes an id that came before a restart.
-func (t *tenant[T]) remember(s *record.Seen) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ids.Add(s.ID, min(s.Time, t.shared.steady()))
-}
-
-// restHeld leaves to the journal what has left the live window and is still not
-// discoverable, and keeps the blob alone of a value that is committed. A question that
-// began before reads the value from the journal. The caller holds mu.
-func (t *tenant[T]) restHeld(now int64) {
-	if t.shared.opts.Journal == nil {
-		return
-	}
-	for _, p := range t.held {
-		if freed := p.rest(now - int64(t.shared.opts.Window)); freed != 0 {
-			t.shared.budget.add(&t.account, -freed)
-		}
-	}
-}
-
-// replace puts halves in the place of a pending value that was split. Questions
-// under way go on with the halves. It returns false for a value that was
-// withdrawn, which then has none.
-func (t *tenant[T]) replace(p *pending[T], halves []*pending[T]) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.withdrawn.Load() {
-		return false
-	}
-	t.version = t.shared.changes.Add(1)
-	is := func(h *pending[T]) bool { return h == p }
-	t.held = append(slices.DeleteFunc(t.held, is), halves...)
-	for w := range t.watches {
-		if slices.Contains(w.sealed, p) {
-			w.sealed = append(slices.DeleteFunc(w.sealed, is), halves...)
-		}
-	}
-	for _, h := range halves {
-		t.shared.outbox.Put(&t.sender, h)
-		t.shared.sealed()
-	}
-	return true
-}
-
-// drop forgets a value that is discoverable, or never will be. One that is
-// stored is kept in the live window as its blob alone where that saves memory. drop
-// reports whether a question may still read the value.
-func (t *tenant[T]) drop(p *pending[T], stored bool) (isRead bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.blob != nil && (stored && t.maySleep() || p.value.isResting()) {
-		p.value.keepEncoded(p.blob)
-	}
-	t.held = slices.DeleteFunc(t.held, func(h *pending[T]) bool { return h == p })
-	if stored {
-		t.leaving.add(p)
-	} else { // a deletion need not wait for it
-		t.leaving.remove(p)
-	}
-	return t.readers.Load() > 0
-}
-
-// holding returns the sealed values that are held.
-func (t *tenant[T]) holding(ctx context.Context) ([]*pending[T], error) {
-	if err := t.mu.LockContext(ctx); err != nil {
-		return nil, err
-	}
-	defer t.mu.Unlock()
-	return slices.Clone(t.held), nil
-}
-
-// noteCommitted leaves a value that is committed with its blob alone, where that saves
-// memory. It returns how many bytes are not pending any more.
-func (t *tenant[T]) noteCommitted(p *pending[T]) (freed int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.maySleep() || p.value.isResting() {
-		p.value.keepEncoded(p.blob)
-	}
-	return p.noteCommitted()
-}
-
-// withdraw ends the open tick, and takes the values whose instants are in
-// [from, to) out of the live window and out of what is held. It returns the values
-// that were held, and the leaving ones of the range: an attempt at them may be under way.
-func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (values []*pending[T], err error) {
-	if err := t.mu.LockContext(ctx); err != nil {
-		return nil, err
-	}
-	defer t.mu.Unlock()
-	in := func(p *pending[T]) bool {
-		_, e := p.state()
-		return e.Time >= from && e.Time < to
-	}
-	if t.open.value != nil {
-		t.seal(t.shared.now())
-	}
-	t.held = slices.DeleteFunc(t.held, func(p *pending[T]) bool {
-		if !in(p) {
-			return false
-		}
-		p.withdrawn.Store(true)
-		t.leaving.add(p)
-		return true
-	})
-	values = t.leaving.all(in)
-	t.version = t.shared.changes.Add(1)
-	removed, whole := t.ticks.Remove(to, func(l *lazy[T]) bool { return l.at >= from && l.at < to })
-	t.emptied.Store(len(t.held) == 0 && t.ticks.Len() == 0)
-	if whole {
-		t.restarted.Store(t.last + 1)
-	}
-	if removed {
-		t.ticksChanged()
-	}
-	return values, nil
 }

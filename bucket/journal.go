@@ -182,19 +182,24 @@ func (c *Collector[T]) endRecords(p *pending[T], seals []uint64) {
 
 // endUnstored ends the records of a value that was deleted or given up. Where no sealed record
 // names them, one does first: otherwise the next process would take them for records of values
-// that Add took back, and would forget their ids. The value may be over: its trail does not
-// change.
-func (c *Collector[T]) endUnstored(ctx context.Context, p *pending[T]) {
+// that Add took back, and would forget their ids. If ctx ends before, the records do not end,
+// and the error is ctx's. The value may be over, and several goroutines may do this for it at
+// a time: its trail does not change.
+func (c *Collector[T]) endUnstored(ctx context.Context, p *pending[T]) error {
 	seals := p.before().seals
 	if len(p.records) > 0 && len(seals) == 0 {
 		id, err := c.writeSealed(ctx, p)
-		if err != nil {
-			c.opts.Logger.Warn("ids of values that were deleted or given up may be forgotten at a restart", "tenant", p.owner.id, "err", err)
-		} else {
+		switch {
+		case err == nil:
 			seals = []uint64{id}
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			c.opts.Logger.Warn("ids of values that were deleted or given up may be forgotten at a restart", "tenant", p.owner.id, "err", err)
 		}
 	}
 	c.endRecords(p, seals)
+	return nil
 }
 
 // syncJournal waits until no crash can undo that records are done.

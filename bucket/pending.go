@@ -42,7 +42,7 @@ type pending[T any] struct {
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
 	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
 	over      atomic.Bool // it needs no further attempt
-	leavingAt int32       // its place among the values that leave its tenant, from 1; 0: none; guarded by their lock
+	leavingAt int32       // its place among the values that leave its tenant, from 1; 0: none; guarded by leaving.mu
 
 	mu       sync.Mutex // guards what follows
 	stage    stage
@@ -380,8 +380,8 @@ func names(entries []index.Entry, e index.Entry) bool {
 	return taken && entries[place].Same(e)
 }
 
-// leaving are a tenant's values that are not held any more, while the journal still has records
-// of them. A deletion waits for them: an attempt may be under way, or a crash may bring them
+// leaving are a tenant's values that are not held any more, until their records in the journal
+// have ended. A deletion waits for that: an attempt may be under way, or a crash may bring them
 // back. It has a lock of its own, because a merge may hang under the tenant's.
 type leaving[T any] struct {
 	mu     sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +25,13 @@ type Source[T any] interface {
 	// Held returns what Collector.Held does, or an error; it must return when
 	// ctx ends.
 	Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error)
+}
+
+// VersionSource is a Source that tells its version without what it holds. A Querier asks other
+// sources for what they hold in one nanosecond.
+type VersionSource interface {
+	// Version returns what Held.Version is now, or an error; it must return when ctx ends.
+	Version(ctx context.Context, tenant string) (string, error)
 }
 
 // TenantSource is a Source that names the tenants whose values it holds;
@@ -268,18 +276,31 @@ func (p *poll[T]) inMemory() (all inMemory) {
 // agree reports whether what is held and the entries, read after it, belong
 // together. It asks unclear sources again and, when they do not belong together, uses the new answers.
 func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error) {
-	var doubtful []int
+	var unclear, holding []int
+	newest := make([]int64, len(p.held))
 	for i := range p.held {
-		if p.failed[i] == nil && (p.held[i].waits(entries) || p.held[i].doubtful(entries)) {
-			doubtful = append(doubtful, i)
+		newest[i] = p.held[i].newest()
+	}
+	for i := range p.held {
+		switch h := &p.held[i]; {
+		case p.failed[i] != nil:
+		case h.doubtful(entries):
+			unclear = append(unclear, i)
+		case h.outlived(entries, slices.Max(append(slices.Delete(slices.Clone(newest), i, i+1), math.MinInt64))):
+			holding = append(holding, i)
 		}
 	}
+	restarted, err := p.restarted(ctx, holding)
+	if err != nil {
+		return false, err
+	}
+	unclear = append(unclear, restarted...)
 	now := make([]Held[T], len(p.sources))
-	if err := p.ask(ctx, doubtful, now); err != nil {
+	if err := p.ask(ctx, unclear, now); err != nil {
 		return false, err
 	}
 	agreed := true
-	for _, i := range doubtful {
+	for _, i := range unclear {
 		if p.failed[i] == nil && !p.held[i].confirmed(&now[i], entries) {
 			p.held[i], agreed = now[i], false
 		}
@@ -287,16 +308,52 @@ func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error
 	return agreed, nil
 }
 
-// ask asks the sources of some places what they hold. A source's failure is
-// noted, and its place is then empty; the error is the context's.
+// restarted returns the places of the sources whose process is not the one that answered.
+func (p *poll[T]) restarted(ctx context.Context, places []int) (others []int, err error) {
+	versions := make([]string, len(p.sources))
+	err = p.each(ctx, places, func(i int) (err error) {
+		versions[i], err = p.versionOf(ctx, i)
+		return err
+	})
+	for _, i := range places {
+		if id := p.held[i].collector(); p.failed[i] == nil && id != "" && id != collectorOf(versions[i]) {
+			others = append(others, i)
+		}
+	}
+	return others, err
+}
+
+// versionOf asks the i-th source for its version.
+func (p *poll[T]) versionOf(ctx context.Context, i int) (version string, err error) {
+	if s, ok := p.sources[i].(VersionSource); ok {
+		defer guard.Recover("a source's Version", &err)
+		return s.Version(ctx, p.tenant)
+	}
+	defer guard.Recover("a source's Held", &err)
+	h, err := p.sources[i].Held(ctx, p.tenant, p.from, p.from.Add(1))
+	return h.Version, err
+}
+
+// ask asks the sources of some places what they hold. The error is the context's.
 func (p *poll[T]) ask(ctx context.Context, places []int, into []Held[T]) error {
+	return p.each(ctx, places, func(i int) (err error) {
+		into[i], err = p.heldOf(ctx, i)
+		if err != nil {
+			into[i] = Held[T]{}
+		}
+		return err
+	})
+}
+
+// each calls a function for some places, several at a time. A source's failure is noted, and
+// its place is then empty; the error is the context's.
+func (p *poll[T]) each(ctx context.Context, places []int, ask func(i int) error) error {
 	var g errgroup.Group // whose goroutines return no errors: one source does not end another
 	g.SetLimit(maxAskers)
 	for _, i := range places {
 		g.Go(func() error {
-			into[i], p.failed[i] = p.heldOf(ctx, i)
-			if p.failed[i] != nil {
-				into[i], p.held[i] = Held[T]{}, Held[T]{}
+			if p.failed[i] = ask(i); p.failed[i] != nil {
+				p.held[i] = Held[T]{}
 			}
 			return nil
 		})

@@ -14,7 +14,7 @@ import (
 )
 
 // tenant is what a collector has of one tenant in memory. Its mutex is locked
-// in this file and in held.go only. While it is held no blob is encoded or decoded for a
+// in this file and in sealed.go only. While it is held no blob is encoded or decoded for a
 // caller, and no store is asked; the one merge of an Add, and the merges of a
 // window of many ticks, happen under it. A merge that never returns thus stops its
 // tenant; what is asked about the tenant ends with its context.
@@ -229,7 +229,7 @@ func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], er
 		return h, err
 	}
 	defer t.mu.Unlock()
-	h = holding[T]{version: t.version, next: t.shared.now()} // t.next may be later than what a process that follows uses
+	h = holding[T]{version: t.version, next: t.next(t.shared.now())}
 	for _, p := range t.held {
 		if stage, e := p.state(); e.Time >= from && e.Time < to {
 			h.sealed, h.entries = append(h.sealed, p), append(h.entries, e)
@@ -238,7 +238,7 @@ func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], er
 		}
 	}
 	if t.reaches(h.next, from, to) {
-		h.open = t.shown()
+		h.open, h.begun = t.shown(), t.open.begun
 	}
 	return h, nil
 }

@@ -87,6 +87,14 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	return h.Held, nil
 }
 
+// Version implements bucket.VersionSource.
+func (c *call) Version(ctx context.Context, tenant string) (string, error) {
+	c.store.pause()
+	defer c.store.resume()
+	h, err := c.peer.Held(ctx, tenant, time.Unix(0, 0), time.Unix(0, 1))
+	return h.Version, err
+}
+
 // ask asks the collector what it holds, and checks that the answer belongs to the question.
 func (c *call) ask(ctx context.Context, tenant string, from, to time.Time) (h Holdings, err error) {
 	before := c.now().UnixNano()

@@ -114,8 +114,10 @@ func (w *world) after(f func()) {
 
 func (w *world) setClock(n *node) {
 	by := w.someSkew()
+	if n.repeats.Load() > 0 { // this clock has no monotonic reading by which ids are remembered
+		return
+	}
 	w.stats.clocksSet.Add(1)
-	w.clockSet.Store(time.Now().UnixNano())
 	n.set.Add(1)
 	w.model.clockSet(n)
 	n.skew.Store(int64(by))

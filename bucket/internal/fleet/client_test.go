@@ -64,8 +64,14 @@ func (c *client) send(ctx context.Context) {
 		opts.ID = fmt.Sprint("id-", id)
 	}
 	blob := c.rng.IntN(2) == 0
-	for range 10 {
+	for i := range 10 {
+		if i > 0 {
+			c.node.repeats.Add(1)
+		}
 		again := c.once(ctx, id, v, opts, blob) && opts.ID != "" && !c.node.small
+		if i > 0 {
+			c.node.repeats.Add(-1)
+		}
 		sleep(ctx, time.Duration(c.rng.Int64N(int64(600*time.Millisecond))))
 		if !again || time.Since(v.sent) > window-tick || v.sets != c.node.set.Load() || ctx.Err() != nil {
 			return

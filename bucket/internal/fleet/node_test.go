@@ -27,6 +27,7 @@ type node struct {
 	small   bool   // the journal is so small that it becomes full
 	lives   int
 	set     atomic.Int64 // how often the clock was set
+	repeats atomic.Int64 // how many clients are just repeating a value
 	stall   stall        // of the journal's disk
 
 	mu      sync.Mutex // guards what follows

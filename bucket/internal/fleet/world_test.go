@@ -48,8 +48,6 @@ type world struct {
 	disk    *disk       // of the only collector, where that is an embedded one; else nil
 	stats   stats
 
-	clockSet atomic.Int64 // when a clock was set last, Unix nanoseconds
-
 	janitor   *janitor // deletes from outside of the collectors; nil where the store is a directory
 	rolled    bool     // there are roll-ups
 	deletions sync.WaitGroup
