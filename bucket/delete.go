@@ -233,29 +233,29 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 	if err != nil {
 		return nil, err
 	}
+	defer c.outbox.Recheck() // a flush may wait for these values
 	for _, p := range held {
-		if p.finished() { // Failed is being told of it, and may be slow, or be the caller
-			if err := c.endUnstored(ctx, p); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := p.turn.LockContext(ctx); err != nil {
-			return nil, err
-		}
-		if _, e := p.state(); p.own() || e.Time >= from && e.Time < to {
-			stored = append(stored, e)
-			for _, e.Key = range p.before().keys { // an earlier request may still arrive
-				stored = append(stored, e)
-			}
-		}
-		err := c.abandon(ctx, p)
-		p.turn.Unlock()
+		entries, err := c.withdrawOne(ctx, p)
 		if err != nil {
 			return nil, err
 		}
+		stored = append(stored, entries...)
 	}
 	return stored, nil
+}
+
+// withdrawOne ends a value that a deletion takes, and returns the entries that attempts at it may have
+// put, or may still put. A value that is over does not change any more, and its turn may be held
+// for long, while Failed runs.
+func (c *Collector[T]) withdrawOne(ctx context.Context, p *pending[T]) ([]index.Entry, error) {
+	if p.finished() {
+		return p.possible(), c.endUnstored(ctx, p)
+	}
+	if err := p.turn.LockContext(ctx); err != nil {
+		return nil, err
+	}
+	defer p.turn.Unlock()
+	return p.possible(), c.abandon(ctx, p)
 }
 
 // abandon ends a value that was withdrawn. Questions that began before may still read it.

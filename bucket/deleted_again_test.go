@@ -392,3 +392,42 @@ func TestTheIDOfADeletedValueOutlivesAnInterruptedFlush(t *testing.T) {
 		wantIDs(t, "repeated", v, err, nil)
 	})
 }
+
+// TestADeletionKnowsWhatEndedMeanwhile deletes two values while attempts at them are under way. The attempt at the second fails first, ends its
+// value, and takes effect later: while the deletion waits to look again. Then the flush, which nothing else wakes, ends too.
+func TestADeletionKnowsWhatEndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for values, first := range map[int]int{8: 1, 40: 20} { // at the 20th several values of the tenant are tried at a time
+		synctest.Test(t, func(t *testing.T) { deleteWhileTwoAreTried(t, values, first) })
+	}
+}
+
+func deleteWhileTwoAreTried(t *testing.T, values, first int) {
+	d := newDeletable(t)
+	opts := fast()
+	opts.Deadline, opts.Flushes = 30*time.Second, 8
+	c := d.collector(t, d.blobs, opts)
+	from, to := hour()
+	slow := func(minute int, takes time.Duration, behind int) {
+		at := from.Add(time.Duration(minute) * time.Minute).UnixNano()
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Match: func(call faulttest.Call) bool { return call.Entry.Time == at },
+			Delay: takes, Err: errBroken, Behind: behind, Times: 1})
+	}
+	slow(first, 20*time.Second, 0)
+	slow(first+1, 10*time.Second, 100_000)
+	for i := 1; i <= values; i++ {
+		mustAddAt(t, c, "a", from.Add(time.Duration(i)*time.Minute), i)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- c.Flush(t.Context()) }()
+	time.Sleep(5 * time.Second)
+	time.AfterFunc(40*time.Second, d.rows.Heal) // the failed put takes effect
+	if _, err := c.Delete(t.Context(), "a", from, to, &bucket.DeleteOptions{Wait: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-flushed; err != nil {
+		t.Error(err)
+	}
+	v, err := c.Range(t.Context(), "a", from, to, nil)
+	wantIDs(t, "deleted", v, err, nil)
+}

@@ -162,10 +162,11 @@ const maxMoved = int64(time.Millisecond)
 // outlived reports whether the entries, which were read after h, may have a value of h at an
 // instant that h does not tell: if its process was killed since, the one that follows chooses
 // the instant. It does so for sealed values, and for the open tick's after the last seal.
-// newest is the last instant of what other sources hold, which may be that process.
-func (h *Held[T]) outlived(entries []index.Entry, newest int64) bool {
+// beside is the last instant of what other sources have sealed: one of them may be that
+// process.
+func (h *Held[T]) outlived(entries []index.Entry, beside int64) bool {
 	after := cmp.Or(h.Since, h.Next) + 1
-	return h.IsOpen && (newest >= after || hasWithin(entries, after, math.MaxInt64)) ||
+	return h.IsOpen && (beside >= after || hasWithin(entries, after, math.MaxInt64)) ||
 		slices.ContainsFunc(h.Sealed, func(v HeldValue[T]) bool { return !names(entries, v.Entry) })
 }
 

@@ -186,6 +186,9 @@ func (c *Collector[T]) endRecords(p *pending[T], seals []uint64) {
 // and the error is ctx's. The value may be over, and several goroutines may do this for it at
 // a time: its trail does not change.
 func (c *Collector[T]) endUnstored(ctx context.Context, p *pending[T]) error {
+	if !p.owner.leaving.has(p) { // its records have ended
+		return nil
+	}
 	seals := p.before().seals
 	if len(p.records) > 0 && len(seals) == 0 {
 		id, err := c.writeSealed(ctx, p)

@@ -308,6 +308,17 @@ func (p *pending[T]) mayLand() bool {
 	return time.Now().Before(p.late) || underway != nil && underway()
 }
 
+// possible returns the entries that attempts may have put: the present one, and those with
+// earlier keys. The caller has the turn, or the value is over.
+func (p *pending[T]) possible() []index.Entry {
+	_, e := p.state()
+	all := []index.Entry{e}
+	for _, e.Key = range p.before().keys {
+		all = append(all, e)
+	}
+	return all
+}
+
 // state returns how far the value has come, and its entry.
 func (p *pending[T]) state() (stage, index.Entry) {
 	p.mu.Lock()
@@ -412,6 +423,12 @@ func (l *leaving[T]) remove(p *pending[T]) {
 	if l.values = l.values[:end]; end == 0 {
 		l.values = nil // gives back the memory that many values took
 	}
+}
+
+func (l *leaving[T]) has(p *pending[T]) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return p.leavingAt > 0
 }
 
 func (l *leaving[T]) empty() bool {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -276,36 +275,57 @@ func (p *poll[T]) inMemory() (all inMemory) {
 // agree reports whether what is held and the entries, read after it, belong
 // together. It asks unclear sources again and, when they do not belong together, uses the new answers.
 func (p *poll[T]) agree(ctx context.Context, entries []index.Entry) (bool, error) {
-	var unclear, holding []int
-	newest := make([]int64, len(p.held))
-	for i := range p.held {
-		newest[i] = p.held[i].newest()
-	}
-	for i := range p.held {
+	var doubtful, outlived []int
+	for i, beside := range p.newestBeside() {
 		switch h := &p.held[i]; {
 		case p.failed[i] != nil:
 		case h.doubtful(entries):
-			unclear = append(unclear, i)
-		case h.outlived(entries, slices.Max(append(slices.Delete(slices.Clone(newest), i, i+1), math.MinInt64))):
-			holding = append(holding, i)
+			doubtful = append(doubtful, i)
+		case h.collector() != "" && h.outlived(entries, beside):
+			outlived = append(outlived, i)
 		}
 	}
-	restarted, err := p.restarted(ctx, holding)
+	agreed, err := p.askAgain(ctx, doubtful, entries)
+	if !agreed || err != nil {
+		return false, err
+	}
+	restarted, err := p.restarted(ctx, outlived)
 	if err != nil {
 		return false, err
 	}
-	unclear = append(unclear, restarted...)
+	return p.askAgain(ctx, restarted, entries)
+}
+
+// askAgain asks the sources of some places again, and uses the new answers of those whose old
+// ones do not fit the entries. It reports whether all did.
+func (p *poll[T]) askAgain(ctx context.Context, places []int, entries []index.Entry) (agreed bool, err error) {
 	now := make([]Held[T], len(p.sources))
-	if err := p.ask(ctx, unclear, now); err != nil {
+	if err := p.ask(ctx, places, now); err != nil {
 		return false, err
 	}
-	agreed := true
-	for _, i := range unclear {
+	agreed = true
+	for _, i := range places {
 		if p.failed[i] == nil && !p.held[i].confirmed(&now[i], entries) {
 			p.held[i], agreed = now[i], false
 		}
 	}
 	return agreed, nil
+}
+
+// newestBeside returns, for each source, the last instant of what the others have sealed.
+func (p *poll[T]) newestBeside() []int64 {
+	all := make([]int64, len(p.held))
+	first, second := int64(math.MinInt64), int64(math.MinInt64)
+	for i := range p.held {
+		all[i] = p.held[i].newest()
+		first, second = max(first, all[i]), max(second, min(first, all[i]))
+	}
+	for i, own := range all {
+		if all[i] = first; own == first {
+			all[i] = second
+		}
+	}
+	return all
 }
 
 // restarted returns the places of the sources whose process is not the one that answered.
@@ -316,7 +336,7 @@ func (p *poll[T]) restarted(ctx context.Context, places []int) (others []int, er
 		return err
 	})
 	for _, i := range places {
-		if id := p.held[i].collector(); p.failed[i] == nil && id != "" && id != collectorOf(versions[i]) {
+		if p.failed[i] == nil && p.held[i].collector() != collectorOf(versions[i]) {
 			others = append(others, i)
 		}
 	}

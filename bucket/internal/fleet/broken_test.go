@@ -34,7 +34,7 @@ var brokenLines = []broken{
 	{"a querier does not ask again when a tick was sealed meanwhile", "held.go",
 		"	if hasWithin(entries, h.Next, math.MaxInt64) {", "	if false && hasWithin(entries, h.Next, math.MaxInt64) {"},
 	{"a querier does not ask whether the process that holds values is the same", "held.go",
-		"	return h.IsOpen && (newest >= after || hasWithin(entries, after, math.MaxInt64)) ||\n", "	return false &&\n"},
+		"	return h.IsOpen && (beside >= after || hasWithin(entries, after, math.MaxInt64)) ||\n", "	return false &&\n"},
 	{"commits of an earlier epoch count as synced", "internal/unsynced/unsynced.go",
 		"	if begun != s.epoch {\n", "	if false {\n"},
 	{"a deletion does not fence pending values", "sealed.go",

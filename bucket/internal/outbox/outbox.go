@@ -130,6 +130,13 @@ func (o *Outbox[V]) Hurry() {
 	o.signal()
 }
 
+// Recheck has each call of Work ask enough again.
+func (o *Outbox[V]) Recheck() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.signal()
+}
+
 // Values returns all values that are not delivered, in no order.
 func (o *Outbox[V]) Values() []V {
 	o.mu.Lock()
