@@ -42,7 +42,7 @@ func TestALyingCache(t *testing.T) {
 
 	must(t, append([]string{"import", "--tenant", "ours", ours}, store...)...)
 	openRaw(t, index, blobs).put(t, "scope", ts, must1(files.Encode(sample("truth", 1), ".msgpack.gz")))
-	cache := must1(memcache.Open(t.Context(), memcache.List(address), nil))
+	cache := must1(memcache.Open(t.Context(), memcache.List(address), &memcache.Options{Timeout: 10 * time.Second}))
 	defer cache.Close()
 	for _, c := range []struct{ tenant, options, want string }{
 		{"ours", "", "truth"}, {"ours", "?sums-only=true", "truth"},
@@ -151,7 +151,7 @@ func testLiar(t *testing.T, l liar) {
 
 func lyingMemcached(t *testing.T) liar {
 	address, _ := servertest.Memcached(t)
-	cache := must1(memcache.Open(t.Context(), memcache.List(address), nil))
+	cache := must1(memcache.Open(t.Context(), memcache.List(address), &memcache.Options{Timeout: 10 * time.Second}))
 	t.Cleanup(func() { cache.Close() })
 	return liar{authority: new(tiered.MemTier), caches: []tiered.Cache{{Name: "memcached", Tier: cache}}, isCache: true,
 		replace: func(key string, blob []byte) error { return cache.Put(t.Context(), key, blob) }}
