@@ -244,11 +244,15 @@ func (p *pending[T]) reach(s stage) {
 }
 
 // reachIndex notes that the index has the value as the entry e. A value that was not encoded
-// learns its blob's size and sum from e.
+// learns its blob's size and sum from e. A put under the key that it had may still arrive.
 func (p *pending[T]) reachIndex(e index.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stage < encoded {
+		if p.entry.Key != e.Key {
+			left := p.left()
+			left.keys = append(left.keys, p.entry.Key)
+		}
 		p.entry = e
 	}
 	p.stage = indexed

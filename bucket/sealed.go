@@ -173,8 +173,8 @@ func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (values []*pen
 		if !in(p) {
 			return false
 		}
+		t.leaving.add(p) // before an attempt sees that it was withdrawn, and ends it
 		p.withdrawn.Store(true)
-		t.leaving.add(p)
 		return true
 	})
 	values = t.leaving.all(in)
