@@ -244,9 +244,9 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 	return stored, nil
 }
 
-// withdrawOne ends a value that a deletion takes, and returns the entries that attempts at it may have
-// put, or may still put. A value that is over does not change any more, and its turn may be held
-// for long, while Failed runs.
+// withdrawOne ends a value that a deletion takes, and returns the entries that attempts at
+// it may have put, or may still put. A value that is over does not change any more, and its
+// turn may be held for long, while Failed runs.
 func (c *Collector[T]) withdrawOne(ctx context.Context, p *pending[T]) ([]index.Entry, error) {
 	if p.finished() {
 		return p.possible(), c.endUnstored(ctx, p)

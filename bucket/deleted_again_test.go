@@ -13,6 +13,21 @@ import (
 	"github.com/timeblob/timeblob/faulttest"
 )
 
+// interruptADeletion flushes, and interrupts a deletion of tenant a that waits for the flush's slow put. The flush goes on.
+func interruptADeletion(t *testing.T, c *bucket.Collector[ids]) (flushed chan error) {
+	t.Helper()
+	from, to := hour()
+	flushed = make(chan error, 1)
+	go func() { flushed <- c.Flush(t.Context()) }()
+	time.Sleep(time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := c.Delete(ctx, "a", from, to, now); err == nil {
+		t.Fatal("the deletion was not interrupted")
+	}
+	return flushed
+}
+
 // TestDeletionsOfATenantWaitForEachOther has a deletion hang. Another one of the same tenant waits for it: the first may have taken values out
 // of memory that it has not deleted yet. Other tenants' deletions pass.
 func TestDeletionsOfATenantWaitForEachOther(t *testing.T) {
@@ -94,14 +109,7 @@ func TestADeletionThatWasInterruptedIsRepeated(t *testing.T) {
 		from, to := hour()
 		mustAddAt(t, c, "a", from.Add(time.Minute), 1)
 		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 20 * time.Second, Times: 1})
-		flushed := make(chan error, 1)
-		go func() { flushed <- c.Flush(t.Context()) }()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := c.Delete(ctx, "a", from, to, now); err == nil {
-			t.Fatal("the deletion was not interrupted")
-		}
+		flushed := interruptADeletion(t, c)
 		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
 			t.Fatal(err)
 		}
@@ -243,14 +251,7 @@ func TestAWithdrawnValueDoesNotMove(t *testing.T) {
 		c := d.collector(t, d.blobs, opts)
 		mustAddAt(t, c, "a", at, 2)
 		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Delay: 20 * time.Second, Times: 2})
-		flushed := make(chan error, 1)
-		go func() { flushed <- c.Flush(t.Context()) }()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := c.Delete(ctx, "a", from, to, now); err == nil {
-			t.Fatal("the deletion was not interrupted")
-		}
+		flushed := interruptADeletion(t, c)
 		time.Sleep(25 * time.Second) // it would be put at another instant now
 		if _, err := c.Delete(t.Context(), "a", from, to, now); err != nil {
 			t.Fatal(err)
