@@ -18,8 +18,8 @@ type DeleteOptions struct {
 	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
 	// other process adds values. A request to the index that its sender gave up may
 	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
-	// unless the index commits blobs too or the deletion was interrupted: delete the
-	// range once more when Linger has passed. An entry that arrives after Wait, and while
+	// unless the index commits blobs too: delete the range once more when Linger has
+	// passed. An entry that arrives after Wait, and while
 	// blobs are deleted, is removed, too. Default one minute; negative: none. A
 	// deletion waits once for every 100 000 entries, and once more before it removes
 	// roll-ups.
@@ -78,7 +78,8 @@ const roundEntries = 100_000
 //
 // A deletion removes entries first, and their blobs after a wait. A question that
 // begins when Delete has returned finds nothing of it. A deletion may be
-// interrupted and repeated. What collectors hold and have not stored yet, they
+// interrupted and repeated. Until it is repeated, an entry of its range may have no
+// blob, and questions about that entry fail. What collectors hold and have not stored yet, they
 // still deliver: stop them, or use their Delete. A collector that was killed may
 // store once more, from its journal, what it stored a moment before.
 type Deleter struct {

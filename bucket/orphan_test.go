@@ -179,6 +179,33 @@ func TestALateEntryOfAKilledCollector(t *testing.T) {
 	})
 }
 
+// TestTheAgeOfAnEarlierBlob kills a collector that has stored a blob without its entry. The next one finds that the blob is there. A
+// deletion has listed it before, and deletes it just before the entry arrives: the next collector has relied on it for ten seconds only.
+func TestTheAgeOfAnEarlierBlob(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, j := newDeletable(t), newMemJournal()
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		killed := d.collector(t, d.blobs, journaled(j))
+		mustAdd(t, killed, "a", 1)
+		ended, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := killed.Flush(ended); err == nil {
+			t.Fatal("flushed into an index that fails")
+		}
+		opts := journaled(j.afterKill(0))
+		opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+		next, flushed := d.collector(t, d.blobs, opts), make(chan error, 1)
+		time.AfterFunc(50*time.Second, func() { flushed <- next.Flush(t.Context()) })
+		d.deleteHours(t, d.held) // takes a minute
+		d.rows.Heal()
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, 1, ids{1})
+	})
+}
+
 // TestTheAgeOfABlobThatWasThere puts a blob with an attempt that seems to fail. Much later the collector finds that the blob is there.
 // A deletion has listed it, and deletes it just before the entry arrives.
 func TestTheAgeOfABlobThatWasThere(t *testing.T) {

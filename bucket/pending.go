@@ -169,6 +169,7 @@ func (p *pending[T]) resume(v *record.Value, late time.Time) {
 	defer p.mu.Unlock()
 	p.entry.Key = v.Key
 	p.trail = &trail[T]{seals: v.Seals, noted: blob.Ref{Key: v.Key, Sum: v.Sum}, keys: v.Keys, replayed: true}
+	p.storedAt = longAgo
 	if p.late = late; v.Part {
 		p.late, p.trail.part, p.trail.place = time.Now(), true, v.Place
 	}
@@ -266,6 +267,9 @@ func (p *pending[T]) beginPut() {
 		p.storedAt = time.Now().UnixNano()
 	}
 }
+
+// longAgo is when an earlier process may have stored a blob, Unix nanoseconds: nobody knows.
+const longAgo = 1
 
 // endPut notes that the blob is under its key. A blob that was there before may be as old
 // as the first attempt to put it.

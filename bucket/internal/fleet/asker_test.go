@@ -138,6 +138,9 @@ func (a *asker) last() {
 		q := question{tenant: tenant, from: w.begun.Add(-far).UnixNano(), to: w.begun.Add(far).UnixNano()}
 		a.judge("last range", &q, func(from, to time.Time) (bucket.Answer[ids], error) {
 			answer, err := a.everything(tenant, from, to)
+			if err != nil && w.deleteAgain(tenant, err) {
+				answer, err = a.everything(tenant, from, to)
+			}
 			if (err != nil || len(answer.Missing) > 0) && !w.lies {
 				w.Errorf("seed %d: nothing fails any more, and a question does: %v, missing %v", w.seed, err, answer.Missing)
 			}

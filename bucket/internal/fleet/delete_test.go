@@ -79,7 +79,9 @@ func (m *model) deleted(d *deletion, by *process, err error) (n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active = slices.DeleteFunc(m.active, func(a *deletion) bool { return a == d })
+	m.failed = slices.DeleteFunc(m.failed, func(a *deletion) bool { return a == d })
 	if err != nil {
+		m.failed = append(m.failed, d)
 		for _, v := range m.values {
 			if _, perhaps := d.touches(v); perhaps {
 				v.interrupted = time.Now()
@@ -222,6 +224,36 @@ func (w *world) carryOut(ctx context.Context, d *deletion, by *process) (err err
 		_, err = by.collector.Delete(ctx, d.tenant, from, to, opts)
 	}
 	return err
+}
+
+// failedAt returns the deletions of a tenant's instant whose last attempt failed.
+func (m *model) failedAt(tenant string, at int64) (failed []*deletion) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.failed {
+		if d.tenant == tenant && (d.whole || d.from <= at && at < d.to) {
+			failed = append(failed, d)
+		}
+	}
+	return failed
+}
+
+// deleteAgain repeats the deletions that have failed, of the instants whose blobs a question did not find: such a deletion may
+// leave an entry without its blob. It reports whether there were any.
+func (w *world) deleteAgain(tenant string, err error) (some bool) {
+	missing, ok := errors.AsType[*bucket.MissingError](err)
+	if !ok {
+		return false
+	}
+	for _, e := range missing.Entries {
+		for _, d := range w.model.failedAt(tenant, e.Time) {
+			some = true
+			if err := w.deleteOnce(context.Background(), d); err != nil {
+				w.Errorf("seed %d: nothing fails any more, and a deletion does: %v", w.seed, err)
+			}
+		}
+	}
+	return some
 }
 
 // lastDeletion deletes something when nothing fails any more.

@@ -38,6 +38,7 @@ type model struct {
 	values []*value
 	events int // deletions that returned
 	active []*deletion
+	failed []*deletion // those whose last attempt failed
 }
 
 // doubted notes that a deletion which is under way may concern a value by now. The caller holds mu.
