@@ -205,7 +205,7 @@ func (c *Collector[T]) remindOfRun() {
 // *UndeliveredError that wraps the context's error; the values stay pending. A value
 // whose earlier attempt may still take effect may have to wait for that, see LevelOptions.Linger.
 // Values that can never be stored are not waited for: CollectorOptions.Failed
-// is told of them.
+// is told of them, and Flush waits up to one Deadline for it to return.
 func (c *Collector[T]) Flush(ctx context.Context) error {
 	unsealed := c.sealAll(ctx)
 	return c.drain(ctx, unsealed)
@@ -259,23 +259,39 @@ func (c *Collector[T]) closing() bool {
 // drain delivers the values that are pending now, and waits until no crash can
 // take them back. Unsealed are ticks that ctx has ended before.
 func (c *Collector[T]) drain(ctx context.Context, unsealed []Undelivered) error {
-	left, busy := c.pendingValues(ctx)
+	all, busy := c.pendingValues(ctx)
 	for _, u := range busy {
 		if !slices.ContainsFunc(unsealed, func(known Undelivered) bool { return known.Tenant == u.Tenant }) {
 			unsealed = append(unsealed, u)
 		}
 	}
-	for {
+	for left := slices.Clone(all); ; {
 		left = c.deliverAll(ctx, left)
 		if len(left)+len(unsealed) == 0 {
+			c.awaitFailed(ctx, all)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return undelivered(left, unsealed, ctx.Err())
 		}
-		if c.syncNow(ctx) != nil {
+		if err := c.syncNow(ctx); err != nil || len(unfinished(left)) > 0 { // another call of syncNow may be finishing them
 			_ = pause.For(ctx, c.opts.Backoff)
 		}
+	}
+}
+
+// awaitFailed waits until Failed has returned from the values that were given up, but not for
+// ever: it may hang, or call Flush itself.
+func (c *Collector[T]) awaitFailed(ctx context.Context, values []*pending[T]) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Deadline)
+	defer cancel()
+	for len(values) > 0 {
+		last := values[len(values)-1]
+		if last.turn.LockContext(ctx) != nil {
+			return
+		}
+		last.turn.Unlock()
+		values = append(values[:len(values)-1], last.partsOf()...)
 	}
 }
 

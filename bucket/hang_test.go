@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/faulttest"
 	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
@@ -195,5 +197,45 @@ func (h *hanging) wantContexts(t *testing.T, c *bucket.Collector[ids]) {
 			t.Errorf("flush: %v", err)
 		}
 		cancel()
+	}
+}
+
+// TestAFlushWaitsForFailed has Failed take a while, hang, or flush. A flush that another goroutine's attempt is under way for waits for it,
+// but not for ever.
+func TestAFlushWaitsForFailed(t *testing.T) {
+	t.Parallel()
+	const deadline = 10 * time.Second
+	for name, test := range map[string]struct {
+		failed func(t *testing.T, c *bucket.Collector[ids])
+		most   time.Duration
+	}{
+		"slow":    {func(*testing.T, *bucket.Collector[ids]) { time.Sleep(5 * time.Second) }, 5 * time.Second},
+		"hangs":   {func(t *testing.T, _ *bucket.Collector[ids]) { <-t.Context().Done() }, deadline},
+		"flushes": {func(t *testing.T, c *bucket.Collector[ids]) { _ = c.Flush(t.Context()) }, deadline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStores(t)
+				s.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: tooLarge{}})
+				var c *bucket.Collector[ids]
+				var returned atomic.Bool
+				opts := fast()
+				opts.Deadline, opts.Tick = deadline, time.Second
+				opts.Failed = func(string, ids, error) { test.failed(t, c); returned.Store(true) }
+				c = s.collector(t, opts)
+				ran := make(chan error, 1)
+				go func() { ran <- c.Run(t.Context()) }()
+				mustAdd(t, c, "a", 1)
+				time.Sleep(2 * time.Second)
+				begun := time.Now()
+				if err := c.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took > test.most || !returned.Load() && took < test.most {
+					t.Errorf("the flush took %v, and Failed has returned: %v", took, returned.Load())
+				}
+			})
+		})
 	}
 }

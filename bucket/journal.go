@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -335,10 +336,40 @@ func (c *Collector[T]) syncNow(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		c.opts.Logger.Warn("the store could not sync; what was committed is committed again", "values", len(left), "err", err)
 	}
-	for _, p := range left {
-		c.synced(p, err)
-	}
+	c.syncedAll(left, err)
 	return err
+}
+
+// storedPatience is how long Stored may take before other values are finished beside it.
+const storedPatience = time.Second
+
+// syncedAll finishes values one after the other. It does not wait for a Stored that hangs.
+func (c *Collector[T]) syncedAll(values []*pending[T], err error) {
+	var begun atomic.Int64
+	work := func() <-chan struct{} {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for i := begun.Add(1); i <= int64(len(values)); i = begun.Add(1) {
+				c.synced(values[i-1], err)
+			}
+		}()
+		return ended
+	}
+	patience := time.NewTicker(storedPatience)
+	defer patience.Stop()
+	for ended, before := work(), int64(0); ; {
+		select {
+		case <-ended:
+			return
+		case <-patience.C:
+			now := begun.Load()
+			if now == before {
+				ended = work()
+			}
+			before = now
+		}
+	}
 }
 
 // synced finishes a value, unless it was deleted meanwhile, or puts it back into the

@@ -56,8 +56,9 @@ type CollectorOptions[T any] struct {
 	// what decoding it costs.
 	Size func(T) int64
 	// Stored is called after each value that became discoverable, with the
-	// length of its blob in bytes, by many goroutines at a time. It must not call
-	// Delete for the same tenant, which waits for it.
+	// length of its blob in bytes, by many goroutines at a time. While it runs, its value
+	// is pending. It must not call Flush or Close, or Delete for the same tenant, which
+	// wait for it.
 	Stored func(tenant string, e index.Entry, size int)
 	// Failed is called with each value that was taken and can never be stored, and
 	// with the error: the value cannot be encoded, is too large for the store,
@@ -65,7 +66,8 @@ type CollectorOptions[T any] struct {
 	// journal is damaged or missing. In the last case v is the zero value of T, and the
 	// error is a *JournalError that names the record. The value is
 	// dropped then, and the other values of its tick are stored. Many goroutines
-	// call Failed at a time. It may call Delete.
+	// call Failed at a time. It may call Delete. A Flush or Close that it calls waits
+	// for it, and so takes a Deadline.
 	Failed func(tenant string, v T, err error)
 
 	// MaxPending bounds the bytes of values that are not in the index yet,

@@ -212,6 +212,47 @@ func TestCloseWaitsForASync(t *testing.T) {
 	})
 }
 
+// TestAStoredThatHangs has Stored hang for one tenant's value after a sync. The values of other tenants are finished, also after
+// later syncs. A flush waits for the value, and hardly syncs meanwhile.
+func TestAStoredThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var syncs, finished atomic.Int64
+		s := newSyncing(t, func() bool { syncs.Add(1); return false })
+		resume := make(chan struct{})
+		s.opts.SyncEvery, s.opts.Backoff, s.opts.MaxBackoff = time.Second, 100*time.Millisecond, time.Second
+		s.opts.Stored = func(tenant string, _ index.Entry, _ int) {
+			if tenant == "hangs" {
+				<-resume
+			}
+			finished.Add(1)
+		}
+		c := s.run(t)
+		for round := range int64(3) {
+			mustAdd(t, c, "hangs", int(100*round))
+			for n := range 8 {
+				mustAdd(t, c, fmt.Sprint("t", n), int(100*round)+n)
+			}
+			if time.Sleep(10 * time.Second); finished.Load() != 8*(round+1) {
+				t.Errorf("%d values of other tenants are finished, want %d", finished.Load(), 8*(round+1))
+			}
+		}
+		before := syncs.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := c.Flush(ctx)
+		if u, ok := errors.AsType[*bucket.UndeliveredError](err); !ok || len(u.Values) != 3 {
+			t.Errorf("got error %v, want three values", err)
+		}
+		if n, most := syncs.Load()-before, int64(10*time.Second/s.opts.Backoff)+2; n > most {
+			t.Errorf("%d syncs, want %d at most", n, most)
+		}
+		close(resume)
+		closeSoon(t, c)
+		wantIDs(t, "stored", s.stored(t, "hangs"), nil, ids{0, 100, 200})
+	})
+}
+
 func TestSyncNeedsCommitterAndJournal(t *testing.T) {
 	t.Parallel()
 	sync := func(context.Context) error { return nil }
