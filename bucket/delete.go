@@ -245,9 +245,9 @@ func (c *Collector[T]) withdraw(ctx context.Context, tenant string, from, to int
 	return stored, nil
 }
 
-// withdrawOne ends a value that a deletion takes, and returns the entries that attempts at
-// it may have put, or may still put. A value that is over does not change any more, and its
-// turn may be held for long, while Failed runs.
+// withdrawOne ends a value that a deletion takes. It returns the entries that attempts at the
+// value may put, or have put. It takes no turn of a value that is over: such a value does not
+// change any more, and Failed may run under its turn for long.
 func (c *Collector[T]) withdrawOne(ctx context.Context, p *pending[T]) ([]index.Entry, error) {
 	if p.finished() {
 		return p.possible(), c.endUnstored(ctx, p)
@@ -260,8 +260,7 @@ func (c *Collector[T]) withdrawOne(ctx context.Context, p *pending[T]) ([]index.
 }
 
 // abandon ends a value that was withdrawn. Questions that began before may still read it.
-// If ctx has ended, the error is its cause, and the value is to be abandoned again. The
-// caller has the turn.
+// An error is ctx's: then the value must be abandoned again. The caller has the turn.
 func (c *Collector[T]) abandon(ctx context.Context, p *pending[T]) error {
 	if p.finished() {
 		return nil

@@ -324,7 +324,7 @@ func (c *Collector[T]) store(ctx context.Context, p *pending[T]) (taken bool, er
 	case before && !p.fresh && !isOwn(err):
 		return true, nil
 	case before || err == nil:
-		p.endPut(before)
+		p.reach(stored)
 		return false, nil
 	}
 	return false, err

@@ -171,9 +171,9 @@ func (c *Collector[T]) keepForReaders(p *pending[T]) {
 	}
 }
 
-// endRecords says that a value needs its records no longer. Its sealed records, seals, come
+// endRecords says that a value no longer needs its records. Its sealed records, seals, come
 // last: if a crash leaves the end of the list undone, they tell the next process which entry
-// the rest belongs to.
+// these records belong to.
 func (c *Collector[T]) endRecords(p *pending[T], seals []uint64) {
 	if len(p.records) > 0 {
 		c.opts.Journal.End(slices.Concat(p.records, seals)...)
@@ -250,7 +250,9 @@ func (c *Collector[T]) splitRecords(p *pending[T]) (halves []*pending[T], err er
 		half.name(p.entry.Time + int64(p.before().place) + int64(i*n)) // an instant for each part, so that later splits do not collide
 		halves = append(halves, half)
 	}
-	c.opts.Journal.End(p.before().seals...)
+	left := p.left()
+	c.opts.Journal.End(left.seals...)
+	left.seals = nil // if p was deleted, another one is written
 	return halves, nil
 }
 

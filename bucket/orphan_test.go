@@ -179,25 +179,104 @@ func TestALateEntryOfAKilledCollector(t *testing.T) {
 	})
 }
 
-// TestTheAgeOfAnEarlierBlob kills a collector that has stored a blob without its entry. The next one finds that the blob is there. A
-// deletion has listed it before, and deletes it just before the entry arrives: the next collector has relied on it for ten seconds only.
+// earlier kills a collector that has stored a blob of some values, and not its entry. It returns the options of the next one.
+func (d *deletable) earlier(t *testing.T, values ...int) *bucket.CollectorOptions[ids] {
+	t.Helper()
+	j := newMemJournal()
+	d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+	killed := d.collector(t, d.blobs, journaled(j))
+	mustAdd(t, killed, "a", values...)
+	ended, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := killed.Flush(ended); err == nil {
+		t.Fatal("flushed into an index that fails")
+	}
+	opts := journaled(j.afterKill(0))
+	opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+	opts.Failed = func(_ string, v ids, err error) { t.Errorf("%v is given up: %v", v, err) }
+	return opts
+}
+
+// TestTheAgeOfAnEarlierBlob kills a collector that has stored a blob without its entry. The next one puts it ten seconds before it is deleted by
+// a deletion that has listed it before, and its entry arrives after that. The blob is there already, or is replaced.
 func TestTheAgeOfAnEarlierBlob(t *testing.T) {
 	t.Parallel()
+	for name, replaced := range map[string]bool{"there": false, "replaced": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeletable(t)
+				d.held.Overwrite = replaced
+				next, flushed := d.collector(t, d.blobs, d.earlier(t, 1)), make(chan error, 1)
+				time.AfterFunc(50*time.Second, func() { flushed <- next.Flush(t.Context()) })
+				d.deleteHours(t, d.held) // takes a minute
+				d.rows.Heal()
+				if err := <-flushed; err != nil {
+					t.Fatal(err)
+				}
+				d.want(t, 1, ids{1})
+			})
+		})
+	}
+}
+
+// refusing is a store that does not encode while bad is true.
+type refusing struct {
+	*tiered.Store[ids]
+	bad atomic.Bool
+}
+
+func (f *refusing) Encode(v ids) ([]byte, error) {
+	if f.bad.Load() {
+		return nil, errBroken
+	}
+	return f.Store.Encode(v)
+}
+
+// TestTheAgeOfABlobThatIsDoubted has the codec fail for 50 s in the next process. The blob that is found then stays as old as it is.
+func TestTheAgeOfABlobThatIsDoubted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, j := newDeletable(t), newMemJournal()
-		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
-		killed := d.collector(t, d.blobs, journaled(j))
-		mustAdd(t, killed, "a", 1)
-		ended, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := killed.Flush(ended); err == nil {
-			t.Fatal("flushed into an index that fails")
-		}
-		opts := journaled(j.afterKill(0))
-		opts.Backoff, opts.MaxBackoff = time.Second, time.Second
-		next, flushed := d.collector(t, d.blobs, opts), make(chan error, 1)
-		time.AfterFunc(50*time.Second, func() { flushed <- next.Flush(t.Context()) })
+		d := newDeletable(t)
+		store := &refusing{Store: d.blobs}
+		store.bad.Store(true)
+		next := d.collector(t, store, d.earlier(t, 1, 2))
+		flushed := d.flushing(t, next)
+		time.AfterFunc(50*time.Second, func() {
+			store.bad.Store(false)
+			_ = next.Flush(t.Context()) // at once
+		})
 		d.deleteHours(t, d.held) // takes a minute
+		d.rows.Heal()
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, 1, ids{1, 2})
+	})
+}
+
+// twice deletes blobs twice, as a driver that tries again does, and calls a function in between.
+type twice struct {
+	*tiered.MemTier
+	between func()
+}
+
+func (d twice) Delete(ctx context.Context, keys []string) error {
+	err := d.MemTier.Delete(ctx, keys)
+	d.between()
+	return errors.Join(err, d.MemTier.Delete(ctx, keys))
+}
+
+// TestABlobThatIsDeletedTwice puts a blob again between two requests of a deletion that has listed its key.
+func TestABlobThatIsDeletedTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeletable(t)
+		next, flushed := d.collector(t, d.blobs, d.earlier(t, 1)), make(chan error, 1)
+		d.deleteHours(t, twice{d.held, func() {
+			go func() { flushed <- next.Flush(t.Context()) }()
+			time.Sleep(2 * time.Second)
+		}})
 		d.rows.Heal()
 		if err := <-flushed; err != nil {
 			t.Fatal(err)
@@ -206,30 +285,36 @@ func TestTheAgeOfAnEarlierBlob(t *testing.T) {
 	})
 }
 
-// TestTheAgeOfABlobThatWasThere puts a blob with an attempt that seems to fail. Much later the collector finds that the blob is there.
-// A deletion has listed it, and deletes it just before the entry arrives.
+// TestTheAgeOfABlobThatWasThere puts a blob with an attempt that seems to fail. Much later the collector finds that the blob is there, or
+// replaces it. A deletion has listed it, and deletes it just before the entry arrives.
 func TestTheAgeOfABlobThatWasThere(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newDeletable(t)
-		opts := fast()
-		opts.Backoff, opts.MaxBackoff = time.Second, time.Second
-		c := d.collector(t, d.blobs, opts)
-		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
-		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
-		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
-		if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-time.Hour)}); err != nil {
-			t.Fatal(err)
-		}
-		flushed := d.flushing(t, c)
-		time.AfterFunc(50*time.Second, d.tier.Heal)
-		d.deleteHours(t, d.held) // takes a minute
-		d.rows.Heal()
-		if err := <-flushed; err != nil {
-			t.Fatal(err)
-		}
-		d.want(t, 1, ids{1})
-	})
+	for name, replaced := range map[string]bool{"there": false, "replaced": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeletable(t)
+				d.held.Overwrite = replaced
+				opts := fast()
+				opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+				c := d.collector(t, d.blobs, opts)
+				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
+				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+				d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+				if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-time.Hour)}); err != nil {
+					t.Fatal(err)
+				}
+				flushed := d.flushing(t, c)
+				time.AfterFunc(50*time.Second, d.tier.Heal)
+				d.deleteHours(t, d.held) // takes a minute
+				d.rows.Heal()
+				if err := <-flushed; err != nil {
+					t.Fatal(err)
+				}
+				d.want(t, 1, ids{1})
+			})
+		})
+	}
 }
 
 // owning is a store that recognises the blobs of its own puts that seemed to fail.

@@ -259,24 +259,16 @@ func (p *pending[T]) reachIndex(e index.Entry) {
 	p.stage = indexed
 }
 
-// beginPut notes that the blob may be under its key from now on.
+// longAgo is the storedAt of a blob that is there since nobody knows when.
+const longAgo = 1
+
+// beginPut notes that the blob may be under its key from now on. It stays as old as the first
+// attempt to put it: a deletion may have listed the key since then, and a put may replace a
+// blob or be answered late.
 func (p *pending[T]) beginPut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.storedAt == 0 {
-		p.storedAt = time.Now().UnixNano()
-	}
-}
-
-// longAgo is when an earlier process may have stored a blob, Unix nanoseconds: nobody knows.
-const longAgo = 1
-
-// endPut notes that the blob is under its key. A blob that was there before may be as old
-// as the first attempt to put it.
-func (p *pending[T]) endPut(before bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stage = stored; !before {
 		p.storedAt = time.Now().UnixNano()
 	}
 }
@@ -289,7 +281,7 @@ const storedFor = 30 * time.Second
 func (p *pending[T]) doubtBlob() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.storedAt = 0
+	p.storedAt = longAgo
 }
 
 // doubts reports whether the blob of the value's entry e has waited so long for e that a
@@ -399,9 +391,9 @@ func names(entries []index.Entry, e index.Entry) bool {
 	return taken && entries[place].Same(e)
 }
 
-// leaving are a tenant's values that are not held any more, until their records in the journal
-// have ended. A deletion waits for that: an attempt may be under way, or a crash may bring them
-// back. It has a lock of its own, because a merge may hang under the tenant's.
+// leaving are values of a tenant that are not held any more, and whose records in the journal
+// have not ended yet. A deletion ends them: a crash would bring them back. It has a lock of its
+// own, because a merge may hang under the tenant's.
 type leaving[T any] struct {
 	mu     sync.Mutex
 	values []*pending[T] // each knows its place

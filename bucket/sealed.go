@@ -111,9 +111,9 @@ func (t *tenant[T]) drop(p *pending[T]) (isRead bool) {
 	return t.readers.Load() > 0
 }
 
-// giveUp forgets a value that can never be stored. It is over, so that a deletion does not wait
-// for Failed, and ends the value's records itself. giveUp returns false for a value that was
-// withdrawn, which Failed is not told of.
+// giveUp forgets a value that can never be stored. The value is over then, so that a deletion
+// does not wait for Failed and ends the value's records. giveUp returns false for a value that
+// was withdrawn: Failed is not told of it.
 func (t *tenant[T]) giveUp(p *pending[T]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,8 +155,8 @@ func (t *tenant[T]) noteCommitted(p *pending[T]) (freed int64) {
 }
 
 // withdraw ends the open tick, and takes the values whose instants are in
-// [from, to) out of the live window and out of what is held. It returns these and all
-// other leaving ones of the range: an attempt at them may be under way.
+// [from, to) out of the live window and out of what is held. It returns these, and
+// the range's leaving values: an attempt at them may be under way.
 func (t *tenant[T]) withdraw(ctx context.Context, from, to int64) (values []*pending[T], err error) {
 	if err := t.mu.LockContext(ctx); err != nil {
 		return nil, err

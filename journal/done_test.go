@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -205,4 +206,42 @@ func TestASyncThatEndsReservesNothing(t *testing.T) {
 		t.Errorf("%d bytes are reserved", reserved)
 	}
 	mustClose(t, j)
+}
+
+// TestARecordThatIsNotReadWhileItMoves has a sync fail, so that records move to another file, and one of the reads too. Sync
+// says so, or has moved them all. The next one succeeds, and nothing is lost.
+func TestARecordThatIsNotReadWhileItMoves(t *testing.T) {
+	t.Parallel()
+	for n := range 4 {
+		files, dir := &faulty{}, t.TempDir()
+		j := mustOpen(t, dir, &Options{files: files, pause: time.Nanosecond})
+		id := mustAppend(t, j, "", "done")
+		mustAppend(t, j, "", "not done")
+		j.End(id)
+		reads := 0
+		files.set(func(op, name string) error {
+			switch {
+			case !strings.Contains(name, "0000000000000001"+segmentSuffix):
+			case op == "sync":
+				return errDisk
+			case op == "read":
+				if reads++; reads == n {
+					return errDisk
+				}
+			}
+			return nil
+		})
+		first := j.Sync(t.Context())
+		if files.set(nil); first != nil {
+			if err := j.Sync(t.Context()); err != nil {
+				t.Errorf("read %d fails: the next sync: %v", n, err)
+			}
+		} else if n == 2 || n == 3 {
+			t.Errorf("read %d fails, and Sync does not", n)
+		}
+		again := mustOpen(t, files.crash(t, dir), nil)
+		if got := undone(t, again); !slices.Equal(got, []string{"2=:not done"}) || len(j.Damage())+len(again.Damage()) > 0 {
+			t.Errorf("read %d fails: %q after a crash, damage %v and %v", n, got, j.Damage(), again.Damage())
+		}
+	}
 }

@@ -61,6 +61,12 @@ func (w *writer) replaceSuspect(s *segment) (moved map[int64]int64, err error) {
 	return moved, nil
 }
 
+// loseAfterSync notes that records of a segment are lost.
+func (w *writer) loseAfterSync(s *segment, offset, bytes int64, reason string) {
+	w.lost = fmt.Errorf("records were lost after a failed sync, and may have said what is done: %s", reason)
+	w.damage.add(Damage{File: filepath.Base(s.path), Offset: offset, Bytes: bytes, Reason: "after a failed sync: " + reason})
+}
+
 // moveEnd copies what is not known to be on the disk from a segment into a new
 // one, with the same sequence numbers, and forces it to the disk. Every record
 // is verified: after a failed sync a file may hold anything.
@@ -72,16 +78,18 @@ func (w *writer) moveEnd(old, s *segment) (map[int64]int64, error) {
 	for {
 		h, offset, before, ok := in.next()
 		if before.bytes > 0 {
-			w.lost = fmt.Errorf("records were lost after a failed sync, and may have said what is done: %s", before.reason)
-			w.damage.add(Damage{File: filepath.Base(old.path), Offset: before.offset, Bytes: before.bytes,
-				Reason: "after a failed sync: " + before.reason})
+			w.loseAfterSync(old, before.offset, before.bytes, before.reason)
 		}
 		if !ok {
 			break
 		}
 		_, meta, blob, err := old.read(place{old, offset, h.size()}, h.id)
-		if err != nil {
-			continue // the next gap tells it
+		if corrupt, is := errors.AsType[*CorruptError](err); is { // since it was scanned
+			w.loseAfterSync(old, offset, h.size(), corrupt.Error())
+			continue
+		}
+		if w.metrics.fault(err) != nil {
+			return nil, err // the disk may give it another time
 		}
 		writeRecord(out, h, s.mark, meta, blob)
 		moved[offset] = s.size
