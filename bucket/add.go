@@ -104,6 +104,7 @@ type input[T any] struct {
 
 	repeated bool   // the id was added before, and the value with it
 	record   uint64 // in the journal; 0 when there is none yet
+	recorded int64  // the time that the record says, Unix nanoseconds
 	taken    bool   // a tenant has the value
 }
 

@@ -20,13 +20,15 @@ import (
 type Held[T any] struct {
 	// Version changes when a tick with a value is sealed, and when the entry of
 	// a sealed value changes. The part before its last dash identifies the
-	// collector.
+	// collector's process. Without that part a question can count a value twice if
+	// the process is killed meanwhile and another one takes over its journal.
 	Version string
 	// Next is an instant in Unix nanoseconds. Values that are sealed later have
 	// this instant or a later one, unless the clock is set back.
 	Next int64
-	// Since is the instant of the last seal, in Unix nanoseconds. Values may
-	// still come from this instant on. It is 0 when a collector of an earlier
+	// Since is the instant of the last seal, in Unix nanoseconds, or one before the earliest
+	// value of the open tick if that is older. Values may still come from this instant on, also from
+	// the process that takes over the collector's journal. It is 0 when a collector of an earlier
 	// version does not send it; the querier then uses Next.
 	Since int64
 	// Sealed lists the values in the requested range that may not be in the
@@ -86,7 +88,9 @@ func (c *Collector[T]) heldNow(ctx context.Context, tenant string, start, end in
 	}
 	h = Held[T]{Version: c.versionOf(held.version), Next: held.next, Since: since, IsOpen: len(held.open) > 0}
 	if h.IsOpen {
-		h.Since = min(since, held.begun)
+		if held.first < since {
+			h.Since = held.first - 1
+		}
 		if h.Open, err = c.lazies.value(held.open[0]); err != nil {
 			return Held[T]{}, true, t.sealSpoilt(ctx, held.open[0])
 		}
@@ -116,7 +120,7 @@ type holding[T any] struct {
 	own     []bool        // by sealed value: no other value can get the entry's key
 	untried []bool        // by sealed value: it cannot be in the index
 	open    []*lazy[T]    // the open tick's value, or none
-	begun   int64         // when its first part came
+	first   int64         // the earliest time of its values: the next process gives them no earlier instant
 }
 
 // versionOf returns the collector's version with a number.
@@ -159,11 +163,10 @@ func (h *Held[T]) provisional(end int64) (t time.Time) {
 // that its instant is taken.
 const maxMoved = int64(time.Millisecond)
 
-// outlived reports whether the entries, which were read after h, may have a value of h at an
-// instant that h does not tell: if its process was killed since, the one that follows chooses
-// the instant. It does so for sealed values, and for the open tick's after the last seal.
-// beside is the last instant of what other sources have sealed: one of them may be that
-// process.
+// outlived reports whether the entries, which were read after h, may have a value of h at
+// another instant. If h's process was killed since then, the next process chooses one: for a
+// sealed value any, and for a value of the open tick one after Since. beside is the last instant
+// of the values that other sources have sealed: one of them may be the next process.
 func (h *Held[T]) outlived(entries []index.Entry, beside int64) bool {
 	after := cmp.Or(h.Since, h.Next) + 1
 	return h.IsOpen && (beside >= after || hasWithin(entries, after, math.MaxInt64)) ||

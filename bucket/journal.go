@@ -75,7 +75,7 @@ func (c *Collector[T]) record(ctx context.Context, tenant string, in *input[T]) 
 		c.unsynced.Hurry() // the journal may be full of what only waits for a sync
 		c.metrics.refused.Inc()
 	}
-	in.record = id
+	in.record, in.recorded = id, a.Time
 	return err
 }
 

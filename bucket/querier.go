@@ -26,8 +26,9 @@ type Source[T any] interface {
 	Held(ctx context.Context, tenant string, from, to time.Time) (Held[T], error)
 }
 
-// VersionSource is a Source that tells its version without what it holds. A Querier asks other
-// sources for what they hold in one nanosecond.
+// VersionSource is a Source that tells its version without what it holds. A Querier asks any other
+// source for what it holds of a range of 1 ns. So a Source implements it only where that
+// costs much more than Version does.
 type VersionSource interface {
 	// Version returns what Held.Version is now, or an error; it must return when ctx ends.
 	Version(ctx context.Context, tenant string) (string, error)
@@ -345,6 +346,11 @@ func (p *poll[T]) restarted(ctx context.Context, places []int) (others []int, er
 
 // versionOf asks the i-th source for its version.
 func (p *poll[T]) versionOf(ctx context.Context, i int) (version string, err error) {
+	done, err := p.begin(i)
+	if err != nil {
+		return "", err
+	}
+	defer done()
 	if s, ok := p.sources[i].(VersionSource); ok {
 		defer guard.Recover("a source's Version", &err)
 		return s.Version(ctx, p.tenant)
@@ -384,13 +390,24 @@ func (p *poll[T]) each(ctx context.Context, places []int, ask func(i int) error)
 
 // heldOf asks the i-th source.
 func (p *poll[T]) heldOf(ctx context.Context, i int) (h Held[T], err error) {
-	if p.asks[i] >= minAsks && p.spent[i] >= maxAsking {
-		return h, fmt.Errorf("asked %d times in %v: %w", p.asks[i], p.spent[i].Round(time.Millisecond), ErrUnstable)
+	done, err := p.begin(i)
+	if err != nil {
+		return h, err
 	}
+	defer done()
 	defer guard.Recover("a source's Held", &err)
-	p.asks[i]++
-	defer func(begun time.Time) { p.spent[i] += time.Since(begun) }(time.Now())
 	return p.sources[i].Held(ctx, p.tenant, p.from, p.to)
+}
+
+// begin counts a request to the i-th source, whose time ends with done. The error is ErrUnstable
+// when the source was asked for long enough.
+func (p *poll[T]) begin(i int) (done func(), err error) {
+	if p.asks[i] >= minAsks && p.spent[i] >= maxAsking {
+		return nil, fmt.Errorf("asked %d times in %v: %w", p.asks[i], p.spent[i].Round(time.Millisecond), ErrUnstable)
+	}
+	p.asks[i]++
+	begun := time.Now()
+	return func() { p.spent[i] += time.Since(begun) }, nil
 }
 
 // live returns the values held that are not among the entries. Of sources that

@@ -120,6 +120,7 @@ func (t *tenant[T]) took(in *input[T]) {
 	}
 	if in.record != 0 && !in.past {
 		t.open.records = append(t.open.records, in.record)
+		t.open.earliest = min(t.open.earliest, in.recorded)
 	}
 }
 
@@ -238,7 +239,7 @@ func (t *tenant[T]) holds(ctx context.Context, from, to int64) (h holding[T], er
 		}
 	}
 	if t.reaches(h.next, from, to) {
-		h.open, h.begun = t.shown(), t.open.begun
+		h.open, h.first = t.shown(), t.open.earliest
 	}
 	return h, nil
 }

@@ -35,13 +35,15 @@ type openTick[T any] struct {
 	adds    int        // values that arrived
 	size    int64      // bytes counted as pending
 
+	earliest int64 // begun, or the time of an earlier record: a value arrives when its record is written
+
 	weight  int64 // at least the bytes of memory that value takes
 	weighAt int64 // the weight at which to weigh value again
 }
 
 // start begins the tick with the value v, which takes size bytes.
 func (k *openTick[T]) start(v *lazy[T], size, now int64) {
-	*k = openTick[T]{value: v, asBlob: !v.isDecoded(), begun: now, latest: now, adds: 1, size: size, weight: size}
+	*k = openTick[T]{value: v, asBlob: !v.isDecoded(), begun: now, earliest: now, latest: now, adds: 1, size: size, weight: size}
 }
 
 // recount adds what the first value takes more than the blob it was counted

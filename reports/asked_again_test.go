@@ -70,3 +70,36 @@ func TestACollectorThatIsAskedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// muted is a collector that answers once.
+type muted struct{ changing }
+
+func (p *muted) Held(ctx context.Context, tenant string, from, to time.Time) (Holdings, error) {
+	if p.asked > 0 {
+		return Holdings{}, ErrNoHoldings
+	}
+	return p.changing.Held(ctx, tenant, from, to)
+}
+
+// TestACollectorThatTellsOnlyOnce asks about an hour ago. A collector tells of a report of then, and does not tell any more when it is asked for
+// its version. The answer names it, as it would not name a collector of Scope's.
+func TestACollectorThatTellsOnlyOnce(t *testing.T) {
+	t.Parallel()
+	ago := time.Now().Add(-time.Hour)
+	p := &muted{changing{held: []func() Holdings{func() Holdings {
+		h := holdings("c-1", ago.UnixNano())
+		h.Next = time.Now().UnixNano()
+		return h
+	}}}}
+	q, err := NewQuerier(index.NewMemIndex(), new(tiered.MemTier), peerList{p}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := q.Range(t.Context(), "a", ago.Add(-time.Minute), ago.Add(time.Minute))
+	if err != nil || len(a.Missing) != 1 || a.Missing[0] != p.Name() {
+		t.Errorf("missing %q, %v, want the collector", a.Missing, err)
+	}
+	if err := q.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

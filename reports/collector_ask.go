@@ -118,11 +118,14 @@ func (c *Collector) HasReports(ctx context.Context, tenant string, at time.Time)
 	return c.live.Has(ctx, tenant, at.Add(-c.window), at)
 }
 
-// Held returns what the collector holds of a tenant with from ≤ instant < to.
+// Held returns what the collector holds of a tenant with from ≤ instant < to. There are shortcuts
+// if the range reaches into the live window.
 func (c *Collector) Held(ctx context.Context, tenant string, from, to time.Time) (h Holdings, err error) {
 	// Shortcuts first: the window holds a report before it drops the shortcuts
 	// that the report supersedes.
-	h.Shortcuts = c.hub.Held(tenant)
+	if c.live.Live(to.Add(c.window)) {
+		h.Shortcuts = c.hub.Held(tenant)
+	}
 	h.Missing = append(c.clock.missing(), c.lost(from)...)
 	h.Held, err = c.live.Held(ctx, tenant, from, to)
 	return h, err

@@ -69,6 +69,7 @@ func (c *call) Held(ctx context.Context, tenant string, from, to time.Time) (buc
 	c.store.pause()
 	defer c.store.resume()
 	h, err := c.ask(ctx, tenant, from, to)
+	err = c.known(err)
 	if err != nil && ctx.Err() != nil { // the question ended, which says nothing about the collector
 		return bucket.Held[*report.Report]{}, err
 	}
@@ -92,7 +93,16 @@ func (c *call) Version(ctx context.Context, tenant string) (string, error) {
 	c.store.pause()
 	defer c.store.resume()
 	h, err := c.peer.Held(ctx, tenant, time.Unix(0, 0), time.Unix(0, 1))
-	return h.Version, err
+	return h.Version, c.known(err)
+}
+
+// known returns ErrHidden for ErrNoHoldings from a collector that told what it holds before: it
+// is not one of Scope's, and the answer lacks what it holds.
+func (c *call) known(err error) error {
+	if c.told && errors.Is(err, ErrNoHoldings) {
+		return ErrHidden
+	}
+	return err
 }
 
 // ask asks the collector what it holds, and checks that the answer belongs to the question.

@@ -41,6 +41,12 @@ func TestShortcut(t *testing.T) {
 	if err != nil || containers(earlier) != 0 {
 		t.Errorf("it is in an earlier window: %v", err)
 	}
+	for ago, want := range map[time.Duration]int{0: 1, time.Hour: 0} {
+		to := noon.Add(time.Second - ago)
+		if held, err := f.Held(t.Context(), "a", to.Add(-time.Minute), to); err != nil || len(held.Shortcuts) != want {
+			t.Errorf("%v ago: %d shortcuts are held, %v, want %d", ago, len(held.Shortcuts), err, want)
+		}
+	}
 }
 
 // refs returns the tenant's stored blobs.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/timeblob/timeblob/bucket"
+	"github.com/timeblob/timeblob/index"
 	"github.com/timeblob/timeblob/tiered"
 )
 
@@ -79,7 +80,7 @@ func (m *model) deleted(d *deletion, by *process, err error) (n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active = slices.DeleteFunc(m.active, func(a *deletion) bool { return a == d })
-	m.failed = slices.DeleteFunc(m.failed, func(a *deletion) bool { return a == d })
+	m.failed = slices.DeleteFunc(m.failed, func(f *deletion) bool { return f == d || err == nil && d.covers(f) })
 	if err != nil {
 		m.failed = append(m.failed, d)
 		for _, v := range m.values {
@@ -226,34 +227,38 @@ func (w *world) carryOut(ctx context.Context, d *deletion, by *process) (err err
 	return err
 }
 
-// failedAt returns the deletions of a tenant's instant whose last attempt failed.
-func (m *model) failedAt(tenant string, at int64) (failed []*deletion) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, d := range m.failed {
-		if d.tenant == tenant && (d.whole || d.from <= at && at < d.to) {
-			failed = append(failed, d)
-		}
-	}
-	return failed
+// covers reports whether a deletion takes all that another one does.
+func (d *deletion) covers(other *deletion) bool {
+	return d.tenant == other.tenant && (d.whole || !other.whole && d.from <= other.from && other.to <= d.to)
 }
 
-// deleteAgain repeats the deletions that have failed, of the instants whose blobs a question did not find: such a deletion may
-// leave an entry without its blob. It reports whether there were any.
-func (w *world) deleteAgain(tenant string, err error) (some bool) {
+// leftAt reports whether a failed deletion may have left an entry at an instant without its blob: it concerned a value that may be there,
+// and was not repeated.
+func (m *model) leftAt(tenant string, at int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	instant := &deletion{tenant: tenant, from: at, to: at + 1}
+	return slices.ContainsFunc(m.failed, func(d *deletion) bool { return d.covers(instant) }) &&
+		slices.ContainsFunc(m.values, func(v *value) bool {
+			there := v.at == at || v.at == 0 && (v.loose || v.earliest <= at && at <= v.latest)
+			return v.tenant == tenant && !v.interrupted.IsZero() && there
+		})
+}
+
+// deleteLeft deletes the entries whose blobs a question did not find, if failed deletions may have left all of them: whoever
+// was told that a deletion failed has to repeat it. It reports whether it has deleted them.
+func (w *world) deleteLeft(tenant string, err error) bool {
 	missing, ok := errors.AsType[*bucket.MissingError](err)
-	if !ok {
+	if !ok || slices.ContainsFunc(missing.Entries, func(e index.Entry) bool { return !w.model.leftAt(tenant, e.Time) }) {
 		return false
 	}
 	for _, e := range missing.Entries {
-		for _, d := range w.model.failedAt(tenant, e.Time) {
-			some = true
-			if err := w.deleteOnce(context.Background(), d); err != nil {
-				w.Errorf("seed %d: nothing fails any more, and a deletion does: %v", w.seed, err)
-			}
+		w.Logf("seed %d: tenant %q: the entry at %d has no blob since a deletion failed, and is deleted", w.seed, tenant, e.Time)
+		if err := w.deleteOnce(context.Background(), &deletion{tenant: tenant, from: e.Time, to: e.Time + 1, of: w.nodes[0]}); err != nil {
+			w.Errorf("seed %d: nothing fails any more, and a deletion does: %v", w.seed, err)
 		}
 	}
-	return some
+	return true
 }
 
 // lastDeletion deletes something when nothing fails any more.

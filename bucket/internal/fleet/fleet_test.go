@@ -100,3 +100,29 @@ func TestMutants(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatAFailedDeletionLeaves checks which blobs may be missing after a deletion of a tenant failed: blobs of values that it concerned, until
+// another deletion has taken them.
+func TestWhatAFailedDeletionLeaves(t *testing.T) {
+	t.Parallel()
+	at := func(at int64) *value {
+		return &value{tenant: "a", node: new(node), acked: true, earliest: at - 1, latest: at, at: at}
+	}
+	m := &model{values: []*value{at(10), at(20)}}
+	m.values[1].at = 0 // not known to be stored
+	d := &deletion{tenant: "a", whole: true}
+	m.deletes(d)
+	m.deleted(d, nil, errStore)
+	m.values = append(m.values, at(30)) // came later
+	for at, want := range map[int64]bool{10: true, 20: true, 30: false, 40: false} {
+		if m.leftAt("a", at) != want || m.leftAt("b", at) {
+			t.Errorf("at %d: %v and %v, want %v and false", at, !want, m.leftAt("b", at), want)
+		}
+	}
+	again := &deletion{tenant: "a", whole: true}
+	m.deletes(again)
+	m.deleted(again, nil, nil)
+	if m.leftAt("a", 10) {
+		t.Error("a deletion that was repeated has left something")
+	}
+}
