@@ -11,18 +11,19 @@ import (
 
 // DeleteOptions tune a deletion; nil means the defaults.
 type DeleteOptions struct {
-	// Wait is how long blobs stay after their entries were removed, for
-	// questions that have read the entries and not the blobs yet. It should be
-	// longer than the longest question. It also gives values that are on their
-	// way into the index time to arrive: a collector relies on a blob without an
-	// entry for 30 s and one Deadline. A shorter Wait is for ranges to which no
-	// other process adds values. A request to the index that its sender gave up may
-	// land after Wait, up to LevelOptions.Linger later. Its entry then has no blob,
-	// unless the index commits blobs too: delete the range once more when Linger has
-	// passed. An entry that arrives after Wait, and while
-	// blobs are deleted, is removed, too. Default one minute; negative: none. A
-	// deletion waits once for every 100 000 entries, and once more before it removes
-	// roll-ups.
+	// Wait is how long blobs stay after their entries were removed. Default one minute;
+	// negative: none. A deletion waits once for every 100 000 entries, and once more before
+	// it removes roll-ups.
+	//
+	// It is for questions that have read the entries and not the blobs yet, and should be
+	// longer than the longest question. It also gives values that are on their way into the
+	// index time to arrive: a collector relies on a blob without an entry for 30 s and one
+	// Deadline. So a shorter Wait is for ranges to which no other process adds values.
+	//
+	// A request to the index that its sender gave up may land after Wait, up to
+	// LevelOptions.Linger later. Its entry then has no blob, unless the index commits blobs
+	// too: delete the range once more when Linger has passed. An entry that arrives while
+	// blobs are deleted is removed, too.
 	Wait time.Duration
 	// Progress is called with what was deleted so far, by one goroutine at a time. If it
 	// panics, the deletion goes on, and returns the *PanicError in the end. It must not
@@ -79,9 +80,9 @@ const roundEntries = 100_000
 // A deletion removes entries first, and their blobs after a wait. A question that
 // begins when Delete has returned finds nothing of it. A deletion may be
 // interrupted and repeated. Until it is repeated, an entry of its range may have no
-// blob, and questions about that entry fail. What collectors hold and have not stored yet, they
-// still deliver: stop them, or use their Delete. A collector that was killed may
-// store once more, from its journal, what it stored a moment before.
+// blob, and questions about that entry fail. Collectors still deliver the values that
+// they hold: stop them, or use their Delete. A collector that was killed may store
+// once more, from its journal, what it stored a moment before.
 type Deleter struct {
 	writer *Writer
 	blobs  BlobDeleter

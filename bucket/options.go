@@ -66,8 +66,8 @@ type CollectorOptions[T any] struct {
 	// journal is damaged or missing. In the last case v is the zero value of T, and the
 	// error is a *JournalError that names the record. The value is
 	// dropped then, and the other values of its tick are stored. Many goroutines
-	// call Failed at a time. It may call Delete. A Flush or Close that it calls waits
-	// for it, and so takes a Deadline.
+	// call Failed at a time. Failed may call Delete. If it calls Flush or Close, that call
+	// waits for it, and so takes a Deadline.
 	Failed func(tenant string, v T, err error)
 
 	// MaxPending bounds the bytes of values that are not in the index yet,
