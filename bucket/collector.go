@@ -106,7 +106,7 @@ func (c *Collector[T]) wire(merge Merge[T]) (err error) {
 		sealed: c.metrics.values.Inc}
 	c.tenants = &registry[T]{limit: c.opts.MaxTenants, newTenant: c.shared.newTenant, gauge: c.metrics.tenantIDs}
 	c.shared.forgotten.Store(math.MinInt64)
-	c.shared.begun = c.opts.Now()
+	c.shared.begun, c.shared.born = c.opts.Now(), time.Now()
 	c.shared.started.Store(c.shared.begun.UnixNano())
 	c.shared.lastSealed.Store(c.now())
 	return nil
@@ -205,7 +205,7 @@ func (c *Collector[T]) remindOfRun() {
 // *UndeliveredError that wraps the context's error; the values stay pending. A value
 // whose earlier attempt may still take effect may have to wait for that, see LevelOptions.Linger.
 // Values that can never be stored are not waited for: CollectorOptions.Failed
-// is told of them, and Flush waits up to one Deadline for it to return.
+// is told of them, and Flush waits for it to return, but for three Deadlines at most.
 func (c *Collector[T]) Flush(ctx context.Context) error {
 	unsealed := c.sealAll(ctx)
 	return c.drain(ctx, unsealed)
@@ -259,40 +259,33 @@ func (c *Collector[T]) closing() bool {
 // drain delivers the values that are pending now, and waits until no crash can
 // take them back. Unsealed are ticks that ctx has ended before.
 func (c *Collector[T]) drain(ctx context.Context, unsealed []Undelivered) error {
-	all, busy := c.pendingValues(ctx)
+	left, busy := c.pendingValues(ctx)
 	for _, u := range busy {
 		if !slices.ContainsFunc(unsealed, func(known Undelivered) bool { return known.Tenant == u.Tenant }) {
 			unsealed = append(unsealed, u)
 		}
 	}
-	for left := slices.Clone(all); ; {
+	for {
 		left = c.deliverAll(ctx, left)
 		if len(left)+len(unsealed) == 0 {
-			c.awaitFailed(ctx, all)
+			c.awaitFailed(ctx)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return undelivered(left, unsealed, ctx.Err())
 		}
-		if err := c.syncNow(ctx); err != nil || len(unfinished(left)) > 0 { // another call of syncNow may be finishing them
+		if err := c.syncNow(ctx); err != nil || slices.ContainsFunc(left, (*pending[T]).awaitsSync) { // another call may still note that it has synced them
 			_ = pause.For(ctx, c.opts.Backoff)
 		}
 	}
 }
 
-// awaitFailed waits until Failed has returned from the values that were given up, but not for
-// ever: it may hang, or call Flush itself.
-func (c *Collector[T]) awaitFailed(ctx context.Context, values []*pending[T]) {
+// awaitFailed waits until Failed has returned for values that were given up, but not for
+// long: it may hang, or call Flush itself.
+func (c *Collector[T]) awaitFailed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Deadline)
 	defer cancel()
-	for len(values) > 0 {
-		last := values[len(values)-1]
-		if last.turn.LockContext(ctx) != nil {
-			return
-		}
-		last.turn.Unlock()
-		values = append(values[:len(values)-1], last.partsOf()...)
-	}
+	c.outbox.Await(ctx, (*pending[T]).finished)
 }
 
 // pendingValues returns every value that is not finished, and some that are, and the
@@ -317,8 +310,8 @@ func (c *Collector[T]) pendingValues(ctx context.Context) (all []*pending[T], bu
 	return all, busy
 }
 
-// deliverAll tries values until all of them are committed, or ctx ends. It returns
-// the values that are not finished.
+// deliverAll tries values until all of them are finished, or only await a sync, or ctx ends.
+// It returns the values that are not finished.
 func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pending[T] {
 	var mu sync.Mutex // guards left and committed
 	var committed []*pending[T]
@@ -330,7 +323,7 @@ func (c *Collector[T]) deliverAll(ctx context.Context, left []*pending[T]) []*pe
 			switch {
 			case last.finished():
 				left = append(left[:len(left)-1], last.partsOf()...)
-			case last.committed.Load():
+			case last.awaitsSync():
 				left, committed = left[:len(left)-1], append(committed, last)
 			default:
 				return false

@@ -20,8 +20,14 @@ const maxMoves = 64
 func (c *Collector[T]) try(ctx context.Context, p *pending[T], failed int) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	if p.withdrawn.Load() {
+	switch {
+	case p.finished():
+		return nil
+	case p.withdrawn.Load():
 		return c.abandon(ctx, p)
+	case p.synced.Load():
+		c.finish(p)
+		return nil
 	}
 	epoch := c.unsynced.Epoch()
 	err := c.traceFlush(ctx, p, failed+1)

@@ -200,8 +200,8 @@ func (h *hanging) wantContexts(t *testing.T, c *bucket.Collector[ids]) {
 	}
 }
 
-// TestAFlushWaitsForFailed has Failed take a while, hang, or flush. A flush that another goroutine's attempt is under way for waits for it,
-// but not for ever.
+// TestAFlushWaitsForFailed has Failed take a while, hang, or flush, in a goroutine of Run. A flush waits for it, but not for ever: for one
+// deadline, and no more when it has hung for three.
 func TestAFlushWaitsForFailed(t *testing.T) {
 	t.Parallel()
 	const deadline = 10 * time.Second
@@ -234,6 +234,11 @@ func TestAFlushWaitsForFailed(t *testing.T) {
 				}
 				if took := time.Since(begun); took > test.most || !returned.Load() && took < test.most {
 					t.Errorf("the flush took %v, and Failed has returned: %v", took, returned.Load())
+				}
+				time.Sleep(3 * deadline)
+				begun = time.Now()
+				if err := c.Flush(t.Context()); err != nil || time.Since(begun) > 0 {
+					t.Errorf("a later flush took %v: %v", time.Since(begun), err)
 				}
 			})
 		})

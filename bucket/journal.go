@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/timeblob/timeblob/blob"
@@ -327,7 +326,7 @@ func (c *Collector[T]) syncAgain(ctx context.Context) {
 	}
 }
 
-// syncNow finishes the values that were committed before, or has all that may be
+// syncNow has the values finished that were committed before, or has all that may be
 // lost committed again.
 func (c *Collector[T]) syncNow(ctx context.Context) error {
 	syncing, cancel := context.WithTimeout(ctx, c.opts.Deadline)
@@ -338,54 +337,26 @@ func (c *Collector[T]) syncNow(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		c.opts.Logger.Warn("the store could not sync; what was committed is committed again", "values", len(left), "err", err)
 	}
-	c.syncedAll(left, err)
+	for _, p := range left {
+		c.synced(p, err)
+	}
 	return err
 }
 
-// storedPatience is how long Stored may take before other values are finished beside it.
-const storedPatience = time.Second
-
-// syncedAll finishes values one after the other. It does not wait for a Stored that hangs.
-func (c *Collector[T]) syncedAll(values []*pending[T], err error) {
-	var begun atomic.Int64
-	work := func() <-chan struct{} {
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			for i := begun.Add(1); i <= int64(len(values)); i = begun.Add(1) {
-				c.synced(values[i-1], err)
-			}
-		}()
-		return ended
-	}
-	patience := time.NewTicker(storedPatience)
-	defer patience.Stop()
-	for ended, before := work(), int64(0); ; {
-		select {
-		case <-ended:
-			return
-		case <-patience.C:
-			now := begun.Load()
-			if now == before {
-				ended = work()
-			}
-			before = now
-		}
-	}
-}
-
-// synced finishes a value, unless it was deleted meanwhile, or puts it back into the
-// outbox where the sync failed.
+// synced puts a value that was committed back into the outbox: to be finished, or to be
+// committed again where the sync failed.
 func (c *Collector[T]) synced(p *pending[T], err error) {
+	if err == nil {
+		p.synced.Store(true)
+		c.outbox.Put(&p.owner.sender, p)
+		return
+	}
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	switch {
-	case p.finished():
-	case err == nil:
-		c.finish(p)
-	default:
-		c.budget.add(&p.owner.account, p.noteLost(err))
-		c.metrics.values.Inc()
-		c.outbox.Put(&p.owner.sender, p)
+	if p.finished() {
+		return
 	}
+	c.budget.add(&p.owner.account, p.noteLost(err))
+	c.metrics.values.Inc()
+	c.outbox.Put(&p.owner.sender, p)
 }

@@ -67,7 +67,7 @@ type CollectorOptions[T any] struct {
 	// error is a *JournalError that names the record. The value is
 	// dropped then, and the other values of its tick are stored. Many goroutines
 	// call Failed at a time. Failed may call Delete. If it calls Flush or Close, that call
-	// waits for it, and so takes a Deadline.
+	// waits for it, and takes a Deadline unless its context ends before.
 	Failed func(tenant string, v T, err error)
 
 	// MaxPending bounds the bytes of values that are not in the index yet,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,13 +41,14 @@ type pending[T any] struct {
 
 	fresh     bool        // its keys are never given to another value
 	withdrawn atomic.Bool // deleted before it was discoverable; written with the owner's mu held
-	committed atomic.Bool // and not synced: a crash may take it back; written with the turn held
+	committed atomic.Bool // a crash may take it back until it is synced; written with the turn held
+	synced    atomic.Bool // since it was committed
 	over      atomic.Bool // it needs no further attempt
 	leavingAt int32       // its place among the values that leave its tenant, from 1; 0: none; guarded by leaving.mu
 
 	mu       sync.Mutex // guards what follows
 	stage    stage
-	storedAt int64 // since when the blob may be under its key, Unix nanoseconds; 0: it is not
+	storedAt int64 // since when the blob may be under its key, by the collector's age; 0: it is not
 	entry    index.Entry
 	blob     []byte
 	size     int64 // bytes of memory, as counted in the budget
@@ -259,8 +261,8 @@ func (p *pending[T]) reachIndex(e index.Entry) {
 	p.stage = indexed
 }
 
-// longAgo is the storedAt of a blob that is there since nobody knows when.
-const longAgo = 1
+// longAgo is storedAt for a blob of unknown age.
+const longAgo = math.MinInt64 / 2
 
 // beginPut notes that the blob may be under its key from now on. It stays as old as the first
 // attempt to put it: a deletion may have listed the key since then, and a put may replace a
@@ -269,7 +271,7 @@ func (p *pending[T]) beginPut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.storedAt == 0 {
-		p.storedAt = time.Now().UnixNano()
+		p.storedAt = p.owner.shared.age()
 	}
 }
 
@@ -286,12 +288,11 @@ func (p *pending[T]) doubtBlob() {
 
 // doubts reports whether the blob of the value's entry e has waited so long for e that a
 // deletion may have taken it. It is true when an earlier process, or an attempt under
-// another key, has stored the blob, and when the clock was set back. The caller has the turn.
+// another key, has stored the blob. The caller has the turn.
 func (p *pending[T]) doubts(e index.Entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	age := time.Now().UnixNano() - p.storedAt
-	return p.stage != stored || e.Key != p.entry.Key || age < 0 || age > int64(storedFor)
+	return p.stage != stored || e.Key != p.entry.Key || p.owner.shared.age()-p.storedAt > int64(storedFor)
 }
 
 // own reports whether an entry that has this value's instant and key is its own
@@ -357,6 +358,11 @@ func (p *pending[T]) undelivered() Undelivered {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Undelivered{Tenant: p.owner.id, Time: time.Unix(0, p.entry.Time), Err: p.err}
+}
+
+// awaitsSync reports whether the value is committed, and a crash may take that back.
+func (p *pending[T]) awaitsSync() bool {
+	return p.committed.Load() && !p.synced.Load() && !p.over.Load()
 }
 
 // finished reports whether the value needs no further attempt.

@@ -27,8 +27,8 @@ type Source[T any] interface {
 }
 
 // VersionSource is a Source that tells its version without what it holds. A Querier asks any other
-// source for what it holds of a range of 1 ns. So a Source implements it only where that
-// costs much more than Version does.
+// source for what it holds of a range of 1 ns. Implement it only if such a question costs much
+// more than Version.
 type VersionSource interface {
 	// Version returns what Held.Version is now, or an error; it must return when ctx ends.
 	Version(ctx context.Context, tenant string) (string, error)

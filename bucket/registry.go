@@ -141,7 +141,8 @@ type shared[T any] struct {
 	changes atomic.Uint64 // how many versions tenants have had
 	running atomic.Bool   // Run runs
 	started atomic.Int64  // Unix nanoseconds; no value of this collector's ticks is from before
-	begun   time.Time     // when the collector was made, with the reading of the monotonic clock
+	begun   time.Time     // when the collector was made, by Now, with the reading of the monotonic clock
+	born    time.Time     // the same by the system's clock
 
 	lastSealed atomic.Int64 // Unix nanoseconds; written with the collector's sealing held
 
@@ -158,6 +159,9 @@ func (s *shared[T]) now() int64 { return s.opts.Now().UnixNano() }
 func (s *shared[T]) steady() int64 {
 	return s.begun.UnixNano() + int64(s.opts.Now().Sub(s.begun))
 }
+
+// age is how many nanoseconds the collector has been there, from 1. Nobody can set it.
+func (s *shared[T]) age() int64 { return 1 + int64(time.Since(s.born)) }
 
 func (s *shared[T]) newTenant(id string) *tenant[T] {
 	return &tenant[T]{id: id, shared: s, account: account{tenant: id}, mu: gate.NewLatch(), asking: make(chan struct{}, 1),

@@ -238,6 +238,9 @@ func (m *model) leftAt(tenant string, at int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	instant := &deletion{tenant: tenant, from: at, to: at + 1}
+	if slices.ContainsFunc(m.values, func(v *value) bool { return v.tenant == tenant && v.at == at && v.interrupted.IsZero() }) {
+		return false
+	}
 	return slices.ContainsFunc(m.failed, func(d *deletion) bool { return d.covers(instant) }) &&
 		slices.ContainsFunc(m.values, func(v *value) bool {
 			there := v.at == at || v.at == 0 && (v.loose || v.earliest <= at && at <= v.latest)
@@ -245,8 +248,8 @@ func (m *model) leftAt(tenant string, at int64) bool {
 		})
 }
 
-// deleteLeft deletes the entries whose blobs a question did not find, if failed deletions may have left all of them: whoever
-// was told that a deletion failed has to repeat it. It reports whether it has deleted them.
+// deleteLeft deletes the entries whose blobs a question did not find, if failed deletions may have left all of them: a
+// deletion that failed has to be repeated. It reports whether it has deleted them.
 func (w *world) deleteLeft(tenant string, err error) bool {
 	missing, ok := errors.AsType[*bucket.MissingError](err)
 	if !ok || slices.ContainsFunc(missing.Entries, func(e index.Entry) bool { return !w.model.leftAt(tenant, e.Time) }) {

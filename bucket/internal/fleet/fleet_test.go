@@ -119,6 +119,10 @@ func TestWhatAFailedDeletionLeaves(t *testing.T) {
 			t.Errorf("at %d: %v and %v, want %v and false", at, !want, m.leftAt("b", at), want)
 		}
 	}
+	m.values = append(m.values, at(20))
+	if m.leftAt("a", 20) {
+		t.Error("a value that came later has an instant that a deletion may have left")
+	}
 	again := &deletion{tenant: "a", whole: true}
 	m.deletes(again)
 	m.deleted(again, nil, nil)

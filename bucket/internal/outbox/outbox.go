@@ -148,6 +148,19 @@ func (o *Outbox[V]) Values() []V {
 	return values
 }
 
+// tries reports whether an attempt at one of some values is under way and has not taken
+// Stuck, and returns a channel that is closed when that may have changed.
+func (o *Outbox[V]) tries(some func(V) bool) (does bool, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for it := range o.all {
+		if it.trying != nil && !it.trying.freed && some(it.value) {
+			return true, o.changed
+		}
+	}
+	return false, o.changed
+}
+
 // Oldest returns how long the value that has waited longest has waited; 0 when
 // there is none. Values that were last told to wait do not count: see WaitError.
 func (o *Outbox[V]) Oldest() (age time.Duration) {

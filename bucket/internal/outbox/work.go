@@ -93,6 +93,13 @@ func (o *Outbox[V]) leave(ctx context.Context, attempts *sync.WaitGroup) {
 	}
 }
 
+// Await waits until the attempts at some values have ended or taken Stuck, or until ctx ends.
+func (o *Outbox[V]) Await(ctx context.Context, some func(V) bool) {
+	for does, changed := o.tries(some); does && ctx.Err() == nil; does, changed = o.tries(some) {
+		await(ctx, -1, changed)
+	}
+}
+
 // await waits until wait has passed, unless it is negative, changed is closed, or
 // ctx ends.
 func await(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
