@@ -244,3 +244,30 @@ func TestAFlushWaitsForFailed(t *testing.T) {
 		})
 	}
 }
+
+// TestAFlushDoesNotWaitForLaterFailures adds a value that is too large each second, for which Failed takes 3 s. A flush waits for those that it
+// finds, and no longer.
+func TestAFlushDoesNotWaitForLaterFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		opts := fast()
+		opts.Deadline, opts.Tick, opts.MaxBlob = 10*time.Second, time.Second, 100
+		opts.Failed = func(string, ids, error) { time.Sleep(3 * time.Second) }
+		c := newStores(t).collector(t, opts)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = c.Run(ctx) }()
+		go func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				_ = c.Add(ctx, fmt.Sprint("bad", i), upTo(1000), nil)
+				time.Sleep(time.Second)
+			}
+		}()
+		time.Sleep(20500 * time.Millisecond)
+		begun := time.Now()
+		if err := c.Flush(t.Context()); err != nil || time.Since(begun) > 4*time.Second {
+			t.Errorf("the flush took %v: %v", time.Since(begun), err)
+		}
+		cancel()
+		time.Sleep(time.Minute)
+	})
+}

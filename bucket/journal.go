@@ -346,12 +346,20 @@ func (c *Collector[T]) syncNow(ctx context.Context) error {
 // synced puts a value that was committed back into the outbox: to be finished, or to be
 // committed again where the sync failed.
 func (c *Collector[T]) synced(p *pending[T], err error) {
-	if err == nil {
+	switch {
+	case p.finished(): // deleted meanwhile
+	case err == nil:
 		p.synced.Store(true)
-		c.outbox.Put(&p.owner.sender, p)
-		return
+		c.outbox.Put(&p.owner.finishing, p)
+	case p.turn.TryLock():
+		c.lost(p, err)
+	default: // the commit is just being noted, and waits for the tenant, where a merge may hang
+		go func() { p.turn.Lock(); c.lost(p, err) }()
 	}
-	p.turn.Lock()
+}
+
+// lost has a value committed again, and gives back its turn.
+func (c *Collector[T]) lost(p *pending[T], err error) {
 	defer p.turn.Unlock()
 	if p.finished() {
 		return

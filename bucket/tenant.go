@@ -23,7 +23,9 @@ type tenant[T any] struct {
 	shared  *shared[T]
 	account account
 	sender  outbox.Sender[*pending[T]]
-	asking  chan struct{} // full while a question merges the live window
+	// finishing sends values that were synced. A Stored that hangs does not slow down sender's.
+	finishing outbox.Sender[*pending[T]]
+	asking    chan struct{} // full while a question merges the live window
 
 	leaving leaving[T]
 

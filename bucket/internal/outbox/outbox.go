@@ -148,17 +148,30 @@ func (o *Outbox[V]) Values() []V {
 	return values
 }
 
-// tries reports whether an attempt at one of some values is under way and has not taken
-// Stuck, and returns a channel that is closed when that may have changed.
-func (o *Outbox[V]) tries(some func(V) bool) (does bool, changed <-chan struct{}) {
+// tries returns the attempts at some values that are under way, by item.
+func (o *Outbox[V]) tries(some func(V) bool) map[*item[V]]*attempt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	trying := make(map[*item[V]]*attempt)
 	for it := range o.all {
-		if it.trying != nil && !it.trying.freed && some(it.value) {
-			return true, o.changed
+		if it.trying != nil && some(it.value) {
+			trying[it] = it.trying
 		}
 	}
-	return false, o.changed
+	return trying
+}
+
+// goesOn returns a channel that is closed when one of some attempts may have ended or taken
+// Stuck. It returns nil when all of them have.
+func (o *Outbox[V]) goesOn(trying map[*item[V]]*attempt) <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for it, a := range trying {
+		if it.trying == a && !a.freed {
+			return o.changed
+		}
+	}
+	return nil
 }
 
 // Oldest returns how long the value that has waited longest has waited; 0 when

@@ -93,9 +93,11 @@ func (o *Outbox[V]) leave(ctx context.Context, attempts *sync.WaitGroup) {
 	}
 }
 
-// Await waits until the attempts at some values have ended or taken Stuck, or until ctx ends.
+// Await waits until the attempts at some values that are under way have ended or taken Stuck,
+// or until ctx ends.
 func (o *Outbox[V]) Await(ctx context.Context, some func(V) bool) {
-	for does, changed := o.tries(some); does && ctx.Err() == nil; does, changed = o.tries(some) {
+	trying := o.tries(some)
+	for changed := o.goesOn(trying); changed != nil && ctx.Err() == nil; changed = o.goesOn(trying) {
 		await(ctx, -1, changed)
 	}
 }
