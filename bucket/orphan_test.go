@@ -197,9 +197,9 @@ func (d *deletable) earlier(t *testing.T, values ...int) *bucket.CollectorOption
 	return opts
 }
 
-// TestTheAgeOfAnEarlierBlob kills a collector that has stored a blob without its entry. The next one puts it ten seconds before it is deleted by
-// a deletion that has listed it before, and its entry arrives after that. The blob is there already, or is replaced.
-func TestTheAgeOfAnEarlierBlob(t *testing.T) {
+// deletedBeforeItsEntry begins a flush of the value 1 into an index that fails, and then deletes the blob that an earlier attempt has put. The
+// entry arrives after that. The store keeps a blob that is there, or replaces it.
+func deletedBeforeItsEntry(t *testing.T, flush func(*testing.T, *deletable) chan error) {
 	t.Parallel()
 	for name, replaced := range map[string]bool{"there": false, "replaced": true} {
 		t.Run(name, func(t *testing.T) {
@@ -207,8 +207,7 @@ func TestTheAgeOfAnEarlierBlob(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDeletable(t)
 				d.held.Overwrite = replaced
-				next, flushed := d.collector(t, d.blobs, d.earlier(t, 1)), make(chan error, 1)
-				time.AfterFunc(50*time.Second, func() { flushed <- next.Flush(t.Context()) })
+				flushed := flush(t, d)
 				d.deleteHours(t, d.held) // takes a minute
 				d.rows.Heal()
 				if err := <-flushed; err != nil {
@@ -218,6 +217,16 @@ func TestTheAgeOfAnEarlierBlob(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheAgeOfAnEarlierBlob kills a collector that has stored a blob without its entry. The next one puts it ten seconds before it is deleted by
+// a deletion that has listed it before, and its entry arrives after that. The blob is there already, or is replaced.
+func TestTheAgeOfAnEarlierBlob(t *testing.T) {
+	deletedBeforeItsEntry(t, func(t *testing.T, d *deletable) chan error {
+		next, flushed := d.collector(t, d.blobs, d.earlier(t, 1)), make(chan error, 1)
+		time.AfterFunc(50*time.Second, func() { flushed <- next.Flush(t.Context()) })
+		return flushed
+	})
 }
 
 // refusing is a store that does not encode while bad is true.
@@ -288,33 +297,20 @@ func TestABlobThatIsDeletedTwice(t *testing.T) {
 // TestTheAgeOfABlobThatWasThere puts a blob with an attempt that seems to fail. Much later the collector finds that the blob is there, or
 // replaces it. A deletion has listed it, and deletes it just before the entry arrives.
 func TestTheAgeOfABlobThatWasThere(t *testing.T) {
-	t.Parallel()
-	for name, replaced := range map[string]bool{"there": false, "replaced": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				d := newDeletable(t)
-				d.held.Overwrite = replaced
-				opts := fast()
-				opts.Backoff, opts.MaxBackoff = time.Second, time.Second
-				c := d.collector(t, d.blobs, opts)
-				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
-				d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
-				d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
-				if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-time.Hour)}); err != nil {
-					t.Fatal(err)
-				}
-				flushed := d.flushing(t, c)
-				time.AfterFunc(50*time.Second, d.tier.Heal)
-				d.deleteHours(t, d.held) // takes a minute
-				d.rows.Heal()
-				if err := <-flushed; err != nil {
-					t.Fatal(err)
-				}
-				d.want(t, 1, ids{1})
-			})
-		})
-	}
+	deletedBeforeItsEntry(t, func(t *testing.T, d *deletable) chan error {
+		opts := fast()
+		opts.Backoff, opts.MaxBackoff = time.Second, time.Second
+		c := d.collector(t, d.blobs, opts)
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Applied: true, Times: 1})
+		d.tier.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		d.rows.Inject(faulttest.Fault{Op: faulttest.Put, Err: errBroken})
+		if err := c.Add(t.Context(), "a", ids{1}, &bucket.AddOptions{At: time.Now().Add(-time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		flushed := d.flushing(t, c)
+		time.AfterFunc(50*time.Second, d.tier.Heal)
+		return flushed
+	})
 }
 
 // owning is a store that recognises the blobs of its own puts that seemed to fail.

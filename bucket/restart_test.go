@@ -34,6 +34,18 @@ func (s versioned) Version(ctx context.Context, tenant string) (string, error) {
 	return h.Version, err
 }
 
+// afterKill returns a collector that has stored what a killed one has left in its journal.
+func (s *stores) afterKill(t *testing.T, j *memJournal, opts *bucket.CollectorOptions[ids]) *bucket.Collector[ids] {
+	t.Helper()
+	next := *opts
+	next.Journal = j.afterKill(0)
+	c := s.collector(t, &next)
+	if err := c.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return c
+}
+
 // TestARestartDuringAQuestion kills a collector between its answer to a querier and the querier's look at the index. The next process stores
 // at once what it finds in the journal, at an instant of its own. The querier has each value once.
 func TestARestartDuringAQuestion(t *testing.T) {
@@ -79,13 +91,7 @@ func TestARestartDuringAQuestion(t *testing.T) {
 			until := now.Add(2 * time.Hour)
 			source := &restarting{first, func() *bucket.Collector[ids] {
 				now = now.Add(c.between)
-				next := *opts
-				next.Journal = j.afterKill(0)
-				c := s.collector(t, &next)
-				if err := c.Flush(t.Context()); err != nil {
-					t.Error(err)
-				}
-				return c
+				return s.afterKill(t, j, opts)
 			}}
 			want := ids{1}
 			if c.flush {
@@ -167,13 +173,7 @@ func TestARestartAfterARecordAcrossASeal(t *testing.T) {
 	now = now.Add(500 * time.Millisecond)
 	source := versioned{&restarting{first, func() *bucket.Collector[ids] {
 		now = now.Add(-time.Second)
-		next := *opts
-		next.Journal = j.afterKill(0)
-		c := s.collector(t, &next)
-		if err := c.Flush(t.Context()); err != nil {
-			t.Error(err)
-		}
-		return c
+		return s.afterKill(t, j.memJournal, opts)
 	}}}
 	a, err := s.querier(t).Range(t.Context(), "a", time.Unix(1_700_000_000, 0).Add(-2*time.Hour), now.Add(time.Hour), []bucket.Source[ids]{source}, nil)
 	wantIDs(t, "range", a, err, ids{1})

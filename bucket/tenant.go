@@ -23,7 +23,8 @@ type tenant[T any] struct {
 	shared  *shared[T]
 	account account
 	sender  outbox.Sender[*pending[T]]
-	// finishing sends values that were synced. A Stored that hangs does not slow down sender's.
+	// finishing sends values that were synced. A Stored that hangs slows down these, and not
+	// the values of sender.
 	finishing outbox.Sender[*pending[T]]
 	asking    chan struct{} // full while a question merges the live window
 
